@@ -1,0 +1,29 @@
+//! What is said in a genii household.
+//!
+//! Addresses, messages, the envelope they travel in, and the errors that come back. Everything an
+//! agent or a client may say is declared here, one file per subject, so that nobody who sends a
+//! message needs to know the agent that handles it, and no agent needs to know another.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`address`] | `group/name`, the node that may pin it, and strict parsing |
+//! | [`message`] | what makes a struct a message: its wire name, reply and refusal |
+//! | [`envelope`] | what surrounds a message on its way |
+//! | [`fault`] | every way a message can fail to be answered, and the cause that travels with it |
+//! | [`wire`] | the one place that knows bincode |
+//! | [`json`], [`time`] | values that read well as JSON and travel well as bytes |
+
+pub mod address;
+pub mod envelope;
+pub mod fault;
+pub mod json;
+pub mod message;
+pub mod time;
+pub mod wire;
+
+pub use address::{Address, AddressError, Destination, Name, NodeName};
+pub use envelope::{Envelope, Kind, Payload, Sender, TraceContext};
+pub use fault::{AskError, Cause, CauseKind, Fault, Rejection};
+pub use json::Json;
+pub use message::{Message, MessageInfo, Never, Streamed, Style};
+pub use time::{TimeSpan, Timestamp};

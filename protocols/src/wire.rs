@@ -1,0 +1,90 @@
+//! The one place that knows bincode.
+//!
+//! Bytes made here are a promise: `tests/golden` pins them, and [`VERSION`] rises when they change.
+//! Decoding is bounded: no input makes it allocate more than [`MESSAGE_MAX_LEN`], and bytes left
+//! over after a value are an error, never ignored.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The version of the bytes that [`encode`] makes.
+pub const VERSION: u16 = 1;
+
+/// The largest encoded message, in bytes (64 MiB).
+pub const MESSAGE_MAX_LEN: usize = 64 << 20;
+
+/// What can be wrong with bytes that should have been a message.
+#[derive(Debug, thiserror::Error)]
+pub enum WireError {
+    /// The value has no encoded form, or one above the limit.
+    #[error("the value cannot be encoded: {0}")]
+    Encode(#[source] bincode::error::EncodeError),
+    /// The value is larger than [`MESSAGE_MAX_LEN`].
+    #[error("the message has {len} bytes, more than the limit of {MESSAGE_MAX_LEN}")]
+    TooLarge {
+        /// Its encoded size in bytes.
+        len: usize,
+    },
+    /// The bytes are not what the type expects.
+    #[error("the bytes are not a valid message: {0}")]
+    Decode(#[source] bincode::error::DecodeError),
+    /// Bytes remain after the value.
+    #[error("{extra} bytes are left over after the message")]
+    Trailing {
+        /// How many bytes remain.
+        extra: usize,
+    },
+}
+
+fn config() -> impl bincode::config::Config {
+    bincode::config::standard().with_limit::<MESSAGE_MAX_LEN>()
+}
+
+/// Encodes a value.
+///
+/// # Errors
+/// [`WireError::Encode`] or [`WireError::TooLarge`].
+pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, WireError> {
+    let bytes = bincode::serde::encode_to_vec(value, config()).map_err(WireError::Encode)?;
+    if bytes.len() > MESSAGE_MAX_LEN {
+        return Err(WireError::TooLarge { len: bytes.len() });
+    }
+    Ok(bytes)
+}
+
+/// Decodes a value that fills all of `bytes`.
+///
+/// # Errors
+/// [`WireError::Decode`], [`WireError::Trailing`] or [`WireError::TooLarge`].
+pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
+    if bytes.len() > MESSAGE_MAX_LEN {
+        return Err(WireError::TooLarge { len: bytes.len() });
+    }
+    let (value, used) =
+        bincode::serde::decode_from_slice(bytes, config()).map_err(WireError::Decode)?;
+    match bytes.len() - used {
+        0 => Ok(value),
+        extra => Err(WireError::Trailing { extra }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn leftover_bytes_are_an_error() {
+        let mut bytes = encode(&7_u32).unwrap();
+        bytes.push(0);
+        assert!(matches!(decode::<u32>(&bytes), Err(WireError::Trailing { extra: 1 })));
+    }
+
+    #[test]
+    fn a_length_that_lies_is_refused_without_allocating_it() {
+        // A byte string that claims 2^60 bytes.
+        let mut bytes = vec![253];
+        bytes.extend_from_slice(&(1_u64 << 60).to_le_bytes());
+        assert!(matches!(decode::<Vec<u8>>(&bytes), Err(WireError::Decode(_))));
+        assert!(matches!(decode::<String>(&bytes), Err(WireError::Decode(_))));
+    }
+}

@@ -1,0 +1,525 @@
+//! The board: how every child of a tree stands, and who depends on whom.
+//!
+//! Supervisors write here what becomes of their children, and read here whether what a child needs
+//! is there, whichever supervisor has it. It is plain data behind one lock: nothing here waits, and
+//! nobody is called while the lock is held.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::time::Instant;
+
+use crate::exit::Failure;
+use crate::spec::{ChildKind, ChildSpec, Edges, Key};
+
+/// How many stand-ins for stand-ins are followed.
+const STAND_IN_DEPTH: usize = 8;
+
+/// How a child stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Status {
+    /// It is expected; its supervisor has not come to it yet.
+    Declared,
+    /// It is to start, and waits for what it needs.
+    Waiting,
+    /// It is to start, but what it needs will not come by itself.
+    Blocked,
+    /// It is being started, or runs and is not ready yet.
+    Starting,
+    /// It is ready.
+    Ready,
+    /// It is ready, but lacks something.
+    Degraded(Arc<str>),
+    /// It has failed and will be restarted.
+    Down(Arc<Failure>),
+    /// It has been asked to stop.
+    Stopping,
+    /// It was made to stop.
+    Stopped(Arc<str>),
+    /// It ended in good order, by itself.
+    Completed,
+    /// It failed too often and is held back.
+    Quarantined(Arc<Failure>),
+}
+
+impl Status {
+    /// Whether others may build on it.
+    pub fn is_up(&self) -> bool {
+        matches!(self, Self::Ready | Self::Degraded(_))
+    }
+
+    /// Whether an actor may be there.
+    pub fn is_alive(&self) -> bool {
+        matches!(self, Self::Starting | Self::Ready | Self::Degraded(_) | Self::Stopping)
+    }
+
+    /// Whether it will change by itself.
+    pub fn is_settled(&self) -> bool {
+        !matches!(
+            self,
+            Self::Declared | Self::Waiting | Self::Starting | Self::Down(_) | Self::Stopping
+        )
+    }
+
+    /// The status in one word.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Declared => "declared",
+            Self::Waiting => "waiting",
+            Self::Blocked => "blocked",
+            Self::Starting => "starting",
+            Self::Ready => "ready",
+            Self::Degraded(_) => "degraded",
+            Self::Down(_) => "down",
+            Self::Stopping => "stopping",
+            Self::Stopped(_) => "stopped",
+            Self::Completed => "completed",
+            Self::Quarantined(_) => "quarantined",
+        }
+    }
+
+    /// What lies behind the word, where there is something to say.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Degraded(why) | Self::Stopped(why) => Some(why.to_string()),
+            Self::Down(failure) | Self::Quarantined(failure) => Some(failure.to_string()),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.word())
+    }
+}
+
+/// How something stands for those who need it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Standing {
+    /// It is there.
+    Met,
+    /// It is down, and this one stands in for it.
+    StandIn(Key),
+    /// It is not there, and need not be: it is not required and has been given up.
+    Excused,
+    /// It is not there, but on its way.
+    Coming,
+    /// It is not there and will not come by itself.
+    Stuck,
+}
+
+impl Standing {
+    /// Whether who needs it may start.
+    pub fn lets_start(&self) -> bool {
+        matches!(self, Self::Met | Self::StandIn(_) | Self::Excused)
+    }
+}
+
+/// Is told that something on the board concerns one of its children.
+pub(crate) trait Poke: Send + Sync + 'static {
+    /// `about` has changed, or what depends on it has.
+    fn poke(&self, about: &Key);
+}
+
+/// One who must be told of a change, and what to look at.
+#[derive(Clone)]
+pub(crate) struct Concern {
+    who: Arc<dyn Poke>,
+    about: Key,
+}
+
+impl Concern {
+    pub(crate) fn poke(&self) {
+        self.who.poke(&self.about);
+    }
+}
+
+/// A child stands otherwise than before.
+pub struct Change {
+    /// Which child.
+    pub key: Key,
+    /// Which life of it.
+    pub incarnation: u64,
+    /// How it stood.
+    pub before: Status,
+    /// How it stands.
+    pub now: Status,
+    pub(crate) concerns: Vec<Concern>,
+}
+
+/// What the board knows of a child.
+#[derive(Debug, Clone)]
+pub struct View {
+    /// Its name.
+    pub key: Key,
+    /// Its supervisor's name; empty for a root.
+    pub supervisor: Key,
+    /// Whether it supervises others.
+    pub kind: ChildKind,
+    /// Whether the house cannot start without it.
+    pub required: bool,
+    /// How it stands.
+    pub status: Status,
+    /// Since when it stands so.
+    pub since: Instant,
+    /// Which life of it; zero before the first.
+    pub incarnation: u64,
+    /// How often it was restarted because it ended.
+    pub restarts: u32,
+    /// What it needs of others.
+    pub edges: Option<Arc<Edges>>,
+}
+
+struct Entry {
+    view: View,
+    /// Its supervisor, to be told of what concerns it; `None` while it is only declared.
+    owner: Option<Arc<dyn Poke>>,
+    /// It is to stop as soon as nothing that is to stop too depends on it.
+    doomed: bool,
+    /// It has failed since it was last ready, so that a stand-in may take over while it restarts.
+    has_failed: bool,
+}
+
+#[derive(Default)]
+struct Inner {
+    entries: HashMap<Key, Entry>,
+    /// For each key, those that need, bind or want it.
+    dependents: HashMap<Key, Vec<Key>>,
+    /// For each key, those it is the fallback of.
+    stands_in_for: HashMap<Key, Vec<Key>>,
+}
+
+/// How every child of a tree stands.
+#[derive(Default)]
+pub struct Board {
+    inner: RwLock<Inner>,
+}
+
+/// The name is taken by a child of another supervisor, or by one that lives.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{key} is already a child of {supervisor}")]
+pub struct Taken {
+    /// The name.
+    pub key: Key,
+    /// Who has it.
+    pub supervisor: Key,
+}
+
+impl Board {
+    /// Says that a child will come, so that those who need it wait for it and are not blocked.
+    pub fn declare(&self, key: &Key) {
+        let mut inner = self.inner.write();
+        inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
+    }
+
+    /// How one child stands.
+    pub fn view(&self, key: &str) -> Option<View> {
+        self.inner.read().entries.get(key).map(|entry| entry.view.clone())
+    }
+
+    /// How all children stand, by name.
+    pub fn all(&self) -> Vec<View> {
+        let mut views: Vec<View> =
+            self.inner.read().entries.values().map(|entry| entry.view.clone()).collect();
+        views.sort_by(|a, b| a.key.cmp(&b.key));
+        views
+    }
+
+    /// Those that need, bind or want a child.
+    pub fn dependents(&self, key: &str) -> Vec<Key> {
+        self.inner.read().dependents.get(key).cloned().unwrap_or_default()
+    }
+
+    /// How something stands for those who need it.
+    pub fn standing(&self, key: &Key) -> Standing {
+        self.inner.read().standing(key, 0)
+    }
+
+    /// How everything stands that a child needs or binds, in the order of its edges.
+    pub fn standings(&self, edges: &Edges) -> Vec<(Key, Standing)> {
+        let inner = self.inner.read();
+        let each = edges.needs.iter().chain(&edges.binds);
+        each.map(|key| (key.clone(), inner.standing(key, 0))).collect()
+    }
+
+    /// The life of something that is bound to, if it is up. Stand-ins do not count.
+    pub(crate) fn binding(&self, key: &Key) -> Option<u64> {
+        let inner = self.inner.read();
+        let view = &inner.entries.get(key)?.view;
+        view.status.is_up().then_some(view.incarnation)
+    }
+
+    /// Whether who wants it only for the order may start.
+    pub(crate) fn is_past_start(&self, key: &Key) -> bool {
+        let inner = self.inner.read();
+        let status = inner.entries.get(key).map(|entry| &entry.view.status);
+        !matches!(status, Some(Status::Declared | Status::Waiting | Status::Starting))
+    }
+
+    /// Whether somebody who is to stop too, and depends on it, still lives. With `all`, everybody
+    /// is to stop.
+    pub(crate) fn holds_up_stop(&self, key: &Key, all: bool) -> bool {
+        let inner = self.inner.read();
+        let Some(dependents) = inner.dependents.get(key) else { return false };
+        dependents
+            .iter()
+            .filter_map(|dependent| inner.entries.get(dependent))
+            .any(|dependent| dependent.view.status.is_alive() && (all || dependent.doomed))
+    }
+
+    pub(crate) fn doom(&self, key: &Key, doomed: bool) {
+        if let Some(entry) = self.inner.write().entries.get_mut(key) {
+            entry.doomed = doomed;
+        }
+    }
+
+    /// Takes a child in.
+    pub(crate) fn enter(
+        &self,
+        supervisor: &Key,
+        spec: &ChildSpec,
+        owner: Arc<dyn Poke>,
+    ) -> Result<(), Taken> {
+        let mut inner = self.inner.write();
+        if let Some(entry) = inner.entries.get(&spec.key) {
+            let free = entry.owner.is_none()
+                || (entry.view.supervisor == *supervisor && !entry.view.status.is_alive());
+            if !free {
+                let (key, supervisor) = (spec.key.clone(), entry.view.supervisor.clone());
+                return Err(Taken { key, supervisor });
+            }
+            inner.unlink(&spec.key);
+        }
+        let incarnation = inner.entries.get(&spec.key).map_or(0, |entry| entry.view.incarnation);
+        let entry = Entry {
+            view: View {
+                supervisor: supervisor.clone(),
+                kind: spec.policy.kind,
+                required: spec.policy.required,
+                edges: spec.edges.clone(),
+                incarnation,
+                ..Entry::declared(&spec.key).view
+            },
+            owner: Some(owner),
+            doomed: false,
+            has_failed: false,
+        };
+        inner.entries.insert(spec.key.clone(), entry);
+        inner.link(&spec.key);
+        Ok(())
+    }
+
+    /// A child is declared anew.
+    pub(crate) fn amend(&self, spec: &ChildSpec) -> Vec<Change> {
+        let mut inner = self.inner.write();
+        inner.unlink(&spec.key);
+        let Some(entry) = inner.entries.get_mut(&spec.key) else { return Vec::new() };
+        entry.view.edges = spec.edges.clone();
+        entry.view.required = spec.policy.required;
+        let view = entry.view.clone();
+        inner.link(&spec.key);
+        let concerns = inner.concerns(&spec.key, true);
+        let (before, now) = (view.status.clone(), view.status);
+        vec![Change { key: view.key, incarnation: view.incarnation, before, now, concerns }]
+    }
+
+    /// Forgets a child.
+    pub(crate) fn leave(&self, key: &Key) -> Vec<Change> {
+        let mut inner = self.inner.write();
+        inner.unlink(key);
+        let concerns = inner.concerns(key, true);
+        let Some(entry) = inner.entries.remove(key) else { return Vec::new() };
+        vec![Change {
+            key: key.clone(),
+            incarnation: entry.view.incarnation,
+            before: entry.view.status,
+            now: Status::Stopped("removed".into()),
+            concerns,
+        }]
+    }
+
+    /// Forgets the children of a supervisor that is itself forgotten.
+    pub(crate) fn leave_children_of(&self, supervisor: &Key) -> Vec<Change> {
+        let of_it = |view: &View| view.supervisor == *supervisor && !view.status.is_alive();
+        let children: Vec<Key> =
+            self.all().into_iter().filter(of_it).map(|view| view.key).collect();
+        children.iter().flat_map(|key| self.leave(key)).collect()
+    }
+
+    /// Writes how a child stands now.
+    pub(crate) fn set(&self, key: &Key, write: Write) -> Vec<Change> {
+        let mut inner = self.inner.write();
+        let Some(entry) = inner.entries.get_mut(key) else { return Vec::new() };
+        let before = std::mem::replace(&mut entry.view.status, write.status.clone());
+        entry.has_failed = match &write.status {
+            Status::Down(_) | Status::Quarantined(_) => true,
+            Status::Ready | Status::Degraded(_) | Status::Completed | Status::Stopped(_) => false,
+            _ => entry.has_failed,
+        };
+        entry.view.restarts = write.restarts;
+        let new_life =
+            std::mem::replace(&mut entry.view.incarnation, write.incarnation) != write.incarnation;
+        if before == write.status && !new_life {
+            return Vec::new();
+        }
+        if before.word() != write.status.word() || new_life {
+            entry.view.since = write.now;
+        }
+        let has_ended = before.is_alive() && !write.status.is_alive();
+        let concerns = inner.concerns(key, has_ended);
+        vec![Change {
+            key: key.clone(),
+            incarnation: write.incarnation,
+            before,
+            now: write.status,
+            concerns,
+        }]
+    }
+
+    /// A supervisor is gone: what was its child is nobody's, and does not live.
+    pub(crate) fn orphan(&self, key: &Key, write: Write) -> Vec<Change> {
+        let changes = self.set(key, write);
+        if let Some(entry) = self.inner.write().entries.get_mut(key) {
+            entry.owner = None;
+            entry.doomed = false;
+        }
+        changes
+    }
+}
+
+/// How a child stands now, as its supervisor writes it.
+#[derive(Debug, Clone)]
+pub(crate) struct Write {
+    pub(crate) status: Status,
+    pub(crate) incarnation: u64,
+    pub(crate) restarts: u32,
+    pub(crate) now: Instant,
+}
+
+impl Entry {
+    fn declared(key: &Key) -> Self {
+        let view = View {
+            key: key.clone(),
+            supervisor: Key::from(""),
+            kind: ChildKind::Worker,
+            required: true,
+            status: Status::Declared,
+            since: Instant::now(),
+            incarnation: 0,
+            restarts: 0,
+            edges: None,
+        };
+        Self { view, owner: None, doomed: false, has_failed: false }
+    }
+}
+
+impl Inner {
+    fn standing(&self, key: &Key, depth: usize) -> Standing {
+        let Some(entry) = self.entries.get(key) else { return Standing::Stuck };
+        let stand_in = || self.stand_in(entry, depth).map(Standing::StandIn);
+        let given_up = || if entry.view.required { Standing::Stuck } else { Standing::Excused };
+        match &entry.view.status {
+            Status::Ready | Status::Degraded(_) | Status::Completed => Standing::Met,
+            Status::Down(_) => stand_in().unwrap_or(Standing::Coming),
+            Status::Declared | Status::Waiting | Status::Starting if entry.has_failed => {
+                stand_in().unwrap_or(Standing::Coming)
+            }
+            Status::Declared | Status::Waiting | Status::Starting => Standing::Coming,
+            Status::Stopping => stand_in().unwrap_or(Standing::Coming),
+            Status::Blocked | Status::Stopped(_) | Status::Quarantined(_) => {
+                stand_in().unwrap_or_else(given_up)
+            }
+        }
+    }
+
+    fn stand_in(&self, entry: &Entry, depth: usize) -> Option<Key> {
+        let fallback = entry.view.edges.as_ref()?.fallback.as_ref()?;
+        if depth == STAND_IN_DEPTH {
+            return None;
+        }
+        // One that has done its work and gone meets a need, but cannot stand in for anybody.
+        let is_up = self.entries.get(fallback).is_some_and(|entry| entry.view.status.is_up());
+        match self.standing(fallback, depth + 1) {
+            Standing::Met if is_up => Some(fallback.clone()),
+            Standing::StandIn(other) => Some(other),
+            _ => None,
+        }
+    }
+
+    /// Who must be told when `key` changes: the supervisors of those that depend on it, or on
+    /// something it stands in for; and, when it has ended, of those it depends on, which may be
+    /// waiting for that to stop.
+    fn concerns(&self, key: &Key, has_ended: bool) -> Vec<Concern> {
+        let mut concerns = Vec::new();
+        self.concern_dependents(key, &mut concerns, 0);
+        if has_ended {
+            let edges = self.entries.get(key).and_then(|entry| entry.view.edges.as_ref());
+            for needed in edges.iter().flat_map(|edges| edges.before()) {
+                self.concern(needed, needed, &mut concerns);
+            }
+        }
+        concerns
+    }
+
+    fn concern_dependents(&self, key: &Key, concerns: &mut Vec<Concern>, depth: usize) {
+        for dependent in self.dependents.get(key).into_iter().flatten() {
+            self.concern(dependent, key, concerns);
+        }
+        if depth < STAND_IN_DEPTH {
+            for replaced in self.stands_in_for.get(key).into_iter().flatten() {
+                self.concern_dependents(replaced, concerns, depth + 1);
+            }
+        }
+    }
+
+    fn concern(&self, child: &Key, about: &Key, concerns: &mut Vec<Concern>) {
+        let Some(owner) = self.entries.get(child).and_then(|entry| entry.owner.as_ref()) else {
+            return;
+        };
+        let known = concerns
+            .iter()
+            .any(|concern| concern.about == *about && Arc::ptr_eq(&concern.who, owner));
+        if !known {
+            concerns.push(Concern { who: owner.clone(), about: about.clone() });
+        }
+    }
+
+    fn link(&mut self, key: &Key) {
+        let Some(edges) = self.entries.get(key).and_then(|entry| entry.view.edges.clone()) else {
+            return;
+        };
+        for needed in edges.before() {
+            let dependents = self.dependents.entry(needed.clone()).or_default();
+            if !dependents.contains(key) {
+                dependents.push(key.clone());
+            }
+        }
+        if let Some(fallback) = &edges.fallback {
+            self.stands_in_for.entry(fallback.clone()).or_default().push(key.clone());
+        }
+    }
+
+    fn unlink(&mut self, key: &Key) {
+        let Some(edges) = self.entries.get(key).and_then(|entry| entry.view.edges.clone()) else {
+            return;
+        };
+        for needed in edges.before() {
+            remove_from(&mut self.dependents, needed, key);
+        }
+        if let Some(fallback) = &edges.fallback {
+            remove_from(&mut self.stands_in_for, fallback, key);
+        }
+    }
+}
+
+fn remove_from(map: &mut HashMap<Key, Vec<Key>>, of: &Key, key: &Key) {
+    if let Some(keys) = map.get_mut(of) {
+        keys.retain(|other| other != key);
+        if keys.is_empty() {
+            map.remove(of);
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The journal: what happened to whom, in order.
+//!
+//! Kept in memory, bounded, with a sequence number that only rises. Can be queried, and followed as
+//! it grows; a follower that falls behind is told how many events it missed.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+
+use crate::exit::{ExitReason, Failure};
+use crate::spec::Key;
+
+/// How many events are kept unless told otherwise.
+pub const JOURNAL_CAPACITY: usize = 10_000;
+
+/// How many events a follower may fall behind before it misses some.
+const FOLLOW_CAPACITY: usize = 4_096;
+
+/// One thing that happened.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// Its place in the order of all events; starts at one and has no gaps.
+    pub seq: u64,
+    /// When, by this machine's clock.
+    pub at: SystemTime,
+    /// To whom.
+    pub key: Key,
+    /// Which life of it; zero before the first.
+    pub incarnation: u64,
+    /// What.
+    pub what: What,
+}
+
+/// What happened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum What {
+    /// It wants to start and waits for these.
+    Waiting {
+        /// What it waits for.
+        on: Vec<Key>,
+    },
+    /// It cannot start: these will not come by themselves.
+    Blocked {
+        /// What it waits for.
+        on: Vec<Key>,
+    },
+    /// It is being started.
+    Starting,
+    /// It is ready.
+    Ready {
+        /// How long it took from being started.
+        took: Duration,
+    },
+    /// Its start failed.
+    StartFailed {
+        /// Why.
+        failure: Arc<Failure>,
+    },
+    /// It is ready, but lacks something.
+    Degraded {
+        /// What it lacks.
+        why: Arc<str>,
+    },
+    /// It no longer lacks anything.
+    Recovered,
+    /// It ended abnormally.
+    Crashed {
+        /// Why.
+        failure: Arc<Failure>,
+    },
+    /// It ended in good order, by itself.
+    Ended {
+        /// How.
+        reason: ExitReason,
+    },
+    /// It will be started again.
+    Restarting {
+        /// After this wait.
+        after: Duration,
+        /// Whose end is the cause, if not its own.
+        because_of: Option<Key>,
+    },
+    /// It crashed too often and is held back.
+    Quarantined {
+        /// The last failure.
+        failure: Arc<Failure>,
+    },
+    /// It is no longer held back.
+    Released,
+    /// A supervisor gives up, and its own supervisor decides.
+    Escalated {
+        /// The child that crashed once too often.
+        child: Key,
+    },
+    /// It is asked to stop.
+    Stopping {
+        /// Why.
+        why: StopWhy,
+    },
+    /// It did not stop in time, or was not to be asked.
+    Killed,
+    /// It has stopped, having been asked to.
+    Stopped {
+        /// How it ended.
+        reason: ExitReason,
+        /// How long it took from being asked.
+        took: Duration,
+    },
+    /// Its spec is forgotten.
+    Removed,
+    /// Something that its agent or its host did: suspended, resumed, overdue and the like.
+    Note {
+        /// In words.
+        text: Arc<str>,
+    },
+}
+
+/// Why something is asked to stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StopWhy {
+    /// Somebody asked for it.
+    Asked,
+    /// Somebody asked for it to be restarted.
+    RestartAsked,
+    /// Its supervisor ends.
+    SupervisorEnds,
+    /// A sibling ended, and its supervisor's strategy takes it along.
+    Sibling(Key),
+    /// What it is bound to has gone.
+    Bound(Key),
+}
+
+impl fmt::Display for StopWhy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Asked => f.write_str("it was asked to stop"),
+            Self::RestartAsked => f.write_str("it was asked to restart"),
+            Self::SupervisorEnds => f.write_str("its supervisor ends"),
+            Self::Sibling(key) => write!(f, "its sibling {key} ended"),
+            Self::Bound(key) => write!(f, "it is bound to {key}, which has gone"),
+        }
+    }
+}
+
+impl What {
+    /// The kind of event in one word, for filters and machine-readable output.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Self::Waiting { .. } => "waiting",
+            Self::Blocked { .. } => "blocked",
+            Self::Starting => "starting",
+            Self::Ready { .. } => "ready",
+            Self::StartFailed { .. } => "start-failed",
+            Self::Degraded { .. } => "degraded",
+            Self::Recovered => "recovered",
+            Self::Crashed { .. } => "crashed",
+            Self::Ended { .. } => "ended",
+            Self::Restarting { .. } => "restarting",
+            Self::Quarantined { .. } => "quarantined",
+            Self::Released => "released",
+            Self::Escalated { .. } => "escalated",
+            Self::Stopping { .. } => "stopping",
+            Self::Killed => "killed",
+            Self::Stopped { .. } => "stopped",
+            Self::Removed => "removed",
+            Self::Note { .. } => "note",
+        }
+    }
+}
+
+impl fmt::Display for What {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Waiting { on } => write!(f, "waits for {}", list(on)),
+            Self::Blocked { on } => write!(f, "is blocked by {}", list(on)),
+            Self::Starting => f.write_str("is starting"),
+            Self::Ready { took } => write!(f, "is ready after {took:.1?}"),
+            Self::StartFailed { failure } => write!(f, "could not start: {failure}"),
+            Self::Degraded { why } => write!(f, "is degraded: {why}"),
+            Self::Recovered => f.write_str("has recovered"),
+            Self::Crashed { failure } => write!(f, "crashed: {failure}"),
+            Self::Ended { reason } => write!(f, "ended by itself: {reason}"),
+            Self::Restarting { after, because_of } => {
+                f.write_str("will restart")?;
+                if !after.is_zero() {
+                    write!(f, " in {after:.1?}")?;
+                }
+                match because_of {
+                    Some(key) => write!(f, " because of {key}"),
+                    None => Ok(()),
+                }
+            }
+            Self::Quarantined { failure } => write!(f, "is in quarantine: {failure}"),
+            Self::Released => f.write_str("was released from quarantine"),
+            Self::Escalated { child } => write!(f, "gives up: {child} was restarted too often"),
+            Self::Stopping { why } => write!(f, "is stopping: {why}"),
+            Self::Killed => f.write_str("is being killed"),
+            Self::Stopped { reason, took } => write!(f, "stopped after {took:.1?} ({reason})"),
+            Self::Removed => f.write_str("was removed"),
+            Self::Note { text } => f.write_str(text),
+        }
+    }
+}
+
+fn list(keys: &[Key]) -> String {
+    keys.iter().map(Key::as_str).collect::<Vec<_>>().join(", ")
+}
+
+/// The journal of one tree.
+pub struct Journal {
+    book: Mutex<Book>,
+    follow: broadcast::Sender<Arc<Event>>,
+}
+
+struct Book {
+    /// The events that are kept, oldest first.
+    events: VecDeque<Arc<Event>>,
+    capacity: usize,
+    /// The sequence number of the last event ever.
+    last: u64,
+}
+
+impl Journal {
+    /// A journal that keeps the last `capacity` events, at least one.
+    pub fn new(capacity: usize) -> Self {
+        let book = Book { events: VecDeque::new(), capacity: capacity.max(1), last: 0 };
+        Self { book: Mutex::new(book), follow: broadcast::Sender::new(FOLLOW_CAPACITY) }
+    }
+
+    /// Writes an event, and returns it with its number and time.
+    pub fn record(&self, key: &Key, incarnation: u64, what: What) -> Arc<Event> {
+        let mut book = self.book.lock();
+        book.last += 1;
+        let (seq, at) = (book.last, SystemTime::now());
+        let event = Arc::new(Event { seq, at, key: key.clone(), incarnation, what });
+        if book.events.len() == book.capacity {
+            book.events.pop_front();
+        }
+        book.events.push_back(event.clone());
+        // Sent under the lock, so that followers see the order of the book.
+        let _nobody_follows = self.follow.send(event.clone());
+        event
+    }
+
+    /// The last events for which `keep` holds, oldest first, at most `limit`.
+    pub fn tail(&self, limit: usize, keep: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
+        let book = self.book.lock();
+        let mut found: Vec<_> =
+            book.events.iter().rev().filter(|event| keep(event)).take(limit).cloned().collect();
+        found.reverse();
+        found
+    }
+
+    /// The events to come, in order. With [`Journal::tail`] before it an event may be seen twice,
+    /// but none is missed; sequence numbers tell.
+    pub fn follow(&self) -> Follow {
+        Follow { events: self.follow.subscribe() }
+    }
+
+    /// The number of the last event.
+    pub fn last(&self) -> u64 {
+        self.book.lock().last
+    }
+}
+
+/// Events as they are written.
+pub struct Follow {
+    events: broadcast::Receiver<Arc<Event>>,
+}
+
+/// What a follower sees next.
+#[derive(Debug, Clone)]
+pub enum Followed {
+    /// An event.
+    Event(Arc<Event>),
+    /// It was too slow, and so many events have gone by.
+    Missed(u64),
+}
+
+impl Follow {
+    /// Waits for the next event; `None` when the journal has closed.
+    pub async fn next(&mut self) -> Option<Followed> {
+        match self.events.recv().await {
+            Ok(event) => Some(Followed::Event(event)),
+            Err(broadcast::error::RecvError::Lagged(missed)) => Some(Followed::Missed(missed)),
+            Err(broadcast::error::RecvError::Closed) => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn note(journal: &Journal, text: &str) {
+        journal.record(&Key::from("a"), 1, What::Note { text: text.into() });
+    }
+
+    #[test]
+    fn keeps_the_last_events_and_never_reuses_a_number() {
+        let journal = Journal::new(3);
+        for text in ["1", "2", "3", "4", "5"] {
+            note(&journal, text);
+        }
+        let seqs: Vec<u64> = journal.tail(10, |_| true).iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, [3, 4, 5]);
+        assert_eq!(journal.tail(1, |_| true)[0].seq, 5);
+    }
+
+    #[tokio::test]
+    async fn a_follower_that_falls_behind_is_told() {
+        let journal = Journal::new(3);
+        let mut follow = journal.follow();
+        for n in 0..FOLLOW_CAPACITY + 5 {
+            note(&journal, &n.to_string());
+        }
+        assert!(matches!(follow.next().await, Some(Followed::Missed(5))));
+        assert!(matches!(follow.next().await, Some(Followed::Event(event)) if event.seq == 6));
+    }
+}
