@@ -15,8 +15,8 @@ use crate::{Destination, Never, NodeName, TimeSpan};
 pub enum AskError<R = Never> {
     /// The agent handled the message and refused it.
     Refused(R),
-    /// The message was not answered.
-    Fault(Fault),
+    /// The message was not answered. Boxed, so that an answer is no larger than it must be.
+    Fault(Box<Fault>),
 }
 
 impl<R> AskError<R> {
@@ -31,6 +31,12 @@ impl<R> AskError<R> {
 
 impl<R> From<Fault> for AskError<R> {
     fn from(fault: Fault) -> Self {
+        Self::Fault(Box::new(fault))
+    }
+}
+
+impl<R> From<Box<Fault>> for AskError<R> {
+    fn from(fault: Box<Fault>) -> Self {
         Self::Fault(fault)
     }
 }
@@ -135,6 +141,9 @@ pub enum Rejection {
         /// What is wrong with it.
         detail: String,
     },
+    /// The agent took the message on, and dropped it without an answer.
+    #[error("it dropped the question without an answer")]
+    Unanswered,
     /// The message is answered in another way (a stream was asked, or an ask was streamed).
     #[error("it must be sent as {expected}")]
     WrongStyle {

@@ -27,6 +27,7 @@
 //! message!(FindCapital = "atlas.find_capital" -> String, refused by NoSuchCountry);
 //! ```
 
+use std::any::TypeId;
 use std::fmt;
 
 use schemars::{JsonSchema, Schema};
@@ -113,7 +114,7 @@ impl MessageInfo {
     /// Describes a message that has one reply.
     pub fn of<M: Message>() -> Self {
         let request = schemars::schema_for!(M);
-        let refusal = schemars::schema_for!(M::Refusal);
+        let is_refused = TypeId::of::<M::Refusal>() != TypeId::of::<Never>();
         Self {
             name: M::NAME.to_owned(),
             style: Style::Ask,
@@ -121,7 +122,7 @@ impl MessageInfo {
             request: schema_json(request),
             reply: schema_json(schemars::schema_for!(M::Reply)),
             item: None,
-            refusal: (refusal.as_bool() != Some(false)).then(|| schema_json(refusal)),
+            refusal: is_refused.then(|| schema_json(schemars::schema_for!(M::Refusal))),
         }
     }
 

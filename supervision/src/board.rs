@@ -147,6 +147,8 @@ pub struct Change {
     pub before: Status,
     /// How it stands.
     pub now: Status,
+    /// It was forgotten, and its name is free.
+    pub is_forgotten: bool,
     pub(crate) concerns: Vec<Concern>,
 }
 
@@ -323,7 +325,8 @@ impl Board {
         inner.link(&spec.key);
         let concerns = inner.concerns(&spec.key, true);
         let (before, now) = (view.status.clone(), view.status);
-        vec![Change { key: view.key, incarnation: view.incarnation, before, now, concerns }]
+        let (key, incarnation) = (view.key, view.incarnation);
+        vec![Change { key, incarnation, before, now, is_forgotten: false, concerns }]
     }
 
     /// Forgets a child.
@@ -336,7 +339,8 @@ impl Board {
             key: key.clone(),
             incarnation: entry.view.incarnation,
             before: entry.view.status,
-            now: Status::Stopped("removed".into()),
+            now: Status::Stopped("it was removed".into()),
+            is_forgotten: true,
             concerns,
         }]
     }
@@ -375,6 +379,7 @@ impl Board {
             incarnation: write.incarnation,
             before,
             now: write.status,
+            is_forgotten: false,
             concerns,
         }]
     }

@@ -1,0 +1,308 @@
+//! What an agent has at hand while it handles a message.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use genii_protocols::{Address, Destination, Message, Sender, TraceContext};
+use genii_supervision::{ExitReason, Report};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use crate::directory::{Line, Slot};
+use crate::letter::{Meta, Question, ReplyTo};
+use crate::mail::Mail;
+use crate::monitor::{Bond, WATCHES_MAX, WatchId};
+use crate::node::Node;
+use crate::scope;
+use crate::urgent::{Down, Urgent};
+
+/// How many timers one agent may have.
+pub const TIMERS_MAX: usize = 1_024;
+
+/// How many tasks one agent may have.
+pub const TASKS_MAX: usize = 1_024;
+
+/// An agent's place in the house, and the message it handles.
+pub struct Context {
+    node: Node,
+    line: Arc<Line>,
+    report: Report,
+    /// What travels beside the message being handled.
+    pub(crate) meta: Meta,
+    /// It wants to end, for this reason.
+    pub(crate) end: Option<ExitReason>,
+    held: Option<Box<Held>>,
+}
+
+/// What ends with the agent. Boxed, since most agents hold nothing.
+#[derive(Default)]
+struct Held {
+    tasks: JoinSet<()>,
+    timers: HashMap<u64, AbortHandle>,
+    watches: HashMap<WatchId, Arc<Slot>>,
+    next: u64,
+}
+
+/// Names a timer, to cancel it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimerId(u64);
+
+impl Context {
+    pub(crate) fn new(node: Node, line: Arc<Line>, report: Report) -> Self {
+        Self { node, line, report, meta: Meta::default(), end: None, held: None }
+    }
+
+    /// The agent's own address.
+    pub fn address(&self) -> &Address {
+        &self.line.identity.address
+    }
+
+    /// Which life of the agent this is.
+    pub fn incarnation(&self) -> u64 {
+        self.line.identity.incarnation
+    }
+
+    /// The node it lives on.
+    pub fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Who sent the message being handled, when an agent did.
+    pub fn sender(&self) -> Option<&Sender> {
+        self.meta.from.as_deref()
+    }
+
+    /// When the answer to the message being handled comes too late.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.meta.deadline
+    }
+
+    /// The trace that the message being handled is part of.
+    pub fn trace(&self) -> Option<TraceContext> {
+        self.meta.trace.as_deref().copied()
+    }
+
+    /// Sends to an address, with the deadline and trace of the message being handled.
+    pub fn to(&self, to: impl Into<Destination>) -> Mail {
+        self.via(&self.node.to(to))
+    }
+
+    /// Sends where `mail` does, with the deadline and trace of the message being handled.
+    pub fn via(&self, mail: &Mail) -> Mail {
+        mail.clone().within(self.line.identity.clone(), &self.meta)
+    }
+
+    // How the agent is.
+
+    /// In [`start`](crate::Agent::start): it is not ready when that returns, but when it calls
+    /// [`Context::ready`].
+    pub fn ready_later(&mut self) {
+        self.line.is_ready_later.store(true, Ordering::Relaxed);
+    }
+
+    /// It is ready.
+    pub fn ready(&self) {
+        self.report.ready();
+    }
+
+    /// With this a task of the agent can say how it is.
+    pub fn report(&self) -> Report {
+        self.report.clone()
+    }
+
+    /// It works, but not as it should.
+    pub fn degraded(&self, why: impl Into<Arc<str>>) {
+        self.report.degraded(why);
+    }
+
+    /// It works again as it should.
+    pub fn recovered(&self) {
+        self.report.recovered();
+    }
+
+    /// It has nothing left to do, and ends when this message is handled.
+    pub fn finish(&mut self) {
+        self.end.get_or_insert(ExitReason::Normal);
+    }
+
+    /// It ends when this message is handled, for this reason.
+    pub fn exit(&mut self, reason: ExitReason) {
+        self.end.get_or_insert(reason);
+    }
+
+    // Tasks and timers, which end with the agent.
+
+    /// Runs code beside the agent, as long as it lives. If that panics, the agent fails.
+    ///
+    /// # Panics
+    /// When it has [`TASKS_MAX`] tasks running already.
+    pub fn spawn(&mut self, code: impl Future<Output = ()> + Send + 'static) {
+        let (agent, line) = (self.line.identity.clone(), Arc::downgrade(&self.line));
+        let held = self.held();
+        while held.tasks.try_join_next().is_some() {}
+        assert!(held.tasks.len() < TASKS_MAX, "an agent may have {TASKS_MAX} tasks at a time");
+        held.tasks.spawn(scope::run(agent, async move {
+            let failed = scope::catch(code).await;
+            if let (Err(failure), Some(line)) = (failed, line.upgrade()) {
+                // An agent that has ended no longer cares.
+                drop(line.mailbox.push_urgent(Urgent::TaskFailed(Arc::new(failure))));
+            }
+        }));
+    }
+
+    /// Sends itself a message after a while, past what waits in its mailbox.
+    ///
+    /// # Panics
+    /// When it has [`TIMERS_MAX`] timers already.
+    pub fn send_after<M: Message>(&mut self, delay: Duration, message: M) -> TimerId {
+        let line = Arc::downgrade(&self.line);
+        self.add_timer(tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            if let Some(line) = line.upgrade() {
+                drop(line.mailbox.push_urgent(Urgent::Own(own(message), None)));
+            }
+        }))
+    }
+
+    /// Sends itself a message again and again, the first after one period. While one waits to be
+    /// handled, no other is sent.
+    ///
+    /// # Panics
+    /// When it has [`TIMERS_MAX`] timers already, or the period is zero.
+    pub fn send_every<M: Message>(
+        &mut self,
+        period: Duration,
+        make: impl Fn() -> M + Send + 'static,
+    ) -> TimerId {
+        let line = Arc::downgrade(&self.line);
+        let mut ticks = tokio::time::interval_at(Instant::now() + period, period);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        self.add_timer(tokio::spawn(async move {
+            let waits = Arc::new(AtomicBool::new(false));
+            loop {
+                ticks.tick().await;
+                let Some(line) = line.upgrade() else { return };
+                if waits.swap(true, Ordering::AcqRel) {
+                    continue;
+                }
+                let urgent = Urgent::Own(own(make()), Some(waits.clone()));
+                if line.mailbox.push_urgent(urgent).is_err() {
+                    return;
+                }
+            }
+        }))
+    }
+
+    /// Ends a timer. What it has sent already still comes.
+    pub fn cancel(&mut self, timer: TimerId) {
+        if let Some(task) = self.held().timers.remove(&timer.0) {
+            task.abort();
+        }
+    }
+
+    fn add_timer(&mut self, task: tokio::task::JoinHandle<()>) -> TimerId {
+        let held = self.held();
+        held.timers.retain(|_, timer| !timer.is_finished());
+        assert!(held.timers.len() < TIMERS_MAX, "an agent may have {TIMERS_MAX} timers at a time");
+        held.next += 1;
+        held.timers.insert(held.next, task.abort_handle());
+        TimerId(held.next)
+    }
+
+    // Monitors and links.
+
+    /// Watches the life that is behind an address now: when it ends, or if there is none,
+    /// [`down`](crate::Agent::down) is called, once.
+    ///
+    /// # Panics
+    /// When it watches [`WATCHES_MAX`] lives already.
+    pub fn monitor(&mut self, address: &Address) -> WatchId {
+        self.watch(address, Bond::Monitor)
+    }
+
+    /// Ties its fate to the life behind an address: if either ends abnormally, so does the other.
+    ///
+    /// # Panics
+    /// When it watches [`WATCHES_MAX`] lives already.
+    pub fn link(&mut self, address: &Address) -> WatchId {
+        let id = self.watch(address, Bond::Link);
+        if let Some(line) = self.node.directory().find(address).and_then(|slot| slot.line()) {
+            self.line.slot.watchers.add(id.of_the_other(), Bond::Link, &line);
+        }
+        id
+    }
+
+    /// Watches no longer.
+    pub fn unwatch(&mut self, watch: WatchId) {
+        let line = self.line.clone();
+        if let Some(slot) = self.held().watches.remove(&watch) {
+            slot.watchers.remove(watch, &line);
+            if let Some(other) = slot.line() {
+                line.slot.watchers.remove(watch.of_the_other(), &other);
+            }
+        }
+    }
+
+    fn watch(&mut self, address: &Address, bond: Bond) -> WatchId {
+        let line = self.line.clone();
+        let found = self.node.directory().find(address);
+        let held = self.held();
+        assert!(held.watches.len() < WATCHES_MAX, "an agent may watch {WATCHES_MAX} lives");
+        held.next += 1;
+        let id = WatchId(held.next);
+        match found {
+            Some(slot) if slot.line().is_some() => {
+                slot.watchers.add(id, bond, &line);
+                held.watches.insert(id, slot.clone());
+                // It may have ended in between, and then nobody would tell.
+                if slot.line().is_none() {
+                    slot.watchers.remove(id, &line);
+                    tell_absent(address, bond, &line);
+                }
+            }
+            _ => tell_absent(address, bond, &line),
+        }
+        id
+    }
+
+    pub(crate) fn forget_watches_of(&mut self, address: &Address) {
+        if let Some(held) = &mut self.held {
+            held.watches.retain(|_, slot| slot.address != *address);
+        }
+    }
+
+    pub(crate) fn line(&self) -> &Arc<Line> {
+        &self.line
+    }
+
+    fn held(&mut self) -> &mut Held {
+        self.held.get_or_insert_default()
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        for timer in self.timers.values() {
+            timer.abort();
+        }
+    }
+}
+
+fn own<M: Message>(message: M) -> Box<Question<M>> {
+    Box::new(Question { meta: Meta::default(), message, reply: ReplyTo::Nobody })
+}
+
+fn tell_absent(address: &Address, bond: Bond, watcher: &Arc<Line>) {
+    let cause = genii_protocols::Cause::new(
+        genii_protocols::CauseKind::Stopped,
+        "there is no such life",
+    );
+    let down = Down { address: address.clone(), incarnation: 0, cause, is_abnormal: true };
+    let news = match bond {
+        Bond::Monitor => Urgent::Down(Arc::new(down)),
+        Bond::Link => Urgent::LinkDown(Arc::new(down)),
+    };
+    drop(watcher.mailbox.push_urgent(news));
+}

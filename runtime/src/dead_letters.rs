@@ -1,0 +1,62 @@
+//! Letters that reached nobody, kept so that somebody can look.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use genii_protocols::{Destination, Fault, Sender, Timestamp};
+use parking_lot::Mutex;
+
+/// How many are kept.
+pub const DEAD_LETTERS_KEPT: usize = 1_000;
+
+/// A message that nobody waits to hear about and nobody handled.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// When it was given up.
+    pub at: Timestamp,
+    /// Where it should have gone.
+    pub to: Destination,
+    /// Who sent it, when an agent did.
+    pub from: Option<Arc<Sender>>,
+    /// The message's wire name. Its content is not kept: it may be a secret.
+    pub message: &'static str,
+    /// Why it was not handled.
+    pub fault: Fault,
+}
+
+/// The last dead letters of a node.
+#[derive(Default)]
+pub struct DeadLetters {
+    kept: Mutex<VecDeque<Arc<DeadLetter>>>,
+    total: AtomicU64,
+}
+
+impl DeadLetters {
+    /// The last ones, oldest first, at most `limit`.
+    pub fn tail(&self, limit: usize) -> Vec<Arc<DeadLetter>> {
+        let kept = self.kept.lock();
+        kept.iter().skip(kept.len().saturating_sub(limit)).cloned().collect()
+    }
+
+    /// How many there have been.
+    pub fn total(&self) -> u64 {
+        self.total.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn add(
+        &self,
+        to: Destination,
+        from: Option<Arc<Sender>>,
+        message: &'static str,
+        fault: Fault,
+    ) {
+        self.total.fetch_add(1, Ordering::Relaxed);
+        let letter = DeadLetter { at: Timestamp::now(), to, from, message, fault };
+        let mut kept = self.kept.lock();
+        if kept.len() == DEAD_LETTERS_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(Arc::new(letter));
+    }
+}

@@ -1,0 +1,224 @@
+//! The directory: which agent is behind an address now, on this node.
+//!
+//! Each known address has a [`Slot`] that outlives the lives of its agent, so that a sender can
+//! keep hold of it. The slot says whether a life is open to messages and, if not, why; counts; and
+//! names the stand-in.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use dashmap::DashMap;
+use genii_protocols::{Address, Cause, CauseKind, Destination, Fault, Sender};
+use genii_supervision::{Control, NeedChange};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::mailbox::Mailbox;
+use crate::monitor::Watchers;
+use crate::protocol::AnyProtocol;
+use crate::urgent::Urgent;
+use crate::vitals::Vitals;
+
+/// Above so many addresses nobody looks for the one that was meant.
+const NEAREST_MAX: usize = 10_000;
+
+/// How many stand-ins for stand-ins are followed.
+const STAND_IN_DEPTH: usize = 8;
+
+/// One life of an agent, as a sender reaches it.
+pub(crate) struct Line {
+    pub(crate) identity: Arc<Sender>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) protocol: Arc<dyn AnyProtocol>,
+    pub(crate) slot: Arc<Slot>,
+    /// The agent will say itself when it is ready.
+    pub(crate) is_ready_later: AtomicBool,
+}
+
+impl Control for Line {
+    fn stop(&self) {
+        self.mailbox.close();
+    }
+
+    fn need_changed(&self, change: &NeedChange) {
+        if self.mailbox.push_urgent(Urgent::NeedChanged(change.clone())).is_err() {
+            tracing::debug!(agent = %self.identity.address, need = %change.key, "ended untold");
+        }
+    }
+}
+
+/// Whether an address takes messages.
+pub(crate) enum State {
+    /// To this life.
+    Open(Arc<Line>),
+    /// No, for this reason. The life is there all the same if it is starting or stopping.
+    Shut { cause: Arc<Cause>, incarnation: u64 },
+}
+
+/// An address.
+pub(crate) struct Slot {
+    pub(crate) address: Address,
+    pub(crate) vitals: Vitals,
+    pub(crate) watchers: Watchers,
+    state: ArcSwap<State>,
+    /// The life that exists, open or not, for what comes from the house itself.
+    line: ArcSwapOption<Line>,
+    stand_in: ArcSwapOption<Slot>,
+    /// Those who wait for the state to change.
+    waiting: Mutex<Vec<oneshot::Sender<()>>>,
+}
+
+impl Slot {
+    fn new(address: Address) -> Self {
+        let cause = Arc::new(Cause::new(CauseKind::Starting, "it has not started yet"));
+        Self {
+            address,
+            vitals: Vitals::default(),
+            watchers: Watchers::default(),
+            state: ArcSwap::from_pointee(State::Shut { cause, incarnation: 0 }),
+            line: ArcSwapOption::empty(),
+            stand_in: ArcSwapOption::empty(),
+            waiting: Mutex::default(),
+        }
+    }
+
+    /// The life that takes messages for this address: its own, or that of a stand-in.
+    pub(crate) fn route(&self) -> Result<Arc<Line>, Arc<Cause>> {
+        match &**self.state.load() {
+            State::Open(line) => Ok(line.clone()),
+            State::Shut { cause, .. } => self.stand_in_line(0).ok_or_else(|| cause.clone()),
+        }
+    }
+
+    /// As it is now, without the stand-in.
+    pub(crate) fn state(&self) -> arc_swap::Guard<Arc<State>> {
+        self.state.load()
+    }
+
+    fn stand_in_line(&self, depth: usize) -> Option<Arc<Line>> {
+        let stand_in = self.stand_in.load_full().filter(|_| depth < STAND_IN_DEPTH)?;
+        match &**stand_in.state.load() {
+            State::Open(line) => Some(line.clone()),
+            State::Shut { .. } => stand_in.stand_in_line(depth + 1),
+        }
+    }
+
+    /// The life that exists, whether or not it takes messages.
+    pub(crate) fn line(&self) -> Option<Arc<Line>> {
+        self.line.load_full()
+    }
+
+    /// A life has begun. It takes messages when it is [opened](Slot::open).
+    pub(crate) fn begin(&self, line: Arc<Line>) {
+        self.line.store(Some(line));
+    }
+
+    /// The life that exists takes messages from now on.
+    pub(crate) fn open(&self, incarnation: u64) {
+        let Some(line) = self.line.load_full() else { return };
+        if line.identity.incarnation == incarnation {
+            self.state.store(Arc::new(State::Open(line)));
+            self.tell_change();
+        }
+    }
+
+    /// No messages are taken from now on, for this reason.
+    pub(crate) fn shut(&self, incarnation: u64, cause: Cause) {
+        self.state.store(Arc::new(State::Shut { cause: Arc::new(cause), incarnation }));
+        self.tell_change();
+    }
+
+    /// A life has ended.
+    pub(crate) fn end(&self, incarnation: u64) {
+        let line = self.line.load();
+        if line.as_ref().is_some_and(|line| line.identity.incarnation == incarnation) {
+            self.line.store(None);
+        }
+    }
+
+    pub(crate) fn set_stand_in(&self, stand_in: Option<Arc<Self>>) {
+        self.stand_in.store(stand_in);
+    }
+
+    /// Why this life, which no longer answers, is not there. Waits until that is known.
+    pub(crate) async fn cause_of_end(&self, incarnation: u64) -> Arc<Cause> {
+        loop {
+            let (told, change) = oneshot::channel();
+            self.enlist(told);
+            match &**self.state.load() {
+                State::Shut { cause, incarnation: shut } if *shut >= incarnation => {
+                    return cause.clone();
+                }
+                State::Open(line) if line.identity.incarnation > incarnation => {
+                    let message = "it has ended, and another life has begun";
+                    return Arc::new(Cause::new(CauseKind::Error, message));
+                }
+                _ => {}
+            }
+            if change.await.is_err() {
+                return Arc::new(Cause::new(CauseKind::Stopped, "its node has ended"));
+            }
+        }
+    }
+
+    fn enlist(&self, told: oneshot::Sender<()>) {
+        let mut waiting = self.waiting.lock();
+        waiting.retain(|other| !other.is_closed());
+        waiting.push(told);
+    }
+
+    fn tell_change(&self) {
+        for told in std::mem::take(&mut *self.waiting.lock()) {
+            let _no_longer_waits = told.send(());
+        }
+    }
+}
+
+/// All addresses of a node.
+#[derive(Default)]
+pub(crate) struct Directory {
+    slots: DashMap<Address, Arc<Slot>>,
+}
+
+impl Directory {
+    /// The slot of an address, made if need be.
+    pub(crate) fn claim(&self, address: &Address) -> Arc<Slot> {
+        if let Some(slot) = self.slots.get(address) {
+            return slot.clone();
+        }
+        let slot = || Arc::new(Slot::new(address.clone()));
+        self.slots.entry(address.clone()).or_insert_with(slot).clone()
+    }
+
+    pub(crate) fn find(&self, address: &Address) -> Option<Arc<Slot>> {
+        self.slots.get(address).map(|slot| slot.clone())
+    }
+
+    /// Forgets an address. Who still holds its slot finds it shut.
+    pub(crate) fn forget(&self, address: &Address) {
+        if let Some((_, slot)) = self.slots.remove(address) {
+            slot.shut(u64::MAX, Cause::new(CauseKind::Stopped, "it was removed"));
+        }
+    }
+
+    pub(crate) fn not_found(&self, to: &Destination) -> Fault {
+        let nearest = self.nearest(&to.address).map(Destination::from);
+        Fault::NotFound { to: to.clone(), nearest }
+    }
+
+    fn nearest(&self, address: &Address) -> Option<Address> {
+        if self.slots.len() > NEAREST_MAX {
+            return None;
+        }
+        let known: Vec<Address> = self.slots.iter().map(|slot| slot.key().clone()).collect();
+        let names = known.iter().map(Address::as_str);
+        crate::nearest::nearest(address.as_str(), names)
+            .and_then(|name| Address::parse(name).ok())
+    }
+
+    /// All slots, in no order.
+    pub(crate) fn all(&self) -> Vec<Arc<Slot>> {
+        self.slots.iter().map(|slot| slot.value().clone()).collect()
+    }
+}

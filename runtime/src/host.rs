@@ -1,0 +1,383 @@
+//! The host: the ractor actor behind every agent.
+//!
+//! A host handles one ractor message, which lasts its whole life: it takes letters from its own
+//! bounded mailbox, lets the agent handle them one at a time, and looks at the urgent lane between
+//! any two. ractor starts it, links it to its supervisor, kills it and reports its end; it is not
+//! in the way of a message. (Waking a ractor actor for every message halves the rate of asks:
+//! `docs/decisions/0002-the-host-has-its-own-mailbox.md`.)
+
+use std::collections::VecDeque;
+use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use futures_util::future::BoxFuture;
+use genii_protocols::{Fault, Json, Sender};
+use genii_supervision::{
+    Exit, ExitReason, Failure, FailureKind, Place, Start, StartError, Started,
+};
+use ractor::{Actor, ActorProcessingErr, ActorRef};
+use tokio::time::Instant;
+
+use crate::agent::Agent;
+use crate::context::Context;
+use crate::directory::Line;
+use crate::letter::{Letter, Meta};
+use crate::mailbox::Mailbox;
+use crate::node::Node;
+use crate::protocol::{self, AnyProtocol, Protocol};
+use crate::urgent::{Down, Urgent};
+use crate::{cause, scope};
+
+/// Starts an agent of one type at the address that its key is.
+pub(crate) struct HostStart<A: Agent> {
+    pub(crate) node: Node,
+    pub(crate) settings: Arc<Json>,
+    pub(crate) mailbox_capacity: usize,
+    pub(crate) agent: PhantomData<fn() -> A>,
+}
+
+impl<A: Agent> Start for HostStart<A> {
+    fn start(&self, place: Place) -> BoxFuture<'static, Result<Started, StartError>> {
+        let node = self.node.clone();
+        let settings = self.settings.clone();
+        let capacity = self.mailbox_capacity;
+        Box::pin(start::<A>(node, settings, capacity, place))
+    }
+}
+
+async fn start<A: Agent>(
+    node: Node,
+    settings: Arc<Json>,
+    capacity: usize,
+    place: Place,
+) -> Result<Started, StartError> {
+    let address = genii_protocols::Address::from_shared(place.key.shared())
+        .map_err(|error| StartError::refused(error.to_string()))?;
+    let slot = node.directory().claim(&address);
+    let protocol = node.protocols().of::<A>();
+    let line = Arc::new(Line {
+        identity: Arc::new(Sender { address, incarnation: place.incarnation }),
+        mailbox: Mailbox::new(capacity),
+        protocol: protocol.clone(),
+        slot: slot.clone(),
+        is_ready_later: false.into(),
+    });
+    slot.begin(line.clone());
+    let unborn = Unborn(Some(line.clone()));
+    let context = Context::new(node, line.clone(), place.report());
+    let birth = Birth { settings, protocol, context };
+    place.spawn_controlled(Host::<A>(PhantomData), birth, |_| line.clone()).await?;
+    let is_later = line.is_ready_later.load(Ordering::Relaxed);
+    unborn.is_born();
+    Ok(if is_later { Started::Alive } else { Started::Ready })
+}
+
+/// Takes a life back out of the directory when its start fails or is called off.
+struct Unborn(Option<Arc<Line>>);
+
+impl Unborn {
+    fn is_born(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unborn {
+    fn drop(&mut self) {
+        if let Some(line) = &self.0 {
+            line.mailbox.close();
+            line.slot.end(line.identity.incarnation);
+        }
+    }
+}
+
+/// The ractor actor.
+struct Host<A>(PhantomData<fn() -> A>);
+
+/// What a host is started with.
+struct Birth<A: Agent> {
+    settings: Arc<Json>,
+    protocol: Arc<Protocol<A>>,
+    context: Context,
+}
+
+/// The only message of a host: live.
+struct Live;
+
+impl<A: Agent> Actor for Host<A> {
+    type Msg = Live;
+    type State = Box<Life<A>>;
+    type Arguments = Birth<A>;
+
+    async fn pre_start(
+        &self,
+        myself: ActorRef<Live>,
+        birth: Birth<A>,
+    ) -> Result<Box<Life<A>>, ActorProcessingErr> {
+        let Birth { settings, protocol, mut context } = birth;
+        let identity = context.line().identity.clone();
+        let settings: A::Settings = serde_json::from_value(settings.0.clone())
+            .map_err(|error| StartError::refused(format!("its settings are wrong: {error}")))?;
+        let agent = scope::run(identity, scope::catch(A::start(settings, &mut context)))
+            .await
+            .map_err(|failure| StartError::Failed(Arc::new(failure)))??;
+        myself.cast(Live)?;
+        let clock = Instant::now();
+        let batch = VecDeque::new();
+        let (agent, line) = (Some(agent), context.line().clone());
+        Ok(Box::new(Life { agent, protocol, line, context, batch, clock, suspended: false, has_slept: true }))
+    }
+
+    async fn handle(
+        &self,
+        _: ActorRef<Live>,
+        _: Live,
+        life: &mut Box<Life<A>>,
+    ) -> Result<(), ActorProcessingErr> {
+        let identity = life.line.identity.clone();
+        let reason = scope::run(identity, life.live()).await;
+        life.end(&reason);
+        Err(Exit(reason).into())
+    }
+}
+
+/// One life of an agent.
+struct Life<A: Agent> {
+    /// `None` once it has ended.
+    agent: Option<A>,
+    protocol: Arc<Protocol<A>>,
+    line: Arc<Line>,
+    context: Context,
+    /// Letters taken from the mailbox and not begun.
+    batch: VecDeque<Box<dyn Letter>>,
+    suspended: bool,
+    /// When the last handler ended: the next one begins then, unless the host has slept.
+    clock: Instant,
+    has_slept: bool,
+}
+
+/// What follows from something that was handled.
+type Next = std::ops::ControlFlow<ExitReason>;
+
+const GO_ON: Next = Next::Continue(());
+
+impl<A: Agent> Life<A> {
+    /// Handles what comes, until something ends it.
+    async fn live(&mut self) -> ExitReason {
+        loop {
+            let next = if self.line.mailbox.is_urgent() {
+                self.look_at_urgent().await
+            } else if !self.suspended && !self.batch.is_empty() {
+                self.handle_next().await
+            } else {
+                self.fetch().await;
+                GO_ON
+            };
+            if let Next::Break(reason) = next {
+                return reason;
+            }
+        }
+    }
+
+    /// Takes a batch from the mailbox, or sleeps until there is one.
+    async fn fetch(&mut self) {
+        self.line.slot.vitals.idle();
+        self.line.mailbox.fetch(&mut self.batch, self.suspended).await;
+        // A busy agent lets others on its thread have a turn.
+        tokio::task::consume_budget().await;
+        self.has_slept = true;
+    }
+
+    async fn handle_next(&mut self) -> Next {
+        let Some(letter) = self.batch.pop_front() else { return GO_ON };
+        self.line.mailbox.begun(self.batch.len());
+        self.answer(letter).await
+    }
+
+    /// Lets the agent answer a letter, unless it comes too late or is not known.
+    async fn answer(&mut self, mut letter: Box<dyn Letter>) -> Next {
+        let meta = std::mem::take(letter.meta());
+        if std::mem::take(&mut self.has_slept) {
+            // Nothing waited while it slept, so that what woke it was asked just now.
+            let begins = meta.asked_at.map_or_else(Instant::now, |asked_at| asked_at);
+            self.clock = self.clock.max(begins);
+        }
+        if meta.deadline.is_some_and(|deadline| deadline < self.clock) {
+            self.expire(letter, &meta);
+            return GO_ON;
+        }
+        let Some(entry) = self.protocol.find(&*letter) else {
+            self.reject(letter, &meta);
+            return GO_ON;
+        };
+        let Some(agent) = self.agent.as_mut() else { return GO_ON };
+        let name = letter.name();
+        let slot = &self.line.slot;
+        slot.vitals.begin(self.context.node().nanos(self.clock), entry);
+        self.context.meta = meta;
+        let answering = self.protocol.call(entry, agent, letter, &mut self.context);
+        let answered = match tracing::enabled!(target: "genii::message", tracing::Level::DEBUG) {
+            true => {
+                let agent = &slot.address;
+                let span = tracing::debug_span!(target: "genii::message", "handle", %agent, message = name);
+                scope::catch(tracing::Instrument::instrument(answering, span)).await
+            }
+            false => scope::catch(answering).await,
+        };
+        let now = Instant::now();
+        match answered {
+            Ok(outcome) => slot.vitals.end(outcome, now - self.clock),
+            Err(failure) => {
+                slot.vitals.fail();
+                let failure = Failure { handling: Some(name.to_owned()), ..failure };
+                return Next::Break(ExitReason::Failed(Arc::new(failure)));
+            }
+        }
+        self.clock = now;
+        match self.context.end.take() {
+            Some(reason) => Next::Break(self.stop(reason).await),
+            None => GO_ON,
+        }
+    }
+
+    fn expire(&self, letter: Box<dyn Letter>, meta: &Meta) {
+        self.line.slot.vitals.expire();
+        let fault = Fault::Timeout {
+            to: self.context.address().into(),
+            message: letter.name().to_owned(),
+            after: std::time::Duration::ZERO.into(),
+        };
+        self.give_up(letter, meta, fault);
+    }
+
+    fn reject(&self, letter: Box<dyn Letter>, meta: &Meta) {
+        self.line.slot.vitals.reject();
+        let fault = Fault::Rejected {
+            to: self.context.address().into(),
+            message: letter.name().to_owned(),
+            reason: protocol::unknown(letter.name(), &self.protocol.names()),
+        };
+        self.give_up(letter, meta, fault);
+    }
+
+    fn give_up(&self, letter: Box<dyn Letter>, meta: &Meta, fault: Fault) {
+        if !letter.has_asker() {
+            let to = self.context.address().into();
+            let dead_letters = self.context.node().dead_letters();
+            dead_letters.add(to, meta.from.clone(), letter.name(), fault.clone());
+        }
+        letter.fail(fault);
+    }
+
+    async fn look_at_urgent(&mut self) -> Next {
+        match self.line.mailbox.take_urgent() {
+            (_, true) => Next::Break(self.stop(ExitReason::Shutdown(None)).await),
+            (None, false) => GO_ON,
+            (Some(urgent), false) => self.heed(urgent).await,
+        }
+    }
+
+    async fn heed(&mut self, urgent: Urgent) -> Next {
+        let Some(agent) = self.agent.as_mut() else { return GO_ON };
+        match urgent {
+            Urgent::Ping(reply) => {
+                let _asker_has_gone = reply.send(());
+            }
+            Urgent::Health(reply) => drop(reply.send(agent.health())),
+            Urgent::Snapshot(reply) => drop(reply.send(agent.snapshot())),
+            Urgent::Suspend(reply) => {
+                self.set_suspended(true);
+                let _asker_has_gone = reply.send(());
+            }
+            Urgent::Resume(reply) => {
+                self.set_suspended(false);
+                let _asker_has_gone = reply.send(());
+            }
+            Urgent::NeedChanged(change) => {
+                let telling = agent.need_changed(change, &mut self.context);
+                return Self::told("news of a need", scope::catch(telling).await);
+            }
+            Urgent::Down(down) => {
+                self.context.forget_watches_of(&down.address);
+                let telling = agent.down(&down, &mut self.context);
+                return Self::told("news of an end", scope::catch(telling).await);
+            }
+            Urgent::LinkDown(down) => {
+                self.context.forget_watches_of(&down.address);
+                if down.is_abnormal {
+                    return Next::Break(link_broke(&down));
+                }
+            }
+            Urgent::Own(letter, waits) => {
+                if let Some(waits) = waits {
+                    waits.store(false, Ordering::Release);
+                }
+                return self.answer(letter).await;
+            }
+            Urgent::TaskFailed(failure) => return Next::Break(ExitReason::Failed(failure)),
+        }
+        GO_ON
+    }
+
+    fn told(what: &str, told: Result<(), Failure>) -> Next {
+        match told {
+            Ok(()) => GO_ON,
+            Err(failure) => {
+                let failure = Failure { handling: Some(what.to_owned()), ..failure };
+                Next::Break(ExitReason::Failed(Arc::new(failure)))
+            }
+        }
+    }
+
+    fn set_suspended(&mut self, suspended: bool) {
+        self.suspended = suspended;
+        self.line.slot.vitals.set_suspended(suspended);
+        let what = if suspended { "was suspended" } else { "was resumed" };
+        self.context.node().note(&self.line.identity, what);
+    }
+
+    /// Lets the agent end in good order.
+    async fn stop(&mut self, reason: ExitReason) -> ExitReason {
+        let Some(agent) = self.agent.as_mut() else { return reason };
+        match scope::catch(agent.stop(&mut self.context)).await {
+            Ok(()) => reason,
+            Err(failure) => {
+                let failure = Failure { handling: Some("its stop".to_owned()), ..failure };
+                ExitReason::Failed(Arc::new(failure))
+            }
+        }
+    }
+
+    /// Returns what was not handled to its senders. Nothing that was taken is lost in silence.
+    fn end(&mut self, reason: &ExitReason) {
+        self.agent = None;
+        let line = self.line.clone();
+        line.mailbox.close();
+        line.slot.vitals.idle();
+        line.slot.vitals.set_suspended(false);
+        let cause = cause::of_exit(reason);
+        let mut rest = std::mem::take(&mut self.batch);
+        rest.extend(line.mailbox.take_rest());
+        for mut letter in rest {
+            let meta = std::mem::take(letter.meta());
+            let to = self.context.address().into();
+            self.give_up(letter, &meta, Fault::Down { to, cause: cause.clone() });
+        }
+        line.slot.end(line.identity.incarnation);
+    }
+}
+
+impl<A: Agent> Drop for Life<A> {
+    fn drop(&mut self) {
+        // A life that was killed had no time to put its things in order.
+        if self.agent.is_some() {
+            self.end(&ExitReason::Killed);
+        }
+    }
+}
+
+fn link_broke(down: &Down) -> ExitReason {
+    let message = format!("{}, to which it is linked, has ended", down.address);
+    let chain = vec![down.cause.to_string()];
+    ExitReason::Failed(Arc::new(Failure { chain, ..Failure::new(FailureKind::Error, message) }))
+}

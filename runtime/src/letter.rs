@@ -1,0 +1,120 @@
+//! A message on its way inside one process: still of its own type, with what travels beside it.
+
+use std::any::{Any, TypeId};
+use std::sync::Arc;
+
+use genii_protocols::{AskError, Fault, Json, Message, Sender, TraceContext};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// What travels beside a message.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Meta {
+    /// Who sent it, when an agent did.
+    pub(crate) from: Option<Arc<Sender>>,
+    /// It is not handled after this.
+    pub(crate) deadline: Option<Instant>,
+    /// When it was asked; spares the host a look at the clock.
+    pub(crate) asked_at: Option<Instant>,
+    /// The trace it is part of; boxed, since a message is moved more often than it is traced.
+    pub(crate) trace: Option<Box<TraceContext>>,
+}
+
+/// A message in a mailbox, whatever its type.
+pub(crate) trait Letter: Any + Send {
+    /// The type of the message.
+    fn message_type(&self) -> TypeId;
+
+    /// The wire name of the message.
+    fn name(&self) -> &'static str;
+
+    fn meta(&mut self) -> &mut Meta;
+
+    /// Whether somebody waits for an answer. If nobody does and it cannot be delivered, it becomes
+    /// a dead letter.
+    fn has_asker(&self) -> bool;
+
+    /// Answers that it was not handled.
+    fn fail(self: Box<Self>, fault: Fault);
+}
+
+/// The answer to an ask.
+pub(crate) type Answer<M> =
+    Result<<M as Message>::Reply, AskError<<M as Message>::Refusal>>;
+
+/// The answer to an ask that was made in JSON.
+pub(crate) type JsonAnswer = Result<Json, AskError<Json>>;
+
+/// A message that has one answer.
+pub(crate) struct Question<M: Message> {
+    pub(crate) meta: Meta,
+    pub(crate) message: M,
+    pub(crate) reply: ReplyTo<M>,
+}
+
+/// Where an answer goes. Dropped without an answer, the asker learns that there will be none.
+pub(crate) enum ReplyTo<M: Message> {
+    /// Nowhere: it was told, not asked.
+    Nobody,
+    /// To an asker in this process.
+    Asker(oneshot::Sender<Answer<M>>),
+    /// To an asker that speaks JSON.
+    Json(oneshot::Sender<JsonAnswer>),
+}
+
+impl<M: Message> ReplyTo<M> {
+    pub(crate) fn send(self, answer: Answer<M>) {
+        // An asker that is gone does not care.
+        match self {
+            Self::Nobody => {}
+            Self::Asker(asker) => drop(asker.send(answer)),
+            Self::Json(asker) => drop(asker.send(in_json(answer))),
+        }
+    }
+}
+
+/// An answer in JSON.
+pub(crate) fn in_json<R, E>(answer: Result<R, AskError<E>>) -> JsonAnswer
+where
+    R: serde::Serialize,
+    E: serde::Serialize,
+{
+    match answer {
+        Ok(reply) => Ok(Json::of(&reply)),
+        Err(AskError::Refused(refusal)) => Err(AskError::Refused(Json::of(&refusal))),
+        Err(AskError::Fault(fault)) => Err(AskError::Fault(fault)),
+    }
+}
+
+impl<M: Message> Letter for Question<M> {
+    fn message_type(&self) -> TypeId {
+        TypeId::of::<M>()
+    }
+
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn meta(&mut self) -> &mut Meta {
+        &mut self.meta
+    }
+
+    fn has_asker(&self) -> bool {
+        !matches!(self.reply, ReplyTo::Nobody)
+    }
+
+    fn fail(self: Box<Self>, fault: Fault) {
+        self.reply.send(Err(fault.into()));
+    }
+}
+
+impl dyn Letter {
+    /// The letter as what it is, or back again.
+    pub(crate) fn downcast<L: Letter>(self: Box<Self>) -> Result<Box<L>, Box<dyn Letter>> {
+        if (&*self as &dyn Any).type_id() != TypeId::of::<L>() {
+            return Err(self);
+        }
+        let any: Box<dyn Any> = self;
+        Ok(any.downcast().expect("its type has just been looked at"))
+    }
+}

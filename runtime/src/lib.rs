@@ -1,0 +1,39 @@
+//! How agents live in a genii household.
+//!
+//! A [`Node`] is everything that lives in one process. An [`Agent`] is hosted by one ractor actor,
+//! which gives it a bounded mailbox, deadlines, timers, monitors, counters and a crash report, and
+//! is reached by its address: [`Node::to`] and [`Mail`].
+
+pub mod agent;
+mod cause;
+pub mod context;
+pub mod dead_letters;
+mod deadlines;
+mod directory;
+mod host;
+mod letter;
+pub mod mail;
+mod mailbox;
+pub mod monitor;
+mod nearest;
+pub mod node;
+pub mod protocol;
+pub mod reply;
+pub mod scope;
+pub mod stream;
+mod urgent;
+mod vitals;
+mod watchdog;
+
+pub use agent::{Agent, Handle, HandleLater, HandleStream, Health};
+pub use context::{Context, TimerId};
+pub use dead_letters::{DeadLetter, DeadLetters};
+pub use mail::Mail;
+pub use monitor::WatchId;
+pub use nearest::nearest;
+pub use node::{Limits, Node, NodeOptions, Unheard};
+pub use protocol::Protocol;
+pub use reply::Promise;
+pub use stream::{Answers, AskerGone, JsonAnswers, JsonNext, Outlet};
+pub use urgent::Down;
+pub use vitals::Counters;

@@ -1,0 +1,338 @@
+//! Sending: tell, ask and stream.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use genii_protocols::{
+    AskError, Cause, CauseKind, Destination, Fault, Json, Message, Rejection, Sender, Streamed,
+    TraceContext,
+};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use crate::deadlines::Late;
+use crate::directory::{Line, Slot, State};
+use crate::letter::{Answer, Letter, Meta, Question, ReplyTo};
+use crate::mailbox::NotTaken;
+use crate::node::Node;
+use crate::protocol::JsonReply;
+use crate::stream::{Answers, CREDIT, Flow, Items, JsonAnswers, JsonFlow, Source, StreamQuestion};
+
+/// Sends to one destination. Keep it where you send often: it remembers the way, and notices when
+/// the agent behind it is another, or elsewhere.
+///
+/// Whether the agent is in this process, on another machine, or stood in for by another, it is the
+/// same call and fails in the same ways.
+#[derive(Clone)]
+pub struct Mail {
+    node: Node,
+    to: Destination,
+    /// The way, once it is known. A slot that was forgotten stays shut for good, and then the
+    /// directory is asked every time.
+    slot: OnceLock<Arc<Slot>>,
+    from: Option<Arc<Sender>>,
+    deadline: Option<Instant>,
+    trace: Option<Box<TraceContext>>,
+}
+
+impl Mail {
+    pub(crate) fn new(node: Node, to: Destination) -> Self {
+        Self { node, to, slot: OnceLock::new(), from: None, deadline: None, trace: None }
+    }
+
+    /// The same, from an agent that handles a message with this deadline and trace.
+    pub(crate) fn within(mut self, from: Arc<Sender>, meta: &Meta) -> Self {
+        self.from = Some(from);
+        self.deadline = meta.deadline;
+        self.trace.clone_from(&meta.trace);
+        self
+    }
+
+    /// Where it goes.
+    pub fn to(&self) -> &Destination {
+        &self.to
+    }
+
+    /// Sends without an answer, waiting for room in the mailbox if need be.
+    ///
+    /// # Errors
+    /// When it cannot be delivered. It is then a dead letter too.
+    pub async fn tell<M: Message>(&self, message: M) -> Result<(), Box<Fault>> {
+        let result = match self.push(self.told(message)) {
+            Pushed::Taken => return Ok(()),
+            Pushed::Full(line, letter) => {
+                let deadline = self.deadline_within(self.node.limits().tell_patience);
+                self.push_when_room(&line, letter, deadline).await
+            }
+            Pushed::Closed(line) => Err(self.ended(&line)),
+            Pushed::Nowhere(fault) => Err(fault),
+        };
+        self.bury(M::NAME, result)
+    }
+
+    /// Sends without an answer, or fails at once.
+    ///
+    /// # Errors
+    /// As [`Mail::tell`]; [`Fault::Overloaded`] when there is no room.
+    pub fn try_tell<M: Message>(&self, message: M) -> Result<(), Box<Fault>> {
+        let result = match self.push(self.told(message)) {
+            Pushed::Taken => Ok(()),
+            Pushed::Full(line, _) => Err(self.overloaded(&line)),
+            Pushed::Closed(line) => Err(self.ended(&line)),
+            Pushed::Nowhere(fault) => Err(fault),
+        };
+        self.bury(M::NAME, result)
+    }
+
+    /// Asks, and waits for the answer for the node's usual time, or what is left of the deadline of
+    /// the message being handled if that is less.
+    ///
+    /// # Errors
+    /// The refusal, or the fault that took the place of an answer.
+    pub async fn ask<M: Message>(&self, message: M) -> Answer<M> {
+        self.ask_within(message, self.node.limits().ask_timeout).await
+    }
+
+    /// Asks, and waits for the answer for so long at most.
+    ///
+    /// # Errors
+    /// As [`Mail::ask`].
+    pub async fn ask_within<M: Message>(&self, message: M, timeout: Duration) -> Answer<M> {
+        let asked_at = Instant::now();
+        let deadline = self.earlier(asked_at + timeout);
+        let line = self.line()?;
+        let (asker, answer) = oneshot::channel();
+        let meta = Meta { asked_at: Some(asked_at), ..self.meta(Some(deadline)) };
+        let letter = Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
+        match line.mailbox.push(letter) {
+            Ok(()) => {}
+            Err(NotTaken::Full(letter)) => self.push_when_room(&line, letter, deadline).await?,
+            Err(NotTaken::Closed) => return Err(self.why_ended(&line, deadline).await.into()),
+        }
+        match self.node.deadlines().before(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
+            Err(Late) => Err(self.timed_out(M::NAME, deadline - asked_at).into()),
+        }
+    }
+
+    /// Asks for a stream of answers.
+    ///
+    /// # Errors
+    /// When the question cannot be delivered. Everything later comes through the answers.
+    pub async fn stream<M: Streamed>(&self, message: M) -> Result<Answers<M>, Box<Fault>> {
+        let patience = self.node.limits().ask_timeout;
+        let line = self.line()?;
+        let (items, flow) = mpsc::channel::<Flow<M>>(CREDIT);
+        let meta = self.meta(self.deadline);
+        let letter = Box::new(StreamQuestion { meta, message, items: Items::Typed(items) });
+        self.push_when_room(&line, letter, self.earlier(Instant::now() + patience)).await?;
+        Ok(Answers::new(flow, self.source(&line, patience, M::NAME)))
+    }
+
+    /// As [`Mail::tell`], for a message in JSON.
+    ///
+    /// # Errors
+    /// As [`Mail::tell`], and when the agent does not know the message or cannot read it.
+    pub async fn tell_json(&self, message: &str, content: &Json) -> Result<(), Box<Fault>> {
+        let line = self.line()?;
+        let deadline = self.deadline_within(self.node.limits().tell_patience);
+        let reply = JsonReply::Nobody;
+        let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
+        self.push_when_room(&line, letter, deadline).await
+    }
+
+    /// As [`Mail::ask_within`], for a message in JSON.
+    ///
+    /// # Errors
+    /// As [`Mail::ask`], and when the agent does not know the message or cannot read it.
+    pub async fn ask_json(
+        &self,
+        message: &str,
+        content: &Json,
+        timeout: Duration,
+    ) -> Result<Json, AskError<Json>> {
+        let began = Instant::now();
+        let deadline = self.earlier(began + timeout);
+        let line = self.line()?;
+        let (asker, answer) = oneshot::channel();
+        let reply = JsonReply::Asker(asker);
+        let letter = self.json_letter(&line, message, content, Some(deadline), reply)?;
+        self.push_when_room(&line, letter, deadline).await?;
+        match self.node.deadlines().before(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
+            Err(Late) => Err(self.timed_out(message, deadline - began).into()),
+        }
+    }
+
+    /// As [`Mail::stream`], for a message in JSON. `patience` is for each item.
+    ///
+    /// # Errors
+    /// As [`Mail::stream`], and when the agent does not know the message or cannot read it.
+    pub async fn stream_json(
+        &self,
+        message: &str,
+        content: &Json,
+        patience: Duration,
+    ) -> Result<JsonAnswers, Box<Fault>> {
+        let line = self.line()?;
+        let (items, flow) = mpsc::channel::<JsonFlow>(CREDIT);
+        let reply = JsonReply::Items(items);
+        let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
+        let name = letter.name();
+        self.push_when_room(&line, letter, self.earlier(Instant::now() + patience)).await?;
+        Ok(JsonAnswers::new(flow, self.source(&line, patience, name)))
+    }
+
+    fn told<M: Message>(&self, message: M) -> Box<dyn Letter> {
+        Box::new(Question { meta: self.meta(self.deadline), message, reply: ReplyTo::Nobody })
+    }
+
+    fn json_letter(
+        &self,
+        line: &Line,
+        message: &str,
+        content: &Json,
+        deadline: Option<Instant>,
+        reply: JsonReply,
+    ) -> Result<Box<dyn Letter>, Box<Fault>> {
+        let letter = line.protocol.letter(message, content, self.meta(deadline), reply);
+        letter.map_err(|reason| self.rejected(message, reason))
+    }
+
+    fn meta(&self, deadline: Option<Instant>) -> Meta {
+        Meta { from: self.from.clone(), deadline, asked_at: None, trace: self.trace.clone() }
+    }
+
+    fn source(&self, line: &Arc<Line>, patience: Duration, message: &'static str) -> Source {
+        Source {
+            to: self.to.clone(),
+            slot: line.slot.clone(),
+            incarnation: line.identity.incarnation,
+            patience,
+            message,
+        }
+    }
+
+    fn earlier(&self, deadline: Instant) -> Instant {
+        self.deadline.map_or(deadline, |other| other.min(deadline))
+    }
+
+    fn deadline_within(&self, patience: Duration) -> Instant {
+        self.earlier(Instant::now() + patience)
+    }
+
+    /// Puts a letter into the mailbox of the life that takes messages now, if it has room.
+    fn push(&self, letter: Box<dyn Letter>) -> Pushed {
+        if let Some(slot) = self.slot.get() {
+            let state = slot.state();
+            if let State::Open(line) = &**state {
+                return match line.mailbox.push(letter) {
+                    Ok(()) => Pushed::Taken,
+                    Err(NotTaken::Full(letter)) => Pushed::Full(line.clone(), letter),
+                    Err(NotTaken::Closed) => Pushed::Closed(line.clone()),
+                };
+            }
+        }
+        match self.line() {
+            Err(fault) => Pushed::Nowhere(fault),
+            Ok(line) => match line.mailbox.push(letter) {
+                Ok(()) => Pushed::Taken,
+                Err(NotTaken::Full(letter)) => Pushed::Full(line, letter),
+                Err(NotTaken::Closed) => Pushed::Closed(line),
+            },
+        }
+    }
+
+    /// The life that takes messages now.
+    fn line(&self) -> Result<Arc<Line>, Box<Fault>> {
+        let slot = match self.slot.get() {
+            Some(slot) => slot,
+            None => {
+                let slot = self.find()?;
+                self.slot.get_or_init(|| slot)
+            }
+        };
+        slot.route().or_else(|cause| {
+            let current = self.find()?;
+            match Arc::ptr_eq(&current, slot) {
+                true => Err(self.down((*cause).clone())),
+                false => current.route().map_err(|cause| self.down((*cause).clone())),
+            }
+        })
+    }
+
+    fn find(&self) -> Result<Arc<Slot>, Box<Fault>> {
+        if let Some(node) = self.to.node.as_ref().filter(|node| *node != self.node.name()) {
+            return Err(Box::new(Fault::Unreachable { to: self.to.clone(), node: node.clone() }));
+        }
+        let found = self.node.directory().find(&self.to.address);
+        found.ok_or_else(|| Box::new(self.node.directory().not_found(&self.to)))
+    }
+
+    async fn push_when_room(
+        &self,
+        line: &Line,
+        letter: Box<dyn Letter>,
+        deadline: Instant,
+    ) -> Result<(), Box<Fault>> {
+        let push = Box::pin(line.mailbox.push_when_room(letter));
+        match self.node.deadlines().before(deadline, push).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(NotTaken::Full(_))) | Err(Late) => Err(self.overloaded(line)),
+            Ok(Err(NotTaken::Closed)) => Err(self.why_ended(line, deadline).await),
+        }
+    }
+
+    /// The fault for a life that ended just now, without waiting to learn why.
+    fn ended(&self, line: &Line) -> Box<Fault> {
+        match line.slot.route() {
+            Err(cause) => self.down((*cause).clone()),
+            Ok(_) => self.down(Cause::new(CauseKind::Stopped, "it has just ended")),
+        }
+    }
+
+    /// The fault for a life that ended, with the cause.
+    async fn why_ended(&self, line: &Line, deadline: Instant) -> Box<Fault> {
+        let cause = Box::pin(line.slot.cause_of_end(line.identity.incarnation));
+        match self.node.deadlines().before(deadline, cause).await {
+            Ok(cause) => self.down((*cause).clone()),
+            Err(Late) => self.down(Cause::new(CauseKind::Stopped, "it has just ended")),
+        }
+    }
+
+    fn down(&self, cause: Cause) -> Box<Fault> {
+        Box::new(Fault::Down { to: self.to.clone(), cause })
+    }
+
+    fn overloaded(&self, line: &Line) -> Box<Fault> {
+        let (to, capacity) = (self.to.clone(), line.mailbox.capacity());
+        Box::new(Fault::Overloaded { to, capacity })
+    }
+
+    fn rejected(&self, message: &str, reason: Rejection) -> Box<Fault> {
+        Box::new(Fault::Rejected { to: self.to.clone(), message: message.to_owned(), reason })
+    }
+
+    fn timed_out(&self, message: &str, after: Duration) -> Box<Fault> {
+        let (to, message) = (self.to.clone(), message.to_owned());
+        Box::new(Fault::Timeout { to, message, after: after.into() })
+    }
+
+    fn bury(&self, message: &'static str, result: Result<(), Box<Fault>>) -> Result<(), Box<Fault>> {
+        if let Err(fault) = &result {
+            let (to, from) = (self.to.clone(), self.from.clone());
+            self.node.dead_letters().add(to, from, message, (**fault).clone());
+        }
+        result
+    }
+}
+
+/// What became of a letter.
+enum Pushed {
+    Taken,
+    Full(Arc<Line>, Box<dyn Letter>),
+    Closed(Arc<Line>),
+    Nowhere(Box<Fault>),
+}

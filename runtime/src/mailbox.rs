@@ -1,0 +1,230 @@
+//! A bounded mailbox with an urgent lane.
+//!
+//! One lock around two queues: a sender holds it for a push, the host for taking a whole batch. That
+//! costs less than a lock-free channel, leaves nothing allocated while the mailbox is empty, and
+//! lets closing be exact: a letter is either handed over before, or returned to its sender.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+
+use parking_lot::{Mutex, MutexGuard};
+use tokio::sync::Notify;
+
+use crate::letter::Letter;
+use crate::urgent::Urgent;
+
+/// How many letters the host takes at once. While it works through them, the mailbox may hold as
+/// many again as it has room for.
+pub(crate) const BATCH_MAX: usize = 64;
+
+/// How many urgent messages may wait. They come from the house itself and are few; more than this
+/// means that the agent has not looked into its mailbox for very long.
+pub(crate) const URGENT_MAX: usize = 4_096;
+
+pub(crate) struct Mailbox {
+    queues: Mutex<Queues>,
+    capacity: usize,
+    /// Letters that the host has taken and not begun.
+    in_hand: AtomicUsize,
+    /// There is something in the urgent lane, or the mailbox has closed.
+    urgent_waits: AtomicBool,
+    /// Wakes senders that wait for room.
+    room: Notify,
+    /// How many senders wait for room.
+    waiting: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Queues {
+    normal: VecDeque<Box<dyn Letter>>,
+    urgent: VecDeque<Urgent>,
+    closed: bool,
+    /// The host, when it sleeps.
+    sleeper: Option<Waker>,
+}
+
+/// Why a letter was not taken. One that may find room later comes back.
+pub(crate) enum NotTaken {
+    Full(Box<dyn Letter>),
+    Closed,
+}
+
+impl Mailbox {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            queues: Mutex::default(),
+            capacity: capacity.max(1),
+            in_hand: AtomicUsize::new(0),
+            urgent_waits: AtomicBool::new(false),
+            room: Notify::new(),
+            waiting: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// How many letters wait to be handled.
+    pub(crate) fn depth(&self) -> usize {
+        self.queues.lock().normal.len() + self.in_hand.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.queues.lock().closed
+    }
+
+    /// Puts a letter in, if there is room.
+    pub(crate) fn push(&self, letter: Box<dyn Letter>) -> Result<(), NotTaken> {
+        let mut queues = self.queues.lock();
+        if queues.closed {
+            return Err(NotTaken::Closed);
+        }
+        if queues.normal.len() + self.in_hand.load(Ordering::Relaxed) >= self.capacity {
+            return Err(NotTaken::Full(letter));
+        }
+        queues.normal.push_back(letter);
+        wake(queues);
+        Ok(())
+    }
+
+    /// Puts a letter in as soon as there is room. Dropped while it waits, it takes the letter along.
+    pub(crate) async fn push_when_room(&self, letter: Box<dyn Letter>) -> Result<(), NotTaken> {
+        let mut letter = match self.push(letter) {
+            Err(NotTaken::Full(letter)) => letter,
+            done => return done,
+        };
+        let _waiting = Waiting::new(self);
+        loop {
+            let room = self.room.notified();
+            tokio::pin!(room);
+            // Enlisted before the second look, so that room made between the two is not missed.
+            room.as_mut().enable();
+            letter = match self.push(letter) {
+                Err(NotTaken::Full(letter)) => letter,
+                done => return done,
+            };
+            room.await;
+        }
+    }
+
+    /// Puts an urgent message in. Returns it if the mailbox has closed or the lane is full.
+    pub(crate) fn push_urgent(&self, urgent: Urgent) -> Result<(), Urgent> {
+        let mut queues = self.queues.lock();
+        if queues.closed || queues.urgent.len() >= URGENT_MAX {
+            return Err(urgent);
+        }
+        queues.urgent.push_back(urgent);
+        self.urgent_waits.store(true, Ordering::Release);
+        wake(queues);
+        Ok(())
+    }
+
+    /// Takes nothing more. What is in it stays for [`Mailbox::take_rest`].
+    pub(crate) fn close(&self) {
+        let mut queues = self.queues.lock();
+        queues.closed = true;
+        self.urgent_waits.store(true, Ordering::Release);
+        wake(queues);
+        self.room.notify_waiters();
+    }
+
+    // For the host alone.
+
+    /// Whether the host should look at the urgent lane before its next letter.
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.urgent_waits.load(Ordering::Acquire)
+    }
+
+    /// The next urgent message, and whether the mailbox has closed.
+    pub(crate) fn take_urgent(&self) -> (Option<Urgent>, bool) {
+        let mut queues = self.queues.lock();
+        let urgent = queues.urgent.pop_front();
+        self.urgent_waits.store(!queues.urgent.is_empty() || queues.closed, Ordering::Release);
+        (urgent, queues.closed)
+    }
+
+    /// Moves some letters into `batch`; sleeps as long as there are none, and nothing is urgent. With
+    /// `urgent_only`, letters do not count.
+    pub(crate) async fn fetch(&self, batch: &mut VecDeque<Box<dyn Letter>>, urgent_only: bool) {
+        poll_fn(|context| self.poll_fetch(batch, urgent_only, context)).await;
+    }
+
+    fn poll_fetch(
+        &self,
+        batch: &mut VecDeque<Box<dyn Letter>>,
+        urgent_only: bool,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut queues = self.queues.lock();
+        let count = if urgent_only { 0 } else { queues.normal.len().min(BATCH_MAX) };
+        if count == 0 && queues.urgent.is_empty() && !queues.closed {
+            queues.sleeper = Some(context.waker().clone());
+            self.let_senders_in(&queues);
+            return Poll::Pending;
+        }
+        batch.extend(queues.normal.drain(..count));
+        self.in_hand.store(batch.len(), Ordering::Relaxed);
+        if queues.normal.is_empty() && queues.normal.capacity() > BATCH_MAX {
+            queues.normal.shrink_to(BATCH_MAX);
+        }
+        self.let_senders_in(&queues);
+        Poll::Ready(())
+    }
+
+    fn let_senders_in(&self, queues: &Queues) {
+        let waiting = self.waiting.load(Ordering::Relaxed);
+        if waiting == 0 {
+            return;
+        }
+        let taken = queues.normal.len() + self.in_hand.load(Ordering::Relaxed);
+        for _ in 0..self.capacity.saturating_sub(taken).min(waiting) {
+            self.room.notify_one();
+        }
+    }
+
+    /// One letter of the batch has been begun. A sender that comes to wait in this moment may not
+    /// be seen here; then the next letter or the next batch lets it in.
+    pub(crate) fn begun(&self, left_in_batch: usize) {
+        self.in_hand.store(left_in_batch, Ordering::Relaxed);
+        if self.waiting.load(Ordering::Relaxed) > 0 {
+            self.room.notify_one();
+        }
+    }
+
+    /// Everything that was not handled, when the mailbox has closed.
+    pub(crate) fn take_rest(&self) -> VecDeque<Box<dyn Letter>> {
+        let mut queues = self.queues.lock();
+        queues.urgent.clear();
+        self.in_hand.store(0, Ordering::Relaxed);
+        std::mem::take(&mut queues.normal)
+    }
+}
+
+/// Wakes the host, if it sleeps, after letting go of the lock.
+fn wake(mut queues: MutexGuard<'_, Queues>) {
+    if let Some(host) = queues.sleeper.take() {
+        drop(queues);
+        host.wake();
+    }
+}
+
+/// Counts a sender that waits for room, also if it stops waiting half-way.
+struct Waiting<'a>(&'a Mailbox);
+
+impl<'a> Waiting<'a> {
+    fn new(mailbox: &'a Mailbox) -> Self {
+        mailbox.waiting.fetch_add(1, Ordering::SeqCst);
+        Self(mailbox)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::SeqCst);
+        // It may have been woken for room that it no longer wants.
+        self.0.room.notify_one();
+    }
+}

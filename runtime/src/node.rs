@@ -1,0 +1,372 @@
+//! A node: everything that lives in one process hangs from it, and from nothing else.
+
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock, Weak};
+use std::time::Duration;
+
+use genii_protocols::{Address, Destination, Json, MessageInfo, NodeName, Sender};
+use genii_supervision::{
+    Change, ChildSpec, Event, Key, Observer, Status, Tree, TreeOptions, What,
+};
+use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::agent::{Agent, Health};
+use crate::dead_letters::DeadLetters;
+use crate::deadlines::Deadlines;
+use crate::directory::{Directory, Slot};
+use crate::host::HostStart;
+use crate::mail::Mail;
+use crate::protocol::Protocols;
+use crate::urgent::{Down, Urgent};
+use crate::vitals::Counters;
+use crate::{cause, watchdog};
+
+/// The bounds of a node, each with what happens when it is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// How many messages wait for an agent, unless its topology says otherwise. A sender waits, and
+    /// is then told that the agent is overloaded.
+    pub mailbox_capacity: usize,
+    /// How long an ask waits for its answer, unless it says otherwise.
+    pub ask_timeout: Duration,
+    /// How long a tell waits for room in a mailbox.
+    pub tell_patience: Duration,
+    /// How long a handler may run before the agent is shown as degraded, with the handler's name.
+    pub handler_patience: Duration,
+    /// How many lifecycle events are kept.
+    pub journal_capacity: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            mailbox_capacity: 1_000,
+            ask_timeout: Duration::from_secs(5),
+            tell_patience: Duration::from_secs(5),
+            handler_patience: Duration::from_secs(10),
+            journal_capacity: genii_supervision::journal::JOURNAL_CAPACITY,
+        }
+    }
+}
+
+/// What a node is made with.
+#[derive(Debug, Clone)]
+pub struct NodeOptions {
+    /// Its name in the cluster.
+    pub name: NodeName,
+    /// Its bounds.
+    pub limits: Limits,
+    /// Where its dice come from; the same seed gives the same jitter.
+    pub seed: u64,
+}
+
+impl NodeOptions {
+    /// A node of this name with the usual bounds.
+    pub fn new(name: NodeName) -> Self {
+        let entropy = std::collections::hash_map::RandomState::new();
+        let seed = std::hash::BuildHasher::hash_one(&entropy, name.as_str());
+        Self { name, limits: Limits::default(), seed }
+    }
+}
+
+/// A node. Cheap to clone; all clones are the same node.
+#[derive(Clone)]
+pub struct Node(Arc<Inner>);
+
+struct Inner {
+    name: NodeName,
+    limits: Limits,
+    began: Instant,
+    tree: Arc<Tree>,
+    directory: Directory,
+    deadlines: Arc<Deadlines>,
+    dead_letters: DeadLetters,
+    protocols: Protocols,
+    tasks: OnceLock<Vec<AbortHandle>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        for task in self.tasks.get().into_iter().flatten() {
+            task.abort();
+        }
+    }
+}
+
+impl Node {
+    /// A node in which nobody lives yet. Needs a tokio runtime.
+    pub fn new(options: NodeOptions) -> Self {
+        let NodeOptions { name, limits, seed } = options;
+        let node = Arc::new_cyclic(|weak: &Weak<Inner>| {
+            let tree = Tree::new(TreeOptions {
+                journal_capacity: limits.journal_capacity,
+                seed,
+                observer: Box::new(Watch(weak.clone())),
+            });
+            Inner {
+                name,
+                limits,
+                began: Instant::now(),
+                tree,
+                directory: Directory::default(),
+                deadlines: Deadlines::new(),
+                dead_letters: DeadLetters::default(),
+                protocols: Protocols::default(),
+                tasks: OnceLock::new(),
+            }
+        });
+        let deadlines = tokio::spawn(node.deadlines.clone().watch());
+        let watchdog = tokio::spawn(watchdog::watch(WeakNode(Arc::downgrade(&node))));
+        let tasks = vec![deadlines.abort_handle(), watchdog.abort_handle()];
+        let _set_once = node.tasks.set(tasks);
+        Self(node)
+    }
+
+    /// Its name in the cluster.
+    pub fn name(&self) -> &NodeName {
+        &self.0.name
+    }
+
+    /// Its bounds.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    /// How everything in it stands, and what happened.
+    pub fn tree(&self) -> &Arc<Tree> {
+        &self.0.tree
+    }
+
+    /// Letters that reached nobody.
+    pub fn dead_letters(&self) -> &DeadLetters {
+        &self.0.dead_letters
+    }
+
+    /// Sends to an address.
+    pub fn to(&self, to: impl Into<Destination>) -> Mail {
+        Mail::new(self.clone(), to.into())
+    }
+
+    /// A child that hosts an agent of type `A`, to be given to a supervisor.
+    ///
+    /// # Errors
+    /// When the settings are not those of the agent.
+    pub fn agent<A: Agent>(&self, address: &Address, settings: Json) -> ChildSpec {
+        self.agent_with::<A>(address, Arc::new(settings), self.0.limits.mailbox_capacity)
+    }
+
+    /// As [`Node::agent`], with shared settings and a mailbox of another capacity.
+    pub fn agent_with<A: Agent>(
+        &self,
+        address: &Address,
+        settings: Arc<Json>,
+        mailbox_capacity: usize,
+    ) -> ChildSpec {
+        let start =
+            HostStart::<A> { node: self.clone(), settings, mailbox_capacity, agent: PhantomData };
+        ChildSpec::new(Key::from(address.shared()), Arc::new(start))
+    }
+
+    /// Makes an address known, with who stands in for it while it is down.
+    pub fn declare(&self, address: &Address, fallback: Option<&Address>) {
+        self.0.tree.board.declare(&Key::from(address.shared()));
+        let slot = self.0.directory.claim(address);
+        slot.set_stand_in(fallback.map(|fallback| self.0.directory.claim(fallback)));
+    }
+
+    // What the house says to an agent, past its mailbox.
+
+    /// Whether an agent looks into its mailbox, within `patience`.
+    ///
+    /// # Errors
+    /// Why it did not answer.
+    pub async fn ping(&self, address: &Address, patience: Duration) -> Result<Duration, Unheard> {
+        let began = Instant::now();
+        self.say(address, patience, Urgent::Ping).await?;
+        Ok(began.elapsed())
+    }
+
+    /// How an agent is, by its own account.
+    ///
+    /// # Errors
+    /// Why it did not answer.
+    pub async fn health(&self, address: &Address, patience: Duration) -> Result<Health, Unheard> {
+        self.say(address, patience, Urgent::Health).await
+    }
+
+    /// The state of an agent.
+    ///
+    /// # Errors
+    /// Why it did not answer.
+    pub async fn snapshot(&self, address: &Address, patience: Duration) -> Result<Json, Unheard> {
+        self.say(address, patience, Urgent::Snapshot).await
+    }
+
+    /// Lets an agent handle nothing until it is resumed. Messages wait, up to its capacity.
+    ///
+    /// # Errors
+    /// Why it did not hear.
+    pub async fn suspend(&self, address: &Address, patience: Duration) -> Result<(), Unheard> {
+        self.say(address, patience, Urgent::Suspend).await
+    }
+
+    /// Lets an agent handle messages again.
+    ///
+    /// # Errors
+    /// Why it did not hear.
+    pub async fn resume(&self, address: &Address, patience: Duration) -> Result<(), Unheard> {
+        self.say(address, patience, Urgent::Resume).await
+    }
+
+    async fn say<T>(
+        &self,
+        address: &Address,
+        patience: Duration,
+        make: impl FnOnce(oneshot::Sender<T>) -> Urgent,
+    ) -> Result<T, Unheard> {
+        let slot = self.0.directory.find(address).ok_or(Unheard::NotFound)?;
+        let line = slot.line().ok_or(Unheard::NotRunning)?;
+        let (reply, answer) = oneshot::channel();
+        line.mailbox.push_urgent(make(reply)).map_err(|_| Unheard::NotRunning)?;
+        match tokio::time::timeout(patience, answer).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(Unheard::NotRunning),
+            Err(_) => Err(Unheard::Busy { with: self.busy_with(&slot), patience }),
+        }
+    }
+
+    // What is known about an agent.
+
+    /// What is counted about an agent.
+    pub fn counters(&self, address: &Address) -> Option<Counters> {
+        let slot = self.0.directory.find(address)?;
+        let depth = slot.line().map_or(0, |line| line.mailbox.depth());
+        Some(slot.vitals.read(depth))
+    }
+
+    /// Whether an agent is suspended.
+    pub fn is_suspended(&self, address: &Address) -> bool {
+        self.0.directory.find(address).is_some_and(|slot| slot.vitals.is_suspended())
+    }
+
+    /// The handler that an agent is in, and for how long.
+    pub fn busy(&self, address: &Address) -> Option<(String, Duration)> {
+        self.0.directory.find(address).and_then(|slot| self.busy_with(&slot))
+    }
+
+    fn busy_with(&self, slot: &Slot) -> Option<(String, Duration)> {
+        let (since, entry) = slot.vitals.busy()?;
+        let name = slot.line()?.protocol.name(entry).to_owned();
+        let now = self.nanos(Instant::now());
+        Some((name, Duration::from_nanos(now.saturating_sub(since))))
+    }
+
+    /// The messages that an agent answers; `None` if it does not run.
+    pub fn messages(&self, address: &Address) -> Option<Vec<MessageInfo>> {
+        let line = self.0.directory.find(address)?.line()?;
+        Some(line.protocol.infos())
+    }
+
+    /// The wire names of the messages that an agent answers; `None` if it does not run.
+    pub fn message_names(&self, address: &Address) -> Option<Vec<&'static str>> {
+        let line = self.0.directory.find(address)?.line()?;
+        Some(line.protocol.names())
+    }
+
+    /// How a message of an agent is answered; `None` if it does not run or does not know it.
+    pub fn message_style(&self, address: &Address, name: &str) -> Option<genii_protocols::Style> {
+        self.0.directory.find(address)?.line()?.protocol.style(name)
+    }
+
+    /// Writes a line about an agent into the journal.
+    pub(crate) fn note(&self, agent: &Sender, text: impl Into<Arc<str>>) {
+        let key = Key::from(agent.address.shared());
+        self.0.tree.record(&key, agent.incarnation, What::Note { text: text.into() });
+    }
+
+    pub(crate) fn nanos(&self, at: Instant) -> u64 {
+        let since = at.saturating_duration_since(self.0.began).as_nanos();
+        since.try_into().unwrap_or(u64::MAX)
+    }
+
+    pub(crate) fn directory(&self) -> &Directory {
+        &self.0.directory
+    }
+
+    pub(crate) fn deadlines(&self) -> &Deadlines {
+        &self.0.deadlines
+    }
+
+    pub(crate) fn protocols(&self) -> &Protocols {
+        &self.0.protocols
+    }
+}
+
+/// Why an agent did not hear, or did not answer, the house.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Unheard {
+    /// Nobody has this address.
+    #[error("it is not known")]
+    NotFound,
+    /// It does not run.
+    #[error("it is not running")]
+    NotRunning,
+    /// It did not look into its mailbox in time.
+    #[error("it did not answer within {patience:.1?}{}", busy(with))]
+    Busy {
+        /// The handler that it is in, and for how long.
+        with: Option<(String, Duration)>,
+        /// How long it was given.
+        patience: Duration,
+    },
+}
+
+fn busy(with: &Option<(String, Duration)>) -> String {
+    match with {
+        Some((handler, long)) => format!("; it has been handling {handler} for {long:.1?}"),
+        None => String::new(),
+    }
+}
+
+/// A node that may have ended.
+#[derive(Clone)]
+pub(crate) struct WeakNode(Weak<Inner>);
+
+impl WeakNode {
+    pub(crate) fn upgrade(&self) -> Option<Node> {
+        self.0.upgrade().map(Node)
+    }
+}
+
+/// Keeps the directory in step with the tree.
+struct Watch(Weak<Inner>);
+
+impl Observer for Watch {
+    fn changed(&self, change: &Change) {
+        let Some(node) = self.0.upgrade() else { return };
+        let Ok(address) = Address::from_shared(change.key.shared()) else { return };
+        let Some(slot) = node.directory.find(&address) else { return };
+        match cause::of_status(&change.now) {
+            None => slot.open(change.incarnation),
+            Some(cause) => {
+                slot.shut(change.incarnation, cause.clone());
+                if change.before.is_alive() && !change.now.is_alive() {
+                    tell_watchers(&slot, change, cause);
+                }
+            }
+        }
+        if change.is_forgotten {
+            node.directory.forget(&address);
+        }
+    }
+
+    fn recorded(&self, _: &Arc<Event>) {}
+}
+
+fn tell_watchers(slot: &Slot, change: &Change, cause: genii_protocols::Cause) {
+    let is_abnormal = matches!(change.now, Status::Down(_) | Status::Quarantined(_));
+    let (address, incarnation) = (slot.address.clone(), change.incarnation);
+    slot.watchers.tell(&Arc::new(Down { address, incarnation, cause, is_abnormal }));
+}

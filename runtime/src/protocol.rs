@@ -1,0 +1,312 @@
+//! The protocol table: which messages an agent answers, and how.
+//!
+//! One table serves typed local calls (a boxed value and its `TypeId`), calls in JSON, later calls
+//! over the wire, completion, and the documentation.
+
+use std::any::TypeId;
+use std::sync::Arc;
+
+use futures_util::future::BoxFuture;
+use genii_protocols::{Fault, Json, Message, MessageInfo, Rejection, Streamed, Style};
+use tokio::sync::oneshot;
+
+use crate::agent::{Handle, HandleLater, HandleStream};
+use crate::context::Context;
+use crate::letter::{JsonAnswer, Letter, Meta, Question, ReplyTo};
+use crate::reply::Promise;
+use crate::stream::{JsonItems, Outlet, StreamQuestion};
+use crate::vitals::Outcome;
+
+/// The messages that an agent of type `A` answers.
+///
+/// ```ignore
+/// Protocol::new().on::<Recall>().on::<Remember>().on_stream::<Speak>()
+/// ```
+pub struct Protocol<A> {
+    entries: Vec<Entry<A>>,
+    /// The types of the messages, in the order of the entries. Tables are short, and looking
+    /// through one is quicker than hashing.
+    types: Vec<TypeId>,
+}
+
+struct Entry<A> {
+    name: &'static str,
+    style: Style,
+    info: fn() -> MessageInfo,
+    handle: Handler<A>,
+    from_json: fn(&Json, Meta, JsonReply) -> Result<Box<dyn Letter>, Rejection>,
+}
+
+type Handler<A> =
+    for<'a> fn(&'a mut A, Box<dyn Letter>, &'a mut Context) -> BoxFuture<'a, Outcome>;
+
+/// Where the answer to a question in JSON goes.
+pub(crate) enum JsonReply {
+    Nobody,
+    Asker(oneshot::Sender<JsonAnswer>),
+    Items(JsonItems),
+}
+
+impl<A> Default for Protocol<A> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), types: Vec::new() }
+    }
+}
+
+impl<A> Protocol<A> {
+    /// A table without messages.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The agent answers this message.
+    #[must_use]
+    pub fn on<M: Message>(self) -> Self
+    where
+        A: Handle<M>,
+    {
+        self.with::<M>(Entry {
+            name: M::NAME,
+            style: Style::Ask,
+            info: MessageInfo::of::<M>,
+            handle: handle::<A, M>,
+            from_json: question_from_json::<M>,
+        })
+    }
+
+    /// The agent answers this message when it can.
+    #[must_use]
+    pub fn on_later<M: Message>(self) -> Self
+    where
+        A: HandleLater<M>,
+    {
+        self.with::<M>(Entry {
+            name: M::NAME,
+            style: Style::Ask,
+            info: MessageInfo::of::<M>,
+            handle: handle_later::<A, M>,
+            from_json: question_from_json::<M>,
+        })
+    }
+
+    /// The agent answers this message with a stream.
+    #[must_use]
+    pub fn on_stream<M: Streamed>(self) -> Self
+    where
+        A: HandleStream<M>,
+    {
+        self.with::<M>(Entry {
+            name: M::NAME,
+            style: Style::Stream,
+            info: MessageInfo::of_stream::<M>,
+            handle: handle_stream::<A, M>,
+            from_json: stream_from_json::<M>,
+        })
+    }
+
+    fn with<M: Message>(mut self, entry: Entry<A>) -> Self {
+        let taken = self.entries.iter().any(|other| other.name == entry.name);
+        assert!(!taken, "{} stands twice in a protocol", entry.name);
+        self.types.push(TypeId::of::<M>());
+        self.entries.push(entry);
+        self
+    }
+
+    /// Which entry answers a letter.
+    pub(crate) fn find(&self, letter: &dyn Letter) -> Option<usize> {
+        let wanted = letter.message_type();
+        self.types.iter().position(|known| *known == wanted)
+    }
+
+    /// Lets the agent answer a letter. `entry` is where [`Protocol::find`] found it.
+    pub(crate) fn call<'a>(
+        &self,
+        entry: usize,
+        agent: &'a mut A,
+        letter: Box<dyn Letter>,
+        context: &'a mut Context,
+    ) -> BoxFuture<'a, Outcome> {
+        (self.entries[entry].handle)(agent, letter, context)
+    }
+}
+
+/// A protocol table, whatever agent it is of.
+pub(crate) trait AnyProtocol: Send + Sync + 'static {
+    /// The wire names, in the order of the table.
+    fn names(&self) -> Vec<&'static str>;
+
+    /// The name of one entry.
+    fn name(&self, entry: usize) -> &'static str;
+
+    /// What a stranger needs to know of each message.
+    fn infos(&self) -> Vec<MessageInfo>;
+
+    /// How a message is answered, if it is known.
+    fn style(&self, name: &str) -> Option<Style>;
+
+    /// Makes a letter of JSON.
+    fn letter(
+        &self,
+        name: &str,
+        content: &Json,
+        meta: Meta,
+        reply: JsonReply,
+    ) -> Result<Box<dyn Letter>, Rejection>;
+}
+
+impl<A: 'static> AnyProtocol for Protocol<A> {
+    fn names(&self) -> Vec<&'static str> {
+        self.entries.iter().map(|entry| entry.name).collect()
+    }
+
+    fn name(&self, entry: usize) -> &'static str {
+        self.entries.get(entry).map_or("", |entry| entry.name)
+    }
+
+    fn infos(&self) -> Vec<MessageInfo> {
+        self.entries.iter().map(|entry| (entry.info)()).collect()
+    }
+
+    fn style(&self, name: &str) -> Option<Style> {
+        self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.style)
+    }
+
+    fn letter(
+        &self,
+        name: &str,
+        content: &Json,
+        meta: Meta,
+        reply: JsonReply,
+    ) -> Result<Box<dyn Letter>, Rejection> {
+        let entry = self.entries.iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| unknown(name, &self.names()))?;
+        (entry.from_json)(content, meta, reply)
+    }
+}
+
+/// The rejection of a message that is not in the table.
+pub(crate) fn unknown(name: &str, known: &[&'static str]) -> Rejection {
+    let nearest = crate::nearest::nearest(name, known.iter().copied()).map(str::to_owned);
+    Rejection::UnknownMessage { nearest }
+}
+
+fn handle<'a, A: Handle<M>, M: Message>(
+    agent: &'a mut A,
+    letter: Box<dyn Letter>,
+    context: &'a mut Context,
+) -> BoxFuture<'a, Outcome> {
+    let question = match letter.downcast::<Question<M>>() {
+        Ok(question) => question,
+        Err(letter) => return wrong_style(letter, context, "an ask or a tell"),
+    };
+    Box::pin(async move {
+        let Question { message, reply, .. } = *question;
+        let answer = agent.handle(message, context).await;
+        let outcome = if answer.is_ok() { Outcome::Handled } else { Outcome::Refused };
+        reply.send(answer.map_err(genii_protocols::AskError::Refused));
+        outcome
+    })
+}
+
+fn handle_later<'a, A: HandleLater<M>, M: Message>(
+    agent: &'a mut A,
+    letter: Box<dyn Letter>,
+    context: &'a mut Context,
+) -> BoxFuture<'a, Outcome> {
+    let question = match letter.downcast::<Question<M>>() {
+        Ok(question) => question,
+        Err(letter) => return wrong_style(letter, context, "an ask or a tell"),
+    };
+    Box::pin(async move {
+        let Question { message, reply, .. } = *question;
+        let promise = Promise::new(reply, context.line().clone());
+        agent.handle_later(message, promise, context).await;
+        Outcome::Handled
+    })
+}
+
+fn handle_stream<'a, A: HandleStream<M>, M: Streamed>(
+    agent: &'a mut A,
+    letter: Box<dyn Letter>,
+    context: &'a mut Context,
+) -> BoxFuture<'a, Outcome> {
+    let question = match letter.downcast::<StreamQuestion<M>>() {
+        Ok(question) => question,
+        Err(letter) => return wrong_style(letter, context, "a stream"),
+    };
+    Box::pin(async move {
+        let StreamQuestion { message, items, .. } = *question;
+        let outlet = Outlet::new(items, context.line().clone());
+        agent.handle_stream(message, outlet, context).await;
+        Outcome::Handled
+    })
+}
+
+fn wrong_style<'a>(
+    letter: Box<dyn Letter>,
+    context: &Context,
+    expected: &str,
+) -> BoxFuture<'a, Outcome> {
+    let fault = Fault::Rejected {
+        to: context.address().into(),
+        message: letter.name().to_owned(),
+        reason: Rejection::WrongStyle { expected: expected.to_owned() },
+    };
+    letter.fail(fault);
+    Box::pin(std::future::ready(Outcome::Refused))
+}
+
+fn question_from_json<M: Message>(
+    content: &Json,
+    meta: Meta,
+    reply: JsonReply,
+) -> Result<Box<dyn Letter>, Rejection> {
+    let message: M = read(content)?;
+    let reply = match reply {
+        JsonReply::Nobody => ReplyTo::Nobody,
+        JsonReply::Asker(asker) => ReplyTo::Json(asker),
+        JsonReply::Items(_) => {
+            return Err(Rejection::WrongStyle { expected: "an ask or a tell".to_owned() });
+        }
+    };
+    Ok(Box::new(Question { meta, message, reply }))
+}
+
+fn stream_from_json<M: Streamed>(
+    content: &Json,
+    meta: Meta,
+    reply: JsonReply,
+) -> Result<Box<dyn Letter>, Rejection> {
+    let message: M = read(content)?;
+    let JsonReply::Items(items) = reply else {
+        return Err(Rejection::WrongStyle { expected: "a stream".to_owned() });
+    };
+    Ok(Box::new(StreamQuestion { meta, message, items: items.into() }))
+}
+
+/// Reads a message of JSON. One without fields may be written as `null` too.
+fn read<M: Message>(content: &Json) -> Result<M, Rejection> {
+    let content = match &content.0 {
+        serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
+        other => other.clone(),
+    };
+    serde_json::from_value(content)
+        .map_err(|error| Rejection::Malformed { detail: error.to_string() })
+}
+
+/// The tables of a node, built once for each type of agent.
+#[derive(Default)]
+pub(crate) struct Protocols {
+    tables: dashmap::DashMap<TypeId, Arc<dyn std::any::Any + Send + Sync>>,
+}
+
+impl Protocols {
+    pub(crate) fn of<A: crate::agent::Agent>(&self) -> Arc<Protocol<A>> {
+        let table = self
+            .tables
+            .entry(TypeId::of::<A>())
+            .or_insert_with(|| Arc::new(A::protocol()))
+            .clone();
+        table.downcast().expect("the table of a type is kept under that type")
+    }
+}

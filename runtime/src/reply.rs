@@ -1,0 +1,69 @@
+//! An answer that is given later.
+
+use std::sync::Arc;
+
+use genii_protocols::{AskError, Fault, Message, Rejection};
+
+use crate::letter::{Answer, ReplyTo};
+use crate::directory::Line;
+
+/// The duty to answer a question. Dropped without an answer, it tells the asker so.
+pub struct Promise<M: Message> {
+    reply: Option<ReplyTo<M>>,
+    line: Arc<Line>,
+}
+
+impl<M: Message> Promise<M> {
+    pub(crate) fn new(reply: ReplyTo<M>, line: Arc<Line>) -> Self {
+        Self { reply: Some(reply), line }
+    }
+
+    /// Answers.
+    pub fn answer(self, reply: M::Reply) {
+        self.send(Ok(reply));
+    }
+
+    /// Refuses.
+    pub fn refuse(self, refusal: M::Refusal) {
+        self.send(Err(AskError::Refused(refusal)));
+    }
+
+    /// Answers or refuses.
+    pub fn settle(self, result: Result<M::Reply, M::Refusal>) {
+        self.send(result.map_err(AskError::Refused));
+    }
+
+    /// Whether the asker has gone, so that nobody needs the answer.
+    pub fn is_forgotten(&self) -> bool {
+        match &self.reply {
+            None | Some(ReplyTo::Nobody) => true,
+            Some(ReplyTo::Asker(asker)) => asker.is_closed(),
+            Some(ReplyTo::Json(asker)) => asker.is_closed(),
+        }
+    }
+
+    fn send(mut self, answer: Answer<M>) {
+        if let Some(reply) = self.reply.take() {
+            reply.send(answer);
+        }
+    }
+}
+
+impl<M: Message> Drop for Promise<M> {
+    fn drop(&mut self) {
+        let Some(reply) = self.reply.take() else { return };
+        // When the agent is going down, the asker learns the cause of that instead.
+        if !std::thread::panicking() && !self.line.mailbox.is_closed() {
+            reply.send(Err(unanswered::<M>(&self.line).into()));
+        }
+    }
+}
+
+/// The agent let a question go without an answer.
+pub(crate) fn unanswered<M: Message>(line: &Line) -> Fault {
+    Fault::Rejected {
+        to: line.identity.address.clone().into(),
+        message: M::NAME.to_owned(),
+        reason: Rejection::Unanswered,
+    }
+}

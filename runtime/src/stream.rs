@@ -1,0 +1,254 @@
+//! Many answers to one question.
+//!
+//! Items flow through a bounded channel: the sender waits when the asker is slow (its credit is
+//! spent), and learns when the asker has gone. A stream ends in exactly one of: its reply, its
+//! refusal, a fault.
+
+use std::any::TypeId;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::{AskError, Destination, Fault, Json, Streamed};
+use tokio::sync::mpsc;
+
+use crate::directory::{Line, Slot};
+use crate::letter::{Answer, JsonAnswer, Letter, Meta, in_json};
+use crate::reply::unanswered;
+
+/// How many items may be on their way to an asker.
+pub(crate) const CREDIT: usize = 64;
+
+/// What flows through a stream.
+pub(crate) enum Flow<M: Streamed> {
+    Item(M::Item),
+    End(Answer<M>),
+}
+
+/// What flows through a stream in JSON.
+pub(crate) enum JsonFlow {
+    Item(Json),
+    End(JsonAnswer),
+}
+
+pub(crate) type JsonItems = mpsc::Sender<JsonFlow>;
+
+/// Where the items of a stream go.
+pub(crate) enum Items<M: Streamed> {
+    Typed(mpsc::Sender<Flow<M>>),
+    Json(JsonItems),
+}
+
+impl<M: Streamed> From<JsonItems> for Items<M> {
+    fn from(items: JsonItems) -> Self {
+        Self::Json(items)
+    }
+}
+
+impl<M: Streamed> Items<M> {
+    async fn send(&self, item: M::Item) -> Result<(), AskerGone> {
+        let sent = match self {
+            Self::Typed(items) => items.send(Flow::Item(item)).await.is_ok(),
+            Self::Json(items) => items.send(JsonFlow::Item(Json::of(&item))).await.is_ok(),
+        };
+        if sent { Ok(()) } else { Err(AskerGone) }
+    }
+
+    async fn end(&self, answer: Answer<M>) {
+        // An asker that is gone does not care how it ended.
+        match self {
+            Self::Typed(items) => drop(items.send(Flow::End(answer)).await),
+            Self::Json(items) => drop(items.send(JsonFlow::End(in_json(answer))).await),
+        }
+    }
+
+    /// Ends at once if there is room; if there is not, the asker sees the stream break off.
+    fn try_end(&self, fault: Fault) {
+        match self {
+            Self::Typed(items) => drop(items.try_send(Flow::End(Err(fault.into())))),
+            Self::Json(items) => drop(items.try_send(JsonFlow::End(Err(fault.into())))),
+        }
+    }
+
+    async fn closed(&self) {
+        match self {
+            Self::Typed(items) => items.closed().await,
+            Self::Json(items) => items.closed().await,
+        }
+    }
+}
+
+/// A message that is answered by a stream.
+pub(crate) struct StreamQuestion<M: Streamed> {
+    pub(crate) meta: Meta,
+    pub(crate) message: M,
+    pub(crate) items: Items<M>,
+}
+
+impl<M: Streamed> Letter for StreamQuestion<M> {
+    fn message_type(&self) -> TypeId {
+        TypeId::of::<M>()
+    }
+
+    fn name(&self) -> &'static str {
+        M::NAME
+    }
+
+    fn meta(&mut self) -> &mut Meta {
+        &mut self.meta
+    }
+
+    fn has_asker(&self) -> bool {
+        true
+    }
+
+    fn fail(self: Box<Self>, fault: Fault) {
+        self.items.try_end(fault);
+    }
+}
+
+/// The asker of a stream has gone; nobody wants the rest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the asker has gone")]
+pub struct AskerGone;
+
+/// Where an agent sends the items of a stream. Dropped without an end, it tells the asker so.
+pub struct Outlet<M: Streamed> {
+    items: Option<Items<M>>,
+    line: Arc<Line>,
+}
+
+impl<M: Streamed> Outlet<M> {
+    pub(crate) fn new(items: Items<M>, line: Arc<Line>) -> Self {
+        Self { items: Some(items), line }
+    }
+
+    /// Sends an item, as soon as the asker has room for it.
+    ///
+    /// # Errors
+    /// When the asker has gone: stop working for it.
+    pub async fn send(&mut self, item: M::Item) -> Result<(), AskerGone> {
+        match &self.items {
+            Some(items) => items.send(item).await,
+            None => Err(AskerGone),
+        }
+    }
+
+    /// Ends the stream with its reply or its refusal.
+    pub async fn finish(mut self, result: Result<M::Reply, M::Refusal>) {
+        if let Some(items) = self.items.take() {
+            items.end(result.map_err(AskError::Refused)).await;
+        }
+    }
+
+    /// Waits until the asker has gone.
+    pub async fn asker_gone(&self) {
+        if let Some(items) = &self.items {
+            items.closed().await;
+        }
+    }
+}
+
+impl<M: Streamed> Drop for Outlet<M> {
+    fn drop(&mut self) {
+        let Some(items) = self.items.take() else { return };
+        // When the agent is going down, the asker learns the cause of that instead.
+        if !std::thread::panicking() && !self.line.mailbox.is_closed() {
+            items.try_end(unanswered::<M>(&self.line));
+        }
+    }
+}
+
+/// The answers to a streamed question. Dropped, it tells the agent to stop.
+pub struct Answers<M: Streamed> {
+    flow: mpsc::Receiver<Flow<M>>,
+    end: Option<Answer<M>>,
+    source: Source,
+}
+
+/// Where a stream comes from, to say why it broke off.
+pub(crate) struct Source {
+    pub(crate) to: Destination,
+    pub(crate) slot: Arc<Slot>,
+    pub(crate) incarnation: u64,
+    /// How long to wait for each item.
+    pub(crate) patience: Duration,
+    pub(crate) message: &'static str,
+}
+
+impl Source {
+    fn too_slow(&self) -> Fault {
+        Fault::Timeout {
+            to: self.to.clone(),
+            message: self.message.to_owned(),
+            after: self.patience.into(),
+        }
+    }
+
+    async fn broken_off(&self) -> Fault {
+        let cause = self.slot.cause_of_end(self.incarnation);
+        match tokio::time::timeout(self.patience, cause).await {
+            Ok(cause) => Fault::Down { to: self.to.clone(), cause: (*cause).clone() },
+            Err(_) => self.too_slow(),
+        }
+    }
+}
+
+impl<M: Streamed> Answers<M> {
+    pub(crate) fn new(flow: mpsc::Receiver<Flow<M>>, source: Source) -> Self {
+        Self { flow, end: None, source }
+    }
+
+    /// The next item; `None` when the stream has ended, and [`Answers::finish`] says how.
+    pub async fn next(&mut self) -> Option<M::Item> {
+        if self.end.is_some() {
+            return None;
+        }
+        match tokio::time::timeout(self.source.patience, self.flow.recv()).await {
+            Ok(Some(Flow::Item(item))) => return Some(item),
+            Ok(Some(Flow::End(answer))) => self.end = Some(answer),
+            Ok(None) => self.end = Some(Err(self.source.broken_off().await.into())),
+            Err(_) => self.end = Some(Err(self.source.too_slow().into())),
+        }
+        None
+    }
+
+    /// How the stream ended. Items that were not taken are passed over.
+    ///
+    /// # Errors
+    /// Its refusal, or why it did not come to an end.
+    pub async fn finish(mut self) -> Answer<M> {
+        while self.next().await.is_some() {}
+        self.end.take().unwrap_or_else(|| Err(self.source.too_slow().into()))
+    }
+}
+
+/// The answers to a streamed question that was put in JSON.
+pub struct JsonAnswers {
+    flow: mpsc::Receiver<JsonFlow>,
+    source: Source,
+}
+
+/// What comes next in a stream of JSON.
+#[derive(Debug)]
+pub enum JsonNext {
+    /// An item.
+    Item(Json),
+    /// The end.
+    End(JsonAnswer),
+}
+
+impl JsonAnswers {
+    pub(crate) fn new(flow: mpsc::Receiver<JsonFlow>, source: Source) -> Self {
+        Self { flow, source }
+    }
+
+    /// The next item or the end. Not to be called again after the end.
+    pub async fn next(&mut self) -> JsonNext {
+        match tokio::time::timeout(self.source.patience, self.flow.recv()).await {
+            Ok(Some(JsonFlow::Item(item))) => JsonNext::Item(item),
+            Ok(Some(JsonFlow::End(answer))) => JsonNext::End(answer),
+            Ok(None) => JsonNext::End(Err(self.source.broken_off().await.into())),
+            Err(_) => JsonNext::End(Err(self.source.too_slow().into())),
+        }
+    }
+}
