@@ -3,52 +3,15 @@
 
 use std::time::{Duration, Instant};
 
+use genii_benches::agents::{self, AddOne, Increment};
 use genii_benches::{Contender, compare};
-use genii_protocols::{Address, Json, Never, NodeName, message};
-use genii_runtime::{Agent, Context, Handle, Mail, Node, NodeOptions, Protocol};
-use genii_supervision::{StartError, Supervisor, SupervisorHandle, SupervisorSpec};
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use genii_runtime::Mail;
+use genii_supervision::SupervisorHandle;
 use tokio::runtime::Runtime;
 
 const TELLS: u64 = 1_000_000;
 const ASKS: u64 = 200_000;
 const CAPACITY: usize = 1_000;
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct Increment(u64);
-message!(Increment = "bench.increment" -> ());
-
-#[derive(Serialize, Deserialize, JsonSchema)]
-struct AddOne(u64);
-message!(AddOne = "bench.add_one" -> u64);
-
-struct Counter(u64);
-
-impl Agent for Counter {
-    type Settings = ();
-
-    fn protocol() -> Protocol<Self> {
-        Protocol::new().on::<Increment>().on::<AddOne>()
-    }
-
-    async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
-        Ok(Self(0))
-    }
-}
-
-impl Handle<Increment> for Counter {
-    async fn handle(&mut self, Increment(by): Increment, _: &mut Context) -> Result<(), Never> {
-        self.0 += by;
-        Ok(())
-    }
-}
-
-impl Handle<AddOne> for Counter {
-    async fn handle(&mut self, AddOne(to): AddOne, _: &mut Context) -> Result<u64, Never> {
-        Ok(to + 1)
-    }
-}
 
 struct Raw;
 
@@ -120,11 +83,8 @@ struct Peers {
 
 async fn peers() -> Peers {
     use kameo::actor::Spawn;
-    let node = Node::new(NodeOptions::new(NodeName::new("bench").unwrap()));
-    let address = Address::parse("bench/counter").unwrap();
-    let child = node.agent::<Counter>(&address, Json::default());
-    let spec = SupervisorSpec::new("house").with_child(child);
-    let house = Supervisor::start(spec, node.tree().clone()).await.unwrap();
+    let (node, house) = agents::house().await;
+    let address = agents::counter(&node, &house, "counter").await;
     Peers {
         mail: node.to(&address),
         raw: ractor::Actor::spawn(None, Raw, ()).await.unwrap().0,

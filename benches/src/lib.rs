@@ -2,6 +2,8 @@
 //! median of each. Machines are shared and noisy; ratios taken so are the figures that mean
 //! something.
 
+pub mod agents;
+
 use std::time::Duration;
 
 /// How often each contender has its turn.

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::protocol::Protocol;
-use crate::stream::Outlet;
 use crate::reply::Promise;
+use crate::stream::Outlet;
 use crate::urgent::Down;
 
 /// Someone who lives at an address and answers messages, one at a time.

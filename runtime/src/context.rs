@@ -1,8 +1,8 @@
 //! What an agent has at hand while it handles a message.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use genii_protocols::{Address, Destination, Message, Sender, TraceContext};
@@ -43,6 +43,20 @@ struct Held {
     timers: HashMap<u64, AbortHandle>,
     watches: HashMap<WatchId, Arc<Slot>>,
     next: u64,
+}
+
+/// Ends an agent from one of its tasks.
+#[derive(Clone)]
+pub struct Ender(Weak<Line>);
+
+impl Ender {
+    /// Ends the agent, for this reason, when the message that it handles is handled.
+    pub fn end(&self, reason: ExitReason) {
+        if let Some(line) = self.0.upgrade() {
+            // An agent that has ended cannot be ended again.
+            drop(line.mailbox.push_urgent(Urgent::End(reason)));
+        }
+    }
 }
 
 /// Names a timer, to cancel it.
@@ -130,6 +144,11 @@ impl Context {
     /// It ends when this message is handled, for this reason.
     pub fn exit(&mut self, reason: ExitReason) {
         self.end.get_or_insert(reason);
+    }
+
+    /// With this a task of the agent can end it.
+    pub fn ender(&self) -> Ender {
+        Ender(Arc::downgrade(&self.line))
     }
 
     // Tasks and timers, which end with the agent.
@@ -295,10 +314,8 @@ fn own<M: Message>(message: M) -> Box<Question<M>> {
 }
 
 fn tell_absent(address: &Address, bond: Bond, watcher: &Arc<Line>) {
-    let cause = genii_protocols::Cause::new(
-        genii_protocols::CauseKind::Stopped,
-        "there is no such life",
-    );
+    let cause =
+        genii_protocols::Cause::new(genii_protocols::CauseKind::Stopped, "there is no such life");
     let down = Down { address: address.clone(), incarnation: 0, cause, is_abnormal: true };
     let news = match bond {
         Bond::Monitor => Urgent::Down(Arc::new(down)),

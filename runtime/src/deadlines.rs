@@ -194,7 +194,10 @@ mod tests {
             let (millis, late, took) = done.unwrap();
             assert_eq!(late, Err(Late));
             let expected = Duration::from_millis(millis);
-            assert!(took >= expected && took <= expected + 2 * GRANULARITY, "{millis} took {took:?}");
+            assert!(
+                took >= expected && took <= expected + 2 * GRANULARITY,
+                "{millis} took {took:?}"
+            );
         }
         assert!(deadlines.shards.iter().all(|shard| shard.lock().is_empty()));
         watch.abort();

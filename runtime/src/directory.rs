@@ -52,8 +52,9 @@ impl Control for Line {
 pub(crate) enum State {
     /// To this life.
     Open(Arc<Line>),
-    /// No, for this reason. The life is there all the same if it is starting or stopping.
-    Shut { cause: Arc<Cause>, incarnation: u64 },
+    /// No, for this reason. The life is there all the same if it is starting or stopping, and then
+    /// the reason is not the last word.
+    Shut { cause: Arc<Cause>, incarnation: u64, is_final: bool },
 }
 
 /// An address.
@@ -76,7 +77,7 @@ impl Slot {
             address,
             vitals: Vitals::default(),
             watchers: Watchers::default(),
-            state: ArcSwap::from_pointee(State::Shut { cause, incarnation: 0 }),
+            state: ArcSwap::from_pointee(State::Shut { cause, incarnation: 0, is_final: false }),
             line: ArcSwapOption::empty(),
             stand_in: ArcSwapOption::empty(),
             waiting: Mutex::default(),
@@ -124,8 +125,9 @@ impl Slot {
     }
 
     /// No messages are taken from now on, for this reason.
-    pub(crate) fn shut(&self, incarnation: u64, cause: Cause) {
-        self.state.store(Arc::new(State::Shut { cause: Arc::new(cause), incarnation }));
+    pub(crate) fn shut(&self, incarnation: u64, cause: Cause, is_final: bool) {
+        let cause = Arc::new(cause);
+        self.state.store(Arc::new(State::Shut { cause, incarnation, is_final }));
         self.tell_change();
     }
 
@@ -147,7 +149,9 @@ impl Slot {
             let (told, change) = oneshot::channel();
             self.enlist(told);
             match &**self.state.load() {
-                State::Shut { cause, incarnation: shut } if *shut >= incarnation => {
+                State::Shut { cause, incarnation: shut, is_final: true }
+                    if *shut >= incarnation =>
+                {
                     return cause.clone();
                 }
                 State::Open(line) if line.identity.incarnation > incarnation => {
@@ -198,7 +202,7 @@ impl Directory {
     /// Forgets an address. Who still holds its slot finds it shut.
     pub(crate) fn forget(&self, address: &Address) {
         if let Some((_, slot)) = self.slots.remove(address) {
-            slot.shut(u64::MAX, Cause::new(CauseKind::Stopped, "it was removed"));
+            slot.shut(u64::MAX, Cause::new(CauseKind::Stopped, "it was removed"), true);
         }
     }
 
@@ -213,8 +217,7 @@ impl Directory {
         }
         let known: Vec<Address> = self.slots.iter().map(|slot| slot.key().clone()).collect();
         let names = known.iter().map(Address::as_str);
-        crate::nearest::nearest(address.as_str(), names)
-            .and_then(|name| Address::parse(name).ok())
+        crate::nearest::nearest(address.as_str(), names).and_then(|name| Address::parse(name).ok())
     }
 
     /// All slots, in no order.

@@ -125,7 +125,16 @@ impl<A: Agent> Actor for Host<A> {
         let clock = Instant::now();
         let batch = VecDeque::new();
         let (agent, line) = (Some(agent), context.line().clone());
-        Ok(Box::new(Life { agent, protocol, line, context, batch, clock, suspended: false, has_slept: true }))
+        Ok(Box::new(Life {
+            agent,
+            protocol,
+            line,
+            context,
+            batch,
+            clock,
+            suspended: false,
+            has_slept: true,
+        }))
     }
 
     async fn handle(
@@ -315,6 +324,7 @@ impl<A: Agent> Life<A> {
                 return self.answer(letter).await;
             }
             Urgent::TaskFailed(failure) => return Next::Break(ExitReason::Failed(failure)),
+            Urgent::End(reason) => return Next::Break(self.stop(reason).await),
         }
         GO_ON
     }

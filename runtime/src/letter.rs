@@ -39,8 +39,7 @@ pub(crate) trait Letter: Any + Send {
 }
 
 /// The answer to an ask.
-pub(crate) type Answer<M> =
-    Result<<M as Message>::Reply, AskError<<M as Message>::Refusal>>;
+pub(crate) type Answer<M> = Result<<M as Message>::Reply, AskError<<M as Message>::Refusal>>;
 
 /// The answer to an ask that was made in JSON.
 pub(crate) type JsonAnswer = Result<Json, AskError<Json>>;

@@ -320,7 +320,11 @@ impl Mail {
         Box::new(Fault::Timeout { to, message, after: after.into() })
     }
 
-    fn bury(&self, message: &'static str, result: Result<(), Box<Fault>>) -> Result<(), Box<Fault>> {
+    fn bury(
+        &self,
+        message: &'static str,
+        result: Result<(), Box<Fault>>,
+    ) -> Result<(), Box<Fault>> {
         if let Err(fault) = &result {
             let (to, from) = (self.to.clone(), self.from.clone());
             self.node.dead_letters().add(to, from, message, (**fault).clone());

@@ -1,13 +1,12 @@
 //! A node: everything that lives in one process hangs from it, and from nothing else.
 
+use std::ffi::OsString;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use genii_protocols::{Address, Destination, Json, MessageInfo, NodeName, Sender};
-use genii_supervision::{
-    Change, ChildSpec, Event, Key, Observer, Status, Tree, TreeOptions, What,
-};
+use genii_supervision::{Change, ChildSpec, Event, Key, Observer, Status, Tree, TreeOptions, What};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -17,7 +16,9 @@ use crate::dead_letters::DeadLetters;
 use crate::deadlines::Deadlines;
 use crate::directory::{Directory, Slot};
 use crate::host::HostStart;
+use crate::logbook::Logbook;
 use crate::mail::Mail;
+use crate::process::keep::Keepers;
 use crate::protocol::Protocols;
 use crate::urgent::{Down, Urgent};
 use crate::vitals::Counters;
@@ -60,6 +61,9 @@ pub struct NodeOptions {
     pub limits: Limits,
     /// Where its dice come from; the same seed gives the same jitter.
     pub seed: u64,
+    /// The program that keeps the processes of its agents: this one, if it does not say. It must
+    /// call [`process::keeper::run_if_asked`](crate::process::keeper::run_if_asked) first of all.
+    pub keeper: Option<OsString>,
 }
 
 impl NodeOptions {
@@ -67,7 +71,7 @@ impl NodeOptions {
     pub fn new(name: NodeName) -> Self {
         let entropy = std::collections::hash_map::RandomState::new();
         let seed = std::hash::BuildHasher::hash_one(&entropy, name.as_str());
-        Self { name, limits: Limits::default(), seed }
+        Self { name, limits: Limits::default(), seed, keeper: None }
     }
 }
 
@@ -84,6 +88,8 @@ struct Inner {
     deadlines: Arc<Deadlines>,
     dead_letters: DeadLetters,
     protocols: Protocols,
+    logbook: Logbook,
+    keepers: Keepers,
     tasks: OnceLock<Vec<AbortHandle>>,
 }
 
@@ -98,7 +104,7 @@ impl Drop for Inner {
 impl Node {
     /// A node in which nobody lives yet. Needs a tokio runtime.
     pub fn new(options: NodeOptions) -> Self {
-        let NodeOptions { name, limits, seed } = options;
+        let NodeOptions { name, limits, seed, keeper } = options;
         let node = Arc::new_cyclic(|weak: &Weak<Inner>| {
             let tree = Tree::new(TreeOptions {
                 journal_capacity: limits.journal_capacity,
@@ -114,6 +120,8 @@ impl Node {
                 deadlines: Deadlines::new(),
                 dead_letters: DeadLetters::default(),
                 protocols: Protocols::default(),
+                logbook: Logbook::default(),
+                keepers: Keepers::new(keeper),
                 tasks: OnceLock::new(),
             }
         });
@@ -142,6 +150,20 @@ impl Node {
     /// Letters that reached nobody.
     pub fn dead_letters(&self) -> &DeadLetters {
         &self.0.dead_letters
+    }
+
+    /// The last lines of every agent.
+    pub fn logbook(&self) -> &Logbook {
+        &self.0.logbook
+    }
+
+    /// The operating-system process of a process agent.
+    pub fn process_of(&self, address: &Address) -> Option<i32> {
+        self.0.keepers.pid(address)
+    }
+
+    pub(crate) fn keepers(&self) -> &Keepers {
+        &self.0.keepers
     }
 
     /// Sends to an address.
@@ -351,7 +373,8 @@ impl Observer for Watch {
         match cause::of_status(&change.now) {
             None => slot.open(change.incarnation),
             Some(cause) => {
-                slot.shut(change.incarnation, cause.clone());
+                let is_final = change.now != Status::Stopping;
+                slot.shut(change.incarnation, cause.clone(), is_final);
                 if change.before.is_alive() && !change.now.is_alive() {
                     tell_watchers(&slot, change, cause);
                 }
@@ -359,6 +382,7 @@ impl Observer for Watch {
         }
         if change.is_forgotten {
             node.directory.forget(&address);
+            node.logbook.forget(&address);
         }
     }
 

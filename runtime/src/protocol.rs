@@ -37,8 +37,7 @@ struct Entry<A> {
     from_json: fn(&Json, Meta, JsonReply) -> Result<Box<dyn Letter>, Rejection>,
 }
 
-type Handler<A> =
-    for<'a> fn(&'a mut A, Box<dyn Letter>, &'a mut Context) -> BoxFuture<'a, Outcome>;
+type Handler<A> = for<'a> fn(&'a mut A, Box<dyn Letter>, &'a mut Context) -> BoxFuture<'a, Outcome>;
 
 /// Where the answer to a question in JSON goes.
 pub(crate) enum JsonReply {
@@ -302,11 +301,8 @@ pub(crate) struct Protocols {
 
 impl Protocols {
     pub(crate) fn of<A: crate::agent::Agent>(&self) -> Arc<Protocol<A>> {
-        let table = self
-            .tables
-            .entry(TypeId::of::<A>())
-            .or_insert_with(|| Arc::new(A::protocol()))
-            .clone();
+        let table =
+            self.tables.entry(TypeId::of::<A>()).or_insert_with(|| Arc::new(A::protocol())).clone();
         table.downcast().expect("the table of a type is kept under that type")
     }
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use genii_protocols::{AskError, Fault, Message, Rejection};
 
-use crate::letter::{Answer, ReplyTo};
 use crate::directory::Line;
+use crate::letter::{Answer, ReplyTo};
 
 /// The duty to answer a question. Dropped without an answer, it tells the asker so.
 pub struct Promise<M: Message> {

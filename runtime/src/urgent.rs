@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use genii_protocols::{Address, Cause, Json};
-use genii_supervision::{Failure, NeedChange};
+use genii_supervision::{ExitReason, Failure, NeedChange};
 use tokio::sync::oneshot;
 
 use crate::agent::Health;
@@ -32,6 +32,8 @@ pub(crate) enum Urgent {
     Own(Box<dyn Letter>, Option<Arc<AtomicBool>>),
     /// A task of yours has panicked.
     TaskFailed(Arc<Failure>),
+    /// A task of yours wants you to end.
+    End(ExitReason),
 }
 
 /// A life that was watched has ended.

@@ -180,7 +180,9 @@ mod tests {
 
     #[test]
     fn a_quantile_is_at_most_an_eighth_too_high() {
-        for nanos in [1, 500, 640, 999, 10_000, 123_456, 7_000_000, 1_000_000_000, 3_600_000_000_000] {
+        for nanos in
+            [1, 500, 640, 999, 10_000, 123_456, 7_000_000, 1_000_000_000, 3_600_000_000_000]
+        {
             let histogram = Histogram::default();
             let took = Duration::from_nanos(nanos);
             histogram.record(took);

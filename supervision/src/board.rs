@@ -217,6 +217,24 @@ impl Board {
         inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
     }
 
+    /// Says that a child lives elsewhere and is not to be had here: those who need it go on
+    /// without it.
+    pub fn declare_elsewhere(&self, key: &Key, why: impl Into<Arc<str>>) {
+        let mut inner = self.inner.write();
+        let entry = inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
+        entry.view.required = false;
+        entry.view.status = Status::Stopped(why.into());
+    }
+
+    /// Takes back what was only declared.
+    pub fn undeclare(&self, key: &Key) {
+        let mut inner = self.inner.write();
+        if inner.entries.get(key).is_some_and(|entry| entry.owner.is_none()) {
+            inner.unlink(key);
+            inner.entries.remove(key);
+        }
+    }
+
     /// How one child stands.
     pub fn view(&self, key: &str) -> Option<View> {
         self.inner.read().entries.get(key).map(|entry| entry.view.clone())

@@ -138,20 +138,29 @@ impl Graph {
     }
 
     /// A shortest cycle through a node, starting with it and ending before it returns; empty if
-    /// there is none. `cut` edges do not count.
-    pub fn shortest_cycle(&self, start: usize, cut: &[(usize, usize)]) -> Vec<usize> {
-        let mut came_from = vec![usize::MAX; self.len()];
-        let mut queue = VecDeque::from([start]);
+    /// there is none.
+    pub fn shortest_cycle(&self, node: usize) -> Vec<usize> {
+        let mut cycle = self.shortest_path(node, node, &[]);
+        cycle.pop();
+        cycle
+    }
+
+    /// A shortest way along the edges from one node to another, both included, of at least one
+    /// edge; empty if there is none. Edges that are `cut` do not count.
+    pub fn shortest_path(&self, from: usize, to: usize, cut: &[(usize, usize)]) -> Vec<usize> {
+        let mut came_from: Vec<Option<usize>> = vec![None; self.len()];
+        let mut queue = VecDeque::from([from]);
         while let Some(node) = queue.pop_front() {
             for &next in self.before[node].iter().filter(|&&next| !cut.contains(&(node, next))) {
-                if next == start {
-                    let back = |&node: &usize| Some(came_from[node]).filter(|&n| n != usize::MAX);
-                    let mut cycle: Vec<usize> = std::iter::successors(Some(node), back).collect();
-                    cycle.reverse();
-                    return cycle;
+                if next == to {
+                    let back = |node: &usize| came_from[*node].filter(|_| *node != from);
+                    let mut path: Vec<usize> = std::iter::successors(Some(node), back).collect();
+                    path.reverse();
+                    path.push(to);
+                    return path;
                 }
-                if came_from[next] == usize::MAX && next != start {
-                    came_from[next] = node;
+                if came_from[next].is_none() && next != from {
+                    came_from[next] = Some(node);
                     queue.push_back(next);
                 }
             }
@@ -183,9 +192,10 @@ mod tests {
     fn knots_and_cycles_are_found() {
         let graph = Graph::new(6, [(0, 1), (1, 2), (2, 0), (3, 3), (4, 5), (0, 4)]);
         assert_eq!(graph.knots(), [vec![0, 1, 2], vec![3]]);
-        assert_eq!(graph.shortest_cycle(0, &[]), [0, 1, 2]);
-        assert_eq!(graph.shortest_cycle(3, &[]), [3]);
-        assert_eq!(graph.shortest_cycle(4, &[]), Vec::<usize>::new());
-        assert_eq!(graph.shortest_cycle(0, &[(1, 2)]), Vec::<usize>::new());
+        assert_eq!(graph.shortest_cycle(0), [0, 1, 2]);
+        assert_eq!(graph.shortest_cycle(3), [3]);
+        assert_eq!(graph.shortest_cycle(4), Vec::<usize>::new());
+        assert_eq!(graph.shortest_path(0, 2, &[]), [0, 1, 2]);
+        assert_eq!(graph.shortest_path(0, 2, &[(1, 2)]), Vec::<usize>::new());
     }
 }

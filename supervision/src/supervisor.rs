@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::board::Poke;
-use crate::core::{Action, ChildError, ChildInfo, Core, Counts, Gone, Ix, Reply, StartedChild};
+use crate::core::{Action, ChildInfo, Core, Counts, Gone, Ix, Reply, StartedChild};
 use crate::exit::{Exit, ExitReason, Failure, FailureKind, reason_of};
 use crate::spec::{ChildPolicy, ChildSpec, Key, SupervisorFlags, SupervisorSpec};
 use crate::start::{Born, Control, Place, Report, Signal, Start, StartError, Started};
@@ -60,7 +60,7 @@ pub(crate) enum Command {
     Restart(Key, Reply<StartedChild>),
     Terminate(Key, Reply<()>),
     Cycle(Key, Reply<StartedChild>),
-    Kill(Key, Reply<()>),
+    Kill(Key, Arc<Failure>, Reply<()>),
     Delete(Key, Reply<()>),
     Release(Key, Reply<StartedChild>),
     Replace(Box<ChildSpec>, bool, Reply<()>),
@@ -300,7 +300,7 @@ impl State {
             Command::Restart(key, reply) => self.core.restart_child(&key, reply, now),
             Command::Terminate(key, reply) => self.core.terminate_child(&key, reply, now),
             Command::Cycle(key, reply) => self.core.cycle_child(&key, reply, now),
-            Command::Kill(key, reply) => reply(self.kill(&key)),
+            Command::Kill(key, failure, reply) => self.core.kill_child(&key, failure, reply, now),
             Command::Delete(key, reply) => self.core.delete_child(&key, reply),
             Command::Release(key, reply) => self.core.release_child(&key, reply, now),
             Command::Replace(spec, restart, reply) => {
@@ -311,13 +311,6 @@ impl State {
             Command::Info(key, reply) => reply(self.core.child_info(&key)),
             Command::Count(reply) => reply(Ok(self.core.count_children())),
         }
-    }
-
-    /// Kills a child as a crash would: what follows is up to its restart type.
-    fn kill(&mut self, key: &Key) -> Result<(), ChildError> {
-        let (ix, _) = self.core.living_child(key)?;
-        self.end_child(ix, End::Kill);
-        Ok(())
     }
 
     /// Does what the core wants, until it wants no more.

@@ -178,7 +178,8 @@ async fn an_answer_may_come_later_while_the_agent_goes_on() {
     });
     assert_eq!(later.unwrap(), "at last");
     let never = mail.ask(AnswerLater { millis: 0 }).await.unwrap_err();
-    let expected = "zoo/polly rejected parrot.answer_later: it dropped the question without an answer";
+    let expected =
+        "zoo/polly rejected parrot.answer_later: it dropped the question without an answer";
     assert_eq!(never.to_string(), expected);
 }
 

@@ -80,9 +80,11 @@ async fn a_killed_agent_answers_nobody_and_says_so() {
     });
     house.until("it hangs", || house.node.busy(&polly).is_some()).await;
     let began = tokio::time::Instant::now();
-    house.supervisor.kill_child(polly.as_str()).await.unwrap();
+    house.supervisor.kill_child(polly.as_str(), "killed by hand").await.unwrap();
     let error = hanging.await.unwrap().unwrap_err();
-    assert!(matches!(error.fault(), Some(Fault::Down { cause, .. }) if cause.kind == CauseKind::Killed));
+    assert!(
+        matches!(error.fault(), Some(Fault::Down { cause, .. }) if cause.kind == CauseKind::Killed)
+    );
     assert!(began.elapsed() < SECOND, "at once, not at the deadline");
 }
 
@@ -129,11 +131,12 @@ async fn a_fallback_answers_for_an_address_that_is_down_and_no_longer() {
     assert!(refuses().await, "it answers itself");
     mail.tell(Misbehave::Panic).await.unwrap();
     house.until("it is down", || house.node.counters(&polly).unwrap().failed == 1).await;
-    house.until("it is known to be down", || {
-        let view = house.node.tree().board.view("zoo/polly").unwrap();
-        !view.status.is_up()
-    })
-    .await;
+    house
+        .until("it is known to be down", || {
+            let view = house.node.tree().board.view("zoo/polly").unwrap();
+            !view.status.is_up()
+        })
+        .await;
     assert!(!refuses().await, "the stand-in answers, which refuses nothing");
     assert_eq!(house.node.counters(&stand_in).unwrap().handled, 1);
     house.reborn(&polly, 2).await;

@@ -54,7 +54,7 @@ async fn a_ping_that_is_not_answered_names_the_handler() {
     let said = error.to_string();
     assert!(said.contains("it has been handling parrot.misbehave for 2.0s"), "{said}");
     assert_eq!(house.node.ping(&address("zoo/x"), SECOND).await, Err(Unheard::NotFound));
-    house.supervisor.kill_child("zoo/polly").await.unwrap();
+    house.supervisor.kill_child("zoo/polly", "killed by hand").await.unwrap();
     house.until("it is down", || house.node.busy(&polly).is_none()).await;
     assert_eq!(house.node.ping(&polly, SECOND).await, Err(Unheard::NotRunning));
 }

@@ -9,8 +9,8 @@ use genii_runtime::{
     Outlet, Promise, Protocol,
 };
 use genii_supervision::{
-    Backoff, ChildPolicy, Edges, GiveUp, Intensity, NeedChange, Shutdown,
-    StartError, StartOrder, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec,
+    Backoff, ChildPolicy, Edges, GiveUp, Intensity, NeedChange, Shutdown, StartError, StartOrder,
+    Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

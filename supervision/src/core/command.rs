@@ -1,10 +1,13 @@
 //! What people and programs may ask of a supervisor.
 
+use std::sync::Arc;
+
 use tokio::time::Instant;
 
 use super::{Core, Ix, Mode, Phase, Then};
 use crate::Taken;
 use crate::board::Status;
+use crate::exit::Failure;
 use crate::journal::{StopWhy, What};
 use crate::spec::{
     ChildKind, ChildSpec, Key, Restart, SpecError, Strategy, SupervisorFlags, check_child,
@@ -333,14 +336,25 @@ impl Core {
         }
     }
 
-    /// The living child of this name.
-    pub(crate) fn living_child(&self, key: &Key) -> Result<(Ix, u64), ChildError> {
-        let ix = self.find(key)?;
+    /// Kills a living child; what follows is what follows when it crashes. Answers at once.
+    pub(crate) fn kill_child(
+        &mut self,
+        key: &Key,
+        failure: Arc<Failure>,
+        reply: Reply<()>,
+        now: Instant,
+    ) {
+        let ix = match self.find(key) {
+            Err(error) => return reply(Err(error)),
+            Ok(ix) => ix,
+        };
         let child = &self.children[&ix];
-        match child.phase.is_alive() {
-            true => Ok((ix, child.incarnation)),
-            false => Err(ChildError::NotRunning),
+        if !child.phase.is_alive() {
+            return reply(Err(ChildError::NotRunning));
         }
+        let incarnation = child.incarnation;
+        self.failed(ix, incarnation, failure, now);
+        reply(Ok(()));
     }
 
     fn find(&self, key: &Key) -> Result<Ix, ChildError> {

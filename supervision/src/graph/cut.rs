@@ -44,7 +44,7 @@ fn find_cycle(graph: &Graph, cut: &[(usize, usize)]) -> Option<Vec<(usize, usize
     let left = Graph::new(graph.len(), graph.edges().filter(|edge| !cut.contains(edge)));
     let knots = left.knots();
     let start = *knots.first()?.first()?;
-    let nodes = left.shortest_cycle(start, &[]);
+    let nodes = left.shortest_cycle(start);
     let next = |i: usize| nodes[(i + 1) % nodes.len()];
     Some(nodes.iter().enumerate().map(|(i, &node)| (node, next(i))).collect())
 }

@@ -8,7 +8,7 @@ use tokio::sync::{oneshot, watch};
 
 use super::{Command, Fare, Message};
 use crate::core::{ChildError, ChildInfo, Counts, Reply, StartedChild};
-use crate::exit::{ExitReason, Failure};
+use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::spec::{ChildSpec, Key, SupervisorFlags};
 
 /// Commands a supervisor, and waits for it. Cheap to clone; does not keep the supervisor alive.
@@ -108,13 +108,13 @@ impl SupervisorHandle {
         self.command(|reply| Command::Cycle(key, reply)).await
     }
 
-    /// Kills a child. What follows is what follows when it crashes.
+    /// Kills a child, for a reason in words. What follows is what follows when it crashes.
     ///
     /// # Errors
     /// When there is none or it does not run.
-    pub async fn kill_child(&self, key: impl Into<Key>) -> Result<(), ChildError> {
-        let key = key.into();
-        self.command(|reply| Command::Kill(key, reply)).await
+    pub async fn kill_child(&self, key: impl Into<Key>, why: &str) -> Result<(), ChildError> {
+        let (key, failure) = (key.into(), Arc::new(Failure::new(FailureKind::Killed, why)));
+        self.command(|reply| Command::Kill(key, failure, reply)).await
     }
 
     /// Forgets a child that does not run.

@@ -418,7 +418,7 @@ async fn a_restart_by_hand_is_not_a_crash() {
 async fn a_kill_by_hand_is_a_crash() {
     let stage = Stage::new();
     let house = stage.house(vec![stage.agent("child", Edges::default())]).await;
-    house.kill_child("child").await.unwrap();
+    house.kill_child("child", "killed by hand").await.unwrap();
     stage.reborn("child", 1).await;
     assert_eq!(house.child("child").await.unwrap().restarts, 1);
     let crash = stage.tree.crashes.last(&"child".into()).unwrap();

@@ -1,0 +1,305 @@
+//! Everything that makes a topology impossible, all at once.
+
+use std::collections::HashMap;
+
+use genii_protocols::{Address, Json};
+use genii_supervision::graph::{Graph, smallest_cut};
+use genii_supervision::{AutoShutdown, Backoff, GiveUp, Restart};
+
+use super::diagnostic::{Diagnostic, Report};
+use super::{AgentSpec, GroupSpec, Link, Topology};
+use crate::nearest::nearest;
+
+/// What is known about the kinds of agents, for checking what is set for them.
+pub trait Kinds {
+    /// The names of all kinds.
+    fn names(&self) -> Vec<String>;
+
+    /// What is wrong with settings of a kind, if anything.
+    fn fault(&self, kind: &str, settings: &Json) -> Option<String>;
+
+    /// The network ports that an agent of a kind opens, each with what it is for.
+    fn ports(&self, _kind: &str, _settings: &Json) -> Vec<(u16, &'static str)> {
+        Vec::new()
+    }
+
+    /// What somebody should know about settings of a kind before it is started.
+    fn warnings(&self, _kind: &str, _settings: &Json) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// How a knot can be untied, for the help that goes with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Untie {
+    /// By editing the file.
+    Edit,
+    /// By an option `--cut A:B`.
+    Option,
+}
+
+/// Checks a topology, reporting everything that is wrong with it.
+pub fn check(topology: &Topology, kinds: &dyn Kinds, untie: Untie, report: &mut Report) {
+    for group in &topology.groups {
+        check_group(group, topology, report);
+    }
+    for agent in &topology.agents {
+        check_home(agent, topology, report);
+        check_kind(agent, kinds, report);
+        check_links(agent, topology, report);
+        check_policy(agent, topology, report);
+    }
+    check_ports(topology, kinds, report);
+    check_knots(topology, untie, report);
+    check_fallbacks(topology, report);
+}
+
+fn check_group(group: &GroupSpec, topology: &Topology, report: &mut Report) {
+    if group.flags.intensity.window.is_zero() {
+        let message = format!("the window of group {} is zero", group.name);
+        let help = "give the time in which restarts are counted, as `window = \"1m\"`";
+        report.push(Diagnostic::error("bad-value", message).at(&group.place).help(help));
+    }
+    if topology.agents_of(group.name.as_str()).next().is_none() {
+        let message = format!("group {} has no agents", group.name);
+        report.push(Diagnostic::warning("empty-group", message).at(&group.place));
+    }
+}
+
+fn check_home(agent: &AgentSpec, topology: &Topology, report: &mut Report) {
+    let home = agent.address.group();
+    if topology.group(home).is_some() {
+        return;
+    }
+    let message = format!("{} belongs to group {home}, which is not declared", agent.address);
+    let known = topology.groups.iter().map(|group| group.name.as_str());
+    let help = match nearest(home, known) {
+        Some(group) => format!("did you mean {group}/{}?", agent.address.name()),
+        None => format!("declare it with `[groups.{home}]`"),
+    };
+    report.push(Diagnostic::error("unknown-group", message).at(&agent.place).help(help));
+}
+
+fn check_kind(agent: &AgentSpec, kinds: &dyn Kinds, report: &mut Report) {
+    let names = kinds.names();
+    if !names.contains(&agent.kind) {
+        let message = format!("{} is of kind {:?}, which is not known", agent.address, agent.kind);
+        let help = match nearest(&agent.kind, names.iter().map(String::as_str)) {
+            Some(kind) => format!("did you mean {kind:?}?"),
+            None => format!("the kinds are {}", names.join(", ")),
+        };
+        report.push(Diagnostic::error("unknown-kind", message).at(&agent.place).help(help));
+        return;
+    }
+    if let Some(fault) = kinds.fault(&agent.kind, &agent.settings) {
+        let message = format!("the settings of {} are wrong: {fault}", agent.address);
+        report.push(Diagnostic::error("bad-settings", message).at(&agent.place));
+        return;
+    }
+    for warning in kinds.warnings(&agent.kind, &agent.settings) {
+        let message = format!("{}: {warning}", agent.address);
+        report.push(Diagnostic::warning("check-settings", message).at(&agent.place));
+    }
+}
+
+fn check_links(agent: &AgentSpec, topology: &Topology, report: &mut Report) {
+    let named = [("needs", &agent.needs), ("binds", &agent.binds), ("wants", &agent.wants)];
+    for (what, links) in named {
+        for link in links {
+            check_link(agent, what, link, topology, report);
+        }
+    }
+    if let Some(link) = &agent.fallback {
+        check_link(agent, "falls back on", link, topology, report);
+    }
+}
+
+fn check_link(
+    agent: &AgentSpec,
+    what: &str,
+    link: &Link,
+    topology: &Topology,
+    report: &mut Report,
+) {
+    if link.to == agent.address {
+        let message = format!("{} {what} itself", agent.address);
+        report.push(Diagnostic::error("needs-itself", message).at(&link.place));
+        return;
+    }
+    if topology.agent(&link.to).is_some() {
+        return;
+    }
+    let message = format!("{} {what} {}, which is not declared", agent.address, link.to);
+    let known: Vec<&str> = topology.agents.iter().map(|agent| agent.address.as_str()).collect();
+    let diagnostic = Diagnostic::error("unknown-name", message).at(&link.place);
+    // One who got the group wrong means the agent of that name.
+    let same_name = || known.iter().find(|other| other.ends_with(&format!("/{}", link.to.name())));
+    let meant = nearest(link.to.as_str(), known.iter().copied()).or_else(|| same_name().copied());
+    report.push(match meant {
+        Some(meant) => diagnostic.help(format!("did you mean {meant}?")),
+        None => {
+            diagnostic.help(format!("declare it with `[agents.\"{}\"]`, or remove it", link.to))
+        }
+    });
+}
+
+fn check_policy(agent: &AgentSpec, topology: &Topology, report: &mut Report) {
+    let policy = &agent.policy;
+    let error = |code, message: String| Diagnostic::error(code, message).at(&agent.place);
+    let Some(group) = topology.group(agent.address.group()) else { return };
+    if policy.significant && group.flags.auto_shutdown == AutoShutdown::Never {
+        let message =
+            format!("{} is significant, but its group never shuts itself down", agent.address);
+        let help = format!("set `auto_shutdown` of group {}", group.name);
+        report.push(error("bad-value", message).help(help));
+    }
+    if policy.significant && policy.restart == Restart::Permanent {
+        let message = format!("{} is significant and permanent", agent.address);
+        let help = "make it transient or temporary";
+        report.push(error("bad-value", message).help(help));
+    }
+    let Some(backoff) = policy.backoff else { return };
+    if backoff.factor < 1.0 || !backoff.factor.is_finite() {
+        let message = format!("the backoff of {} would shrink", agent.address);
+        report.push(error("bad-value", message).help("its factor must be at least 1"));
+    } else if !(0.0..=1.0).contains(&backoff.jitter) {
+        let message = format!("the jitter of {} is not between 0 and 1", agent.address);
+        report.push(error("bad-value", message));
+    } else if backoff.first > backoff.cap {
+        let message = format!("the backoff of {} begins above its cap", agent.address);
+        report.push(error("bad-value", message));
+    } else if policy.give_up == GiveUp::Quarantine && never_gives_up(&backoff, group) {
+        let message = format!(
+            "{} would be restarted for ever: its backoff is so slow that it never restarts more \
+             than {} times within {:?}",
+            agent.address, group.flags.intensity.restarts, group.flags.intensity.window
+        );
+        let help = format!("widen `window` of group {}, or lower `cap` of the backoff", group.name);
+        report.push(Diagnostic::warning("never-gives-up", message).at(&agent.place).help(help));
+    }
+}
+
+/// Whether as many restarts as are borne, each after its full wait, take longer than the window.
+fn never_gives_up(backoff: &Backoff, group: &GroupSpec) -> bool {
+    let intensity = group.flags.intensity;
+    let waits = (0..intensity.restarts.min(10_000)).map(|attempt| backoff.wait(attempt, 0.0));
+    waits.sum::<std::time::Duration>() > intensity.window
+}
+
+fn check_ports(topology: &Topology, kinds: &dyn Kinds, report: &mut Report) {
+    let mut taken: HashMap<(Option<&str>, u16), (&AgentSpec, &'static str)> = HashMap::new();
+    for agent in &topology.agents {
+        let node = topology.node_of(agent).map(|node| node.as_str());
+        for (port, purpose) in kinds.ports(&agent.kind, &agent.settings) {
+            let Some((other, other_purpose)) = taken.insert((node, port), (agent, purpose)) else {
+                continue;
+            };
+            let message = match other.address == agent.address {
+                true => format!("{} uses port {port} twice", agent.address),
+                false => format!(
+                    "port {port} is the {purpose} of {} and the {other_purpose} of {}",
+                    agent.address, other.address
+                ),
+            };
+            let diagnostic = Diagnostic::error("port-clash", message).at(&agent.place);
+            let note = format!("{} is declared here", other.address);
+            report.push(diagnostic.note(note, Some(&other.place)));
+        }
+    }
+}
+
+/// Reports each knot of agents that all wait for each other, with a path through it for every edge
+/// of the smallest cut.
+fn check_knots(topology: &Topology, untie: Untie, report: &mut Report) {
+    let graph = graph_of(topology);
+    let cut = smallest_cut(&graph);
+    for knot in graph.knots() {
+        let inside: Vec<(usize, usize)> = cut
+            .edges
+            .iter()
+            .copied()
+            .filter(|(a, b)| knot.contains(a) && knot.contains(b))
+            .collect();
+        report.push(knot_diagnostic(topology, &graph, &knot, &inside, cut.is_smallest, untie));
+    }
+}
+
+fn knot_diagnostic(
+    topology: &Topology,
+    graph: &Graph,
+    knot: &[usize],
+    cut: &[(usize, usize)],
+    is_smallest: bool,
+    untie: Untie,
+) -> Diagnostic {
+    let address = |node: usize| &topology.agents[node].address;
+    let names: Vec<&str> = knot.iter().map(|&node| address(node).as_str()).collect();
+    let message = format!("{} wait for each other and can never start", names.join(", "));
+    let first = &topology.agents[knot[0]];
+    let mut diagnostic = Diagnostic::error("cycle", message);
+    for &(from, to) in cut {
+        let others: Vec<_> = cut.iter().copied().filter(|edge| *edge != (from, to)).collect();
+        // The way back from `to` to `from`, then the edge itself.
+        let mut path = graph.shortest_path(to, from, &others);
+        path.insert(0, from);
+        let words: Vec<&str> = path.iter().map(|&node| address(node).as_str()).collect();
+        let place = topology.agents[from].before().find(|link| link.to == *address(to));
+        let place = place.map(|link| &link.place);
+        diagnostic = diagnostic.note(words.join(" -> "), place);
+        if diagnostic.cycle.is_empty() {
+            diagnostic.cycle = path.iter().map(|&node| address(node).clone()).collect();
+            diagnostic.place = Some(place.unwrap_or(&first.place).clone());
+        }
+    }
+    diagnostic.cuts = cut.iter().map(|&(a, b)| (address(a).clone(), address(b).clone())).collect();
+    let smallest = if is_smallest { "the smallest set of edges to cut" } else { "edges to cut" };
+    let list: Vec<String> = match untie {
+        Untie::Option => {
+            cut.iter().map(|&(a, b)| format!("--cut {}:{}", address(a), address(b))).collect()
+        }
+        Untie::Edit => {
+            cut.iter().map(|&(a, b)| format!("{} from {}", address(b), address(a))).collect()
+        }
+    };
+    let verb = if untie == Untie::Edit { "remove " } else { "" };
+    diagnostic.help(format!(
+        "{smallest}: {verb}{}",
+        list.join(if untie == Untie::Edit { ", " } else { " " })
+    ))
+}
+
+/// The graph of what waits for what; nodes are the numbers of the agents.
+pub(crate) fn graph_of(topology: &Topology) -> Graph {
+    let number: HashMap<&Address, usize> =
+        topology.agents.iter().enumerate().map(|(n, agent)| (&agent.address, n)).collect();
+    let edges = topology.agents.iter().enumerate().flat_map(|(n, agent)| {
+        let links = agent.before().filter(|link| link.to != agent.address);
+        links.filter_map(|link| number.get(&link.to)).map(move |&to| (n, to)).collect::<Vec<_>>()
+    });
+    Graph::new(topology.agents.len(), edges.collect::<Vec<_>>())
+}
+
+/// A chain of fallbacks must come to an end.
+fn check_fallbacks(topology: &Topology, report: &mut Report) {
+    for agent in &topology.agents {
+        let mut chain = vec![&agent.address];
+        let mut at = agent;
+        while let Some(next) = at.fallback.as_ref().and_then(|link| topology.agent(&link.to)) {
+            if next.address == agent.address {
+                // Each circle is reported once, at the first of its addresses.
+                if chain.iter().min() == Some(&&agent.address) && chain.len() > 1 {
+                    let names: Vec<&str> = chain.iter().map(|address| address.as_str()).collect();
+                    let message =
+                        format!("{} fall back on each other in a circle", names.join(", "));
+                    report.push(Diagnostic::error("fallback-circle", message).at(&agent.place));
+                }
+                break;
+            }
+            if chain.contains(&&next.address) {
+                break;
+            }
+            chain.push(&next.address);
+            at = next;
+        }
+    }
+}

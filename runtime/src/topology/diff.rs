@@ -1,0 +1,137 @@
+//! What it takes to make one topology of another, restarting only what changed.
+
+use std::fmt;
+
+use genii_protocols::{Address, Name};
+use serde::Serialize;
+
+use super::{AgentSpec, GroupSpec, Topology};
+
+/// The steps from one topology to another, in the order in which they are to be taken.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Diff {
+    /// The steps.
+    pub steps: Vec<Step>,
+}
+
+/// One step.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "step")]
+pub enum Step {
+    /// Stop an agent, and forget it.
+    RemoveAgent {
+        /// Which.
+        address: Address,
+    },
+    /// Stop a group, and forget it.
+    RemoveGroup {
+        /// Which.
+        group: Name,
+    },
+    /// Add a group.
+    AddGroup {
+        /// Which.
+        group: Name,
+    },
+    /// Supervise a group otherwise. Its agents go on.
+    ChangeGroup {
+        /// Which.
+        group: Name,
+    },
+    /// Add an agent, and start it.
+    AddAgent {
+        /// Which.
+        address: Address,
+    },
+    /// Treat an agent otherwise, and restart it if what it is has changed.
+    ChangeAgent {
+        /// Which.
+        address: Address,
+        /// What is otherwise.
+        what: Vec<String>,
+        /// Whether it must be restarted.
+        restart: bool,
+    },
+}
+
+impl Diff {
+    /// The steps from one topology to another.
+    pub fn between(from: &Topology, to: &Topology) -> Self {
+        let mut steps = Vec::new();
+        let stays = |group: &GroupSpec| {
+            to.group(group.name.as_str()).is_some_and(|other| other.node == group.node)
+        };
+        let group_stays = |name: &str| from.group(name).is_some_and(stays);
+        // Whoever depends on others goes first, and comes last.
+        for agent in from.agents.iter().rev() {
+            let gone = to.agent(&agent.address).is_none();
+            if gone && group_stays(agent.address.group()) {
+                steps.push(Step::RemoveAgent { address: agent.address.clone() });
+            }
+        }
+        for group in from.groups.iter().rev().filter(|group| !stays(group)) {
+            steps.push(Step::RemoveGroup { group: group.name.clone() });
+        }
+        for group in &to.groups {
+            match from.group(group.name.as_str()).filter(|before| stays(before)) {
+                None => steps.push(Step::AddGroup { group: group.name.clone() }),
+                Some(before) if before.flags != group.flags => {
+                    steps.push(Step::ChangeGroup { group: group.name.clone() });
+                }
+                Some(_) => {}
+            }
+        }
+        for agent in to.agents.iter().filter(|agent| group_stays(agent.address.group())) {
+            match from.agent(&agent.address) {
+                None => steps.push(Step::AddAgent { address: agent.address.clone() }),
+                Some(before) => steps.extend(change(before, agent)),
+            }
+        }
+        Self { steps }
+    }
+
+    /// Whether nothing has to be done.
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+fn change(before: &AgentSpec, after: &AgentSpec) -> Option<Step> {
+    let mut what = Vec::new();
+    let mut note = |name: &str, same: bool| {
+        if !same {
+            what.push(name.to_owned());
+        }
+        !same
+    };
+    let is_another = [
+        note("kind", before.kind == after.kind),
+        note("settings", before.settings == after.settings),
+        note("mailbox_capacity", before.policy.mailbox_capacity == after.policy.mailbox_capacity),
+    ];
+    let (edges, other_edges) = (before.edges(), after.edges());
+    note("needs", edges.needs == other_edges.needs);
+    note("binds", edges.binds == other_edges.binds);
+    note("wants", edges.wants == other_edges.wants);
+    note("fallback", edges.fallback == other_edges.fallback);
+    note("policy", before.child_policy() == after.child_policy());
+    let restart = is_another.contains(&true);
+    let address = after.address.clone();
+    (!what.is_empty()).then_some(Step::ChangeAgent { address, what, restart })
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::RemoveAgent { address } => write!(f, "- agent {address}"),
+            Self::RemoveGroup { group } => write!(f, "- group {group}"),
+            Self::AddGroup { group } => write!(f, "+ group {group}"),
+            Self::ChangeGroup { group } => write!(f, "~ group {group}"),
+            Self::AddAgent { address } => write!(f, "+ agent {address}"),
+            Self::ChangeAgent { address, what, restart } => {
+                let how = if *restart { "restarts" } else { "goes on" };
+                write!(f, "~ agent {address} ({}; {how})", what.join(", "))
+            }
+        }
+    }
+}
