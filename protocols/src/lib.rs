@@ -12,13 +12,18 @@
 //! | [`fault`] | every way a message can fail to be answered, and the cause that travels with it |
 //! | [`wire`] | the one place that knows bincode |
 //! | [`json`], [`time`] | values that read well as JSON and travel well as bytes |
+//! | subjects | [`errors`], [`health`], [`resources`], [`twin`]: the messages themselves |
 
 pub mod address;
 pub mod envelope;
+pub mod errors;
 pub mod fault;
+pub mod health;
 pub mod json;
 pub mod message;
+pub mod resources;
 pub mod time;
+pub mod twin;
 pub mod wire;
 
 pub use address::{Address, AddressError, Destination, Name, NodeName};

@@ -11,6 +11,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
 use crate::directory::{Line, Slot};
+use crate::house::House;
 use crate::letter::{Meta, Question, ReplyTo};
 use crate::mail::Mail;
 use crate::monitor::{Bond, WATCHES_MAX, WatchId};
@@ -27,6 +28,7 @@ pub const TASKS_MAX: usize = 1_024;
 /// An agent's place in the house, and the message it handles.
 pub struct Context {
     node: Node,
+    house: Option<House>,
     line: Arc<Line>,
     report: Report,
     /// What travels beside the message being handled.
@@ -64,8 +66,8 @@ impl Ender {
 pub struct TimerId(u64);
 
 impl Context {
-    pub(crate) fn new(node: Node, line: Arc<Line>, report: Report) -> Self {
-        Self { node, line, report, meta: Meta::default(), end: None, held: None }
+    pub(crate) fn new(node: Node, house: Option<House>, line: Arc<Line>, report: Report) -> Self {
+        Self { node, house, line, report, meta: Meta::default(), end: None, held: None }
     }
 
     /// The agent's own address.
@@ -81,6 +83,11 @@ impl Context {
     /// The node it lives on.
     pub fn node(&self) -> &Node {
         &self.node
+    }
+
+    /// The house as a whole, for an agent whose line in the catalogue lets it look there.
+    pub fn house(&self) -> Option<&House> {
+        self.house.as_ref()
     }
 
     /// Who sent the message being handled, when an agent did.

@@ -17,11 +17,13 @@ use genii_supervision::{
     Exit, ExitReason, Failure, FailureKind, Place, Start, StartError, Started,
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
+use serde::de::DeserializeOwned;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
 use crate::context::Context;
 use crate::directory::Line;
+use crate::house::House;
 use crate::letter::{Letter, Meta};
 use crate::mailbox::Mailbox;
 use crate::node::Node;
@@ -32,6 +34,8 @@ use crate::{cause, scope};
 /// Starts an agent of one type at the address that its key is.
 pub(crate) struct HostStart<A: Agent> {
     pub(crate) node: Node,
+    /// The house, for an agent that may look at it as a whole.
+    pub(crate) house: Option<House>,
     pub(crate) settings: Arc<Json>,
     pub(crate) mailbox_capacity: usize,
     pub(crate) agent: PhantomData<fn() -> A>,
@@ -39,15 +43,15 @@ pub(crate) struct HostStart<A: Agent> {
 
 impl<A: Agent> Start for HostStart<A> {
     fn start(&self, place: Place) -> BoxFuture<'static, Result<Started, StartError>> {
-        let node = self.node.clone();
-        let settings = self.settings.clone();
-        let capacity = self.mailbox_capacity;
-        Box::pin(start::<A>(node, settings, capacity, place))
+        let (node, house) = (self.node.clone(), self.house.clone());
+        let (settings, capacity) = (self.settings.clone(), self.mailbox_capacity);
+        Box::pin(start::<A>(node, house, settings, capacity, place))
     }
 }
 
 async fn start<A: Agent>(
     node: Node,
+    house: Option<House>,
     settings: Arc<Json>,
     capacity: usize,
     place: Place,
@@ -65,7 +69,7 @@ async fn start<A: Agent>(
     });
     slot.begin(line.clone());
     let unborn = Unborn(Some(line.clone()));
-    let context = Context::new(node, line.clone(), place.report());
+    let context = Context::new(node, house, line.clone(), place.report());
     let birth = Birth { settings, protocol, context };
     place.spawn_controlled(Host::<A>(PhantomData), birth, |_| line.clone()).await?;
     let is_later = line.is_ready_later.load(Ordering::Relaxed);
@@ -116,7 +120,7 @@ impl<A: Agent> Actor for Host<A> {
     ) -> Result<Box<Life<A>>, ActorProcessingErr> {
         let Birth { settings, protocol, mut context } = birth;
         let identity = context.line().identity.clone();
-        let settings: A::Settings = serde_json::from_value(settings.0.clone())
+        let settings: A::Settings = read_settings(&settings)
             .map_err(|error| StartError::refused(format!("its settings are wrong: {error}")))?;
         let agent = scope::run(identity, scope::catch(A::start(settings, &mut context)))
             .await
@@ -383,6 +387,16 @@ impl<A: Agent> Drop for Life<A> {
         if self.agent.is_some() {
             self.end(&ExitReason::Killed);
         }
+    }
+}
+
+/// Reads what is set for an agent. Nothing at all is as good as an empty table.
+pub(crate) fn read_settings<T: DeserializeOwned>(settings: &Json) -> Result<T, serde_json::Error> {
+    let read = serde_json::from_value(settings.0.clone());
+    match &settings.0 {
+        serde_json::Value::Null => read
+            .or_else(|_| serde_json::from_value(serde_json::Value::Object(serde_json::Map::new()))),
+        _ => read,
     }
 }
 

@@ -5,12 +5,14 @@
 //! is reached by its address: [`Node::to`] and [`Mail`].
 
 pub mod agent;
+pub mod catalogue;
 mod cause;
 pub mod context;
 pub mod dead_letters;
 mod deadlines;
 mod directory;
 mod host;
+pub mod house;
 mod letter;
 pub mod logbook;
 pub mod mail;
@@ -29,8 +31,10 @@ mod vitals;
 mod watchdog;
 
 pub use agent::{Agent, Handle, HandleLater, HandleStream, Health};
+pub use catalogue::Catalogue;
 pub use context::{Context, Ender, TimerId};
 pub use dead_letters::{DeadLetter, DeadLetters};
+pub use house::{House, HouseError, Member};
 pub use logbook::{LogLine, Logbook};
 pub use mail::Mail;
 pub use monitor::WatchId;

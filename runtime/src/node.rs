@@ -186,8 +186,9 @@ impl Node {
         settings: Arc<Json>,
         mailbox_capacity: usize,
     ) -> ChildSpec {
+        let node = self.clone();
         let start =
-            HostStart::<A> { node: self.clone(), settings, mailbox_capacity, agent: PhantomData };
+            HostStart::<A> { node, house: None, settings, mailbox_capacity, agent: PhantomData };
         ChildSpec::new(Key::from(address.shared()), Arc::new(start))
     }
 

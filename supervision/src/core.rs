@@ -518,6 +518,7 @@ impl Core {
         self.tree.publish(self.tree.board.leave(child.key()));
         if child.spec.policy.kind == ChildKind::Supervisor {
             self.tree.publish(self.tree.board.leave_children_of(child.key()));
+            self.tree.forget_crew(child.key());
         }
     }
 

@@ -23,7 +23,8 @@ use crate::spec::{ChildPolicy, ChildSpec, Key, SupervisorFlags, SupervisorSpec};
 use crate::start::{Born, Control, Place, Report, Signal, Start, StartError, Started};
 use crate::tree::Tree;
 
-use crew::{Crew, Member};
+pub(crate) use crew::Crew;
+use crew::Member;
 pub use handle::SupervisorHandle;
 
 /// Starts supervisors that are nobody's child; [`SupervisorSpec::into_child`] makes the others.
@@ -118,8 +119,8 @@ impl Supervisor {
         spec.check().map_err(|error| refused(&error))?;
         let key = spec.key.clone();
         let (phase, fare) = watch::channel(Fare::Beginning);
-        let arguments =
-            Arguments { spec, tree: tree.clone(), crew: Arc::default(), report: None, phase };
+        let crew = tree.crew(&key);
+        let arguments = Arguments { spec, tree, crew, report: None, phase };
         let spawned = Actor::spawn(None, SupervisorActor, arguments).await;
         let (actor, _) = spawned.map_err(|error| refused(&error))?;
         Ok(SupervisorHandle::new(key, actor, fare))
@@ -130,25 +131,24 @@ impl SupervisorSpec {
     /// This supervisor as a child of another.
     pub fn into_child(self, policy: impl Into<Arc<ChildPolicy>>) -> ChildSpec {
         let key = self.key.clone();
-        let start = SupervisorStart { spec: self, crew: Arc::default() };
+        let start = SupervisorStart { spec: self };
         ChildSpec::new(key, Arc::new(start)).with_policy(policy)
     }
 }
 
 struct SupervisorStart {
     spec: SupervisorSpec,
-    /// The living children, handed from one life of the supervisor to the next, so that a child
-    /// which outlives a supervisor that was killed is not started twice.
-    crew: Arc<Crew>,
 }
 
 impl Start for SupervisorStart {
     fn start(&self, place: Place) -> BoxFuture<'static, Result<Started, StartError>> {
-        let (spec, crew) = (self.spec.clone(), self.crew.clone());
+        let spec = self.spec.clone();
         Box::pin(async move {
             if let Err(error) = spec.check() {
                 return Err(StartError::refused(error.to_string()));
             }
+            // A child that outlived a supervisor which was killed must not be started twice.
+            let crew = place.tree.crew(&spec.key);
             crew.bury(&place.tree).await;
             let report = Some(place.report());
             let tree = place.tree.clone();

@@ -11,7 +11,7 @@ use crate::board::{Board, Change};
 use crate::crash::Crashes;
 use crate::journal::{Event, JOURNAL_CAPACITY, Journal, What};
 use crate::spec::Key;
-use crate::supervisor::{Message, SupervisorHandle};
+use crate::supervisor::{Crew, Message, SupervisorHandle};
 
 /// The board, the journal, the crash reports and the dice of one tree.
 ///
@@ -25,6 +25,8 @@ pub struct Tree {
     pub crashes: Crashes,
     /// The supervisors that live, by name.
     supervisors: RwLock<HashMap<Key, SupervisorHandle>>,
+    /// The living children of each supervisor, kept from one life of it to the next.
+    crews: Mutex<HashMap<Key, Arc<Crew>>>,
     observer: Box<dyn Observer>,
     dice: Mutex<fastrand::Rng>,
     ending: AtomicBool,
@@ -66,6 +68,7 @@ impl Tree {
             journal: Journal::new(options.journal_capacity),
             crashes: Crashes::default(),
             supervisors: RwLock::default(),
+            crews: Mutex::default(),
             observer: options.observer,
             dice: Mutex::new(fastrand::Rng::with_seed(options.seed)),
             ending: AtomicBool::new(false),
@@ -92,6 +95,14 @@ impl Tree {
     /// The living supervisor of this name.
     pub fn supervisor(&self, key: &str) -> Option<SupervisorHandle> {
         self.supervisors.read().get(key).cloned()
+    }
+
+    pub(crate) fn crew(&self, supervisor: &Key) -> Arc<Crew> {
+        self.crews.lock().entry(supervisor.clone()).or_default().clone()
+    }
+
+    pub(crate) fn forget_crew(&self, supervisor: &Key) {
+        self.crews.lock().remove(supervisor);
     }
 
     pub(crate) fn enlist(&self, supervisor: SupervisorHandle) {

@@ -14,7 +14,7 @@ use crate::tree::Tree;
 
 /// The living children of a supervisor.
 #[derive(Default)]
-pub(super) struct Crew {
+pub(crate) struct Crew {
     members: Mutex<HashMap<Ix, Member>>,
     /// The highest incarnation given out so far.
     incarnation: AtomicU64,

@@ -1,0 +1,17 @@
+//! Which kinds of agents there are. One line for each, in the order of their names.
+
+use genii_runtime::Catalogue;
+
+use crate::core::system_digital_twin::SystemDigitalTwin;
+use crate::pc2_core::health_monitor::HealthMonitor;
+use crate::pc2_core::resource_manager::ResourceManager;
+use crate::pc2_core::unified_error::UnifiedError;
+
+/// The agents that genii brings along. `with_house` for those that look at the house as a whole.
+pub fn catalogue() -> Catalogue {
+    Catalogue::new()
+        .with_house::<HealthMonitor>("health-monitor")
+        .with_house::<ResourceManager>("resource-manager")
+        .with_house::<SystemDigitalTwin>("system-digital-twin")
+        .with_house::<UnifiedError>("unified-error")
+}

@@ -1,0 +1,3 @@
+//! Group `core`.
+
+pub mod system_digital_twin;

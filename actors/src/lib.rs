@@ -1,0 +1,14 @@
+//! Who lives in a genii household.
+//!
+//! One file for each agent, in the folder of its group; one line for each in [`catalogue`]. An
+//! agent never imports another: they meet through messages and addresses. `docs/adding-an-agent.md`
+//! shows how one is added.
+
+mod catalogue;
+pub mod core;
+pub mod pc2_core;
+
+pub use catalogue::catalogue;
+
+/// The topology that is built in: the agents that every house has.
+pub const BUILT_IN_TOPOLOGY: &str = include_str!("house.toml");

@@ -1,0 +1,200 @@
+//! The catalogue: which kinds of agents there are. One line for each.
+
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use genii_protocols::{Address, Json, MessageInfo};
+use genii_supervision::{ChildSpec, Key};
+
+use crate::agent::Agent;
+use crate::host::{HostStart, read_settings};
+use crate::house::House;
+use crate::node::Node;
+use crate::process::{self, ProcessAgent, ProcessSettings};
+use crate::protocol::AnyProtocol;
+use crate::topology::check::Kinds;
+
+/// A kind of agent.
+trait Kind: Send + Sync + 'static {
+    /// Its name in topology files.
+    fn name(&self) -> &'static str;
+
+    /// What is wrong with settings of it, if anything.
+    fn fault(&self, settings: &Json) -> Option<String>;
+
+    /// The ports that an agent with these settings opens.
+    fn ports(&self, _settings: &Json) -> Vec<(u16, &'static str)> {
+        Vec::new()
+    }
+
+    /// What somebody should know about settings of it.
+    fn warnings(&self, _settings: &Json) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// The messages that it answers.
+    fn messages(&self) -> Vec<MessageInfo>;
+
+    /// A child that hosts an agent of it.
+    fn child(&self, node: &Node, house: &House, home: Home) -> ChildSpec;
+}
+
+/// Where an agent is to live, and how it is set.
+pub(crate) struct Home {
+    pub(crate) address: Address,
+    pub(crate) settings: Arc<Json>,
+    pub(crate) mailbox_capacity: usize,
+}
+
+/// Which kinds of agents there are.
+#[derive(Clone)]
+pub struct Catalogue {
+    kinds: Vec<Arc<dyn Kind>>,
+}
+
+impl Default for Catalogue {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Catalogue {
+    /// A catalogue that knows process agents alone.
+    pub fn new() -> Self {
+        Self { kinds: vec![Arc::new(ProcessKind)] }
+    }
+
+    /// With one more kind of agent.
+    ///
+    /// # Panics
+    /// When the name is taken.
+    #[must_use]
+    pub fn with<A: Agent>(self, name: &'static str) -> Self {
+        self.add(NativeKind::<A> { name, sees_house: false, agent: PhantomData })
+    }
+
+    /// With one more kind of agent, which may look at the house as a whole and command it:
+    /// [`Context::house`](crate::Context::house).
+    ///
+    /// # Panics
+    /// When the name is taken.
+    #[must_use]
+    pub fn with_house<A: Agent>(self, name: &'static str) -> Self {
+        self.add(NativeKind::<A> { name, sees_house: true, agent: PhantomData })
+    }
+
+    fn add(mut self, kind: impl Kind) -> Self {
+        let taken = self.find(kind.name()).is_some();
+        assert!(!taken, "{} stands twice in the catalogue", kind.name());
+        self.kinds.push(Arc::new(kind));
+        self
+    }
+
+    /// The messages that agents of a kind answer; `None` if there is no such kind.
+    pub fn messages(&self, kind: &str) -> Option<Vec<MessageInfo>> {
+        self.find(kind).map(Kind::messages)
+    }
+
+    /// A child that hosts an agent of a kind; `None` if there is no such kind.
+    pub(crate) fn child(
+        &self,
+        kind: &str,
+        node: &Node,
+        house: &House,
+        home: Home,
+    ) -> Option<ChildSpec> {
+        self.find(kind).map(|kind| kind.child(node, house, home))
+    }
+
+    fn find(&self, name: &str) -> Option<&dyn Kind> {
+        self.kinds.iter().find(|kind| kind.name() == name).map(|kind| &**kind)
+    }
+}
+
+impl Kinds for Catalogue {
+    fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.kinds.iter().map(|kind| kind.name().to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    fn fault(&self, kind: &str, settings: &Json) -> Option<String> {
+        self.find(kind).and_then(|kind| kind.fault(settings))
+    }
+
+    fn ports(&self, kind: &str, settings: &Json) -> Vec<(u16, &'static str)> {
+        self.find(kind).map(|kind| kind.ports(settings)).unwrap_or_default()
+    }
+
+    fn warnings(&self, kind: &str, settings: &Json) -> Vec<String> {
+        self.find(kind).map(|kind| kind.warnings(settings)).unwrap_or_default()
+    }
+}
+
+/// An agent written in Rust.
+struct NativeKind<A> {
+    name: &'static str,
+    sees_house: bool,
+    agent: PhantomData<fn() -> A>,
+}
+
+impl<A: Agent> Kind for NativeKind<A> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn fault(&self, settings: &Json) -> Option<String> {
+        read_settings::<A::Settings>(settings).err().map(|error| error.to_string())
+    }
+
+    fn messages(&self) -> Vec<MessageInfo> {
+        A::protocol().infos()
+    }
+
+    fn child(&self, node: &Node, house: &House, home: Home) -> ChildSpec {
+        host::<A>(node, self.sees_house.then(|| house.clone()), home)
+    }
+}
+
+/// An operating-system process.
+struct ProcessKind;
+
+impl Kind for ProcessKind {
+    fn name(&self) -> &'static str {
+        process::KIND
+    }
+
+    fn fault(&self, settings: &Json) -> Option<String> {
+        match read(settings) {
+            Ok(settings) => settings.fault(),
+            Err(error) => Some(error.to_string()),
+        }
+    }
+
+    fn ports(&self, settings: &Json) -> Vec<(u16, &'static str)> {
+        read(settings).map(|settings| settings.ports()).unwrap_or_default()
+    }
+
+    fn warnings(&self, settings: &Json) -> Vec<String> {
+        read(settings).map(|settings| settings.warnings()).unwrap_or_default()
+    }
+
+    fn messages(&self) -> Vec<MessageInfo> {
+        ProcessAgent::protocol().infos()
+    }
+
+    fn child(&self, node: &Node, _: &House, home: Home) -> ChildSpec {
+        host::<ProcessAgent>(node, None, home)
+    }
+}
+
+fn read(settings: &Json) -> Result<ProcessSettings, serde_json::Error> {
+    read_settings(settings)
+}
+
+fn host<A: Agent>(node: &Node, house: Option<House>, home: Home) -> ChildSpec {
+    let Home { address, settings, mailbox_capacity } = home;
+    let node = node.clone();
+    let start = HostStart::<A> { node, house, settings, mailbox_capacity, agent: PhantomData };
+    ChildSpec::new(Key::from(address.shared()), Arc::new(start))
+}

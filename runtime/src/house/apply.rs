@@ -1,0 +1,140 @@
+//! Making one topology of another while the house lives.
+
+use genii_protocols::Address;
+use genii_supervision::Key;
+use serde::Serialize;
+
+use super::{House, HouseError, ROOT};
+use crate::topology::Topology;
+use crate::topology::diff::{Diff, Step};
+
+/// What came of applying a topology.
+#[derive(Debug, Clone, Serialize)]
+pub struct Applied {
+    /// The steps, in the order in which they were taken.
+    pub steps: Vec<StepOutcome>,
+}
+
+/// What came of one step.
+#[derive(Debug, Clone, Serialize)]
+pub struct StepOutcome {
+    /// The step.
+    #[serde(flatten)]
+    pub step: Step,
+    /// Why it failed, if it did. The steps after it are taken all the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+impl House {
+    /// The difference between the topology that the house follows and another.
+    pub fn diff(&self, topology: &Topology) -> Diff {
+        Diff::between(&self.topology(), topology)
+    }
+
+    /// Follows another topology from now on. Only what changed restarts. The topology must have
+    /// been checked.
+    pub async fn apply(&self, topology: Topology) -> Applied {
+        let _one_at_a_time = self.0.changing.lock().await;
+        let diff = self.diff(&topology);
+        self.declare(&topology);
+        self.0.topology.store(topology.into());
+        let mut steps = Vec::with_capacity(diff.steps.len());
+        for step in diff.steps {
+            let error = self.take(&step).await.err().map(|error| error.to_string());
+            steps.push(StepOutcome { step, error });
+        }
+        Applied { steps }
+    }
+
+    async fn take(&self, step: &Step) -> Result<(), HouseError> {
+        match step {
+            Step::RemoveAgent { address } => {
+                self.remove(address.as_str()).await?;
+                self.0.node.tree().board.undeclare(&Key::from(address.shared()));
+                Ok(())
+            }
+            Step::RemoveGroup { group } => match self.is_running_here(group.as_str()) {
+                true => self.remove(group.as_str()).await,
+                false => Ok(()),
+            },
+            Step::AddGroup { group } => self.add_group(group.as_str()).await,
+            Step::ChangeGroup { group } => self.change_group(group.as_str()).await,
+            Step::AddAgent { address } => self.add_agent(address).await,
+            Step::ChangeAgent { address, restart, .. } => {
+                self.change_agent(address, *restart).await
+            }
+        }
+    }
+
+    fn is_running_here(&self, group: &str) -> bool {
+        self.0.node.tree().board.view(group).is_some()
+    }
+
+    async fn remove(&self, name: &str) -> Result<(), HouseError> {
+        let supervisor = self.supervisor_of(name)?;
+        self.commanded(name, supervisor.terminate_child(name).await)?;
+        match supervisor.delete_child(name).await {
+            // One that was temporary is gone already.
+            Err(genii_supervision::ChildError::NotFound) => Ok(()),
+            result => self.commanded(name, result),
+        }
+    }
+
+    async fn add_group(&self, name: &str) -> Result<(), HouseError> {
+        let topology = self.topology();
+        match topology.group(name).filter(|group| self.is_here(group)) {
+            Some(group) => {
+                let child = self.group_child(group, &topology);
+                self.commanded(name, self.root().start_child(child).await)
+            }
+            None => Ok(()),
+        }
+    }
+
+    async fn change_group(&self, name: &str) -> Result<(), HouseError> {
+        let topology = self.topology();
+        let Some(group) = topology.group(name).filter(|group| self.is_here(group)) else {
+            return Ok(());
+        };
+        // The group as its own supervisor will see it when it is next restarted as a whole.
+        let child = self.group_child(group, &topology);
+        self.commanded(name, self.root().replace_child(child, false).await)?;
+        match self.0.node.tree().supervisor(name) {
+            Some(supervisor) => self.commanded(name, supervisor.set_flags(group.flags).await),
+            None => Ok(()),
+        }
+    }
+
+    async fn add_agent(&self, address: &Address) -> Result<(), HouseError> {
+        let topology = self.topology();
+        let Some(agent) = topology.agent(address) else { return Ok(()) };
+        let Some(supervisor) = self.0.node.tree().supervisor(address.group()) else {
+            return Ok(());
+        };
+        self.renew_group(address.group(), &topology).await;
+        let child = self.agent_child(agent);
+        self.commanded(address.as_str(), supervisor.start_child(child).await)
+    }
+
+    async fn change_agent(&self, address: &Address, restart: bool) -> Result<(), HouseError> {
+        let topology = self.topology();
+        let Some(agent) = topology.agent(address) else { return Ok(()) };
+        let Some(supervisor) = self.0.node.tree().supervisor(address.group()) else {
+            return Ok(());
+        };
+        self.renew_group(address.group(), &topology).await;
+        let child = self.agent_child(agent);
+        self.commanded(address.as_str(), supervisor.replace_child(child, restart).await)
+    }
+
+    /// So that a group which is restarted as a whole returns with its new agents.
+    async fn renew_group(&self, name: &str, topology: &Topology) {
+        if let Some(group) = topology.group(name) {
+            let child = self.group_child(group, topology);
+            if let Err(error) = self.root().replace_child(child, false).await {
+                tracing::warn!(group = name, supervisor = ROOT, "cannot be declared anew: {error}");
+            }
+        }
+    }
+}
