@@ -15,6 +15,8 @@
 //! | subjects | [`errors`], [`health`], [`resources`], [`twin`]: the messages themselves |
 
 pub mod address;
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod envelope;
 pub mod errors;
 pub mod fault;

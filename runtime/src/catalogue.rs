@@ -27,9 +27,9 @@ trait Kind: Send + Sync + 'static {
         Vec::new()
     }
 
-    /// What somebody should know about settings of it.
-    fn warnings(&self, _settings: &Json) -> Vec<String> {
-        Vec::new()
+    /// What keeps an agent with these settings from starting on this machine, if anything does.
+    fn obstacle(&self, _settings: &Json) -> Option<String> {
+        None
     }
 
     /// The messages that it answers.
@@ -126,8 +126,8 @@ impl Kinds for Catalogue {
         self.find(kind).map(|kind| kind.ports(settings)).unwrap_or_default()
     }
 
-    fn warnings(&self, kind: &str, settings: &Json) -> Vec<String> {
-        self.find(kind).map(|kind| kind.warnings(settings)).unwrap_or_default()
+    fn obstacle(&self, kind: &str, settings: &Json) -> Option<String> {
+        self.find(kind).and_then(|kind| kind.obstacle(settings))
     }
 }
 
@@ -175,8 +175,8 @@ impl Kind for ProcessKind {
         read(settings).map(|settings| settings.ports()).unwrap_or_default()
     }
 
-    fn warnings(&self, settings: &Json) -> Vec<String> {
-        read(settings).map(|settings| settings.warnings()).unwrap_or_default()
+    fn obstacle(&self, settings: &Json) -> Option<String> {
+        read(settings).ok().and_then(|settings| settings.obstacle())
     }
 
     fn messages(&self) -> Vec<MessageInfo> {

@@ -73,7 +73,7 @@ async fn start<A: Agent>(
     let birth = Birth { settings, protocol, context };
     place.spawn_controlled(Host::<A>(PhantomData), birth, |_| line.clone()).await?;
     let is_later = line.is_ready_later.load(Ordering::Relaxed);
-    unborn.is_born();
+    unborn.born();
     Ok(if is_later { Started::Alive } else { Started::Ready })
 }
 
@@ -81,7 +81,7 @@ async fn start<A: Agent>(
 struct Unborn(Option<Arc<Line>>);
 
 impl Unborn {
-    fn is_born(mut self) {
+    fn born(mut self) {
         self.0 = None;
     }
 }
@@ -212,7 +212,7 @@ impl<A: Agent> Life<A> {
         let meta = std::mem::take(letter.meta());
         if std::mem::take(&mut self.has_slept) {
             // Nothing waited while it slept, so that what woke it was asked just now.
-            let begins = meta.asked_at.map_or_else(Instant::now, |asked_at| asked_at);
+            let begins = meta.asked_at.unwrap_or_else(Instant::now);
             self.clock = self.clock.max(begins);
         }
         if meta.deadline.is_some_and(|deadline| deadline < self.clock) {

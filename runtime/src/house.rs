@@ -4,6 +4,7 @@ mod apply;
 pub mod impact;
 pub mod why;
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use genii_supervision::{
     ChildError, ChildPolicy, ChildSpec, ExitReason, Failure, GiveUp, Intensity, Key, StartOrder,
     Status, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec, View,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Catalogue, Home};
 use crate::node::{Node, Unheard};
@@ -369,12 +370,12 @@ fn unknown_kind(agent: &AgentSpec) -> ChildSpec {
 }
 
 /// One line of what is listed about an agent or a group.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Row {
     /// Its address, or the name of the group.
     pub name: String,
     /// How it stands, in one word.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// What lies behind the word.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
@@ -408,7 +409,7 @@ impl From<&Member> for Row {
         let counters = member.counters.clone().unwrap_or_default();
         Self {
             name: member.view.key.to_string(),
-            state: member.view.status.word(),
+            state: member.view.status.word().into(),
             detail: member.view.status.detail(),
             for_seconds: member.view.since.elapsed().as_secs_f64(),
             restarts: member.view.restarts,

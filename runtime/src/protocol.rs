@@ -34,8 +34,10 @@ struct Entry<A> {
     style: Style,
     info: fn() -> MessageInfo,
     handle: Handler<A>,
-    from_json: fn(&Json, Meta, JsonReply) -> Result<Box<dyn Letter>, Rejection>,
+    from_json: FromJson,
 }
+
+type FromJson = fn(&Json, Meta, JsonReply) -> Result<Box<dyn Letter>, Rejection>;
 
 type Handler<A> = for<'a> fn(&'a mut A, Box<dyn Letter>, &'a mut Context) -> BoxFuture<'a, Outcome>;
 

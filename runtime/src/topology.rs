@@ -12,10 +12,13 @@
 //! | `plan.rs` | the waves in which it starts, its critical path, a picture |
 //! | `write.rs` | a topology as a file |
 //! | `diff.rs` | what it takes to make one topology of another |
+//! | `yaml.rs` | YAML into such a tree |
+//! | `legacy.rs` | the start-up files of before into a topology |
 
 pub mod check;
 pub mod diagnostic;
 pub mod diff;
+pub mod legacy;
 pub mod plan;
 pub mod read;
 pub mod source;
@@ -24,6 +27,7 @@ mod tests;
 mod toml;
 pub mod tree;
 pub mod write;
+mod yaml;
 
 use std::time::Duration;
 

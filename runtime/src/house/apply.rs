@@ -2,21 +2,21 @@
 
 use genii_protocols::Address;
 use genii_supervision::Key;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{House, HouseError, ROOT};
 use crate::topology::Topology;
 use crate::topology::diff::{Diff, Step};
 
 /// What came of applying a topology.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Applied {
     /// The steps, in the order in which they were taken.
     pub steps: Vec<StepOutcome>,
 }
 
 /// What came of one step.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct StepOutcome {
     /// The step.
     #[serde(flatten)]

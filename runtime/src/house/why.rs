@@ -1,10 +1,11 @@
 //! Why an agent stands as it does: through the graph and the crash reports to the first cause.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
 use genii_supervision::{CrashReport, Edges, Key, Standing, Status, StopWhy, Tree, View, What};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{House, HouseError};
 
@@ -12,16 +13,16 @@ use super::{House, HouseError};
 const DEPTH_MAX: usize = 32;
 
 /// How an agent stands, and because of what.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Because {
     /// Which agent or group.
     pub name: String,
     /// How it stands, in one word.
-    pub state: &'static str,
+    pub state: Cow<'static, str>,
     /// How it stands, in a sentence about it.
     pub says: String,
     /// What lies behind that.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub because: Vec<Because>,
     /// What is known about its last crash.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -29,7 +30,7 @@ pub struct Because {
 }
 
 /// A crash, for a person to read.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Crash {
     /// When, as RFC 3339.
     pub at: String,
@@ -41,15 +42,29 @@ pub struct Crash {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub after_seconds: Option<f64>,
     /// Whom it took down with it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub took_down: Vec<String>,
     /// The last lines of its output.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub output: Vec<String>,
 }
 
+impl From<&CrashReport> for Crash {
+    fn from(report: &CrashReport) -> Self {
+        let ago = report.at.elapsed().unwrap_or_default();
+        Self {
+            at: genii_protocols::Timestamp::from(report.at).to_string(),
+            seconds_ago: ago.as_secs_f64(),
+            cause: report.failure.to_string(),
+            after_seconds: report.uptime.map(|uptime| uptime.as_secs_f64()),
+            took_down: report.took_down.iter().map(ToString::to_string).collect(),
+            output: report.failure.output.clone(),
+        }
+    }
+}
+
 /// The answer to `why`.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Explanation {
     /// How it stands, and because of what.
     #[serde(flatten)]
@@ -79,7 +94,7 @@ impl House {
 
 fn collect_first_causes(because: &Because, causes: &mut Vec<String>) {
     if because.because.is_empty() {
-        let cause = match (&because.crash, because.state) {
+        let cause = match (&because.crash, &*because.state) {
             (Some(crash), "down" | "quarantined" | "starting") => {
                 format!("{}: {}", because.name, crash.cause)
             }
@@ -99,7 +114,7 @@ fn explain(tree: &Tree, key: &Key, seen: &mut HashSet<Key>, depth: usize) -> Bec
         let says = "is not in this house".to_owned();
         return Because {
             name: key.to_string(),
-            state: "unknown",
+            state: "unknown".into(),
             says,
             because: vec![],
             crash: None,
@@ -112,11 +127,11 @@ fn explain(tree: &Tree, key: &Key, seen: &mut HashSet<Key>, depth: usize) -> Bec
             because.push(explain(tree, &deeper, seen, depth + 1));
         }
     }
-    let crash = tree.crashes.last(key).map(|report| crash(&report));
+    let crash = tree.crashes.last(key).map(|report| Crash::from(&*report));
     let crash = crash.filter(|_| matters(&view, tree));
     Because {
         name: key.to_string(),
-        state: view.status.word(),
+        state: view.status.word().into(),
         says: sentence(tree, &view),
         because,
         crash,
@@ -129,9 +144,9 @@ fn matters(view: &View, tree: &Tree) -> bool {
     match &view.status {
         Status::Completed | Status::Blocked | Status::Declared => false,
         Status::Stopped(_) => false,
-        _ => tree.crashes.last(&view.key).is_some_and(|crash| {
-            crash.incarnation == view.incarnation || crash.incarnation < view.incarnation
-        }),
+        _ => {
+            tree.crashes.last(&view.key).is_some_and(|crash| crash.incarnation <= view.incarnation)
+        }
     }
 }
 
@@ -215,18 +230,6 @@ fn lives(view: &View) -> String {
         0 => String::new(),
         1 => ", after one restart".to_owned(),
         restarts => format!(", after {restarts} restarts"),
-    }
-}
-
-fn crash(report: &CrashReport) -> Crash {
-    let ago = report.at.elapsed().unwrap_or_default();
-    Crash {
-        at: genii_protocols::Timestamp::from(report.at).to_string(),
-        seconds_ago: ago.as_secs_f64(),
-        cause: report.failure.to_string(),
-        after_seconds: report.uptime.map(|uptime| uptime.as_secs_f64()),
-        took_down: report.took_down.iter().map(ToString::to_string).collect(),
-        output: report.failure.output.clone(),
     }
 }
 

@@ -97,6 +97,7 @@ impl Endpoint {
 #[serde(default, deny_unknown_fields)]
 pub struct Liveness {
     /// How to look; as for being ready if it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub probe: Option<Probe>,
     /// How often to look.
     pub every: TimeSpan,
@@ -169,16 +170,9 @@ impl ProcessSettings {
         port.into_iter().chain(health).collect()
     }
 
-    /// What somebody should know before it is started here.
-    pub fn warnings(&self) -> Vec<String> {
-        let script = self.script_path().filter(|path| !path.is_file());
-        let missing = |path: PathBuf| {
-            format!(
-                "its script {} is not on this machine; it can only run where it is",
-                path.display()
-            )
-        };
-        script.map(missing).into_iter().collect()
+    /// What keeps it from starting on this machine, if anything does.
+    pub fn obstacle(&self) -> Option<String> {
+        self.command().err().map(|error| error.to_string())
     }
 
     fn probes(&self) -> impl Iterator<Item = &Probe> {
@@ -281,7 +275,7 @@ impl Probe {
                 Some("a health check has no command".into())
             }
             Self::Zmq(Endpoint::HostPort(text)) | Self::Tcp(Endpoint::HostPort(text))
-                if !text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) =>
+                if text.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) =>
             {
                 Some(format!("{text:?} is neither a port nor host:port"))
             }
@@ -336,7 +330,7 @@ mod tests {
     fn a_missing_script_is_a_warning_in_a_plan_and_refused_at_start() {
         let settings = read(json!({ "root": "/nowhere", "script": "x.py" }));
         assert!(settings.fault().is_none());
-        assert!(settings.warnings()[0].contains("/nowhere/x.py is not on this machine"));
+        assert!(settings.obstacle().unwrap().contains("/nowhere/x.py does not exist"));
         let error = settings.command().unwrap_err();
         assert!(matches!(error, StartError::Refused(_)), "{error}");
         assert!(error.to_string().contains("set `root`"), "{error}");

@@ -23,23 +23,45 @@ pub trait Kinds {
         Vec::new()
     }
 
-    /// What somebody should know about settings of a kind before it is started.
-    fn warnings(&self, _kind: &str, _settings: &Json) -> Vec<String> {
-        Vec::new()
+    /// What keeps an agent with these settings from starting on this machine, if anything does.
+    fn obstacle(&self, _kind: &str, _settings: &Json) -> Option<String> {
+        None
     }
 }
 
 /// How a knot can be untied, for the help that goes with it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Untie {
+#[derive(Debug, Clone, Copy)]
+pub enum Untie<'a> {
     /// By editing the file.
     Edit,
-    /// By an option `--cut A:B`.
-    Option,
+    /// By an option `--cut A:B`, in the names that the files used.
+    Option(&'a HashMap<Address, String>),
+}
+
+impl<'a> Untie<'a> {
+    /// What an agent is called by those who read this.
+    fn name(self, address: &'a Address) -> &'a str {
+        match self {
+            Self::Option(names) => names.get(address).map_or(address.as_str(), String::as_str),
+            Self::Edit => address.as_str(),
+        }
+    }
+
+    /// How to cut some edges.
+    fn help(self, cut: &[(&str, &str)]) -> String {
+        let each = |word: fn(&(&str, &str)) -> String| cut.iter().map(word).collect::<Vec<_>>();
+        match self {
+            Self::Edit => {
+                let list = each(|(from, to)| format!("{to} from {from}"));
+                format!("remove {}", list.join(", "))
+            }
+            Self::Option(_) => each(|(from, to)| format!("--cut {from}:{to}")).join(" "),
+        }
+    }
 }
 
 /// Checks a topology, reporting everything that is wrong with it.
-pub fn check(topology: &Topology, kinds: &dyn Kinds, untie: Untie, report: &mut Report) {
+pub fn check(topology: &Topology, kinds: &dyn Kinds, untie: Untie<'_>, report: &mut Report) {
     for group in &topology.groups {
         check_group(group, topology, report);
     }
@@ -96,9 +118,9 @@ fn check_kind(agent: &AgentSpec, kinds: &dyn Kinds, report: &mut Report) {
         report.push(Diagnostic::error("bad-settings", message).at(&agent.place));
         return;
     }
-    for warning in kinds.warnings(&agent.kind, &agent.settings) {
-        let message = format!("{}: {warning}", agent.address);
-        report.push(Diagnostic::warning("check-settings", message).at(&agent.place));
+    if let Some(obstacle) = kinds.obstacle(&agent.kind, &agent.settings) {
+        let message = format!("{} cannot start here: {obstacle}", agent.address);
+        report.push(Diagnostic::warning("cannot-start-here", message).at(&agent.place));
     }
 }
 
@@ -131,7 +153,12 @@ fn check_link(
     }
     let message = format!("{} {what} {}, which is not declared", agent.address, link.to);
     let known: Vec<&str> = topology.agents.iter().map(|agent| agent.address.as_str()).collect();
-    let diagnostic = Diagnostic::error("unknown-name", message).at(&link.place);
+    // A wish is about order alone, and there is no order with what is not there.
+    let diagnostic = match what {
+        "wants" => Diagnostic::warning("unknown-name", message),
+        _ => Diagnostic::error("unknown-name", message),
+    };
+    let diagnostic = diagnostic.at(&link.place);
     // One who got the group wrong means the agent of that name.
     let same_name = || known.iter().find(|other| other.ends_with(&format!("/{}", link.to.name())));
     let meant = nearest(link.to.as_str(), known.iter().copied()).or_else(|| same_name().copied());
@@ -210,7 +237,7 @@ fn check_ports(topology: &Topology, kinds: &dyn Kinds, report: &mut Report) {
 
 /// Reports each knot of agents that all wait for each other, with a path through it for every edge
 /// of the smallest cut.
-fn check_knots(topology: &Topology, untie: Untie, report: &mut Report) {
+fn check_knots(topology: &Topology, untie: Untie<'_>, report: &mut Report) {
     let graph = graph_of(topology);
     let cut = smallest_cut(&graph);
     for knot in graph.knots() {
@@ -230,10 +257,11 @@ fn knot_diagnostic(
     knot: &[usize],
     cut: &[(usize, usize)],
     is_smallest: bool,
-    untie: Untie,
+    untie: Untie<'_>,
 ) -> Diagnostic {
     let address = |node: usize| &topology.agents[node].address;
-    let names: Vec<&str> = knot.iter().map(|&node| address(node).as_str()).collect();
+    let name = |node: usize| untie.name(&topology.agents[node].address);
+    let names: Vec<&str> = knot.iter().map(|&node| name(node)).collect();
     let message = format!("{} wait for each other and can never start", names.join(", "));
     let first = &topology.agents[knot[0]];
     let mut diagnostic = Diagnostic::error("cycle", message);
@@ -242,7 +270,7 @@ fn knot_diagnostic(
         // The way back from `to` to `from`, then the edge itself.
         let mut path = graph.shortest_path(to, from, &others);
         path.insert(0, from);
-        let words: Vec<&str> = path.iter().map(|&node| address(node).as_str()).collect();
+        let words: Vec<&str> = path.iter().map(|&node| name(node)).collect();
         let place = topology.agents[from].before().find(|link| link.to == *address(to));
         let place = place.map(|link| &link.place);
         diagnostic = diagnostic.note(words.join(" -> "), place);
@@ -253,19 +281,8 @@ fn knot_diagnostic(
     }
     diagnostic.cuts = cut.iter().map(|&(a, b)| (address(a).clone(), address(b).clone())).collect();
     let smallest = if is_smallest { "the smallest set of edges to cut" } else { "edges to cut" };
-    let list: Vec<String> = match untie {
-        Untie::Option => {
-            cut.iter().map(|&(a, b)| format!("--cut {}:{}", address(a), address(b))).collect()
-        }
-        Untie::Edit => {
-            cut.iter().map(|&(a, b)| format!("{} from {}", address(b), address(a))).collect()
-        }
-    };
-    let verb = if untie == Untie::Edit { "remove " } else { "" };
-    diagnostic.help(format!(
-        "{smallest}: {verb}{}",
-        list.join(if untie == Untie::Edit { ", " } else { " " })
-    ))
+    let spoken: Vec<_> = cut.iter().map(|&(from, to)| (name(from), name(to))).collect();
+    diagnostic.help(format!("{smallest}: {}", untie.help(&spoken)))
 }
 
 /// The graph of what waits for what; nodes are the numbers of the agents.

@@ -3,19 +3,19 @@
 use std::fmt;
 
 use genii_protocols::{Address, Name};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{AgentSpec, GroupSpec, Topology};
 
 /// The steps from one topology to another, in the order in which they are to be taken.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Diff {
     /// The steps.
     pub steps: Vec<Step>,
 }
 
 /// One step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", tag = "step")]
 pub enum Step {
     /// Stop an agent, and forget it.

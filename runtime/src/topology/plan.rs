@@ -4,13 +4,13 @@ use std::collections::HashSet;
 use std::fmt::Write as _;
 
 use genii_protocols::{Address, NodeName};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::check::graph_of;
 use super::{AgentSpec, Topology};
 
 /// The waves in which a topology starts, and what takes longest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// How many agents there are.
     pub agents: usize,

@@ -202,8 +202,9 @@ pub fn merge(beneath: Json, above: Json) -> Json {
     match (beneath.0, above.0) {
         (JsonValue::Object(mut beneath), JsonValue::Object(above)) => {
             for (key, value) in above {
-                let below = beneath.remove(&key).map(Json).unwrap_or_default();
-                beneath.insert(key, merge(below, Json(value)).0);
+                let below = beneath.get_mut(&key).map(serde_json::Value::take).unwrap_or_default();
+                // In its place, so that settings stay in the order in which they were written.
+                beneath.insert(key, merge(Json(below), Json(value)).0);
             }
             Json(JsonValue::Object(beneath))
         }

@@ -25,7 +25,7 @@ impl Topology {
     pub fn to_toml(&self, extras: &Extras) -> String {
         let mut file = File::default();
         for remark in &extras.remarks {
-            file.line(&format!("# {remark}").trim_end().to_owned());
+            file.line(format!("# {remark}").trim_end());
         }
         file.policy("defaults", &extras.defaults, &AgentPolicy::default());
         for (kind, settings) in &extras.kinds {

@@ -1,0 +1,138 @@
+//! The side of who asks.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use genii_protocols::admin::admin_client::AdminClient;
+use genii_protocols::admin::{RunRequest, run_reply::Said};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::net::UnixStream;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Status, Streaming};
+
+use super::SAID_MAX_LEN;
+use crate::data::Data;
+use crate::fault::Fault;
+
+/// How long to wait for a connection.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How often to look whether the other side still answers, and how long it may take to.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
+const ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A connection to the genii that runs on a data folder.
+#[derive(Clone)]
+pub struct Client {
+    client: AdminClient<Channel>,
+    folder: PathBuf,
+}
+
+impl Client {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When none runs there, or it does not answer.
+    pub async fn connect(data: &Data) -> Result<Self, Fault> {
+        let socket = data.socket();
+        // To say what is wrong in words, before anything speaks HTTP.
+        let reached = tokio::time::timeout(CONNECT_TIMEOUT, UnixStream::connect(&socket)).await;
+        match reached {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => return Err(not_reached(data, &error)),
+            Err(_) => return Err(silent(data.folder())),
+        }
+        let connect = tower::service_fn(move |_: Uri| {
+            let socket = socket.clone();
+            async move { UnixStream::connect(socket).await.map(TokioIo::new) }
+        });
+        let channel = Endpoint::from_static("http://genii.invalid")
+            .connect_timeout(CONNECT_TIMEOUT)
+            .http2_keep_alive_interval(ALIVE_INTERVAL)
+            .keep_alive_timeout(ALIVE_TIMEOUT)
+            .connect_with_connector(connect)
+            .await
+            .map_err(|_| silent(data.folder()))?;
+        let client = AdminClient::new(channel).max_decoding_message_size(SAID_MAX_LEN);
+        Ok(Self { client, folder: data.folder().to_owned() })
+    }
+
+    /// Begins to run a command.
+    ///
+    /// # Errors
+    /// When it is not known there, or the connection broke.
+    pub async fn run(&mut self, command: &str, arguments: &Value) -> Result<Replies, Fault> {
+        let request = RunRequest { command: command.to_owned(), arguments: arguments.to_string() };
+        let replies = self.client.run(request).await;
+        let replies = replies.map_err(|status| broken(&self.folder, &status))?.into_inner();
+        Ok(Replies { replies, folder: self.folder.clone() })
+    }
+
+    /// Runs a command that says one thing.
+    ///
+    /// # Errors
+    /// As [`Client::run`], and when it is refused.
+    pub async fn ask(&mut self, command: &str, arguments: &Value) -> Result<Value, Fault> {
+        let mut replies = self.run(command, arguments).await?;
+        let said = replies.next().await?;
+        said.ok_or_else(|| Fault::new(format!("{command} said nothing")))
+    }
+}
+
+/// What a command says.
+pub struct Replies {
+    replies: Streaming<genii_protocols::admin::RunReply>,
+    folder: PathBuf,
+}
+
+impl Replies {
+    /// The next thing that it says; `None` when it has ended.
+    ///
+    /// # Errors
+    /// When it is refused, or the connection broke.
+    pub async fn next(&mut self) -> Result<Option<Value>, Fault> {
+        let reply = self.replies.message().await;
+        let Some(reply) = reply.map_err(|status| broken(&self.folder, &status))? else {
+            return Ok(None);
+        };
+        match reply.said {
+            Some(Said::Output(text)) => serde_json::from_str(&text)
+                .map(Some)
+                .map_err(|error| Fault::new(format!("the answer is no JSON: {error}"))),
+            Some(Said::Refusal(refusal)) => Err(Fault::new(refusal.message).help(refusal.help)),
+            None => Err(Fault::new("the answer is of another version of genii")
+                .help("use the same version as the one that runs")),
+        }
+    }
+}
+
+fn not_reached(data: &Data, error: &std::io::Error) -> Fault {
+    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
+    let folder = data.folder().display();
+    match error.kind() {
+        NotFound | ConnectionRefused => Fault::new(format!("no genii runs on {folder}"))
+            .help("start it with `genii up`, or name its folder with --data DIR"),
+        PermissionDenied => Fault::new(format!("the genii on {folder} is somebody else's"))
+            .help("only its owner can speak to it"),
+        _ => Fault::new(format!("the genii on {folder} cannot be reached: {error}")),
+    }
+}
+
+fn silent(folder: &Path) -> Fault {
+    Fault::new(format!("the genii on {} does not answer", folder.display()))
+        .help("look at its log in the folder `logs` there; it may be stopped or overloaded")
+}
+
+fn broken(folder: &Path, status: &Status) -> Fault {
+    match status.code() {
+        Code::Unimplemented | Code::InvalidArgument => Fault::new(status.message().to_owned())
+            .help("use the same version of genii as the one that runs"),
+        Code::ResourceExhausted => {
+            Fault::new(format!("the answer is too large: {}", status.message()))
+        }
+        _ => {
+            Fault::new(format!("the genii on {} has gone: {}", folder.display(), status.message()))
+        }
+    }
+}

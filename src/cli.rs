@@ -1,0 +1,167 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap_complete::Shell;
+use tokio::runtime::Runtime;
+
+use crate::commands::{self, examples};
+use crate::data::Data;
+use crate::fault::Fault;
+use crate::screen::Screen;
+use crate::settings::Settings;
+use crate::{ctl, import, plan, repl, up};
+
+/// Runs a household of agents: starts them in the order of their needs, watches them, restarts
+/// them, and says why.
+#[derive(Debug, Parser)]
+#[command(name = "genii", version, arg_required_else_help = true, after_help = examples(&[
+    "genii up                            run the household that is built in",
+    "genii up --topology house.toml      run yours",
+    "genii repl                          look at it, in another terminal",
+    "genii ctl why memory/session-memory ask one thing",
+    "genii import startup_config.yaml    make a topology of a start-up file of before",
+]))]
+pub struct Cli {
+    /// The household on disk [default: a folder in your data directory]
+    #[arg(long, global = true, value_name = "DIR", env = "GENII_DATA")]
+    data: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the household: start every agent in the order of its needs, and serve until a signal
+    Up(up::UpArgs),
+    /// Show the order in which a topology starts, or everything that makes it impossible
+    Plan(plan::PlanArgs),
+    /// Make a topology of start-up files of before, or say everything that is wrong with them
+    Import(import::ImportArgs),
+    /// Print the topology that is built in
+    Topology,
+    /// Print what is set for the household, and where each setting comes from
+    Settings(JsonArg),
+    /// Say something to the running household, or all that a script on standard input says
+    Ctl(ctl::CtlArgs),
+    /// Talk with the running household
+    Repl,
+    /// Print a script that completes commands in a shell
+    #[command(after_help = examples(&[
+        "genii completions bash > ~/.local/share/bash-completion/completions/genii",
+        "genii completions zsh > ~/.zfunc/_genii",
+    ]))]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// Whether to print JSON.
+#[derive(Debug, Args)]
+pub struct JsonArg {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// The whole command line, with the admin commands beneath `ctl`.
+pub fn command_line() -> clap::Command {
+    Cli::command().mut_subcommand("ctl", |ctl| {
+        ctl.subcommands(commands::claps())
+            .subcommand_help_heading("Admin commands")
+            .subcommand_value_name("COMMAND")
+            .disable_help_subcommand(false)
+    })
+}
+
+/// Runs what the command line says.
+pub fn run() -> ExitCode {
+    let matches = match command_line().try_get_matches() {
+        Ok(matches) => matches,
+        Err(error) => {
+            let code = if error.use_stderr() { 2 } else { 0 };
+            let _nobody_reads = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    let cli = match Cli::from_arg_matches(&matches) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
+    match carry_out(cli, &matches) {
+        Ok(code) => code,
+        Err(fault) => {
+            eprintln!("{fault}");
+            fault.code()
+        }
+    }
+}
+
+fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
+    let data = || Data::new(cli.data.clone());
+    match cli.command {
+        Command::Up(args) => runtime()?.block_on(up::run(args, &data()?)),
+        Command::Plan(args) => plan::run(&args, &data()?),
+        Command::Import(args) => import::run(&args),
+        Command::Topology => print(genii_actors::BUILT_IN_TOPOLOGY),
+        Command::Settings(args) => show_settings(&data()?, &args),
+        Command::Ctl(args) => {
+            let matches = matches.subcommand_matches("ctl");
+            let matches = matches.ok_or_else(|| Fault::usage("no command was given"))?;
+            runtime()?.block_on(ctl::run(&args, matches, &data()?))
+        }
+        Command::Repl => repl::run(&runtime()?, &data()?),
+        Command::Completions { shell } => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut command_line(), "genii", &mut script);
+            print(&String::from_utf8_lossy(&script))
+        }
+    }
+}
+
+/// The runtime on which everything that waits runs.
+fn runtime() -> Result<Runtime, Fault> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    runtime.map_err(|error| Fault::new(format!("no threads can be started: {error}")))
+}
+
+fn print(text: &str) -> Result<ExitCode, Fault> {
+    let mut screen = Screen::stdout();
+    screen.line(text.trim_end());
+    screen.finish()
+}
+
+fn show_settings(data: &Data, args: &JsonArg) -> Result<ExitCode, Fault> {
+    let settings = Settings::read(data, &[])?;
+    let mut screen = Screen::stdout();
+    if args.json {
+        screen.line(serde_json::json!(settings.effective()).to_string());
+    } else {
+        let row = |setting: &crate::settings::Effective| {
+            vec![
+                setting.name.to_owned(),
+                setting.value.clone(),
+                setting.from.clone(),
+                setting.about.to_owned(),
+            ]
+        };
+        let rows = settings.effective().iter().map(row).collect();
+        screen.table(&["setting", "value", "from", "what it is"], rows);
+        screen.line(screen.faint(&format!("data folder: {}", data.folder().display())));
+    }
+    screen.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        command_line().debug_assert();
+    }
+}

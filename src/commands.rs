@@ -1,0 +1,287 @@
+//! The admin commands: the same in the shell (`genii ctl`), in scripts and in the REPL.
+//!
+//! Each command is one file in this folder and one line in [`COMMANDS`]. It says what it is called
+//! and takes ([`Command::Args`]), what it does at the side of the running genii
+//! ([`Command::serve`]), and how what it says looks to a person ([`Command::show`]).
+
+mod apply;
+mod ask;
+mod dead_letters;
+mod deps;
+mod inspect;
+mod journal;
+mod kill;
+mod log;
+pub mod messages;
+mod plan;
+pub mod ps;
+mod release;
+mod restart;
+mod resume;
+mod shutdown;
+mod start;
+mod state;
+mod stop;
+mod suspend;
+pub mod target;
+mod tell;
+mod top;
+pub mod tree;
+mod why;
+
+use std::marker::PhantomData;
+
+use clap::{ArgMatches, FromArgMatches};
+use futures_util::future::BoxFuture;
+use genii_protocols::admin::run_reply::Said;
+use genii_runtime::{House, HouseError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+use crate::fault::Fault;
+use crate::screen::Screen;
+use crate::up::ending::Ending;
+
+/// All commands, by name.
+pub const COMMANDS: [Entry; 23] = [
+    entry::<apply::Apply>(),
+    entry::<ask::Ask>(),
+    entry::<dead_letters::DeadLetters>(),
+    entry::<deps::Deps>(),
+    entry::<inspect::Inspect>(),
+    entry::<journal::Journal>(),
+    entry::<kill::Kill>(),
+    entry::<log::Log>(),
+    entry::<messages::Messages>(),
+    entry::<plan::Plan>(),
+    entry::<ps::Ps>(),
+    entry::<release::Release>(),
+    entry::<restart::Restart>(),
+    entry::<resume::Resume>(),
+    entry::<shutdown::Shutdown>(),
+    entry::<start::Start>(),
+    entry::<state::State>(),
+    entry::<stop::Stop>(),
+    entry::<suspend::Suspend>(),
+    entry::<tell::Tell>(),
+    entry::<top::Top>(),
+    entry::<tree::Tree>(),
+    entry::<why::Why>(),
+];
+
+/// A command.
+pub trait Command: 'static {
+    /// What it is called.
+    const NAME: &'static str;
+    /// What it does, in a line.
+    const ABOUT: &'static str;
+    /// How it is used, for `--help`: lines that begin with the command.
+    const EXAMPLES: &'static [&'static str];
+    /// What it takes.
+    type Args: clap::Args + Serialize + DeserializeOwned + Send + 'static;
+    /// What it says, once or many times.
+    type Said: Serialize + DeserializeOwned + Send + 'static;
+
+    /// Reads what lies on the side of who asks: files that it names.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    fn prepare(_args: &mut Self::Args) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    /// Does it, at the side of the running genii.
+    fn serve(
+        args: Self::Args,
+        side: Side,
+        out: Out<Self::Said>,
+    ) -> impl Future<Output = Result<(), Refusal>> + Send;
+
+    /// Shows a thing that it said to a person.
+    fn show(said: Self::Said, screen: &mut Screen);
+}
+
+/// The running genii, as commands see it.
+#[derive(Clone)]
+pub struct Side {
+    /// The house.
+    pub house: House,
+    /// Its end.
+    pub ending: Ending,
+}
+
+/// Why a command is not carried out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it; empty if nothing comes to mind.
+    pub help: String,
+}
+
+impl Refusal {
+    /// A refusal in words alone.
+    pub fn new(message: impl Into<String>) -> Self {
+        Self { message: message.into(), help: String::new() }
+    }
+
+    /// The same, with what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = help.into();
+        self
+    }
+}
+
+impl From<HouseError> for Refusal {
+    fn from(error: HouseError) -> Self {
+        let help = match &error {
+            HouseError::NotFound { .. } => "`ps` lists all agents",
+            HouseError::Supervisor { .. } => "`why` tells how it stands",
+            HouseError::Unheard { .. } => "`inspect` shows what it is doing; `restart` ends that",
+        };
+        Self::new(error.to_string()).help(help)
+    }
+}
+
+/// Where a command says things.
+pub struct Out<T> {
+    said: mpsc::Sender<Said>,
+    what: PhantomData<fn(T)>,
+}
+
+impl<T: Serialize> Out<T> {
+    /// Says something, as soon as who asked has read enough of what was said before.
+    ///
+    /// # Errors
+    /// When nobody listens any more.
+    pub async fn say(&self, what: T) -> Result<(), Refusal> {
+        let text = serde_json::to_string(&what)
+            .map_err(|error| Refusal::new(format!("it cannot be said in JSON: {error}")))?;
+        self.said.send(Said::Output(text)).await.map_err(|_| Refusal::new("nobody listens"))
+    }
+}
+
+type Serve = fn(Value, Side, mpsc::Sender<Said>) -> BoxFuture<'static, Result<(), Refusal>>;
+
+/// A command in the list, whatever its types.
+pub struct Entry {
+    /// What it is called.
+    pub name: &'static str,
+    clap: fn() -> clap::Command,
+    arguments: fn(&ArgMatches) -> Result<Value, Fault>,
+    /// Does it.
+    pub serve: Serve,
+    show: fn(Value, &mut Screen) -> Result<(), serde_json::Error>,
+}
+
+impl Entry {
+    /// Shows a thing that it said to a person.
+    ///
+    /// # Errors
+    /// When another version of genii said it.
+    pub fn show(&self, said: Value, screen: &mut Screen) -> Result<(), Fault> {
+        (self.show)(said, screen).map_err(|error| {
+            Fault::new(format!("the answer is of another version of genii: {error}"))
+                .help("use the same version as the one that runs")
+        })
+    }
+}
+
+const fn entry<C: Command>() -> Entry {
+    Entry {
+        name: C::NAME,
+        clap: clap_of::<C>,
+        arguments: arguments_of::<C>,
+        serve: serve::<C>,
+        show: show::<C>,
+    }
+}
+
+fn clap_of<C: Command>() -> clap::Command {
+    let command = clap::Command::new(C::NAME).about(C::ABOUT).after_help(examples(C::EXAMPLES));
+    <C::Args as clap::Args>::augment_args(command)
+}
+
+/// Examples as they stand at the end of a help page.
+pub fn examples(lines: &[&str]) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| format!("  {line}")).collect();
+    format!("Examples:\n{}", lines.join("\n"))
+}
+
+fn arguments_of<C: Command>(matches: &ArgMatches) -> Result<Value, Fault> {
+    let args = C::Args::from_arg_matches(matches);
+    let mut args = args.map_err(|error| Fault::usage(error.to_string()))?;
+    C::prepare(&mut args)?;
+    serde_json::to_value(&args).map_err(|error| Fault::usage(error.to_string()))
+}
+
+fn serve<C: Command>(
+    arguments: Value,
+    side: Side,
+    said: mpsc::Sender<Said>,
+) -> BoxFuture<'static, Result<(), Refusal>> {
+    Box::pin(async move {
+        let args = serde_json::from_value(arguments).map_err(|error| {
+            Refusal::new(format!("the arguments of {} are wrong: {error}", C::NAME))
+                .help("use the same version of genii as the one that runs")
+        })?;
+        C::serve(args, side, Out { said, what: PhantomData }).await
+    })
+}
+
+fn show<C: Command>(said: Value, screen: &mut Screen) -> Result<(), serde_json::Error> {
+    C::show(serde_json::from_value(said)?, screen);
+    Ok(())
+}
+
+/// The command of this name.
+pub fn find(name: &str) -> Option<&'static Entry> {
+    const { &COMMANDS }.iter().find(|entry| entry.name == name)
+}
+
+/// All commands, for a command line to have beneath it.
+pub fn claps() -> impl Iterator<Item = clap::Command> {
+    COMMANDS.iter().map(|entry| (entry.clap)())
+}
+
+/// A command and its arguments.
+pub struct Call {
+    /// The command.
+    pub entry: &'static Entry,
+    /// The arguments, as a JSON object.
+    pub arguments: Value,
+}
+
+impl Call {
+    /// The command that was matched beneath a command line; `None` if none was.
+    ///
+    /// # Errors
+    /// When its arguments are wrong.
+    pub fn matched(matches: &ArgMatches) -> Result<Option<Self>, Fault> {
+        let Some((name, matches)) = matches.subcommand() else { return Ok(None) };
+        let entry = find(name).ok_or_else(|| Fault::usage(format!("no command {name:?}")))?;
+        Ok(Some(Self { entry, arguments: (entry.arguments)(matches)? }))
+    }
+}
+
+/// Nothing to say about what is to be done.
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+pub struct Nothing {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_stand_in_the_order_of_their_names_and_have_examples() {
+        assert!(COMMANDS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        for mut command in claps() {
+            command.clone().debug_assert();
+            let help = command.render_help().to_string();
+            assert!(help.contains("Examples:\n  "), "{help}");
+        }
+    }
+}

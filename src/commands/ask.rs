@@ -1,0 +1,117 @@
+//! `ask`: asks an agent, and shows its answer or, where it streams, its answers.
+
+use genii_protocols::{AskError, Destination, Json, Style, TimeSpan};
+use genii_runtime::{JsonNext, Mail};
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+pub struct Ask;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    letter: Letter,
+    /// How long to wait for the answer, or for each item of a stream
+    #[arg(long, value_name = "TIME")]
+    timeout: Option<TimeSpan>,
+}
+
+/// A message to an agent.
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Letter {
+    /// The agent, as `memory/session-memory`
+    #[arg(value_name = "ADDR")]
+    pub to: Destination,
+    /// The wire name of the message; `messages ADDR` lists them
+    #[arg(value_name = "MESSAGE")]
+    pub message: String,
+    /// What it holds, as JSON
+    #[arg(value_name = "JSON", default_value = "{}", value_parser = json)]
+    pub content: Json,
+}
+
+/// What an agent answers.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// An item of a stream.
+    Item(Json),
+    /// The answer, or what sums up a stream.
+    Reply(Json),
+}
+
+impl Command for Ask {
+    const NAME: &'static str = "ask";
+    const ABOUT: &'static str = "Ask an agent, and show its answer";
+    const EXAMPLES: &'static [&'static str] = &[
+        "ask pc2-core/health-monitor health.run_round",
+        "ask core/system-digital-twin twin.what_if '{\"addresses\": [\"pc2-core/unified-error\"]}'",
+    ];
+    type Args = Args;
+    type Said = Answer;
+
+    async fn serve(args: Args, side: Side, out: Out<Answer>) -> Result<(), Refusal> {
+        let Args { letter: Letter { to, message, content }, timeout } = args;
+        let node = side.house.node();
+        let timeout = timeout.map_or(node.limits().ask_timeout, |timeout| timeout.0);
+        let mail = node.to(to.clone());
+        if node.message_style(&to.address, &message) == Some(Style::Stream) {
+            return stream(&mail, &message, &content, timeout, out).await;
+        }
+        match mail.ask_json(&message, &content, timeout).await {
+            Ok(reply) => out.say(Answer::Reply(reply)).await,
+            Err(error) => Err(refusal(&to, error)),
+        }
+    }
+
+    fn show(said: Answer, screen: &mut Screen) {
+        let (Answer::Item(json) | Answer::Reply(json)) = said;
+        screen.json(&json.0);
+    }
+}
+
+async fn stream(
+    mail: &Mail,
+    message: &str,
+    content: &Json,
+    patience: std::time::Duration,
+    out: Out<Answer>,
+) -> Result<(), Refusal> {
+    let answers = mail.stream_json(message, content, patience).await;
+    let mut answers = answers.map_err(|fault| fault_refusal(mail.to(), &fault))?;
+    loop {
+        match answers.next().await {
+            JsonNext::Item(item) => out.say(Answer::Item(item)).await?,
+            JsonNext::End(Ok(reply)) => return out.say(Answer::Reply(reply)).await,
+            JsonNext::End(Err(error)) => return Err(refusal(mail.to(), error)),
+        }
+    }
+}
+
+fn refusal(to: &Destination, error: AskError<Json>) -> Refusal {
+    match error {
+        AskError::Refused(refusal) => Refusal::new(format!("{to} refuses: {refusal}")),
+        AskError::Fault(fault) => fault_refusal(to, &fault),
+    }
+}
+
+/// A fault, with the command that tells more about it.
+pub fn fault_refusal(to: &Destination, fault: &genii_protocols::Fault) -> Refusal {
+    use genii_protocols::Fault;
+    let address = &to.address;
+    let help = match fault {
+        Fault::NotFound { .. } => "`ps` lists all agents".to_owned(),
+        Fault::Rejected { .. } => format!("`messages {address}` lists what it answers"),
+        Fault::Timeout { .. } => format!("`inspect {address}` shows what it does; or --timeout"),
+        _ => format!("`why {address}` tells the cause"),
+    };
+    Refusal::new(fault.to_string()).help(help)
+}
+
+/// Reads JSON from a command line.
+fn json(text: &str) -> Result<Json, String> {
+    serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))
+}

@@ -1,0 +1,112 @@
+//! `journal`: what happened to whom, in order.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use genii_protocols::Timestamp;
+use genii_supervision::Event;
+use genii_supervision::journal::Followed;
+use serde::{Deserialize, Serialize};
+
+use super::target::name;
+use super::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+pub struct Journal;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    /// Only what happened to this agent or group
+    #[arg(value_name = "NAME", value_parser = name())]
+    name: Option<String>,
+    /// Go on with what happens from now on
+    #[arg(long, short)]
+    follow: bool,
+    /// How many events to begin with
+    #[arg(long, short = 'n', value_name = "EVENTS", default_value_t = 50)]
+    limit: usize,
+}
+
+/// Something that happened.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Entry {
+    /// An event.
+    Event {
+        seq: u64,
+        at: Timestamp,
+        name: String,
+        incarnation: u64,
+        what: Cow<'static, str>,
+        text: String,
+    },
+    /// It went too fast, and so many events are not shown.
+    Missed { missed: u64 },
+}
+
+impl Command for Journal {
+    const NAME: &'static str = "journal";
+    const ABOUT: &'static str = "Show what happened: starts, crashes, restarts, stops, in order";
+    const EXAMPLES: &'static [&'static str] =
+        &["journal", "journal memory/session-memory", "journal --follow"];
+    type Args = Args;
+    type Said = Entry;
+
+    async fn serve(args: Args, side: Side, out: Out<Entry>) -> Result<(), Refusal> {
+        let journal = &side.house.node().tree().journal;
+        let concerns = |event: &Event| {
+            args.name.as_ref().is_none_or(|name| {
+                let key = event.key.as_str();
+                let is_of_group = || key.split_once('/').is_some_and(|(group, _)| group == name);
+                key == name || is_of_group()
+            })
+        };
+        let mut follow = args.follow.then(|| journal.follow());
+        let mut last = 0;
+        for event in journal.tail(args.limit, concerns) {
+            last = event.seq;
+            out.say(Entry::of(&event)).await?;
+        }
+        if args.name.as_ref().is_some_and(|_| last == 0) {
+            side.house.member(args.name.as_deref().unwrap_or_default())?;
+        }
+        let Some(follow) = &mut follow else { return Ok(()) };
+        loop {
+            match follow.next().await {
+                Some(Followed::Event(event)) if event.seq > last && concerns(&event) => {
+                    out.say(Entry::of(&event)).await?;
+                }
+                Some(Followed::Event(_)) => {}
+                Some(Followed::Missed(missed)) => out.say(Entry::Missed { missed }).await?,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn show(said: Entry, screen: &mut Screen) {
+        match said {
+            Entry::Event { seq, at, name, what, text, .. } => {
+                let head = screen.faint(&format!("{seq:>6} {at}"));
+                let text = match &*what {
+                    "crashed" | "start-failed" | "quarantined" | "escalated" => screen.red(&text),
+                    _ => text,
+                };
+                screen.line(format!("{head} {} {text}", screen.bold(&name)));
+            }
+            Entry::Missed { missed } => screen.line(format!("       ({missed} events went by)")),
+        }
+    }
+}
+
+impl Entry {
+    fn of(event: &Arc<Event>) -> Self {
+        Self::Event {
+            seq: event.seq,
+            at: event.at.into(),
+            name: event.key.to_string(),
+            incarnation: event.incarnation,
+            what: event.what.word().into(),
+            text: event.what.to_string(),
+        }
+    }
+}

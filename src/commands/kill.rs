@@ -1,0 +1,18 @@
+//! `kill`: ends what runs without asking it; its supervisor decides what follows.
+
+use genii_runtime::House;
+
+use super::Refusal;
+use super::target::OnTarget;
+
+pub struct Kill;
+
+impl OnTarget for Kill {
+    const NAME: &'static str = "kill";
+    const ABOUT: &'static str = "Kill an agent or a group, to see it return as after a crash";
+    const EXAMPLES: &'static [&'static str] = &["kill memory/session-memory"];
+
+    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
+        Ok(house.kill(name, "it was killed by hand").await?)
+    }
+}

@@ -1,0 +1,90 @@
+//! `log`: what an agent logged or printed.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use genii_protocols::{Address, Timestamp};
+use genii_runtime::LogLine;
+use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast::error::RecvError;
+
+use super::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+pub struct Log;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    /// The agent, as `memory/session-memory`
+    #[arg(value_name = "ADDR")]
+    address: Address,
+    /// Go on with what it logs from now on
+    #[arg(long, short)]
+    follow: bool,
+    /// How many lines to begin with
+    #[arg(long, short = 'n', value_name = "LINES", default_value_t = 50)]
+    limit: usize,
+}
+
+/// Something that was logged.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Said {
+    /// A line.
+    Line { at: Timestamp, level: Cow<'static, str>, text: String },
+    /// It went too fast, and so many lines are not shown.
+    Missed { missed: u64 },
+}
+
+impl Command for Log {
+    const NAME: &'static str = "log";
+    const ABOUT: &'static str = "Show the last lines that an agent logged or printed";
+    const EXAMPLES: &'static [&'static str] =
+        &["log memory/session-memory", "log memory/session-memory --follow"];
+    type Args = Args;
+    type Said = Said;
+
+    async fn serve(args: Args, side: Side, out: Out<Said>) -> Result<(), Refusal> {
+        side.house.member(args.address.as_str())?;
+        let logbook = side.house.node().logbook();
+        let mut follow = args.follow.then(|| logbook.follow());
+        let mut last = None;
+        for line in logbook.tail(&args.address, args.limit) {
+            out.say(Said::of(&line)).await?;
+            last = Some(line);
+        }
+        let Some(follow) = &mut follow else { return Ok(()) };
+        // What was written between the two looks would be seen twice.
+        let is_seen = |line: &Arc<LogLine>| last.as_ref().is_some_and(|last| line.at <= last.at);
+        loop {
+            match follow.recv().await {
+                Ok(line) if line.agent == args.address && !is_seen(&line) => {
+                    out.say(Said::of(&line)).await?;
+                }
+                Ok(_) => {}
+                Err(RecvError::Lagged(missed)) => out.say(Said::Missed { missed }).await?,
+                Err(RecvError::Closed) => return Ok(()),
+            }
+        }
+    }
+
+    fn show(said: Said, screen: &mut Screen) {
+        match said {
+            Said::Line { at, level, text } => {
+                let head = screen.faint(&format!("{at} {level:<5}"));
+                let text = match &*level {
+                    "error" => screen.red(&text),
+                    _ => text,
+                };
+                screen.line(format!("{head} {text}"));
+            }
+            Said::Missed { missed } => screen.line(format!("({missed} lines went by)")),
+        }
+    }
+}
+
+impl Said {
+    fn of(line: &Arc<LogLine>) -> Self {
+        Self::Line { at: line.at, level: line.level.word().into(), text: line.text.clone() }
+    }
+}

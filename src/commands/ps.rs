@@ -1,0 +1,84 @@
+//! `ps`: the agents, one in a line, with what is counted about them.
+
+use genii_protocols::{Address, Name};
+use genii_runtime::House;
+use genii_runtime::house::Row;
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Out, Refusal, Side};
+use crate::screen::{Screen, millis, seconds};
+
+pub struct Ps;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    /// Only the agents of these groups
+    #[arg(value_name = "GROUP")]
+    groups: Vec<Name>,
+    /// Only agents in this state
+    #[arg(long, value_name = "STATE")]
+    state: Option<String>,
+}
+
+impl Command for Ps {
+    const NAME: &'static str = "ps";
+    const ABOUT: &'static str =
+        "List the agents: state, uptime, restarts, mailbox depth, handled, p99";
+    const EXAMPLES: &'static [&'static str] = &["ps", "ps memory audio", "ps --state quarantined"];
+    type Args = Args;
+    type Said = Vec<Row>;
+
+    async fn serve(args: Args, side: Side, out: Out<Vec<Row>>) -> Result<(), Refusal> {
+        let topology = side.house.topology();
+        for group in &args.groups {
+            if topology.group(group.as_str()).is_none() {
+                side.house.member(group.as_str())?;
+            }
+        }
+        let mut rows = agents(&side.house);
+        rows.retain(|row| args.takes(row));
+        out.say(rows).await
+    }
+
+    fn show(said: Vec<Row>, screen: &mut Screen) {
+        if said.is_empty() {
+            return screen.line("no agent is in this list");
+        }
+        let header = ["agent", "state", "for", "restarts", "depth", "handled", "p99", "pid"];
+        let rows = said.iter().map(|row| cells(row, screen)).collect();
+        screen.table(&header, rows);
+    }
+}
+
+impl Args {
+    fn takes(&self, row: &Row) -> bool {
+        let of_group =
+            |group: &Name| row.name.split_once('/').is_some_and(|(home, _)| home == group.as_str());
+        (self.groups.is_empty() || self.groups.iter().any(of_group))
+            && self.state.as_ref().is_none_or(|state| *state == row.state)
+    }
+}
+
+/// The agents as they stand, without the groups, by name.
+pub fn agents(house: &House) -> Vec<Row> {
+    let rows = house.members();
+    let is_agent = |row: &Row| Address::parse(&row.name).is_ok();
+    rows.iter().map(Row::from).filter(is_agent).collect()
+}
+
+fn cells(row: &Row, screen: &Screen) -> Vec<String> {
+    let state = match row.suspended {
+        true => format!("{} (suspended)", screen.state(&row.state)),
+        false => screen.state(&row.state),
+    };
+    vec![
+        row.name.clone(),
+        state,
+        seconds(row.for_seconds),
+        row.restarts.to_string(),
+        row.depth.to_string(),
+        row.handled.to_string(),
+        row.p99_ms.map(millis).unwrap_or_default(),
+        row.pid.map(|pid| pid.to_string()).unwrap_or_default(),
+    ]
+}

@@ -1,0 +1,19 @@
+//! `restart`: stops what runs, and starts it again.
+
+use genii_runtime::House;
+
+use super::Refusal;
+use super::target::OnTarget;
+
+pub struct Restart;
+
+impl OnTarget for Restart {
+    const NAME: &'static str = "restart";
+    const ABOUT: &'static str =
+        "Stop an agent or a group and start it again, and wait until it is ready";
+    const EXAMPLES: &'static [&'static str] = &["restart memory/session-memory", "restart memory"];
+
+    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
+        Ok(house.restart(name).await?)
+    }
+}

@@ -1,0 +1,19 @@
+//! `start`: starts what was stopped.
+
+use genii_runtime::House;
+
+use super::Refusal;
+use super::target::OnTarget;
+
+pub struct Start;
+
+impl OnTarget for Start {
+    const NAME: &'static str = "start";
+    const ABOUT: &'static str =
+        "Start an agent or a group that was stopped, and wait until it is ready";
+    const EXAMPLES: &'static [&'static str] = &["start memory/session-memory", "start memory"];
+
+    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
+        Ok(house.start(name).await?)
+    }
+}

@@ -1,0 +1,26 @@
+//! `state`: what an agent holds, by its own account.
+
+use genii_protocols::Json;
+
+use super::target::Agent;
+use super::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+pub struct State;
+
+impl Command for State {
+    const NAME: &'static str = "state";
+    const ABOUT: &'static str = "Show the state of an agent, by its own account";
+    const EXAMPLES: &'static [&'static str] = &["state pc2-core/health-monitor"];
+    type Args = Agent;
+    type Said = Json;
+
+    async fn serve(args: Agent, side: Side, out: Out<Json>) -> Result<(), Refusal> {
+        let patience = side.house.node().limits().ask_timeout;
+        out.say(side.house.snapshot(&args.address, patience).await?).await
+    }
+
+    fn show(said: Json, screen: &mut Screen) {
+        screen.json(&said.0);
+    }
+}

@@ -1,0 +1,18 @@
+//! `stop`: stops what runs; it stays stopped until it is started.
+
+use genii_runtime::House;
+
+use super::Refusal;
+use super::target::OnTarget;
+
+pub struct Stop;
+
+impl OnTarget for Stop {
+    const NAME: &'static str = "stop";
+    const ABOUT: &'static str = "Stop an agent or a group, and wait until it has stopped";
+    const EXAMPLES: &'static [&'static str] = &["stop memory/session-memory", "stop memory"];
+
+    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
+        Ok(house.stop(name).await?)
+    }
+}

@@ -1,0 +1,59 @@
+//! `why`: how an agent stands, and because of what, down to the first cause.
+
+use genii_runtime::house::why::{Because, Crash, Explanation};
+
+use super::target::Target;
+use super::{Command, Out, Refusal, Side};
+use crate::screen::{Screen, seconds};
+
+pub struct Why;
+
+impl Command for Why {
+    const NAME: &'static str = "why";
+    const ABOUT: &'static str =
+        "Tell why an agent or a group stands as it does, to the first cause";
+    const EXAMPLES: &'static [&'static str] = &["why memory/session-memory"];
+    type Args = Target;
+    type Said = Explanation;
+
+    async fn serve(args: Target, side: Side, out: Out<Explanation>) -> Result<(), Refusal> {
+        out.say(side.house.why(&args.name)?).await
+    }
+
+    fn show(said: Explanation, screen: &mut Screen) {
+        show_because(&said.because, 0, screen);
+        let is_whole_story = said.because.because.is_empty();
+        if !is_whole_story {
+            for cause in &said.first_causes {
+                screen.line(format!("first cause: {cause}"));
+            }
+        }
+    }
+}
+
+fn show_because(because: &Because, depth: usize, screen: &mut Screen) {
+    let indent = "  ".repeat(depth);
+    let link = if depth > 0 { "because " } else { "" };
+    screen.line(format!("{indent}{link}{} {}", screen.bold(&because.name), because.says));
+    if let Some(crash) = &because.crash {
+        show_crash(crash, &indent, screen);
+    }
+    for deeper in &because.because {
+        show_because(deeper, depth + 1, screen);
+    }
+}
+
+fn show_crash(crash: &Crash, indent: &str, screen: &mut Screen) {
+    let after = match crash.after_seconds {
+        Some(after) => format!("after {} of work", seconds(after)),
+        None => "before it was ready".to_owned(),
+    };
+    let ago = seconds(crash.seconds_ago);
+    screen.line(format!("{indent}  last failed {ago} ago, {after}: {}", screen.red(&crash.cause)));
+    if !crash.took_down.is_empty() {
+        screen.line(format!("{indent}  which took down {}", crash.took_down.join(", ")));
+    }
+    for line in &crash.output {
+        screen.line(screen.faint(&format!("{indent}  | {line}")));
+    }
+}

@@ -1,0 +1,170 @@
+//! `genii ctl`: an admin command from the shell, or a script of them.
+
+use std::io::{IsTerminal, Read};
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args};
+
+use crate::admin::client::Client;
+use crate::commands::{self, Call, examples};
+use crate::data::Data;
+use crate::fault::Fault;
+use crate::screen::Screen;
+
+/// How long a script may be, in bytes.
+const SCRIPT_MAX_LEN: u64 = 1024 * 1024;
+
+#[derive(Debug, Args)]
+#[command(after_help = examples(&[
+    "genii ctl tree",
+    "genii ctl ps --json | jq '.[] | select(.state != \"ready\")'",
+    "genii ctl why memory/session-memory",
+    "genii ctl < script               one command in a line; # begins a remark",
+]))]
+pub struct CtlArgs {
+    /// Print each thing that is said as JSON, on a line of its own
+    #[arg(long, global = true)]
+    json: bool,
+    /// Go on with a script after a command that was refused
+    #[arg(long)]
+    keep_going: bool,
+}
+
+/// Runs one command, or a script.
+pub async fn run(args: &CtlArgs, matches: &ArgMatches, data: &Data) -> Result<ExitCode, Fault> {
+    if let Some(call) = Call::matched(matches)? {
+        let mut client = Client::connect(data).await?;
+        return carry_out(&mut client, &call, args.json).await;
+    }
+    if std::io::stdin().is_terminal() {
+        let mut command_line = crate::cli::command_line();
+        let help = command_line.find_subcommand_mut("ctl").map(clap::Command::render_help);
+        eprintln!("{}", help.map(|help| help.to_string()).unwrap_or_default());
+        return Ok(ExitCode::from(2));
+    }
+    script(args, data).await
+}
+
+async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
+    let mut text = String::new();
+    let read = std::io::stdin().take(SCRIPT_MAX_LEN).read_to_string(&mut text);
+    let len = read.map_err(|error| Fault::usage(format!("the script cannot be read: {error}")))?;
+    if len as u64 == SCRIPT_MAX_LEN {
+        return Err(Fault::usage("the script is longer than 1 MiB"));
+    }
+    // All of it is read before any of it is done, so that a slip in its end changes nothing.
+    let mut calls = Vec::new();
+    let mut code = ExitCode::SUCCESS;
+    for (number, line) in text.lines().enumerate() {
+        let number = number + 1;
+        match parse(line) {
+            Ok(call) => calls.extend(call.map(|call| (number, call))),
+            Err(fault) => {
+                let message = format!("line {number}: {}", fault.message);
+                return Err(Fault { message, ..fault });
+            }
+        }
+    }
+    let mut client = Client::connect(data).await?;
+    for (number, call) in calls {
+        match carry_out(&mut client, &call, args.json).await {
+            Ok(_) => {}
+            Err(fault) if args.keep_going => {
+                eprintln!("line {number}: {fault}");
+                code = fault.code();
+            }
+            Err(fault) => {
+                let message = format!("line {number}: {}", fault.message);
+                return Err(Fault { message, ..fault });
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// Reads a line of a script or of the REPL. `None` if it says nothing.
+///
+/// # Errors
+/// When it is no command.
+pub fn parse(line: &str) -> Result<Option<Call>, Fault> {
+    let words = words(line)?;
+    if words.is_empty() {
+        return Ok(None);
+    }
+    let matches = command_line().try_get_matches_from(words);
+    let matches = matches.map_err(|error| {
+        let text = error.render().to_string();
+        let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+        // Help that was asked for is no fault of who asked.
+        Fault { is_usage: error.use_stderr(), ..Fault::usage(text) }
+    })?;
+    Call::matched(&matches)
+}
+
+/// The words of a line, as a shell has them. Nothing is expanded.
+///
+/// # Errors
+/// When a quote does not end.
+pub fn words(line: &str) -> Result<Vec<String>, Fault> {
+    shlex::split(line).ok_or_else(|| {
+        Fault::usage("a quote does not end").help("quote JSON as '{\"key\": \"value\"}'")
+    })
+}
+
+/// The admin commands as a command line of their own.
+pub fn command_line() -> clap::Command {
+    clap::Command::new("genii")
+        .multicall(true)
+        .subcommand_required(true)
+        .subcommand_help_heading("Commands")
+        .subcommand_value_name("COMMAND")
+        .help_template("{all-args}")
+        .subcommands(commands::claps())
+}
+
+/// Runs a command and shows what it says.
+///
+/// # Errors
+/// When it is refused, or genii has gone.
+pub async fn carry_out(client: &mut Client, call: &Call, json: bool) -> Result<ExitCode, Fault> {
+    let mut screen = Screen::stdout();
+    let mut replies = client.run(call.entry.name, &call.arguments).await?;
+    while let Some(said) = replies.next().await? {
+        if json {
+            screen.line(said.to_string());
+        } else {
+            call.entry.show(said, &mut screen)?;
+        }
+        if !screen.flush()? {
+            break;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_is_read_as_a_shell_reads_it() {
+        let call = parse("ask a/b x.y '{\"k\": \"a b\"}' --timeout 2s # why not").unwrap().unwrap();
+        assert_eq!(call.entry.name, "ask");
+        let expected = serde_json::json!({
+            "to": "a/b", "message": "x.y", "content": { "k": "a b" }, "timeout": "2s",
+        });
+        assert_eq!(call.arguments, expected);
+        assert!(parse("").unwrap().is_none());
+        assert!(parse("   # nothing").unwrap().is_none());
+    }
+
+    #[test]
+    fn what_is_no_command_is_said_so() {
+        let said = |line: &str| parse(line).map(drop).unwrap_err();
+        assert!(said("tre").message.contains("tree"), "{}", said("tre"));
+        assert!(said("why NOT/good").message.contains("NOT/good"));
+        assert!(said("ask a/b x.y '{'").message.contains("it is no JSON"));
+        assert!(said("ask 'a").message.contains("a quote does not end"));
+        assert!(!said("help").is_usage);
+    }
+}

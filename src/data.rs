@@ -1,0 +1,184 @@
+//! The data folder: what a household is on disk.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
+
+use crate::fault::Fault;
+
+/// The longest path that a Unix socket may have, on the systems that allow least.
+const SOCKET_PATH_MAX: usize = 103;
+
+/// A data folder.
+#[derive(Debug, Clone)]
+pub struct Data {
+    folder: PathBuf,
+}
+
+impl Data {
+    /// The folder that was named, or the one in the user's data folder.
+    ///
+    /// # Errors
+    /// When none was named and the user has no home.
+    pub fn new(named: Option<PathBuf>) -> Result<Self, Fault> {
+        let folder = match named {
+            Some(folder) => std::path::absolute(&folder).unwrap_or(folder),
+            None => {
+                let names = AppStrategyArgs {
+                    top_level_domain: "org".into(),
+                    author: "genii".into(),
+                    app_name: "genii".into(),
+                };
+                let strategy = choose_app_strategy(names).map_err(|error| {
+                    Fault::new(format!("there is no data folder: {error}"))
+                        .help("name one with --data DIR, or set GENII_DATA")
+                })?;
+                strategy.data_dir()
+            }
+        };
+        Ok(Self { folder })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What is set for this household.
+    pub fn settings_file(&self) -> PathBuf {
+        self.folder.join("genii.toml")
+    }
+
+    /// Where a running genii listens.
+    pub fn socket(&self) -> PathBuf {
+        self.folder.join("admin.sock")
+    }
+
+    /// Where logs go.
+    pub fn logs(&self) -> PathBuf {
+        self.folder.join("logs")
+    }
+
+    /// What was typed at the REPL.
+    pub fn history(&self) -> PathBuf {
+        self.folder.join("history")
+    }
+
+    /// Makes the folder, for its owner alone, and sees that it can be written to.
+    ///
+    /// # Errors
+    /// When it cannot, and why.
+    pub fn prepare(&self) -> Result<(), Fault> {
+        let shown = self.folder.display();
+        let unusable = |what: &str, error: &std::io::Error| {
+            Fault::new(format!("the data folder {shown} {what}: {error}"))
+                .help("name another with --data DIR, or set GENII_DATA")
+        };
+        let make = |folder: &Path| {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| {
+                std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
+            })
+        };
+        make(&self.folder).map_err(|error| unusable("cannot be made", &error))?;
+        make(&self.logs()).map_err(|error| unusable("cannot be made", &error))?;
+        let probe = self.folder.join(".probe");
+        std::fs::write(&probe, "genii\n")
+            .and_then(|()| std::fs::remove_file(&probe))
+            .map_err(|error| unusable("cannot be written to", &error))?;
+        let socket = self.socket();
+        if socket.as_os_str().len() > SOCKET_PATH_MAX {
+            return Err(Fault::new(format!(
+                "the path {} is too long for a Unix socket, which takes {SOCKET_PATH_MAX} bytes",
+                socket.display()
+            ))
+            .help("name a folder with a shorter path with --data DIR"));
+        }
+        Ok(())
+    }
+
+    /// Takes the folder for this process, until the lock is dropped or the process ends.
+    ///
+    /// # Errors
+    /// When another process has it; which.
+    pub fn lock(&self) -> Result<DataLock, Fault> {
+        let path = self.folder.join("lock");
+        let failed = |error: &std::io::Error| {
+            Fault::new(format!("the data folder cannot be locked: {}: {error}", path.display()))
+        };
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(|error| failed(&error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::Error(error)) => return Err(failed(&error)),
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                let _unknown_if_unreadable = file.read_to_string(&mut holder);
+                return Err(Fault::new(format!(
+                    "{} is in use by another genii ({})",
+                    self.folder.display(),
+                    if holder.is_empty() { "it does not say which" } else { holder.trim() }
+                ))
+                .help(
+                    "stop it with `genii ctl shutdown`, or name another folder with --data DIR",
+                ));
+            }
+        }
+        let holder =
+            format!("process {} since {}\n", std::process::id(), genii_protocols::Timestamp::now());
+        file.set_len(0)
+            .and_then(|()| file.rewind())
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(|error| failed(&error))?;
+        Ok(DataLock { _file: file })
+    }
+}
+
+/// The data folder is this process's as long as this lives. The system lets go of it when the
+/// process ends, however it does.
+pub struct DataLock {
+    _file: File,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_its_owners_alone_and_has_one_holder() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = Data::new(Some(scratch.path().join("house"))).unwrap();
+        data.prepare().unwrap();
+        let mode = std::fs::metadata(data.folder()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        let lock = data.lock().unwrap();
+        let fault = data.lock().map(drop).unwrap_err();
+        let me = format!("process {}", std::process::id());
+        assert!(fault.message.contains(&me), "{fault}");
+        drop(lock);
+        data.lock().unwrap();
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_is_said_once_with_a_remedy() {
+        let scratch = tempfile::tempdir().unwrap();
+        let file = scratch.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let fault = Data::new(Some(file.join("house"))).unwrap().prepare().unwrap_err();
+        assert!(
+            fault.message.contains("cannot be made") && fault.help.contains("--data"),
+            "{fault}"
+        );
+        let long = scratch.path().join("x".repeat(120));
+        let fault = Data::new(Some(long)).unwrap().prepare().unwrap_err();
+        assert!(fault.message.contains("too long for a Unix socket"), "{fault}");
+    }
+}

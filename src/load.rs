@@ -1,0 +1,170 @@
+//! Reading a topology: the one that is built in, a file, or start-up files of before.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use genii_actors::catalogue;
+use genii_protocols::NodeName;
+use genii_runtime::topology::check::Untie;
+use genii_runtime::topology::legacy::{self, Imported, LegacyFile, LegacyOptions};
+use genii_runtime::topology::{Report, Source, Topology, check, read};
+
+use crate::fault::Fault;
+
+/// How large a file may be, in bytes.
+const FILE_MAX_LEN: u64 = 8 * 1024 * 1024;
+
+/// Start-up files of before, and what to do about their faults.
+#[derive(Debug, Clone, Default, Args)]
+pub struct LegacyArgs {
+    /// Leave out that A depends on B; names as in the file, or addresses
+    #[arg(long, value_name = "A:B", value_parser = cut)]
+    pub cut: Vec<(String, String)>,
+    /// Turn a dependency that no file declares into a wish
+    #[arg(long)]
+    pub stub_missing: bool,
+    /// Where scripts are found [default: the working directory]
+    #[arg(long, value_name = "DIR")]
+    pub root: Option<PathBuf>,
+}
+
+/// Reads `A:B`.
+fn cut(text: &str) -> Result<(String, String), String> {
+    match text.split_once(':') {
+        Some((from, to)) if !from.trim().is_empty() && !to.trim().is_empty() => {
+            Ok((from.trim().to_owned(), to.trim().to_owned()))
+        }
+        _ => Err("it must be A:B, as TaskRouter:EmotionEngine".to_owned()),
+    }
+}
+
+/// Where a topology comes from.
+#[derive(Debug, Clone)]
+pub enum From {
+    /// Built into genii.
+    BuiltIn,
+    /// A file.
+    File(PathBuf),
+    /// Start-up files of before, each with the machine that it starts, if that was said.
+    Legacy(Vec<(Option<NodeName>, PathBuf)>, LegacyArgs),
+}
+
+/// A topology that was read and checked.
+pub struct Loaded {
+    /// The topology; of no use if the report has errors.
+    pub topology: Topology,
+    /// What is wrong with it.
+    pub report: Report,
+    /// What else came from start-up files of before.
+    pub imported: Option<Imported>,
+}
+
+/// Reads and checks a topology.
+///
+/// # Errors
+/// When a file cannot be read. What is wrong in a file is in the report.
+pub fn load(from: &From) -> Result<Loaded, Fault> {
+    let mut report = Report::default();
+    let loaded = match from {
+        From::BuiltIn => {
+            let source = Source::new("built in", genii_actors::BUILT_IN_TOPOLOGY);
+            one_file(&source, report)
+        }
+        From::File(path) => {
+            refuse_yaml(path)?;
+            one_file(&source(path)?, report)
+        }
+        From::Legacy(files, args) => {
+            let files = files
+                .iter()
+                .map(|(node, path)| Ok(LegacyFile { source: source(path)?, node: node.clone() }))
+                .collect::<Result<Vec<_>, Fault>>()?;
+            let options = LegacyOptions {
+                cuts: args.cut.clone(),
+                stub_missing: args.stub_missing,
+                root: args
+                    .root
+                    .as_ref()
+                    .map(|root| std::path::absolute(root).unwrap_or(root.clone())),
+                variable: &|name| std::env::var(name).ok(),
+            };
+            let imported = legacy::read(&files, &options, &mut report);
+            let untie = Untie::Option(&imported.names);
+            check(&imported.topology, &catalogue(), untie, &mut report);
+            let topology = imported.topology.clone();
+            Loaded { topology, report, imported: Some(imported) }
+        }
+    };
+    let mut loaded = loaded;
+    loaded.report.sort();
+    Ok(loaded)
+}
+
+fn one_file(source: &Arc<Source>, mut report: Report) -> Loaded {
+    let topology = read::read(source, &mut report);
+    check(&topology, &catalogue(), Untie::Edit, &mut report);
+    Loaded { topology, report, imported: None }
+}
+
+fn source(path: &Path) -> Result<Arc<Source>, Fault> {
+    Ok(Source::new(path.display().to_string(), text(path)?))
+}
+
+fn refuse_yaml(path: &Path) -> Result<(), Fault> {
+    let is_yaml = path.extension().is_some_and(|ending| ending == "yaml" || ending == "yml");
+    if !is_yaml {
+        return Ok(());
+    }
+    let shown = path.display();
+    let help =
+        format!("`genii import {shown}` makes a topology of it; --legacy {shown} uses it so");
+    Err(Fault::usage(format!("{shown} is YAML, and a topology is TOML")).help(help))
+}
+
+/// The text of a file.
+///
+/// # Errors
+/// When it cannot be read, is too large, or is no text.
+pub fn text(path: &Path) -> Result<String, Fault> {
+    let shown = path.display();
+    let unread = |error: &std::io::Error| Fault::new(format!("{shown} cannot be read: {error}"));
+    let about = std::fs::metadata(path).map_err(|error| unread(&error))?;
+    if about.is_dir() {
+        return Err(Fault::new(format!("{shown} is a folder")).help("name a file in it"));
+    }
+    if about.len() > FILE_MAX_LEN {
+        let message = format!("{shown} is larger than {} MiB", FILE_MAX_LEN / 1024 / 1024);
+        return Err(Fault::new(message).help("is it the file that you meant?"));
+    }
+    let bytes = std::fs::read(path).map_err(|error| unread(&error))?;
+    String::from_utf8(bytes).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        Fault::new(format!("{shown}:{line}: it is not UTF-8 text"))
+    })
+}
+
+/// Reads `FILE`, or `NODE=FILE` for the machine that the file starts.
+///
+/// # Errors
+/// When the node's name is no name.
+pub fn legacy_file(text: &str) -> Result<(Option<NodeName>, PathBuf), String> {
+    match text.split_once('=') {
+        Some((node, file)) if !Path::new(text).exists() => {
+            let node = NodeName::new(node).map_err(|error| error.to_string())?;
+            Ok((Some(node), PathBuf::from(file)))
+        }
+        _ => Ok((None, PathBuf::from(text))),
+    }
+}
+
+/// The fault for a topology that is refused.
+pub fn refused(report: &Report) -> Fault {
+    match report.errors() {
+        1 => Fault::new("there is one error; nothing was started"),
+        errors => Fault::new(format!("there are {errors} errors; nothing was started")),
+    }
+}

@@ -1,0 +1,28 @@
+//! The `genii` command.
+
+mod admin;
+mod cli;
+mod commands;
+mod ctl;
+mod data;
+mod fault;
+mod import;
+mod load;
+mod logging;
+mod plan;
+mod repl;
+mod report;
+mod schema;
+mod screen;
+mod settings;
+mod up;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    // First of all: this program may have been called to keep an agent's process.
+    if let Some(code) = genii_runtime::process::keeper::run_if_asked() {
+        return code;
+    }
+    cli::run()
+}

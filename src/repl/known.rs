@@ -1,0 +1,88 @@
+//! What the running genii knows, for completion and hints: asked for as it is needed, and kept for
+//! a moment.
+
+use std::collections::HashMap;
+use std::time::{Duration, Instant};
+
+use genii_protocols::MessageInfo;
+use genii_runtime::house::Row;
+use parking_lot::Mutex;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Handle;
+
+use crate::admin::client::Client;
+use crate::commands::messages::Answers;
+
+/// How long a person who types waits for completion.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// How long an answer is good for.
+const FRESH: Duration = Duration::from_secs(2);
+
+/// How many agents' messages are remembered.
+const AGENTS_MAX: usize = 1_000;
+
+/// What is known.
+pub struct Known {
+    runtime: Handle,
+    client: Client,
+    addresses: Mutex<Option<(Instant, Vec<String>)>>,
+    messages: Mutex<HashMap<String, (Instant, Vec<MessageInfo>)>>,
+}
+
+impl Known {
+    /// Knows nothing yet.
+    pub fn new(runtime: Handle, client: Client) -> Self {
+        Self { runtime, client, addresses: Mutex::default(), messages: Mutex::default() }
+    }
+
+    /// The addresses of all agents, in order.
+    pub fn addresses(&self) -> Vec<String> {
+        let mut known = self.addresses.lock();
+        if let Some((asked, addresses)) = &*known
+            && asked.elapsed() < FRESH
+        {
+            return addresses.clone();
+        }
+        let rows = self.ask::<Vec<Row>>("ps", &json!({ "groups": [], "state": null }));
+        let names = rows.into_iter().flatten().map(|row| row.name).collect::<Vec<_>>();
+        known.insert((Instant::now(), names)).1.clone()
+    }
+
+    /// The groups of all agents, in order.
+    pub fn groups(&self) -> Vec<String> {
+        let addresses = self.addresses();
+        let groups = addresses.iter().filter_map(|address| address.split_once('/'));
+        let mut groups: Vec<String> = groups.map(|(group, _)| group.to_owned()).collect();
+        groups.dedup();
+        groups
+    }
+
+    /// The messages that an agent answers.
+    pub fn messages(&self, address: &str) -> Vec<MessageInfo> {
+        let mut known = self.messages.lock();
+        if let Some((asked, messages)) = known.get(address)
+            && asked.elapsed() < FRESH
+        {
+            return messages.clone();
+        }
+        if known.len() >= AGENTS_MAX {
+            known.clear();
+        }
+        let answers =
+            self.ask::<Answers>("messages", &json!({ "address": address, "message": null }));
+        let messages = answers.map(|answers| answers.messages).unwrap_or_default();
+        known.insert(address.to_owned(), (Instant::now(), messages.clone()));
+        messages
+    }
+
+    /// Asks the running genii; nothing if it does not know, or is not there.
+    fn ask<T: DeserializeOwned>(&self, command: &str, arguments: &Value) -> Option<T> {
+        let mut client = self.client.clone();
+        let asked = self.runtime.block_on(async {
+            tokio::time::timeout(PATIENCE, client.ask(command, arguments)).await
+        });
+        serde_json::from_value(asked.ok()?.ok()?).ok()
+    }
+}

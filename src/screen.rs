@@ -1,0 +1,175 @@
+//! Where a person reads: colours, tables, and nothing of either where nobody looks.
+
+use std::fmt::Write as _;
+use std::io::{IsTerminal, Write as _};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use comfy_table::{ContentArrangement, Table, presets};
+use owo_colors::{OwoColorize, Style};
+
+use crate::fault::Fault;
+
+/// A screen, or a pipe.
+pub struct Screen {
+    /// Whether it shows colours.
+    pub colour: bool,
+    /// Whether somebody looks at it, so that it may be redrawn.
+    pub is_terminal: bool,
+    text: String,
+}
+
+impl Screen {
+    /// Standard output.
+    pub fn stdout() -> Self {
+        let is_terminal = std::io::stdout().is_terminal();
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
+        Self { colour: is_terminal && !unwanted && !dumb, is_terminal, text: String::new() }
+    }
+
+    /// Writes a line.
+    pub fn line(&mut self, line: impl AsRef<str>) {
+        self.text.push_str(line.as_ref());
+        self.text.push('\n');
+    }
+
+    /// Writes JSON, for a person to read.
+    pub fn json(&mut self, value: &serde_json::Value) {
+        match value {
+            serde_json::Value::String(text) => self.line(text),
+            value => self.line(serde_json::to_string_pretty(value).unwrap_or_default()),
+        }
+    }
+
+    /// Shows what was written. Says whether anybody still reads it.
+    ///
+    /// # Errors
+    /// When it cannot be shown, and somebody should know.
+    pub fn flush(&mut self) -> Result<bool, Fault> {
+        let mut out = std::io::stdout().lock();
+        let shown = out.write_all(self.text.as_bytes()).and_then(|()| out.flush());
+        self.text.clear();
+        match shown {
+            Ok(()) => Ok(true),
+            // Whoever read it has read enough.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+            Err(error) => Err(Fault::new(format!("standard output cannot be written to: {error}"))),
+        }
+    }
+
+    /// Shows the last of what was written.
+    ///
+    /// # Errors
+    /// As [`Screen::flush`].
+    pub fn finish(mut self) -> Result<ExitCode, Fault> {
+        self.flush().map(|_| ExitCode::SUCCESS)
+    }
+
+    /// Begins a new page, where there are pages.
+    pub fn clear(&mut self) {
+        if self.is_terminal {
+            self.text.push_str("\x1b[2J\x1b[H");
+        }
+    }
+
+    /// A text in a style, where there are styles.
+    pub fn paint(&self, text: &str, style: Style) -> String {
+        if self.colour { text.style(style).to_string() } else { text.to_owned() }
+    }
+
+    /// A state, in the colour that it deserves.
+    pub fn state(&self, state: &str) -> String {
+        let style = match state {
+            "ready" | "completed" => Style::new().green(),
+            "degraded" | "waiting" | "starting" | "stopping" | "declared" => Style::new().yellow(),
+            "down" | "quarantined" | "blocked" => Style::new().red(),
+            _ => Style::new().dimmed(),
+        };
+        self.paint(state, style)
+    }
+
+    /// Something of less weight.
+    pub fn faint(&self, text: &str) -> String {
+        self.paint(text, Style::new().dimmed())
+    }
+
+    /// Something of more weight.
+    pub fn bold(&self, text: &str) -> String {
+        self.paint(text, Style::new().bold())
+    }
+
+    /// A fault.
+    pub fn red(&self, text: &str) -> String {
+        self.paint(text, Style::new().red())
+    }
+
+    /// Writes a table. In a pipe, its columns are as wide as they are.
+    pub fn table(&mut self, header: &[&str], rows: Vec<Vec<String>>) {
+        let mut table = Table::new();
+        table.load_style(presets::NOTHING).set_header(header.iter().map(|name| self.faint(name)));
+        if self.is_terminal {
+            table.set_content_arrangement(ContentArrangement::Dynamic);
+        } else {
+            table.set_content_arrangement(ContentArrangement::Disabled);
+        }
+        for row in rows {
+            table.add_row(row);
+        }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
+        for line in table.lines() {
+            writeln!(self.text, "{}", line.trim_end()).expect("text takes any line");
+        }
+    }
+}
+
+/// A span as a person reads it at a glance: `850ms`, `3.2s`, `4m10s`, `2h05m`, `3d04h`.
+pub fn span(span: Duration) -> String {
+    let secs = span.as_secs();
+    match secs {
+        0 if span.as_millis() < 10 => format!("{:.1}ms", span.as_secs_f64() * 1_000.0),
+        0 => format!("{}ms", span.as_millis()),
+        1..60 => format!("{:.1}s", span.as_secs_f64()),
+        60..3_600 => format!("{}m{:02}s", secs / 60, secs % 60),
+        3_600..86_400 => format!("{}h{:02}m", secs / 3_600, secs % 3_600 / 60),
+        _ => format!("{}d{:02}h", secs / 86_400, secs % 86_400 / 3_600),
+    }
+}
+
+/// Seconds as a [`span`].
+pub fn seconds(seconds: f64) -> String {
+    span(Duration::try_from_secs_f64(seconds).unwrap_or_default())
+}
+
+/// Milliseconds with as many digits as matter.
+pub fn millis(millis: f64) -> String {
+    match millis {
+        m if m < 1.0 => format!("{:.0}us", m * 1_000.0),
+        m if m < 10.0 => format!("{m:.1}ms"),
+        m if m < 1_000.0 => format!("{m:.0}ms"),
+        m => format!("{:.1}s", m / 1_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_are_short() {
+        for (millis, expected) in [
+            (0, "0.0ms"),
+            (3, "3.0ms"),
+            (850, "850ms"),
+            (3_200, "3.2s"),
+            (250_000, "4m10s"),
+            (7_500_000, "2h05m"),
+            (273_600_000, "3d04h"),
+        ] {
+            assert_eq!(span(Duration::from_millis(millis)), expected);
+        }
+        assert_eq!(seconds(-1.0), "0.0ms");
+    }
+}

@@ -1,0 +1,238 @@
+//! `genii up`: brings a household to life, and serves until somebody ends it.
+
+mod choice;
+pub mod ending;
+mod progress;
+mod signals;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use genii_actors::catalogue;
+use genii_protocols::{Name, NodeName};
+use genii_runtime::{House, Node, NodeOptions};
+
+use self::choice::Choice;
+use self::ending::Ending;
+use self::progress::{Events, Progress};
+use self::signals::Signals;
+use crate::admin::server::AdminSocket;
+use crate::commands::{Side, examples, tree};
+use crate::data::{Data, DataLock};
+use crate::fault::Fault;
+use crate::load::{self, From, LegacyArgs, legacy_file};
+use crate::logging;
+use crate::screen::{Screen, span};
+use crate::settings::Settings;
+
+/// What a program ends with that was ended by a signal before it had done its work.
+const INTERRUPTED: u8 = 130;
+
+#[derive(Debug, Args)]
+#[command(after_help = examples(&[
+    "genii up",
+    "genii up --topology house.toml --only memory,audio",
+    "genii up --legacy startup_config.yaml --cut TaskRouter:EmotionEngine --root ~/agents",
+    "genii up --plain > up.log        one line for each thing that happens",
+]))]
+pub struct UpArgs {
+    /// The topology file [default: the one that is set, or else the one that is built in]
+    #[arg(long, value_name = "FILE", conflicts_with = "legacy")]
+    topology: Option<PathBuf>,
+    /// Start-up files of before; NODE=FILE for those of another machine
+    #[arg(long, value_name = "FILE", num_args = 1.., value_parser = legacy_file)]
+    legacy: Vec<(Option<NodeName>, PathBuf)>,
+    #[command(flatten)]
+    legacy_args: LegacyArgs,
+    /// Only these groups, and what their agents need
+    #[arg(long, value_name = "GROUP", value_delimiter = ',')]
+    only: Vec<Name>,
+    /// The name of this machine in the topology
+    #[arg(long, value_name = "NAME")]
+    node: Option<NodeName>,
+    /// Print a line for each thing that happens, for logs and CI
+    #[arg(long)]
+    plain: bool,
+}
+
+impl UpArgs {
+    fn settings(&self, data: &Data) -> Result<Settings, Fault> {
+        let mut flags = Vec::new();
+        if let Some(node) = &self.node {
+            flags.push(("node", node.to_string()));
+        }
+        if let Some(file) = &self.topology {
+            flags.push(("topology", file.display().to_string()));
+        }
+        Settings::read(data, &flags)
+    }
+
+    fn from(&self, settings: &Settings, data: &Data) -> From {
+        match settings.topology(data) {
+            _ if !self.legacy.is_empty() => {
+                From::Legacy(self.legacy.clone(), self.legacy_args.clone())
+            }
+            Some(file) => From::File(file),
+            None => From::BuiltIn,
+        }
+    }
+}
+
+/// Brings the household up and serves.
+pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
+    let settings = args.settings(data)?;
+    let loaded = load::load(&args.from(&settings, data))?;
+    let choice = match loaded.report.has_errors() {
+        true => Err(load::refused(&loaded.report)),
+        false => Choice::of(loaded.topology, &args.only, &settings.node()),
+    };
+    // Warnings about what is not started here would only be in the way.
+    let mut report = loaded.report;
+    if let Ok(choice) = &choice {
+        choice.leave_out_others(&mut report);
+        report.extend(choice.obstacles());
+    }
+    crate::report::show(&report);
+    let choice = choice?;
+    if report.has_errors() {
+        return Err(load::refused(&report));
+    }
+    data.prepare()?;
+    let lock = data.lock()?;
+    let signals = Signals::listen()?;
+    let options = NodeOptions { limits: settings.limits(), ..NodeOptions::new(settings.node()) };
+    let node = Node::new(options);
+    logging::begin(data, &settings, &node)?;
+    choice.say_what_is_left_out();
+    let is_plain = args.plain || !std::io::IsTerminal::is_terminal(&std::io::stderr());
+    Up { data, lock, signals, is_plain }.live(node, choice).await
+}
+
+/// What a running `up` holds.
+struct Up<'a> {
+    data: &'a Data,
+    lock: DataLock,
+    signals: Signals,
+    is_plain: bool,
+}
+
+/// Why a house is to end.
+enum End {
+    /// A signal came before the house was up.
+    Interrupted,
+    /// Somebody asked for it.
+    Asked(String),
+    /// The house has failed.
+    Failed(String),
+}
+
+impl Up<'_> {
+    async fn live(mut self, node: Node, choice: Choice) -> Result<ExitCode, Fault> {
+        let began = std::time::Instant::now();
+        let events = Events::print(&node, self.is_plain);
+        let house = House::begin(node, catalogue(), choice.topology).await;
+        let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
+        let ending = Ending::default();
+        let side = Side { house: house.clone(), ending: ending.clone() };
+        let socket = self.data.socket();
+        let socket = match AdminSocket::open(&socket, side) {
+            Ok(socket) => socket,
+            Err(error) => {
+                house.shutdown().await;
+                let shown = socket.display();
+                return Err(Fault::new(format!(
+                    "the admin socket {shown} cannot be made: {error}"
+                ))
+                .help("name another data folder with --data DIR"));
+            }
+        };
+        let end = match self.bring_up(&house, &ending).await {
+            None => {
+                self.say_it_is_up(&house, began.elapsed())?;
+                self.serve(&house, &ending).await
+            }
+            Some(end) => end,
+        };
+        self.end(end, &house, &ending, socket, events).await
+    }
+
+    /// Waits until the house is up, or is to end before that.
+    async fn bring_up(&mut self, house: &House, ending: &Ending) -> Option<End> {
+        let progress = Progress::show(house, "starting", self.is_plain);
+        let end = tokio::select! {
+            up = house.up() => up.err().map(|failure| End::Failed(failure.to_string())),
+            () = self.signals.next() => Some(End::Interrupted),
+            why = ending.begun() => Some(End::Asked(why)),
+        };
+        progress.finish();
+        end
+    }
+
+    fn say_it_is_up(&self, house: &House, took: std::time::Duration) -> Result<(), Fault> {
+        let mut screen = Screen::stdout();
+        tree::show(&tree::branches(house), &mut screen);
+        let rows = crate::commands::ps::agents(house);
+        let ready = rows.iter().filter(|row| matches!(&*row.state, "ready" | "completed")).count();
+        let all = rows.len();
+        screen.line("");
+        screen.line(format!("{ready} of {all} agents are ready after {}", span(took)));
+        if !self.is_plain {
+            screen.line(
+                screen.faint("`genii repl` in another terminal talks with them; Ctrl-C ends them"),
+            );
+        }
+        screen.flush().map(drop)
+    }
+
+    /// Serves until the house is to end.
+    async fn serve(&mut self, house: &House, ending: &Ending) -> End {
+        tokio::select! {
+            () = self.signals.next() => End::Asked("a signal came".to_owned()),
+            why = ending.begun() => End::Asked(why),
+            reason = house.ended() => End::Failed(format!("the house has ended: {reason}")),
+        }
+    }
+
+    /// Stops everything. A second signal ends this process at once, and the processes of its
+    /// agents are killed by those who keep them.
+    async fn end(
+        mut self,
+        end: End,
+        house: &House,
+        ending: &Ending,
+        socket: AdminSocket,
+        events: Events,
+    ) -> Result<ExitCode, Fault> {
+        match &end {
+            End::Interrupted => eprintln!("interrupted; stopping; a second signal stops at once"),
+            End::Asked(why) => eprintln!("{why}; stopping; a second signal stops at once"),
+            End::Failed(_) => {}
+        }
+        let progress = Progress::show(house, "stopping", self.is_plain);
+        let left = tokio::select! {
+            left = house.shutdown() => left,
+            () = self.signals.next() => {
+                progress.finish();
+                eprintln!("forced to stop");
+                std::process::exit(INTERRUPTED.into());
+            }
+        };
+        progress.finish();
+        events.finish().await;
+        socket.unlink();
+        drop(self.lock);
+        ending.finish(left);
+        socket.close().await;
+        if left > 0 {
+            return Err(Fault::new(format!("{left} processes could not be ended"))
+                .help("`ps` of the system shows them; they may hang in the kernel"));
+        }
+        match end {
+            End::Asked(_) => Ok(ExitCode::SUCCESS),
+            End::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
+            End::Failed(why) => Err(Fault::new(why)
+                .help(format!("what was logged is in {}", self.data.logs().display()))),
+        }
+    }
+}

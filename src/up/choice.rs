@@ -1,0 +1,110 @@
+//! Which part of a topology is started here.
+
+use genii_actors::catalogue;
+use genii_protocols::{Address, Name, NodeName};
+use genii_runtime::topology::check::Kinds;
+use genii_runtime::topology::{AgentSpec, Diagnostic, Report, Severity, Topology};
+
+use crate::fault::Fault;
+
+/// The part that is started here, and what is left out.
+pub struct Choice {
+    /// The part.
+    pub topology: Topology,
+    node: NodeName,
+    /// Agents that nobody named, which come along because others need them.
+    pulled_in: Vec<Address>,
+}
+
+impl Choice {
+    /// Chooses some groups, or all.
+    ///
+    /// # Errors
+    /// When a group is not known, or nothing would be started on this machine.
+    pub fn of(topology: Topology, only: &[Name], node: &NodeName) -> Result<Self, Fault> {
+        for group in only {
+            if topology.group(group.as_str()).is_none() {
+                return Err(unknown_group(group, &topology));
+            }
+        }
+        let choice = match only.is_empty() {
+            true => Self { topology, node: node.clone(), pulled_in: Vec::new() },
+            false => {
+                let only: Vec<&str> = only.iter().map(Name::as_str).collect();
+                let selection = topology.only(&only);
+                let (topology, pulled_in) = (selection.topology, selection.pulled_in);
+                Self { topology, node: node.clone(), pulled_in }
+            }
+        };
+        let is_idle = choice.here().next().is_none();
+        if is_idle { Err(choice.nothing_here()) } else { Ok(choice) }
+    }
+
+    fn here(&self) -> impl Iterator<Item = &AgentSpec> {
+        let is_here = |agent: &&AgentSpec| self.topology.lives_on(agent, &self.node);
+        self.topology.agents.iter().filter(is_here)
+    }
+
+    fn nothing_here(&self) -> Fault {
+        let nodes: Vec<&str> = self.topology.nodes().iter().map(|node| node.as_str()).collect();
+        match nodes.first() {
+            None => Fault::new("the topology has no agents"),
+            Some(first) => Fault::new(format!(
+                "nothing in the topology lives on {}; its machines are {}",
+                self.node,
+                nodes.join(", ")
+            ))
+            .help(format!(
+                "say which one this is, as `--node {first}`, or set `node` in genii.toml"
+            )),
+        }
+    }
+
+    /// What keeps required agents from starting on this machine.
+    pub fn obstacles(&self) -> Report {
+        let kinds = catalogue();
+        let mut report = Report::default();
+        for agent in self.here().filter(|agent| agent.policy.required) {
+            if let Some(obstacle) = kinds.obstacle(&agent.kind, &agent.settings) {
+                let message =
+                    format!("{} is required, and cannot start: {obstacle}", agent.address);
+                report.push(Diagnostic::error("cannot-start-here", message).at(&agent.place));
+            }
+        }
+        report
+    }
+
+    /// Leaves out warnings that are about agents which are not started here, or which are errors
+    /// by now.
+    pub fn leave_out_others(&self, report: &mut Report) {
+        let is_here = |one: &Diagnostic| {
+            self.here()
+                .any(|agent| !agent.policy.required && one.place.as_ref() == Some(&agent.place))
+        };
+        report.diagnostics.retain(|one| {
+            one.severity == Severity::Error || one.code != "cannot-start-here" || is_here(one)
+        });
+    }
+
+    /// Says what is started beside what was named, and what is not started here.
+    pub fn say_what_is_left_out(&self) {
+        if !self.pulled_in.is_empty() {
+            let names: Vec<&str> = self.pulled_in.iter().map(Address::as_str).collect();
+            eprintln!("also started, since others need them: {}", names.join(", "));
+        }
+        for node in self.topology.nodes().into_iter().filter(|node| **node != self.node) {
+            let lives_there = |agent: &&AgentSpec| self.topology.node_of(agent) == Some(node);
+            let agents = self.topology.agents.iter().filter(lives_there).count();
+            eprintln!("{agents} agents live on {node} and are not started here");
+        }
+    }
+}
+
+fn unknown_group(group: &Name, topology: &Topology) -> Fault {
+    let known = || topology.groups.iter().map(|group| group.name.as_str());
+    let help = match genii_runtime::nearest(group.as_str(), known()) {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => format!("the groups are {}", known().collect::<Vec<_>>().join(", ")),
+    };
+    Fault::usage(format!("--only: the topology has no group {group}")).help(help)
+}
