@@ -27,7 +27,7 @@ pub mod target;
 mod tell;
 mod top;
 pub mod tree;
-mod why;
+pub mod why;
 
 use std::marker::PhantomData;
 

@@ -2,7 +2,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
@@ -77,11 +77,8 @@ impl Data {
             Fault::new(format!("the data folder {shown} {what}: {error}"))
                 .help("name another with --data DIR, or set GENII_DATA")
         };
-        let make = |folder: &Path| {
-            DirBuilder::new().recursive(true).mode(0o700).create(folder).and_then(|()| {
-                std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700))
-            })
-        };
+        // A folder that exists keeps its permissions: the socket and the logs have their own.
+        let make = |folder: &Path| DirBuilder::new().recursive(true).mode(0o700).create(folder);
         make(&self.folder).map_err(|error| unusable("cannot be made", &error))?;
         make(&self.logs()).map_err(|error| unusable("cannot be made", &error))?;
         let probe = self.folder.join(".probe");
@@ -150,6 +147,8 @@ pub struct DataLock {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

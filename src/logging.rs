@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
@@ -94,7 +95,7 @@ struct LogState {
 
 impl LogFile {
     fn open(folder: &Path, max_len: u64, kept: usize) -> std::io::Result<Self> {
-        let file = File::options().create(true).append(true).open(path(folder, 0))?;
+        let file = options().append(true).open(path(folder, 0))?;
         let len = file.metadata()?.len();
         let state = Mutex::new(LogState { file, len, has_failed: false });
         Ok(Self { state, folder: folder.to_owned(), max_len, kept: kept.max(1) })
@@ -109,8 +110,15 @@ impl LogFile {
                 _ => {}
             }
         }
-        File::create(path(&self.folder, 0))
+        options().write(true).truncate(true).open(path(&self.folder, 0))
     }
+}
+
+/// A log is its owner's alone.
+fn options() -> std::fs::OpenOptions {
+    let mut options = File::options();
+    options.create(true).mode(0o600);
+    options
 }
 
 fn path(folder: &Path, number: usize) -> PathBuf {

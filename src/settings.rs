@@ -1,6 +1,7 @@
 //! What is set for a household: in `genii.toml`, then in the environment, then by flags.
 
 use std::collections::HashMap;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use genii_protocols::{NodeName, TimeSpan};
@@ -185,7 +186,10 @@ fn read_file(data: &Data) -> Result<HashMap<String, String>, Fault> {
     let path = data.settings_file();
     let text = match std::fs::read_to_string(&path) {
         Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(HashMap::new()),
+        // A folder that cannot be is told of where it is needed.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(HashMap::new());
+        }
         Err(error) => {
             return Err(Fault::new(format!("{} cannot be read: {error}", path.display())));
         }

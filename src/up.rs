@@ -18,7 +18,7 @@ use self::ending::Ending;
 use self::progress::{Events, Progress};
 use self::signals::Signals;
 use crate::admin::server::AdminSocket;
-use crate::commands::{Side, examples, tree};
+use crate::commands::{Side, examples, tree, why};
 use crate::data::{Data, DataLock};
 use crate::fault::Fault;
 use crate::load::{self, From, LegacyArgs, legacy_file};
@@ -228,6 +228,9 @@ impl Up<'_> {
             return Err(Fault::new(format!("{left} processes could not be ended"))
                 .help("`ps` of the system shows them; they may hang in the kernel"));
         }
+        if let End::Failed(_) = &end {
+            say_what_failed(house)?;
+        }
         match end {
             End::Asked(_) => Ok(ExitCode::SUCCESS),
             End::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
@@ -235,4 +238,19 @@ impl Up<'_> {
                 .help(format!("what was logged is in {}", self.data.logs().display()))),
         }
     }
+}
+
+/// Says how the required agents failed that never became ready, with what they printed.
+fn say_what_failed(house: &House) -> Result<(), Fault> {
+    let mut screen = Screen::stdout();
+    let topology = house.topology();
+    for agent in topology.agents.iter().filter(|agent| agent.policy.required) {
+        let why = house.why(agent.address.as_str());
+        let crash = why.ok().and_then(|why| why.because.crash);
+        if let Some(crash) = crash.filter(|crash| crash.after_seconds.is_none()) {
+            screen.line(agent.address.as_str());
+            why::show_crash(&crash, "", &mut screen);
+        }
+    }
+    screen.flush().map(drop)
 }

@@ -199,7 +199,8 @@ impl fmt::Display for Cause {
         let verb = match self.kind {
             CauseKind::Panic => "it panicked: ",
             CauseKind::Error => "it failed: ",
-            CauseKind::Killed => "it was killed: ",
+            // Its message says so.
+            CauseKind::Killed => "",
             CauseKind::StartFailed => "it could not start: ",
             CauseKind::Starting => "it is starting: ",
             CauseKind::Stopped => "it is stopped: ",

@@ -1,5 +1,7 @@
 //! `why`: how an agent stands, and because of what, down to the first cause.
 
+use std::collections::BTreeSet;
+
 use genii_runtime::house::why::{Because, Crash, Explanation};
 
 use super::target::Target;
@@ -22,6 +24,9 @@ impl Command for Why {
 
     fn show(said: Explanation, screen: &mut Screen) {
         show_because(&said.because, 0, screen);
+        for name in quarantined(&said.because) {
+            screen.line(format!("`release {name}` lets it try again"));
+        }
         let is_whole_story = said.because.because.is_empty();
         if !is_whole_story {
             for cause in &said.first_causes {
@@ -29,6 +34,15 @@ impl Command for Why {
             }
         }
     }
+}
+
+/// Who waits for a person, each once.
+fn quarantined(because: &Because) -> BTreeSet<&str> {
+    let mut names: BTreeSet<&str> = because.because.iter().flat_map(quarantined).collect();
+    if because.state == "quarantined" {
+        names.insert(&because.name);
+    }
+    names
 }
 
 fn show_because(because: &Because, depth: usize, screen: &mut Screen) {
@@ -43,7 +57,8 @@ fn show_because(because: &Because, depth: usize, screen: &mut Screen) {
     }
 }
 
-fn show_crash(crash: &Crash, indent: &str, screen: &mut Screen) {
+/// Shows a crash, and what was printed last before it.
+pub fn show_crash(crash: &Crash, indent: &str, screen: &mut Screen) {
     let after = match crash.after_seconds {
         Some(after) => format!("after {} of work", seconds(after)),
         None => "before it was ready".to_owned(),

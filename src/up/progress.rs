@@ -167,11 +167,14 @@ async fn print(
             _ = &mut stopped => None,
         };
         let text = match next {
-            Some(Followed::Event(event)) if everything || is_news(&event) => {
+            Some(Followed::Event(event)) => {
+                log(&event);
+                if !everything && !is_news(&event) {
+                    continue;
+                }
                 let at = genii_protocols::Timestamp::from(event.at);
                 format!("{at} {} {}\n", event.key, event.what)
             }
-            Some(Followed::Event(_)) => continue,
             Some(Followed::Missed(missed)) => format!("({missed} events went by)\n"),
             None => return,
         };
@@ -179,6 +182,21 @@ async fn print(
         let _nobody_reads = std::io::stdout().lock().write_all(text.as_bytes());
     }
 }
+
+/// What happens stands in the log file as well, among what the agents say.
+fn log(event: &Event) {
+    let (agent, what) = (&event.key, &event.what);
+    match what {
+        What::Crashed { .. }
+        | What::StartFailed { .. }
+        | What::Quarantined { .. }
+        | What::Escalated { .. } => tracing::warn!(target: JOURNAL, "{agent} {what}"),
+        _ => tracing::info!(target: JOURNAL, "{agent} {what}"),
+    }
+}
+
+/// The target of what happens, for the setting `log`.
+const JOURNAL: &str = "genii::journal";
 
 /// Whether somebody who watches no display should hear of it.
 fn is_news(event: &Event) -> bool {

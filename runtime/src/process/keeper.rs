@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{
     Pid, Resource, Rlimit, Signal, WaitOptions, getpid, getppid, kill_process, kill_process_group,
-    set_child_subreaper, set_parent_process_death_signal, setrlimit, waitpid,
+    set_child_subreaper, set_parent_process_death_signal, setrlimit, wait,
 };
 
 /// The word that makes this program a keeper.
@@ -118,7 +118,7 @@ fn kill_group(pid: Pid) {
 /// else has become our child.
 fn wait_for(pid: Pid) -> String {
     loop {
-        match waitpid(None, WaitOptions::empty()) {
+        match wait(WaitOptions::empty()) {
             Ok(Some((ended, status))) if ended == pid => {
                 return match (status.exit_status(), status.terminating_signal()) {
                     (Some(code), _) => format!("code {code}"),
@@ -139,7 +139,7 @@ fn sweep() {
         for pid in children() {
             let _has_ended = kill_process(pid, Signal::KILL);
         }
-        match waitpid(None, WaitOptions::NOHANG) {
+        match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) => {}
             Ok(None) => std::thread::sleep(Duration::from_millis(5)),
             // We have no children left.

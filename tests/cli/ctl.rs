@@ -1,0 +1,196 @@
+//! The admin commands, from the shell and in scripts.
+
+use crate::support::{House, Running, wait_until};
+use crate::up::STEADY;
+
+fn two() -> (House, Running) {
+    let house = House::new();
+    let topology = format!(
+        "[groups.a]\n[groups.core]\n[agents.\"core/system-digital-twin\"]\nkind = \"system-digital-twin\"\n\
+         [agents.\"a/base\"]\n{STEADY}[agents.\"a/top\"]\nneeds = [\"a/base\"]\n{STEADY}"
+    );
+    let running = house.up(&topology);
+    (house, running)
+}
+
+#[test]
+fn a_killed_agent_returns_and_why_tells_the_truth() {
+    let (house, running) = two();
+    let before = house.row("a/base")["pid"].clone();
+    let killed = house.genii(&["ctl", "kill", "a/base"]);
+    assert_eq!(killed.code, 0, "{}", killed.err);
+    let row = wait_until("its return", || {
+        Some(house.row("a/base")).filter(|row| row["restarts"] == 1 && row["state"] == "ready")
+    });
+    assert_ne!(row["pid"], before);
+    let why = house.genii(&["ctl", "why", "a/base"]).out;
+    assert!(why.contains("a/base has been ready") && why.contains("killed by hand"), "{why}");
+    let journal = house.genii(&["ctl", "journal", "a/base"]).out;
+    assert!(journal.contains("crashed: it was killed by hand"), "{journal}");
+    running.stop();
+}
+
+#[test]
+fn every_command_speaks_json_and_plain_words() {
+    let (house, running) = two();
+    for command in [
+        "tree",
+        "tree a",
+        "ps",
+        "ps a --state ready",
+        "top -n 1",
+        "plan",
+        "deps a/top",
+        "why a/top",
+        "inspect a/top",
+        "state core/system-digital-twin",
+        "messages core/system-digital-twin",
+        "messages core/system-digital-twin twin.what_if",
+        "ask core/system-digital-twin twin.what_if '{\"goes\": [\"a/base\"]}'",
+        "suspend core/system-digital-twin",
+        "resume core/system-digital-twin",
+        "restart a/top",
+        "stop a/top",
+        "start a/top",
+        "journal -n 3",
+        "log a/top -n 3",
+        "dead-letters",
+    ] {
+        let words = shlex::split(command).unwrap();
+        if command.starts_with("start") {
+            house.genii(&["ctl", "stop", "a/top"]);
+        }
+        let mut args = vec!["ctl"];
+        args.extend(words.iter().map(String::as_str));
+        let plain = house.genii(&args);
+        assert_eq!(plain.code, 0, "{command}: {}", plain.err);
+        assert!(!plain.out.is_empty() || command.starts_with("log"), "{command} says nothing");
+        if command.starts_with("start") {
+            house.genii(&["ctl", "stop", "a/top"]);
+        }
+        args.push("--json");
+        let json = house.genii(&args);
+        assert_eq!(json.code, 0, "{command}: {}", json.err);
+        for line in json.out.lines() {
+            serde_json::from_str::<serde_json::Value>(line)
+                .unwrap_or_else(|error| panic!("{command}: {error}: {line}"));
+        }
+    }
+    running.stop();
+}
+
+#[test]
+fn what_is_refused_says_why_and_what_to_do() {
+    let (house, running) = two();
+    for (args, code, expected) in [
+        (&["why", "a/bace"][..], 1, "a/base"),
+        (&["why", "A b"], 2, "A b"),
+        (&["inspekt", "a/base"], 2, "inspect"),
+        (&["ask", "core/system-digital-twin", "twin.what_of"], 1, "twin.what_if"),
+        (&["ask", "core/system-digital-twin", "twin.what_if", "{"], 2, "JSON"),
+        (&["ask", "core/system-digital-twin", "twin.what_if", "{}"], 1, "goes"),
+        (&["release", "a/base"], 1, "quarantine"),
+        (&["apply", "nowhere.toml"], 1, "nowhere.toml cannot be read"),
+    ] {
+        let said = house.genii(&[&["ctl"], args].concat());
+        assert_eq!(said.code, code, "{args:?}: {}{}", said.out, said.err);
+        assert!(said.err.contains(expected), "{args:?}: {}", said.err);
+    }
+    running.stop();
+}
+
+#[test]
+fn a_script_is_read_whole_before_any_of_it_is_done() {
+    let (house, running) = two();
+    let said = house.script(&[], "stop a/top\n# a remark\ninspekt a/base\n");
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("line 3"), "{}", said.err);
+    assert_eq!(house.row("a/top")["state"], "ready", "nothing was done");
+
+    let said = house.script(&[], "stop a/top\nwhy a/nobody\nstart a/top\n");
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("line 2"), "{}", said.err);
+    assert_eq!(house.row("a/top")["state"], "stopped", "it ends where it was refused");
+
+    let said = house.script(&["--keep-going"], "why a/nobody\nstart a/top\n");
+    assert_eq!(said.code, 1);
+    house.wait_for_state("a/top", "ready");
+    running.stop();
+}
+
+#[test]
+fn only_what_changed_restarts_when_a_topology_is_applied() {
+    let (house, running) = two();
+    let before = house.row("a/base")["pid"].clone();
+    let twin = "[groups.a]\n[groups.core]\n[agents.\"core/system-digital-twin\"]\nkind = \"system-digital-twin\"\n";
+    let file = house.file(
+        "new.toml",
+        &format!(
+            "{twin}[agents.\"a/base\"]\n{STEADY}\
+             [agents.\"a/new\"]\nneeds = [\"a/base\"]\n{STEADY}\
+             [agents.\"a/top\"]\nneeds = [\"a/base\"]\n{STEADY}settings.env = {{ MOOD = \"new\" }}\n"
+        ),
+    );
+    let file = file.to_str().unwrap();
+    let top = house.row("a/top")["pid"].clone();
+    let shown = house.genii(&["ctl", "apply", file, "--dry-run"]);
+    assert_eq!(shown.code, 0, "{}", shown.err);
+    assert!(shown.out.contains("a/new") && shown.out.contains("a/top"), "{}", shown.out);
+    assert!(!shown.out.contains("a/base"), "{}", shown.out);
+    assert_eq!(house.row("a/top")["pid"], top);
+    let applied = house.genii(&["ctl", "apply", file]);
+    assert_eq!(applied.code, 0, "{}{}", applied.out, applied.err);
+    house.wait_for_state("a/new", "ready");
+    house.wait_for_state("a/top", "ready");
+    assert_ne!(house.row("a/top")["pid"], top);
+    assert_eq!(house.row("a/base")["pid"], before);
+    let again = house.genii(&["ctl", "apply", file]);
+    assert!(again.out.contains("nothing changes"), "{}", again.out);
+    let bad = house.file("bad.toml", "[groups.a]\n[agents.\"a/x\"]\nkind = \"nothing\"\n");
+    let bad = house.genii(&["ctl", "apply", bad.to_str().unwrap()]);
+    assert_eq!(bad.code, 1);
+    assert!(bad.err.contains("nothing was changed"), "{}", bad.err);
+    running.stop();
+}
+
+#[test]
+fn what_crashes_too_often_is_quarantined_until_it_is_released() {
+    let house = House::new();
+    let running = house.up(
+        "[groups.a]\n[agents.\"a/one\"]\nkind = \"process\"\nbackoff = { first = \"1ms\", cap = \"2ms\" }\n\
+         settings.command = [\"sh\", \"-c\", \"[ -e well ] || exit 5; echo ready; exec sleep 1000\"]\n\
+         settings.ready = { line = { contains = \"ready\" } }\n",
+    );
+    assert_eq!(house.row("a/one")["state"], "quarantined");
+    let why = house.genii(&["ctl", "why", "a/one"]).out;
+    assert!(why.contains("code 5") && why.contains("release"), "{why}");
+    house.file("well", "");
+    let released = house.genii(&["ctl", "release", "a/one"]);
+    assert_eq!(released.code, 0, "{}", released.err);
+    house.wait_for_state("a/one", "ready");
+    running.stop();
+}
+
+#[test]
+fn the_journal_and_a_log_can_be_followed() {
+    let (house, running) = two();
+    let follow = |args: &[&str]| {
+        let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+        Running::new(command.arg("ctl").args(args).arg("--follow").spawn().unwrap())
+    };
+    let mut journal = follow(&["journal"]);
+    let mut log = follow(&["log", "a/top"]);
+    journal.wait_for("a/top is ready");
+    log.wait_for("ready");
+    assert_eq!(house.genii(&["ctl", "restart", "a/top"]).code, 0);
+    journal.wait_for("a/top is stopping");
+    house.wait_for_state("a/top", "ready");
+    assert_eq!(house.genii(&["ctl", "shutdown"]).code, 0);
+    let mut running = running;
+    assert_eq!(running.end().0, Some(0));
+    // Who follows is told that it is over, and does not hang.
+    for follower in [&mut journal, &mut log] {
+        let (code, said) = follower.end();
+        assert!(code.is_some(), "{said}");
+    }
+}

@@ -1,0 +1,128 @@
+//! What goes wrong around genii: `kill -9`, a full disk, a folder that is somebody else's.
+
+use rustix::process::Signal;
+
+use crate::support::House;
+use crate::up::STEADY;
+
+/// Agents with children of their own, one of which hides in a session of its own.
+const FAMILY: &str = r#"kind = "process"
+settings.command = ["sh", "-c", "sleep 1001 & setsid sleep 1002 & echo ready; sleep 1003"]
+settings.ready = { line = { contains = "ready" } }
+"#;
+
+#[test]
+fn kill_9_in_any_phase_leaves_no_process_and_the_next_up_works() {
+    let house = House::new();
+    let slow = "kind = \"process\"\nsettings.command = [\"sh\", \"-c\", \"trap '' TERM; while :; do sleep 1; done\"]\n";
+    let topology = format!(
+        "[groups.a]\n[agents.\"a/family\"]\n{FAMILY}[agents.\"a/second\"]\nneeds = [\"a/family\"]\n{FAMILY}\
+         [agents.\"a/slow\"]\nneeds = [\"a/second\"]\nstop_timeout = \"10m\"\n{slow}\
+         settings.ready = {{ line = {{ contains = \"never\" }} }}\n"
+    );
+    let file = house.file("house.toml", &topology);
+    let file = ["--topology", file.to_str().unwrap()];
+    for phase in
+        ["a/family is starting", "a/family is ready", "a/second is ready", "a/slow is starting"]
+    {
+        let mut running = house.begin(&file);
+        running.wait_for(phase);
+        running.signal(Signal::KILL);
+        running.end();
+        house.wait_for_no_process();
+    }
+    // And while it stops.
+    let mut running = house.begin(&file);
+    running.wait_for("a/slow is starting");
+    running.signal(Signal::TERM);
+    running.wait_for("a/slow is stopping");
+    running.signal(Signal::KILL);
+    running.end();
+    house.wait_for_no_process();
+
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/family\"]\n{FAMILY}"));
+    assert_eq!(house.row("a/family")["state"], "ready");
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn a_second_up_on_a_folder_is_told_who_holds_it() {
+    let house = House::new();
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}"));
+    let second = house.genii(&["up"]);
+    assert_eq!(second.code, 1);
+    let holder = format!("in use by another genii (process {}", running.pid().as_raw_nonzero());
+    assert!(second.err.contains(&holder), "{}", second.err);
+    assert!(second.err.contains("help: "), "{}", second.err);
+    assert_eq!(house.row("a/one")["state"], "ready", "the first goes on");
+    running.stop();
+}
+
+#[test]
+fn a_data_folder_that_cannot_be_is_told_once() {
+    let house = House::new();
+    house.file("data", "a file where a folder should be");
+    let said = house.genii(&["up"]);
+    assert_eq!(said.code, 1);
+    assert_eq!(said.err.matches("error: ").count(), 1, "{}", said.err);
+    assert!(said.err.contains("data cannot be made"), "{}", said.err);
+    assert!(said.err.contains("--data DIR"), "{}", said.err);
+}
+
+#[test]
+fn a_full_disk_is_told_once() {
+    let house = House::new();
+    // No file may grow: to a writer the same as a disk without room.
+    let mut command = house.command("sh");
+    let script = "trap '' XFSZ; ulimit -f 0; exec \"$0\" up";
+    let full = command.args(["-c", script, env!("CARGO_BIN_EXE_genii")]).output().unwrap();
+    let said = String::from_utf8(full.stderr).unwrap();
+    assert_eq!(full.status.code(), Some(1), "{said}");
+    assert_eq!(said.matches("error: ").count(), 1, "{said}");
+    assert!(said.contains("data cannot be written to"), "{said}");
+}
+
+#[test]
+fn the_socket_is_its_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let house = House::new();
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}"));
+    for name in ["data/admin.sock", "data/logs/genii.log", "data/lock"] {
+        let mode = std::fs::metadata(house.path(name)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "{name} is {mode:o}");
+    }
+    running.stop();
+    assert!(!house.path("data/admin.sock").exists());
+}
+
+#[test]
+fn garbage_on_the_socket_disturbs_nobody() {
+    use std::io::Write;
+    let house = House::new();
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}"));
+    for garbage in
+        [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4096], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0"]
+    {
+        let mut socket =
+            std::os::unix::net::UnixStream::connect(house.path("data/admin.sock")).unwrap();
+        // It may hang up before all of it is written.
+        let _written = socket.write_all(garbage);
+    }
+    assert_eq!(house.row("a/one")["state"], "ready");
+    running.stop();
+}
+
+#[test]
+fn settings_that_are_wrong_are_refused_with_their_place() {
+    let house = House::new();
+    house.file("data/genii.toml", "ask_timeot = \"1s\"\n");
+    let said = house.genii(&["up"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("genii.toml") && said.err.contains("did you mean ask_timeout?"));
+    house.file("data/genii.toml", "node = \"pc2\"\n");
+    let shown = house.json(&["settings", "--json"]);
+    let node = shown.as_array().unwrap().iter().find(|one| one["name"] == "node").unwrap();
+    assert_eq!(node["value"], "pc2");
+    assert!(node["from"].as_str().unwrap().ends_with("genii.toml"), "{node}");
+}
