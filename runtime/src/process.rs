@@ -35,7 +35,7 @@ pub use settings::{Liveness, Probe, ProcessSettings, ResourceLimits};
 /// The name of this kind of agent.
 pub const KIND: &str = "process";
 
-/// The first wait between two looks whether a process is ready; the waits grow from it.
+/// The shortest wait between two looks whether a process is ready.
 const READY_PERIOD: Duration = Duration::from_millis(20);
 
 /// The longest wait between two looks whether a process is ready.
@@ -122,11 +122,15 @@ fn watch_health(settings: &ProcessSettings, output: &Arc<Output>, context: &mut 
 
 /// Looks until the process is ready. The start deadline of the agent bounds it.
 async fn until_ready(prober: &Prober, probe: &Probe) {
-    let mut period = READY_PERIOD;
+    let began = Instant::now();
     while let Err(why) = prober.probe(probe, settings::PROBE_TIMEOUT).await {
         prober.not_ready(&why);
-        tokio::time::sleep(period).await;
-        period = (period * 3 / 2).min(READY_PERIOD_MAX);
+        // A tenth of what it has taken already: that much later than it might have been seen.
+        let period = (began.elapsed() / 10).clamp(READY_PERIOD, READY_PERIOD_MAX);
+        match probe {
+            Probe::Line { .. } => prober.output().printed_within(period).await,
+            _ => tokio::time::sleep(period).await,
+        }
     }
 }
 

@@ -141,6 +141,13 @@ impl Output {
         seen
     }
 
+    /// Waits until a line is printed, but not longer than this.
+    pub(crate) async fn printed_within(&self, patience: Duration) {
+        let mut open = self.open.subscribe();
+        // A line that came between a look and this is found by the look after it.
+        let _none_came = tokio::time::timeout(patience, open.changed()).await;
+    }
+
     /// Waits until the streams are closed and all is read, but not for long.
     pub(crate) async fn drained(&self) {
         let mut open = self.open.subscribe();
