@@ -8,6 +8,7 @@ pub(crate) fn of_failure(failure: &Failure) -> Cause {
     let kind = match failure.kind {
         FailureKind::Panic => CauseKind::Panic,
         FailureKind::Error => CauseKind::Error,
+        FailureKind::Ended => CauseKind::Stopped,
         FailureKind::Killed | FailureKind::Unkillable => CauseKind::Killed,
         FailureKind::Start | FailureKind::Refused | FailureKind::StartTimeout => {
             CauseKind::StartFailed

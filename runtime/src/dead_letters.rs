@@ -1,5 +1,6 @@
 //! Letters that reached nobody, kept so that somebody can look.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,7 +21,7 @@ pub struct DeadLetter {
     /// Who sent it, when an agent did.
     pub from: Option<Arc<Sender>>,
     /// The message's wire name. Its content is not kept: it may be a secret.
-    pub message: &'static str,
+    pub message: Cow<'static, str>,
     /// Why it was not handled.
     pub fault: Fault,
 }
@@ -48,9 +49,10 @@ impl DeadLetters {
         &self,
         to: Destination,
         from: Option<Arc<Sender>>,
-        message: &'static str,
+        message: impl Into<Cow<'static, str>>,
         fault: Fault,
     ) {
+        let message = message.into();
         self.total.fetch_add(1, Ordering::Relaxed);
         let letter = DeadLetter { at: Timestamp::now(), to, from, message, fault };
         let mut kept = self.kept.lock();

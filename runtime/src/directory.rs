@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
-use genii_protocols::{Address, Cause, CauseKind, Destination, Fault, Sender};
+use genii_protocols::{Address, Cause, CauseKind, Destination, Fault, NodeName, Sender};
 use genii_supervision::{Control, NeedChange};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -66,6 +66,8 @@ pub(crate) struct Slot {
     /// The life that exists, open or not, for what comes from the house itself.
     line: ArcSwapOption<Line>,
     stand_in: ArcSwapOption<Slot>,
+    /// The node that it lives on, where that is another.
+    home: ArcSwapOption<NodeName>,
     /// Those who wait for the state to change.
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
 }
@@ -80,6 +82,7 @@ impl Slot {
             state: ArcSwap::from_pointee(State::Shut { cause, incarnation: 0, is_final: false }),
             line: ArcSwapOption::empty(),
             stand_in: ArcSwapOption::empty(),
+            home: ArcSwapOption::empty(),
             waiting: Mutex::default(),
         }
     }
@@ -131,6 +134,16 @@ impl Slot {
         self.tell_change();
     }
 
+    /// Whether a life has ended here, and why is known. Nothing better can be said of it later.
+    pub(crate) fn has_ended(&self) -> bool {
+        match &**self.state.load() {
+            State::Shut { cause, incarnation, is_final } => {
+                *is_final && *incarnation > 0 && cause.kind != CauseKind::Starting
+            }
+            State::Open(_) => false,
+        }
+    }
+
     /// A life has ended.
     pub(crate) fn end(&self, incarnation: u64) {
         let line = self.line.load();
@@ -141,6 +154,15 @@ impl Slot {
 
     pub(crate) fn set_stand_in(&self, stand_in: Option<Arc<Self>>) {
         self.stand_in.store(stand_in);
+    }
+
+    pub(crate) fn set_home(&self, home: Option<&NodeName>) {
+        self.home.store(home.map(|home| Arc::new(home.clone())));
+    }
+
+    /// The node that it lives on, where that is another.
+    pub(crate) fn home(&self) -> Option<Arc<NodeName>> {
+        self.home.load_full()
     }
 
     /// Why this life, which no longer answers, is not there. Waits until that is known.
@@ -201,7 +223,7 @@ impl Directory {
 
     /// Forgets an address. Who still holds its slot finds it shut.
     pub(crate) fn forget(&self, address: &Address) {
-        if let Some((_, slot)) = self.slots.remove(address) {
+        if let Some((_, slot)) = self.slots.remove(address).filter(|(_, slot)| !slot.has_ended()) {
             slot.shut(u64::MAX, Cause::new(CauseKind::Stopped, "it was removed"), true);
         }
     }

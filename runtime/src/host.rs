@@ -135,6 +135,7 @@ impl<A: Agent> Actor for Host<A> {
             line,
             context,
             batch,
+            held_back: VecDeque::new(),
             clock,
             suspended: false,
             has_slept: true,
@@ -163,6 +164,8 @@ struct Life<A: Agent> {
     context: Context,
     /// Letters taken from the mailbox and not begun.
     batch: VecDeque<Box<dyn Letter>>,
+    /// What its timers sent while it was suspended: one letter for each timer at most.
+    held_back: VecDeque<Urgent>,
     suspended: bool,
     /// When the last handler ended: the next one begins then, unless the host has slept.
     clock: Instant,
@@ -180,6 +183,8 @@ impl<A: Agent> Life<A> {
         loop {
             let next = if self.line.mailbox.is_urgent() {
                 self.look_at_urgent().await
+            } else if !self.suspended && !self.held_back.is_empty() {
+                self.take_held_back().await
             } else if !self.suspended && !self.batch.is_empty() {
                 self.handle_next().await
             } else {
@@ -199,6 +204,14 @@ impl<A: Agent> Life<A> {
         // A busy agent lets others on its thread have a turn.
         tokio::task::consume_budget().await;
         self.has_slept = true;
+    }
+
+    /// Heeds a message of its own timers that came while it was suspended.
+    async fn take_held_back(&mut self) -> Next {
+        match self.held_back.pop_front() {
+            Some(own) => self.heed(own).await,
+            None => GO_ON,
+        }
     }
 
     async fn handle_next(&mut self) -> Next {
@@ -296,8 +309,17 @@ impl<A: Agent> Life<A> {
             Urgent::Ping(reply) => {
                 let _asker_has_gone = reply.send(());
             }
-            Urgent::Health(reply) => drop(reply.send(agent.health())),
-            Urgent::Snapshot(reply) => drop(reply.send(agent.snapshot())),
+            Urgent::Health(reply) => {
+                // Held as its only holder, since an agent need not bear being shared.
+                let look = async move { std::convert::identity::<&mut A>(agent).health() };
+                let looked = scope::catch(look).await;
+                return Self::told("a look at its health", looked.map(|it| drop(reply.send(it))));
+            }
+            Urgent::Snapshot(reply) => {
+                let look = async move { std::convert::identity::<&mut A>(agent).snapshot() };
+                let looked = scope::catch(look).await;
+                return Self::told("a look at its state", looked.map(|it| drop(reply.send(it))));
+            }
             Urgent::Suspend(reply) => {
                 self.set_suspended(true);
                 let _asker_has_gone = reply.send(());
@@ -321,6 +343,7 @@ impl<A: Agent> Life<A> {
                     return Next::Break(link_broke(&down));
                 }
             }
+            own @ Urgent::Own(..) if self.suspended => self.held_back.push_back(own),
             Urgent::Own(letter, waits) => {
                 if let Some(waits) = waits {
                     waits.store(false, Ordering::Release);

@@ -179,15 +179,9 @@ impl House {
 
     /// Makes all agents known, so that those who need one wait for it wherever it comes.
     fn declare(&self, topology: &Topology) {
-        let board = &self.0.node.tree().board;
         for agent in &topology.agents {
             let fallback = agent.fallback.as_ref().map(|link| &link.to);
-            self.0.node.declare(&agent.address, fallback);
-            let home = topology.node_of(agent).filter(|home| *home != self.0.node.name());
-            if let Some(home) = home {
-                let why = format!("it lives on {home}, which is not connected");
-                board.declare_elsewhere(&Key::from(agent.address.shared()), why);
-            }
+            self.0.node.declare(&agent.address, fallback, topology.node_of(agent));
         }
     }
 

@@ -1,11 +1,12 @@
 //! Sending: tell, ask and stream.
 
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use genii_protocols::{
-    AskError, Cause, CauseKind, Destination, Fault, Json, Message, Rejection, Sender, Streamed,
-    TraceContext,
+    AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection, Sender,
+    Streamed, TraceContext,
 };
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
@@ -16,6 +17,9 @@ use crate::letter::{Answer, Letter, Meta, Question, ReplyTo};
 use crate::mailbox::NotTaken;
 use crate::node::Node;
 use crate::protocol::JsonReply;
+/// How much of a message's name is kept with a dead letter, where anybody may have written it.
+const NAME_KEPT_LEN: usize = 200;
+
 use crate::stream::{Answers, CREDIT, Flow, Items, JsonAnswers, JsonFlow, Source, StreamQuestion};
 
 /// Sends to one destination. Keep it where you send often: it remembers the way, and notices when
@@ -135,6 +139,12 @@ impl Mail {
     /// # Errors
     /// As [`Mail::tell`], and when the agent does not know the message or cannot read it.
     pub async fn tell_json(&self, message: &str, content: &Json) -> Result<(), Box<Fault>> {
+        let told = self.told_json(message, content).await;
+        let name = crate::logbook::cut(message, NAME_KEPT_LEN);
+        self.bury(name.to_owned(), told)
+    }
+
+    async fn told_json(&self, message: &str, content: &Json) -> Result<(), Box<Fault>> {
         let line = self.line()?;
         let deadline = self.deadline_within(self.node.limits().tell_patience);
         let reply = JsonReply::Nobody;
@@ -256,16 +266,20 @@ impl Mail {
         };
         slot.route().or_else(|cause| {
             let current = self.find()?;
+            let shut = |cause: Arc<Cause>| match current.home() {
+                Some(node) => self.unreachable((*node).clone()),
+                None => self.down((*cause).clone()),
+            };
             match Arc::ptr_eq(&current, slot) {
-                true => Err(self.down((*cause).clone())),
-                false => current.route().map_err(|cause| self.down((*cause).clone())),
+                true => Err(shut(cause)),
+                false => current.route().map_err(shut),
             }
         })
     }
 
     fn find(&self) -> Result<Arc<Slot>, Box<Fault>> {
         if let Some(node) = self.to.node.as_ref().filter(|node| *node != self.node.name()) {
-            return Err(Box::new(Fault::Unreachable { to: self.to.clone(), node: node.clone() }));
+            return Err(self.unreachable(node.clone()));
         }
         let found = self.node.directory().find(&self.to.address);
         found.ok_or_else(|| Box::new(self.node.directory().not_found(&self.to)))
@@ -302,6 +316,10 @@ impl Mail {
         }
     }
 
+    fn unreachable(&self, node: NodeName) -> Box<Fault> {
+        Box::new(Fault::Unreachable { to: self.to.clone(), node })
+    }
+
     fn down(&self, cause: Cause) -> Box<Fault> {
         Box::new(Fault::Down { to: self.to.clone(), cause })
     }
@@ -322,7 +340,7 @@ impl Mail {
 
     fn bury(
         &self,
-        message: &'static str,
+        message: impl Into<Cow<'static, str>>,
         result: Result<(), Box<Fault>>,
     ) -> Result<(), Box<Fault>> {
         if let Err(fault) = &result {

@@ -6,17 +6,18 @@
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 
+use genii_supervision::{Failure, FailureKind};
 use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::letter::Letter;
 use crate::urgent::Urgent;
 
-/// How many letters the host takes at once. While it works through them, the mailbox may hold as
-/// many again as it has room for.
+/// How many letters the host takes at once. Until they are begun they count as being in the mailbox.
 pub(crate) const BATCH_MAX: usize = 64;
 
 /// How many urgent messages may wait. They come from the house itself and are few; more than this
@@ -110,10 +111,17 @@ impl Mailbox {
         }
     }
 
-    /// Puts an urgent message in. Returns it if the mailbox has closed or the lane is full.
+    /// Puts an urgent message in. Returns it if the mailbox has closed or the lane is full. A life
+    /// whose lane was full has missed something that it must not miss, and is to fail.
     pub(crate) fn push_urgent(&self, urgent: Urgent) -> Result<(), Urgent> {
         let mut queues = self.queues.lock();
-        if queues.closed || queues.urgent.len() >= URGENT_MAX {
+        if queues.closed || queues.urgent.len() > URGENT_MAX {
+            return Err(urgent);
+        }
+        if queues.urgent.len() == URGENT_MAX {
+            let message = format!("{URGENT_MAX} urgent messages waited, and it looked at none");
+            let failure = Failure::new(FailureKind::Error, message);
+            queues.urgent.push_back(Urgent::TaskFailed(Arc::new(failure)));
             return Err(urgent);
         }
         queues.urgent.push_back(urgent);

@@ -6,7 +6,9 @@ use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
 use genii_protocols::{Address, Destination, Json, MessageInfo, NodeName, Sender};
-use genii_supervision::{Change, ChildSpec, Event, Key, Observer, Status, Tree, TreeOptions, What};
+use genii_supervision::{
+    Change, ChildSpec, Event, FailureKind, Key, Observer, Status, Tree, TreeOptions, What,
+};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -34,7 +36,7 @@ pub struct Limits {
     pub ask_timeout: Duration,
     /// How long a tell waits for room in a mailbox.
     pub tell_patience: Duration,
-    /// How long a handler may run before the agent is shown as degraded, with the handler's name.
+    /// How long a handler may run before the log and the journal name it.
     pub handler_patience: Duration,
     /// How many lifecycle events are kept.
     pub journal_capacity: usize,
@@ -193,9 +195,18 @@ impl Node {
     }
 
     /// Makes an address known, with who stands in for it while it is down.
-    pub fn declare(&self, address: &Address, fallback: Option<&Address>) {
-        self.0.tree.board.declare(&Key::from(address.shared()));
+    pub fn declare(&self, address: &Address, fallback: Option<&Address>, home: Option<&NodeName>) {
+        let (key, board) = (Key::from(address.shared()), &self.0.tree.board);
+        let home = home.filter(|home| **home != self.0.name);
+        match home {
+            None => board.declare(&key),
+            Some(home) => {
+                board
+                    .declare_elsewhere(&key, format!("it lives on {home}, which is not connected"));
+            }
+        }
         let slot = self.0.directory.claim(address);
+        slot.set_home(home);
         slot.set_stand_in(fallback.map(|fallback| self.0.directory.claim(fallback)));
     }
 
@@ -373,6 +384,8 @@ impl Observer for Watch {
         let Some(slot) = node.directory.find(&address) else { return };
         match cause::of_status(&change.now) {
             None => slot.open(change.incarnation),
+            // Why it ended says more than that it was then forgotten.
+            Some(_) if change.is_forgotten && slot.has_ended() => {}
             Some(cause) => {
                 let is_final = change.now != Status::Stopping;
                 slot.shut(change.incarnation, cause.clone(), is_final);
@@ -391,7 +404,10 @@ impl Observer for Watch {
 }
 
 fn tell_watchers(slot: &Slot, change: &Change, cause: genii_protocols::Cause) {
-    let is_abnormal = matches!(change.now, Status::Down(_) | Status::Quarantined(_));
+    let is_abnormal = match &change.now {
+        Status::Down(failure) | Status::Quarantined(failure) => failure.kind != FailureKind::Ended,
+        _ => false,
+    };
     let (address, incarnation) = (slot.address.clone(), change.incarnation);
     slot.watchers.tell(&Arc::new(Down { address, incarnation, cause, is_abnormal }));
 }

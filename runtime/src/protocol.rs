@@ -248,11 +248,16 @@ fn wrong_style<'a>(
     context: &Context,
     expected: &str,
 ) -> BoxFuture<'a, Outcome> {
+    let from = context.meta.from.clone();
     let fault = Fault::Rejected {
         to: context.address().into(),
         message: letter.name().to_owned(),
         reason: Rejection::WrongStyle { expected: expected.to_owned() },
     };
+    if !letter.has_asker() {
+        let to = context.address().into();
+        context.node().dead_letters().add(to, from, letter.name(), fault.clone());
+    }
     letter.fail(fault);
     Box::pin(std::future::ready(Outcome::Refused))
 }

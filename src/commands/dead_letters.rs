@@ -47,7 +47,7 @@ impl Command for DeadLetters {
             at: letter.at,
             to: letter.to.to_string(),
             from: letter.from.as_ref().map(|from| from.address.to_string()),
-            message: letter.message.to_owned(),
+            message: letter.message.to_string(),
             why: letter.fault.to_string(),
         });
         out.say(Letters { total: dead.total(), letters: letters.collect() }).await

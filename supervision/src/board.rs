@@ -44,6 +44,9 @@ pub enum Status {
     Quarantined(Arc<Failure>),
 }
 
+/// Why a child is stopped whose start failed when a command asked for it.
+pub const START_FAILED: &str = "its start failed";
+
 impl Status {
     /// Whether others may build on it.
     pub fn is_up(&self) -> bool {

@@ -1,7 +1,7 @@
 //! What a supervisor decides, without how it is done.
 //!
 //! [`Core`] is told what happened (a child is ready, a child is gone, a timer ran out, somebody
-//! commands) and says what to do about it, as [`Action`]s. It knows neither tokio nor ractor: time
+//! commands) and says what to do about it, as [`Action`]s. It knows neither tasks nor actors: time
 //! is handed to it, and the outcome of an action comes back as an event. So whole trees of cores
 //! run in a test, on an invented clock, against scripted crashes.
 //!
@@ -390,23 +390,22 @@ impl Core {
             self.mode = Mode::Running;
             self.actions.push(Action::Up);
         }
-        self.exit_if_empty();
+        self.exit_if_empty(now);
     }
 
-    fn exit_if_empty(&mut self) {
+    fn exit_if_empty(&mut self, now: Instant) {
         let Mode::Ending(reason) = &self.mode else { return };
         if self.alive > 0 {
             return;
         }
         let reason = reason.clone();
         self.mode = Mode::Ended;
-        self.abandon_board();
+        self.abandon_board(now);
         self.actions.push(Action::Exit(reason));
     }
 
     /// The children are nobody's now; a later life of this supervisor may take them in again.
-    fn abandon_board(&mut self) {
-        let now = Instant::now();
+    fn abandon_board(&mut self, now: Instant) {
         for child in self.children.values() {
             let forgotten = self.flags.strategy == Strategy::Dynamic
                 || child.spec.policy.restart == Restart::Temporary;

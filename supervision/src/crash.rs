@@ -28,7 +28,7 @@ pub struct CrashReport {
     pub uptime: Option<Duration>,
     /// Why.
     pub failure: Arc<Failure>,
-    /// Whom its supervisor's strategy, or a binding, took down with it.
+    /// Whom its supervisor's strategy took down with it.
     pub took_down: Vec<Key>,
 }
 

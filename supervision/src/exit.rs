@@ -75,6 +75,8 @@ pub enum FailureKind {
     Panic,
     /// It returned an error.
     Error,
+    /// It ended in good order, though it should not have ended.
+    Ended,
     /// It was killed.
     Killed,
     /// It could not start, and trying again may help.

@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use genii_supervision::board::START_FAILED;
 use genii_supervision::{CrashReport, Edges, Key, Standing, Status, StopWhy, Tree, View, What};
 use serde::{Deserialize, Serialize};
 
@@ -95,7 +96,7 @@ impl House {
 fn collect_first_causes(because: &Because, causes: &mut Vec<String>) {
     if because.because.is_empty() {
         let cause = match (&because.crash, &*because.state) {
-            (Some(crash), "down" | "quarantined" | "starting") => {
+            (Some(crash), "down" | "quarantined" | "starting" | "stopped") => {
                 format!("{}: {}", because.name, crash.cause)
             }
             _ => format!("{} {}", because.name, because.says),
@@ -143,7 +144,7 @@ fn explain(tree: &Tree, key: &Key, seen: &mut HashSet<Key>, depth: usize) -> Bec
 fn matters(view: &View, tree: &Tree) -> bool {
     match &view.status {
         Status::Completed | Status::Blocked | Status::Declared => false,
-        Status::Stopped(_) => false,
+        Status::Stopped(why) => &**why == START_FAILED,
         _ => {
             tree.crashes.last(&view.key).is_some_and(|crash| crash.incarnation <= view.incarnation)
         }
@@ -171,6 +172,7 @@ fn reasons(tree: &Tree, view: &View) -> Vec<Key> {
             let lacking = tree.board.standings(edges).into_iter();
             lacking.filter(|(_, standing)| *standing != Standing::Met).map(|(key, _)| key).collect()
         }
+        Status::Stopped(why) if &**why == START_FAILED => Vec::new(),
         Status::Stopped(_) | Status::Stopping => match last_stop(tree, &view.key) {
             Some(StopWhy::Sibling(key) | StopWhy::Bound(key)) => vec![key],
             Some(StopWhy::SupervisorEnds) => vec![view.supervisor.clone()],

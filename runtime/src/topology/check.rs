@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use genii_protocols::{Address, Json};
 use genii_supervision::graph::{Graph, smallest_cut};
-use genii_supervision::{AutoShutdown, Backoff, GiveUp, Restart};
+use genii_supervision::{AutoShutdown, Backoff, GiveUp, Restart, StartOrder};
 
 use super::diagnostic::{Diagnostic, Report};
 use super::{AgentSpec, GroupSpec, Link, Topology};
@@ -281,19 +281,50 @@ fn knot_diagnostic(
     }
     diagnostic.cuts = cut.iter().map(|&(a, b)| (address(a).clone(), address(b).clone())).collect();
     let smallest = if is_smallest { "the smallest set of edges to cut" } else { "edges to cut" };
-    let spoken: Vec<_> = cut.iter().map(|&(from, to)| (name(from), name(to))).collect();
-    diagnostic.help(format!("{smallest}: {}", untie.help(&spoken)))
+    let is_declared = |&&(from, to): &&(usize, usize)| {
+        topology.agents[from].before().any(|link| link.to == *address(to))
+    };
+    let (declared, by_order): (Vec<_>, Vec<_>) = cut.iter().partition(is_declared);
+    let spoken: Vec<_> = declared.iter().map(|&&(from, to)| (name(from), name(to))).collect();
+    let mut ways = Vec::new();
+    if !spoken.is_empty() {
+        ways.push(untie.help(&spoken));
+    }
+    for &(from, to) in by_order {
+        let (from, to) = (name(from), name(to));
+        ways.push(format!(
+            "declare {from} before {to}, or set `start = \"parallel\"` in their group"
+        ));
+    }
+    diagnostic.help(format!("{smallest}: {}", ways.join("; ")))
 }
 
-/// The graph of what waits for what; nodes are the numbers of the agents.
+/// What an agent waits for: its edges, and in a group that starts in order, the one before it.
 pub(crate) fn graph_of(topology: &Topology) -> Graph {
     let number: HashMap<&Address, usize> =
         topology.agents.iter().enumerate().map(|(n, agent)| (&agent.address, n)).collect();
+    let before = before_in_order(topology, &number);
     let edges = topology.agents.iter().enumerate().flat_map(|(n, agent)| {
         let links = agent.before().filter(|link| link.to != agent.address);
-        links.filter_map(|link| number.get(&link.to)).map(move |&to| (n, to)).collect::<Vec<_>>()
+        let links = links.filter_map(|link| number.get(&link.to));
+        links.chain(before.get(&n)).map(|&to| (n, to)).collect::<Vec<_>>()
     });
     Graph::new(topology.agents.len(), edges.collect::<Vec<_>>())
+}
+
+/// For each agent of a group that starts in order, but the first, the one before it.
+fn before_in_order(
+    topology: &Topology,
+    number: &HashMap<&Address, usize>,
+) -> HashMap<usize, usize> {
+    let mut before = HashMap::new();
+    let is_in_order = |group: &&GroupSpec| group.flags.start_order == StartOrder::Sequential;
+    for group in topology.groups.iter().filter(is_in_order) {
+        let agents: Vec<usize> =
+            topology.agents_of(group.name.as_str()).map(|agent| number[&agent.address]).collect();
+        before.extend(agents.windows(2).map(|pair| (pair[1], pair[0])));
+    }
+    before
 }
 
 /// A chain of fallbacks must come to an end.

@@ -204,6 +204,25 @@ wants = ["g/hub"]
     assert!(Plan::of(&topology).is_none());
 }
 
+/// In a group that starts in order, each waits for the one before it.
+#[test]
+fn an_order_that_contradicts_the_needs_is_a_knot() {
+    let text = |start: &str| {
+        format!(
+            "[groups.g]\nstart = \"{start}\"\n[agents.\"g/first\"]\nkind = \"noop\"\n\
+             needs = [\"g/second\"]\n[agents.\"g/second\"]\nkind = \"noop\"\n"
+        )
+    };
+    let (topology, report) = load(&text("parallel"));
+    assert!(!report.has_errors(), "{report}");
+    assert_eq!(Plan::of(&topology).unwrap().waves.len(), 2);
+    let (_, report) = load(&text("in-order"));
+    let said = report.to_string();
+    assert!(said.contains("g/first, g/second wait for each other"), "{said}");
+    let (_, report) = load(&text("in-order").replace("needs = [\"g/second\"]\n", ""));
+    assert!(!report.has_errors(), "{report}");
+}
+
 #[test]
 fn ports_clash_on_one_node_and_not_across_nodes() {
     let house = |node: &str| {

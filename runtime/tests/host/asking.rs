@@ -199,7 +199,7 @@ async fn an_agent_that_is_not_running_is_down_and_says_why() {
 async fn an_agent_that_is_not_ready_takes_no_messages() {
     let house = House::new().await;
     let polly = address("zoo/polly");
-    house.node.declare(&polly, None);
+    house.node.declare(&polly, None, None);
     let settings = Json(json!({ "ready_after_millis": 3_000 }));
     let child = house.node.agent::<Parrot>(&polly, settings).with_policy(policy());
     let starting = tokio::spawn({
@@ -231,4 +231,35 @@ async fn two_nodes_in_one_process_know_nothing_of_each_other() {
     two.parrot("zoo/polly").await;
     one.supervisor.terminate_child("zoo/polly").await.unwrap();
     assert!(two.echo(&polly, "there").await.is_ok());
+}
+
+/// A tell that cannot be handled leaves a dead letter, whatever is wrong with it.
+#[tokio::test(start_paused = true)]
+async fn a_tell_that_is_no_question_for_this_agent_is_a_dead_letter() {
+    let house = House::new().await;
+    let polly = house.parrot("zoo/polly").await;
+    let count = CountTo { number: 3, panic_at: None };
+    house.node.to(&polly).tell(count).await.unwrap();
+    house.echo(&polly, "handled by now").await.unwrap();
+    let dead = house.node.dead_letters().tail(10);
+    assert_eq!(dead.len(), 1);
+    assert_eq!(dead[0].message, "parrot.count_to");
+    assert!(dead[0].fault.to_string().contains("a stream"), "{}", dead[0].fault);
+
+    let nobody = house.node.to(address("zoo/nobody"));
+    nobody.tell_json("parrot.note", &Json(json!({}))).await.unwrap_err();
+    assert_eq!(house.node.dead_letters().tail(1)[0].to.address.as_str(), "zoo/nobody");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_of_another_node_is_unreachable_and_its_stand_in_is_not() {
+    let house = House::new().await;
+    let far = genii_protocols::NodeName::new("far").unwrap();
+    let polly = address("zoo/polly");
+    house.node.declare(&polly, None, Some(&far));
+    let fault = house.node.to(&polly).ask(Notes {}).await.unwrap_err();
+    assert!(matches!(fault.fault(), Some(Fault::Unreachable { node, .. }) if *node == far));
+    let here = house.parrot("zoo/here").await;
+    house.node.declare(&polly, Some(&here), Some(&far));
+    assert_eq!(house.echo(&polly, "hello").await.unwrap(), "hello");
 }

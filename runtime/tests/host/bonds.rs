@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use genii_supervision::Edges;
+use genii_supervision::{ChildPolicy, Edges, Restart};
 use serde_json::json;
 
 use crate::parrot::*;
@@ -96,4 +96,33 @@ async fn an_agent_is_told_when_what_it_needs_goes_and_returns() {
     house.reborn(&base, 1).await;
     house.echo(&user, "after").await.unwrap();
     assert_eq!(house.seen(&user).await, ["zoo/base: Coming", "zoo/base: Met"]);
+}
+
+/// A life that ended in good order breaks no link, also when its supervisor starts another.
+#[tokio::test(start_paused = true)]
+async fn a_link_bears_an_agent_that_has_finished() {
+    let house = House::new().await;
+    let (one, two) = (house.parrot("zoo/one").await, house.parrot("zoo/two").await);
+    house.node.to(&one).ask(Attend { to: two.clone(), link: true }).await.unwrap();
+    house.node.to(&two).tell(Misbehave::Finish).await.unwrap();
+    house.reborn(&two, 2).await;
+    house.echo(&one, "still here").await.unwrap();
+    assert_eq!(house.incarnation(&one), 1);
+}
+
+/// Who watches an agent that is forgotten with its end learns why it ended all the same.
+#[tokio::test(start_paused = true)]
+async fn the_crash_of_a_temporary_agent_reaches_those_who_watch_and_ask() {
+    let house = House::new().await;
+    let watcher = house.parrot("zoo/watcher").await;
+    let polly = address("zoo/polly");
+    let child = house.node.agent::<Parrot>(&polly, genii_protocols::Json(json!({})));
+    let once = ChildPolicy { restart: Restart::Temporary, ..policy() };
+    house.supervisor.start_child(child.with_policy(once)).await.unwrap();
+    house.node.to(&watcher).ask(Attend { to: polly.clone(), link: false }).await.unwrap();
+    let error = house.node.to(&polly).ask(Misbehave::Panic).await.unwrap_err().to_string();
+    assert!(error.contains("it panicked: told to panic"), "{error}");
+    let seen = house.seen(&watcher).await;
+    assert!(seen[0].starts_with("zoo/polly went down: it panicked: told to panic"), "{seen:?}");
+    assert_eq!(house.echo(&polly, "hello").await.unwrap_err(), "zoo/polly is not known");
 }

@@ -40,7 +40,7 @@ async fn what_waits_behind_a_crash_is_returned_with_its_cause() {
     let error = mail.ask(Notes {}).await.unwrap_err();
     assert!(error.to_string().contains("it panicked: told to panic"), "{error}");
     let dead = house.node.dead_letters().tail(10);
-    let names: Vec<&str> = dead.iter().map(|letter| letter.message).collect();
+    let names: Vec<&str> = dead.iter().map(|letter| &*letter.message).collect();
     assert_eq!(names, ["parrot.note"]);
     assert!(matches!(&dead[0].fault, Fault::Down { cause, .. } if cause.kind == CauseKind::Panic));
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use genii_protocols::Style;
 use genii_runtime::{Health, Unheard};
+use genii_supervision::Edges;
 use serde_json::json;
 
 use crate::parrot::*;
@@ -31,6 +32,34 @@ async fn a_suspended_agent_handles_nothing_loses_nothing_and_still_answers_the_h
     assert!(waiting.is_err(), "it waits with the others");
     house.node.resume(&polly, SECOND).await.unwrap();
     assert_eq!(mail.ask(Notes {}).await.unwrap(), [0, 1, 2, 3, 4]);
+}
+
+/// Its timers run on, and what they send waits too.
+#[tokio::test(start_paused = true)]
+async fn a_suspended_agent_heeds_its_timers_when_it_is_resumed() {
+    let house = House::new().await;
+    let polly = house.parrot("zoo/polly").await;
+    let mail = house.node.to(&polly);
+    mail.ask(Tick { millis: 1_000 }).await.unwrap();
+    house.node.suspend(&polly, SECOND).await.unwrap();
+    tokio::time::sleep(10 * SECOND).await;
+    let notes = || async { house.node.snapshot(&polly, SECOND).await.unwrap().0["notes"].clone() };
+    assert_eq!(notes().await, json!([]));
+    house.node.resume(&polly, SECOND).await.unwrap();
+    // One of the timer that repeats, however often it ran out, and the one that does not.
+    assert_eq!(mail.ask(Notes {}).await.unwrap(), [7, 8]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_panics_when_it_is_looked_at_says_where() {
+    let house = House::new().await;
+    let polly = house.parrot_with("zoo/polly", json!({ "refuses": "looks" }), Edges::default());
+    let polly = polly.await;
+    assert!(house.node.snapshot(&polly, SECOND).await.is_err());
+    house.reborn(&polly, 1).await;
+    let crash = house.last_crash(&polly);
+    assert!(crash.contains("panic: do not look") && crash.contains("parrot.rs"), "{crash}");
+    assert!(crash.contains("while handling a look at its state"), "{crash}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,6 +157,7 @@ impl Agent for Parrot {
     }
 
     fn snapshot(&self) -> Json {
+        assert!(self.settings.refuses != "looks", "do not look");
         Json(serde_json::json!({ "notes": self.notes, "seen": self.seen }))
     }
 
@@ -329,7 +330,7 @@ impl House {
     ) -> Address {
         let address = address(at);
         let fallback = edges.fallback.as_ref().map(|key| Address::parse(key.as_str()).unwrap());
-        self.node.declare(&address, fallback.as_ref());
+        self.node.declare(&address, fallback.as_ref(), None);
         let child = self.node.agent::<Parrot>(&address, Json(settings));
         let child = child.with_policy(policy()).with_edges(edges);
         self.supervisor.start_child(child).await.unwrap();

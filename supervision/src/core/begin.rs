@@ -41,7 +41,7 @@ impl Core {
             self.want_up(ix, now);
             self.join_sequence(ix);
         }
-        if self.flags.start_order == StartOrder::Graph {
+        if !self.starts_in_sequence() {
             for ix in admitted {
                 self.try_start(ix, now);
             }
@@ -88,11 +88,14 @@ impl Core {
     }
 
     pub(super) fn join_sequence(&mut self, ix: Ix) {
-        if self.flags.start_order == StartOrder::Sequential
-            && self.flags.strategy != Strategy::Dynamic
-        {
+        if self.starts_in_sequence() {
             self.sequence.insert(self.children[&ix].position, ix);
         }
+    }
+
+    /// Whether children start, and stop, one after the other.
+    pub(super) fn starts_in_sequence(&self) -> bool {
+        self.flags.start_order == StartOrder::Sequential && self.flags.strategy != Strategy::Dynamic
     }
 
     /// Starts those whose turn it is.

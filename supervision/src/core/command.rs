@@ -71,6 +71,9 @@ pub enum ChildError {
     /// It was stopped before it was ready.
     #[error("it was stopped before it was ready")]
     Stopped,
+    /// A temporary child is started once.
+    #[error("it is temporary: it is started once, and forgotten when it has ended")]
+    Temporary,
     /// Children of a dynamic supervisor are forgotten when they stop.
     #[error(
         "its supervisor is dynamic: a child that has stopped is forgotten and cannot be restarted"
@@ -158,9 +161,15 @@ impl Core {
         match self.children[&ix].phase {
             Phase::Idle if self.is_quarantined(key) => Err(ChildError::Quarantined),
             Phase::Idle => Ok(ix),
-            Phase::Waiting => Err(ChildError::Restarting),
+            Phase::Waiting if self.waits_for_backoff(ix) => Err(ChildError::Restarting),
+            Phase::Waiting => Ok(ix),
             _ => Err(ChildError::Running),
         }
+    }
+
+    fn waits_for_backoff(&self, ix: Ix) -> bool {
+        let child = &self.children[&ix];
+        child.timer.is_some() || child.held
     }
 
     fn start_by_command(&mut self, ix: Ix, reply: Reply<StartedChild>, now: Instant) {
@@ -213,6 +222,9 @@ impl Core {
             Phase::Idle if self.is_quarantined(key) => reply(Err(ChildError::Quarantined)),
             Phase::Idle => reply(Err(ChildError::NotRunning)),
             Phase::Waiting => self.start_by_command(ix, reply, now),
+            _ if self.children[&ix].spec.policy.restart == Restart::Temporary => {
+                reply(Err(ChildError::Temporary));
+            }
             _ => {
                 let child = self.child(ix);
                 child.attempt = 0;
@@ -276,6 +288,8 @@ impl Core {
             self.doom(ix, Then::Start, StopWhy::RestartAsked, false, now);
         } else {
             self.replace_spec(ix, spec);
+            // What it waited for may not be needed any more.
+            self.try_start(ix, now);
         }
         reply(Ok(()));
         self.advance(now);

@@ -2,7 +2,7 @@
 
 use tokio::time::Instant;
 
-use super::{Action, Core, Ix, Phase, Then};
+use super::{Action, Core, Ix, Phase};
 use crate::board::{Standing, Status};
 use crate::journal::{StopWhy, What};
 use crate::spec::Key;
@@ -37,7 +37,8 @@ impl Core {
         let broken =
             bound_to.is_some_and(|(key, life)| self.tree.board.binding(key) != Some(*life));
         if broken && child.doom.is_none() {
-            self.doom(ix, Then::Start, StopWhy::Bound(about.clone()), false, now);
+            let then = self.after_restart_of_another(ix);
+            self.doom(ix, then, StopWhy::Bound(about.clone()), false, now);
         }
     }
 

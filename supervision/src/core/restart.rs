@@ -9,14 +9,14 @@
 //! A restart is counted before it is made. Under [`GiveUp::Escalate`] it is counted for the
 //! supervisor, which ends when it has made too many; under [`GiveUp::Quarantine`] for the child
 //! alone, which is then held back. So that a child which never comes up is held back too, however
-//! slowly it fails, as many failed starts in a row as there may be restarts are the end of it.
+//! slowly it fails, one failed start in a row more than there may be restarts is the end of it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::{ChildError, Core, Ix, Mode, Phase, Then};
-use crate::board::Status;
+use crate::board::{START_FAILED, Status};
 use crate::crash::CrashReport;
 use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::journal::{StopWhy, What};
@@ -45,6 +45,10 @@ impl Core {
             Restart::Temporary => false,
         };
         if !restarts {
+            if let Some(failure) = &failure {
+                // Those who watch it learn why before it is forgotten.
+                self.set_status(ix, Status::Down(failure.clone()), now);
+            }
             self.report_crash(ix, failure, uptime, Vec::new());
             self.ended_for_good(ix, policy.restart, now);
             if policy.significant {
@@ -57,7 +61,7 @@ impl Core {
             self.child(ix).attempt = 0;
         }
         let cause = failure.clone().unwrap_or_else(|| {
-            Arc::new(Failure::new(FailureKind::Error, format!("it ended by itself ({reason})")))
+            Arc::new(Failure::new(FailureKind::Ended, format!("it ended by itself ({reason})")))
         });
         let took_down = self.restart(ix, cause, now);
         self.report_crash(ix, failure, uptime, took_down);
@@ -98,16 +102,19 @@ impl Core {
         let asked_for = child.rare.as_ref().is_some_and(|rare| !rare.start_waiters.is_empty());
         let on_trial = child.rare.as_ref().is_some_and(|rare| rare.on_trial);
         let hopeless = matches!(error, StartError::Refused(_));
+        let is_temporary = policy.restart == Restart::Temporary;
 
         if asked_for {
-            self.report_crash(ix, Some(failure), None, Vec::new());
+            self.report_crash(ix, Some(failure.clone()), None, Vec::new());
             self.answer_started(ix, Err(ChildError::StartFailed(error)));
             if on_trial {
                 self.remove(ix);
+            } else if policy.give_up == GiveUp::Quarantine {
+                self.quarantine(ix, failure, now);
             } else {
-                self.rest(ix, Status::Stopped("its start failed".into()), now);
+                self.rest(ix, Status::Stopped(START_FAILED.into()), now);
             }
-        } else if at_first && (policy.backoff.is_none() || hopeless) {
+        } else if at_first && (policy.backoff.is_none() || hopeless || is_temporary) {
             self.report_crash(ix, Some(failure.clone()), None, Vec::new());
             self.give_up_first_start(ix, failure, now);
         } else if hopeless && policy.give_up == GiveUp::Quarantine {
@@ -145,7 +152,7 @@ impl Core {
         };
         if !admitted {
             match policy.give_up {
-                GiveUp::Escalate => self.escalate(ix, &cause, now),
+                GiveUp::Escalate => self.escalate(ix, cause, now),
                 GiveUp::Quarantine => self.quarantine(ix, cause, now),
             }
             return Vec::new();
@@ -198,8 +205,7 @@ impl Core {
         for other in others {
             let child = self.child(other);
             if child.phase.is_alive() {
-                let temporary = child.spec.policy.restart == Restart::Temporary;
-                let then = if temporary { Then::Remove } else { Then::Start };
+                let then = self.after_restart_of_another(other);
                 self.doom(other, then, StopWhy::Sibling(culprit.clone()), true, now);
             } else {
                 self.want_up(other, now);
@@ -209,6 +215,14 @@ impl Core {
         self.hold(ix);
         self.batch_not_before = self.batch_not_before.max(Some(now + wait));
         self.release_batch_if_clear(now);
+    }
+
+    /// What becomes of a child that stops because another restarts.
+    pub(super) fn after_restart_of_another(&self, ix: Ix) -> Then {
+        match self.children[&ix].spec.policy.restart {
+            Restart::Temporary => Then::Remove,
+            Restart::Permanent | Restart::Transient => Then::Start,
+        }
     }
 
     /// Starts a child when the wait is over. One that is not required lets those behind it in the
@@ -224,8 +238,10 @@ impl Core {
         self.arm(ix, now + wait);
     }
 
-    fn escalate(&mut self, ix: Ix, cause: &Failure, now: Instant) {
+    fn escalate(&mut self, ix: Ix, cause: Arc<Failure>, now: Instant) {
         let child = self.children[&ix].key().clone();
+        // Those who watch it learn why it ended, not only that it stays down.
+        self.set_status(ix, Status::Down(cause.clone()), now);
         self.tree.record(&self.key, 0, What::Escalated { child: child.clone() });
         self.set_status(ix, Status::Stopped("its supervisor gave up".into()), now);
         let why = format!("{child} was restarted too often; the last time because {cause}");
@@ -237,9 +253,10 @@ impl Core {
         }
     }
 
-    fn quarantine(&mut self, ix: Ix, failure: Arc<Failure>, now: Instant) {
+    pub(super) fn quarantine(&mut self, ix: Ix, failure: Arc<Failure>, now: Instant) {
         let child = self.child(ix);
         if child.unsettled && child.spec.policy.required {
+            self.enter_phase(ix, Phase::Idle, now);
             self.set_status(ix, Status::Quarantined(failure.clone()), now);
             self.fail_to_begin(ix, failure, now);
             return;
@@ -257,7 +274,7 @@ impl Core {
         self.answer_stopped(ix);
     }
 
-    fn report_crash(
+    pub(super) fn report_crash(
         &mut self,
         ix: Ix,
         failure: Option<Arc<Failure>>,

@@ -12,7 +12,7 @@ use super::{Action, ChildError, Core, Doom, Gone, Ix, KILL_GRACE, Mode, Phase, T
 use crate::board::Status;
 use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::journal::{StopWhy, What};
-use crate::spec::{Restart, Shutdown, StartOrder, Strategy};
+use crate::spec::{Restart, Shutdown, Strategy};
 use crate::start::StartError;
 use std::sync::Arc;
 
@@ -63,9 +63,7 @@ impl Core {
         if self.doomed.is_empty() {
             return;
         }
-        let in_sequence = self.flags.start_order == StartOrder::Sequential
-            && self.flags.strategy != Strategy::Dynamic;
-        let candidates: Vec<Ix> = match in_sequence {
+        let candidates: Vec<Ix> = match self.starts_in_sequence() {
             true => self.doomed.values().next_back().copied().into_iter().collect(),
             false => self.doomed.values().rev().copied().collect(),
         };
@@ -110,7 +108,14 @@ impl Core {
     pub(super) fn abandon(&mut self, ix: Ix, now: Instant) {
         let incarnation = self.children[&ix].incarnation;
         let message = "it was killed and has not ended: a handler of it does not yield";
-        let failure = Arc::new(Failure::new(FailureKind::Unkillable, message));
+        let verdict = self.child(ix).verdict.take();
+        let failure = Arc::new(Failure {
+            chain: verdict
+                .iter()
+                .map(|verdict| format!("it was killed because {verdict}"))
+                .collect(),
+            ..Failure::new(FailureKind::Unkillable, message)
+        });
         self.actions.push(Action::Abandon { ix });
         if self.children[&ix].doom.is_some() {
             let gone = Gone::Exited(ExitReason::Failed(failure));
@@ -118,8 +123,8 @@ impl Core {
             return;
         }
         self.answer_started(ix, Err(ChildError::StartFailed(StartError::Failed(failure.clone()))));
-        self.record(ix, What::Quarantined { failure: failure.clone() });
-        self.rest(ix, Status::Quarantined(failure), now);
+        self.report_crash(ix, Some(failure.clone()), None, Vec::new());
+        self.quarantine(ix, failure, now);
     }
 
     /// A child that was to stop has ended.

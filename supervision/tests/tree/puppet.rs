@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use genii_supervision::{
@@ -96,14 +96,17 @@ pub struct Stage {
 pub struct Script {
     /// So many starts fail, from now on.
     fail: Arc<AtomicU32>,
-    ignore: bool,
+    /// Starts find nothing to run, from now on.
+    ignore: Arc<AtomicBool>,
     on_stop: Option<OnStop>,
     ready_after: Option<Duration>,
 }
 
 impl Script {
     pub fn ignoring() -> Self {
-        Self { ignore: true, ..Self::default() }
+        let script = Self::default();
+        script.ignore_from_now_on();
+        script
     }
 
     pub fn failing() -> Self {
@@ -122,6 +125,10 @@ impl Script {
 
     pub fn fail_next(&self, starts: u32) {
         self.fail.store(starts, Ordering::SeqCst);
+    }
+
+    pub fn ignore_from_now_on(&self) {
+        self.ignore.store(true, Ordering::SeqCst);
     }
 
     fn fails(&self) -> bool {
@@ -150,7 +157,7 @@ impl Stage {
                 if script.fails() {
                     return Err(StartError::failed("told to fail"));
                 }
-                if script.ignore {
+                if script.ignore.load(Ordering::SeqCst) {
                     return Ok(Started::Ignored);
                 }
                 if let Some(after) = script.ready_after {

@@ -67,6 +67,35 @@ async fn child_adm_simple() {
     assert_eq!(refused(supervisor.delete_child("child2").await), ChildError::Dynamic);
 }
 
+/// The children are listed in their order, with how each stands.
+#[tokio::test(start_paused = true)]
+async fn which_children() {
+    let stage = Stage::new();
+    let supervisor = stage.supervisor(flags(Strategy::OneForOne, 2, 3600)).await;
+    assert_eq!(children(&supervisor).await, named(&[]));
+    for key in ["child1", "child2", "child3"] {
+        supervisor.start_child(stage.child(key)).await.unwrap();
+    }
+    supervisor.terminate_child("child2").await.unwrap();
+    let expected = named(&[("child1", true), ("child2", false), ("child3", true)]);
+    assert_eq!(children(&supervisor).await, expected);
+    supervisor.delete_child("child2").await.unwrap();
+    assert_eq!(children(&supervisor).await, named(&[("child1", true), ("child3", true)]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn which_children_simple_one_for_one() {
+    let stage = Stage::new();
+    let supervisor = stage.supervisor(flags(Strategy::Dynamic, 2, 3600)).await;
+    assert_eq!(children(&supervisor).await, named(&[]));
+    for key in ["child1", "child2"] {
+        supervisor.start_child(stage.child(key)).await.unwrap();
+    }
+    assert_eq!(children(&supervisor).await, named(&[("child1", true), ("child2", true)]));
+    supervisor.terminate_child("child1").await.unwrap();
+    assert_eq!(children(&supervisor).await, named(&[("child2", true)]));
+}
+
 #[tokio::test(start_paused = true)]
 async fn child_specs() {
     let stage = Stage::new();

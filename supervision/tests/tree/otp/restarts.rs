@@ -178,6 +178,19 @@ async fn simple_one_for_one_escalation() {
     assert_eq!(stage.last_stop("child2"), shutdown());
 }
 
+/// A dynamic child that finds nothing to run when it restarts is forgotten.
+#[tokio::test(start_paused = true)]
+async fn simple_one_for_one_restart_ignore() {
+    let stage = Stage::new();
+    let supervisor = stage.supervisor(flags(Strategy::Dynamic, 2, 3600)).await;
+    let script = Script::default();
+    supervisor.start_child(stage.scripted("child1", script.clone())).await.unwrap();
+    script.ignore_from_now_on();
+    stage.end("child1", abnormal()).await;
+    stage.until("it is forgotten", || stage.status("child1").is_none()).await;
+    assert_eq!(counts(&supervisor).await, [0, 0, 0, 0]);
+}
+
 /// Children of a dynamic supervisor stop together, each within its own deadline.
 #[tokio::test(start_paused = true)]
 async fn simple_one_for_one_shutdown() {
