@@ -35,6 +35,7 @@ use clap::{ArgMatches, FromArgMatches};
 use futures_util::future::BoxFuture;
 use genii_protocols::admin::run_reply::Said;
 use genii_runtime::{House, HouseError};
+use genii_supervision::ChildError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -138,6 +139,12 @@ impl Refusal {
 impl From<HouseError> for Refusal {
     fn from(error: HouseError) -> Self {
         let help = match &error {
+            HouseError::Supervisor { address, error: ChildError::Gone } => {
+                let group = address.split('/').next().unwrap_or_default();
+                return Self::new(error.to_string())
+                    .help(format!("its group does not run; `start {group}` starts it"));
+            }
+            HouseError::Supervisor { error, .. } if HouseError::has_remedy(error) => "",
             HouseError::NotFound { .. } => "`ps` lists all agents",
             HouseError::Supervisor { .. } => "`why` tells how it stands",
             HouseError::Unheard { .. } => "`inspect` shows what it is doing; `restart` ends that",
@@ -201,8 +208,9 @@ const fn entry<C: Command>() -> Entry {
 }
 
 fn clap_of<C: Command>() -> clap::Command {
-    let command = clap::Command::new(C::NAME).about(C::ABOUT).after_help(examples(C::EXAMPLES));
-    <C::Args as clap::Args>::augment_args(command)
+    let command = <C::Args as clap::Args>::augment_args(clap::Command::new(C::NAME));
+    // Last, since arguments that are shared bring along what is said of them.
+    command.about(C::ABOUT).long_about(None).after_help(examples(C::EXAMPLES))
 }
 
 /// Examples as they stand at the end of a help page.
@@ -278,10 +286,13 @@ mod tests {
     #[test]
     fn commands_stand_in_the_order_of_their_names_and_have_examples() {
         assert!(COMMANDS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        let mut abouts = std::collections::BTreeSet::new();
         for mut command in claps() {
             command.clone().debug_assert();
             let help = command.render_help().to_string();
             assert!(help.contains("Examples:\n  "), "{help}");
+            abouts.insert(command.get_about().unwrap().to_string());
         }
+        assert_eq!(abouts.len(), COMMANDS.len(), "each says what it does itself: {abouts:?}");
     }
 }

@@ -59,19 +59,24 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
         let number = number + 1;
         match parse(line) {
             Ok(call) => calls.extend(call.map(|call| (number, call))),
+            Err(help) if !help.is_usage => println!("{}", help.message),
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);
                 return Err(Fault { message, ..fault });
             }
         }
     }
+    if calls.is_empty() {
+        return Ok(code);
+    }
     let mut client = Client::connect(data).await?;
     for (number, call) in calls {
         match carry_out(&mut client, &call, args.json).await {
             Ok(_) => {}
             Err(fault) if args.keep_going => {
-                eprintln!("line {number}: {fault}");
                 code = fault.code();
+                let message = format!("line {number}: {}", fault.message);
+                eprintln!("{}", Fault { message, ..fault });
             }
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);

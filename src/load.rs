@@ -29,6 +29,21 @@ pub struct LegacyArgs {
     pub root: Option<PathBuf>,
 }
 
+impl LegacyArgs {
+    /// Refuses options that are about start-up files of before where there are none.
+    ///
+    /// # Errors
+    /// When there are such options, and no such files.
+    pub fn refuse_without(&self, files: &[(Option<NodeName>, PathBuf)]) -> Result<(), Fault> {
+        let is_given = !self.cut.is_empty() || self.stub_missing || self.root.is_some();
+        if is_given && files.is_empty() {
+            let message = "--cut, --stub-missing and --root are about start-up files of before";
+            return Err(Fault::usage(message).help("name those with --legacy FILE"));
+        }
+        Ok(())
+    }
+}
+
 /// Reads `A:B`.
 fn cut(text: &str) -> Result<(String, String), String> {
     match text.split_once(':') {
@@ -76,6 +91,7 @@ pub fn load(from: &From) -> Result<Loaded, Fault> {
             one_file(&source(path)?, report)
         }
         From::Legacy(files, args) => {
+            files.iter().try_for_each(|(_, path)| refuse_toml(path))?;
             let files = files
                 .iter()
                 .map(|(node, path)| Ok(LegacyFile { source: source(path)?, node: node.clone() }))
@@ -120,6 +136,15 @@ fn refuse_yaml(path: &Path) -> Result<(), Fault> {
     let help =
         format!("`genii import {shown}` makes a topology of it; --legacy {shown} uses it so");
     Err(Fault::usage(format!("{shown} is YAML, and a topology is TOML")).help(help))
+}
+
+fn refuse_toml(path: &Path) -> Result<(), Fault> {
+    if path.extension().is_none_or(|ending| ending != "toml") {
+        return Ok(());
+    }
+    let shown = path.display();
+    let help = format!("`genii plan {shown}` checks it, `genii up --topology {shown}` runs it");
+    Err(Fault::usage(format!("{shown} is TOML, and start-up files of before are YAML")).help(help))
 }
 
 /// The text of a file.

@@ -110,7 +110,7 @@ impl LogFile {
                 _ => {}
             }
         }
-        options().write(true).truncate(true).open(path(&self.folder, 0))
+        options().append(true).open(path(&self.folder, 0))
     }
 }
 

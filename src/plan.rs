@@ -41,6 +41,7 @@ pub struct PlanArgs {
 
 /// Shows the plan. Ends with 1 when it is impossible.
 pub fn run(args: &PlanArgs, data: &Data) -> Result<ExitCode, Fault> {
+    args.legacy_args.refuse_without(&args.legacy)?;
     let from = match (&args.file, args.legacy.is_empty()) {
         (Some(file), _) => From::File(file.clone()),
         (None, false) => From::Legacy(args.legacy.clone(), args.legacy_args.clone()),

@@ -236,6 +236,14 @@ fn not_a_node(text: &str) -> Option<String> {
 }
 
 fn not_a_filter(text: &str) -> Option<String> {
+    // What is no level would be taken for the name of a part of genii, and nothing be logged.
+    let is_level = |word: &str| word.parse::<tracing_subscriber::filter::LevelFilter>().is_ok();
+    let unknown = text.split(',').find(|part| !part.contains(['=', '[']) && !is_level(part.trim()));
+    if let Some(unknown) = unknown {
+        return Some(format!(
+            "is not a level (off, error, warn, info, debug, trace) or tracing directives: {unknown:?}"
+        ));
+    }
     let filter = text.parse::<tracing_subscriber::EnvFilter>();
     filter.err().map(|error| format!("is not a level or tracing directives: {error}"))
 }
@@ -275,6 +283,8 @@ mod tests {
         assert!(said("ask_timeot = \"1s\"").contains("did you mean ask_timeout?"));
         assert!(said("ask_timeout = \"soon\"").contains("is not a time span"));
         assert!(said("log_files = 0").contains("at least 1"));
+        assert!(said("log = \"wran\"").contains("\"wran\""));
+        assert!(said("log = \"info,noise\"").contains("\"noise\""));
         assert!(said("node = \"My PC\"").contains("not a node name"));
         assert!(said("node = ").contains("genii.toml"));
     }

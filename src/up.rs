@@ -81,6 +81,7 @@ impl UpArgs {
 
 /// Brings the household up and serves.
 pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
+    args.legacy_args.refuse_without(&args.legacy)?;
     let settings = args.settings(data)?;
     let loaded = load::load(&args.from(&settings, data))?;
     let choice = match loaded.report.has_errors() {

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 use genii_benches::agents::Counter;
 use genii_benches::{Contender, compare};
 use genii_protocols::NodeName;
-use genii_runtime::topology::check::Untie;
-use genii_runtime::topology::{Report, Source, Topology, check, read};
+use genii_runtime::topology::Topology;
 use genii_runtime::{Catalogue, House, Node, NodeOptions};
 use tokio::runtime::Runtime;
 
@@ -59,11 +58,7 @@ fn topology() -> Topology {
             writeln!(text, "needs = [{}]", needs.join(", ")).unwrap();
         }
     }
-    let mut report = Report::default();
-    let topology = read::read(&Source::new("bench.toml", text), &mut report);
-    check(&topology, &kinds(), Untie::Edit, &mut report);
-    assert!(!report.has_errors(), "{report}");
-    topology
+    Topology::parse(&text, &kinds()).unwrap()
 }
 
 async fn house(topology: Topology) -> (Duration, Duration) {

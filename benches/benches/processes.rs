@@ -10,8 +10,7 @@ use std::time::{Duration, Instant};
 use genii_benches::{Contender, compare};
 use genii_protocols::NodeName;
 use genii_runtime::process::keeper;
-use genii_runtime::topology::check::Untie;
-use genii_runtime::topology::{Report, Source, Topology, check, read};
+use genii_runtime::topology::Topology;
 use genii_runtime::{Catalogue, House, Node, NodeOptions};
 use tokio::runtime::Runtime;
 use zeromq::{Socket, SocketRecv, SocketSend};
@@ -119,11 +118,7 @@ fn topology(script: &Path, in_order: bool) -> Topology {
         )
         .unwrap();
     }
-    let mut report = Report::default();
-    let topology = read::read(&Source::new("bench.toml", text), &mut report);
-    check(&topology, &Catalogue::new(), Untie::Edit, &mut report);
-    assert!(!report.has_errors(), "{report}");
-    topology
+    Topology::parse(&text, &Catalogue::new()).unwrap()
 }
 
 async fn house(topology: Topology) -> Duration {

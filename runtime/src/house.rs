@@ -11,8 +11,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use genii_protocols::{Address, Json};
 use genii_supervision::{
-    ChildError, ChildPolicy, ChildSpec, ExitReason, Failure, GiveUp, Intensity, Key, StartOrder,
-    Status, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec, View,
+    AutoShutdown, ChildError, ChildPolicy, ChildSpec, ExitReason, Failure, GiveUp, Intensity, Key,
+    Restart, StartOrder, Status, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec,
+    View,
 };
 use serde::{Deserialize, Serialize};
 
@@ -73,6 +74,13 @@ pub enum HouseError {
 
 fn meant(nearest: &Option<String>) -> String {
     nearest.as_ref().map(|name| format!("; did you mean {name}?")).unwrap_or_default()
+}
+
+impl HouseError {
+    /// Whether what a supervisor says names what to do already.
+    pub fn has_remedy(error: &ChildError) -> bool {
+        !remedy(error).is_empty()
+    }
 }
 
 fn remedy(error: &ChildError) -> &'static str {
@@ -196,7 +204,13 @@ impl House {
         for agent in topology.agents_of(group.name.as_str()) {
             spec = spec.with_child(self.agent_child(agent));
         }
-        let policy = ChildPolicy { give_up: GiveUp::Quarantine, ..ChildPolicy::supervisor() };
+        // One that shuts itself down has then done its work, and is not to return.
+        let restart = match group.flags.auto_shutdown {
+            AutoShutdown::Never => Restart::Permanent,
+            AutoShutdown::AnySignificant | AutoShutdown::AllSignificant => Restart::Transient,
+        };
+        let give_up = GiveUp::Quarantine;
+        let policy = ChildPolicy { give_up, restart, ..ChildPolicy::supervisor() };
         spec.into_child(policy)
     }
 

@@ -49,6 +49,8 @@ pub struct Topology {
     pub groups: Vec<GroupSpec>,
     /// The agents.
     pub agents: Vec<AgentSpec>,
+    /// The kinds for which something is set, and where.
+    pub kinds: Vec<(String, Place)>,
 }
 
 /// A group: a supervisor and where it lives.
@@ -192,6 +194,17 @@ impl Topology {
     /// The agent at this address.
     pub fn agent(&self, address: &Address) -> Option<&AgentSpec> {
         self.agents.iter().find(|agent| agent.address == *address)
+    }
+
+    /// Reads and checks a topology that is at hand as text.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub fn parse(text: &str, kinds: &dyn check::Kinds) -> Result<Self, Report> {
+        let mut report = Report::default();
+        let topology = read::read(&Source::new("topology", text), &mut report);
+        check::check(&topology, kinds, check::Untie::Edit, &mut report);
+        if report.has_errors() { Err(report) } else { Ok(topology) }
     }
 
     /// The agents of a group, in order.

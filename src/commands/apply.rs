@@ -56,6 +56,7 @@ impl Command for Apply {
         let mut report = Report::default();
         let topology = read::read(&source, &mut report);
         check(&topology, side.house.catalogue(), Untie::Edit, &mut report);
+        report.sort();
         if report.has_errors() {
             report
                 .diagnostics

@@ -47,8 +47,8 @@ impl Command for Ask {
     const NAME: &'static str = "ask";
     const ABOUT: &'static str = "Ask an agent, and show its answer";
     const EXAMPLES: &'static [&'static str] = &[
-        "ask pc2-core/health-monitor health.run_round",
-        "ask core/system-digital-twin twin.what_if '{\"addresses\": [\"pc2-core/unified-error\"]}'",
+        "ask pc2-core/health-monitor health.check",
+        "ask core/system-digital-twin twin.what_if '{\"goes\": [\"pc2-core/unified-error\"]}'",
     ];
     type Args = Args;
     type Said = Answer;

@@ -1,8 +1,10 @@
 //! `ps`: the agents, one in a line, with what is counted about them.
 
+use clap::builder::PossibleValuesParser;
 use genii_protocols::{Address, Name};
 use genii_runtime::House;
 use genii_runtime::house::Row;
+use genii_supervision::Status;
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Out, Refusal, Side};
@@ -16,7 +18,7 @@ pub struct Args {
     #[arg(value_name = "GROUP")]
     groups: Vec<Name>,
     /// Only agents in this state
-    #[arg(long, value_name = "STATE")]
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Status::WORDS))]
     state: Option<String>,
 }
 

@@ -9,7 +9,7 @@ pub struct Tell;
 impl Command for Tell {
     const NAME: &'static str = "tell";
     const ABOUT: &'static str = "Say something to an agent, and wait for no answer";
-    const EXAMPLES: &'static [&'static str] = &["tell pc2-core/health-monitor health.run_round"];
+    const EXAMPLES: &'static [&'static str] = &["tell pc2-core/health-monitor health.check"];
     type Args = Letter;
     type Said = Nothing;
 

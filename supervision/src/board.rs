@@ -66,6 +66,21 @@ impl Status {
         )
     }
 
+    /// All words for a status.
+    pub const WORDS: [&str; 11] = [
+        "declared",
+        "waiting",
+        "blocked",
+        "starting",
+        "ready",
+        "degraded",
+        "down",
+        "stopping",
+        "stopped",
+        "completed",
+        "quarantined",
+    ];
+
     /// The status in one word.
     pub fn word(&self) -> &'static str {
         match self {

@@ -134,6 +134,8 @@ impl fmt::Display for Failure {
     }
 }
 
+impl std::error::Error for Failure {}
+
 /// An [`ExitReason`] in the form in which a ractor actor returns it: `Err(Exit(reason).into())`.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]

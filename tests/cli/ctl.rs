@@ -91,6 +91,7 @@ fn what_is_refused_says_why_and_what_to_do() {
         (&["ask", "core/system-digital-twin", "twin.what_if", "{}"], 1, "goes"),
         (&["release", "a/base"], 1, "quarantine"),
         (&["apply", "nowhere.toml"], 1, "nowhere.toml cannot be read"),
+        (&["ps", "--state", "dead"], 2, "quarantined"),
     ] {
         let said = house.genii(&[&["ctl"], args].concat());
         assert_eq!(said.code, code, "{args:?}: {}{}", said.out, said.err);
@@ -164,10 +165,69 @@ fn what_crashes_too_often_is_quarantined_until_it_is_released() {
     assert_eq!(house.row("a/one")["state"], "quarantined");
     let why = house.genii(&["ctl", "why", "a/one"]).out;
     assert!(why.contains("code 5") && why.contains("release"), "{why}");
+    let again = house.genii(&["ctl", "release", "a/one"]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("code 5"), "{}", again.err);
+    assert!(house.genii(&["ctl", "why", "a/one"]).out.contains("code 5"));
     house.file("well", "");
     let released = house.genii(&["ctl", "release", "a/one"]);
     assert_eq!(released.code, 0, "{}", released.err);
     house.wait_for_state("a/one", "ready");
+    running.stop();
+}
+
+/// A topology that mends what was held back lets it try again.
+#[test]
+fn what_is_quarantined_is_released_by_a_topology_that_changes_it() {
+    let house = House::new();
+    let topology = |command: &str| {
+        format!(
+            "[groups.a]\n[agents.\"a/one\"]\nkind = \"process\"\n\
+             backoff = {{ first = \"1ms\", cap = \"2ms\" }}\n\
+             settings.command = [\"sh\", \"-c\", \"{command}\"]\n\
+             settings.ready = {{ line = {{ contains = \"ready\" }} }}\n"
+        )
+    };
+    let running = house.up(&topology("exit 5"));
+    assert_eq!(house.row("a/one")["state"], "quarantined");
+    let mended = house.file("mended.toml", &topology("echo ready; exec sleep 1000"));
+    let applied = house.genii(&["ctl", "apply", mended.to_str().unwrap()]);
+    assert_eq!(applied.code, 0, "{}{}", applied.out, applied.err);
+    assert_eq!(house.row("a/one")["state"], "ready");
+    running.stop();
+}
+
+/// A group that shuts itself down with a significant agent has done its work.
+#[test]
+fn a_group_that_has_done_its_work_stays_down() {
+    let house = House::new();
+    let running = house.up(&format!(
+        "[groups.a]\n[groups.b]\nauto_shutdown = \"any-significant\"\n[agents.\"a/one\"]\n{STEADY}\
+         [agents.\"b/side\"]\n{STEADY}[agents.\"b/job\"]\nkind = \"process\"\n\
+         restart = \"transient\"\nsignificant = true\n\
+         settings.command = [\"sh\", \"-c\", \"echo ready; until [ -e go ]; do sleep 0.01; done\"]\n\
+         settings.ready = {{ line = {{ contains = \"ready\" }} }}\n"
+    ));
+    house.file("go", "");
+    wait_until("the group to be done", || {
+        let tree = house.genii(&["ctl", "tree", "b"]).out;
+        if tree.contains("completed") { Ok(()) } else { Err(tree) }
+    });
+    house.wait_for_state("b/side", "stopped");
+    let said = running.stop();
+    assert_eq!(said.matches(" b is starting").count(), 1, "{said}");
+}
+
+/// An agent whose group was stopped is not blamed for it.
+#[test]
+fn an_agent_of_a_stopped_group_is_started_with_its_group() {
+    let (house, running) = two();
+    assert_eq!(house.genii(&["ctl", "stop", "a"]).code, 0);
+    let refused = house.genii(&["ctl", "start", "a/base"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("`start a`"), "{}", refused.err);
+    assert_eq!(house.genii(&["ctl", "start", "a"]).code, 0);
+    house.wait_for_state("a/base", "ready");
     running.stop();
 }
 

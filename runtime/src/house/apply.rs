@@ -1,7 +1,7 @@
 //! Making one topology of another while the house lives.
 
 use genii_protocols::Address;
-use genii_supervision::Key;
+use genii_supervision::{Key, Status};
 use serde::{Deserialize, Serialize};
 
 use super::{House, HouseError, ROOT};
@@ -124,8 +124,15 @@ impl House {
             return Ok(());
         };
         self.renew_group(address.group(), &topology).await;
-        let child = self.agent_child(agent);
-        self.commanded(address.as_str(), supervisor.replace_child(child, restart).await)
+        let (name, child) = (address.as_str(), self.agent_child(agent));
+        self.commanded(name, supervisor.replace_child(child, restart).await)?;
+        let view = self.0.node.tree().board.view(name);
+        let is_held_back = view.is_some_and(|view| matches!(view.status, Status::Quarantined(_)));
+        match is_held_back && restart {
+            // What held it back may be what was changed.
+            true => self.commanded(name, supervisor.release_child(name).await),
+            false => Ok(()),
+        }
     }
 
     /// So that a group which is restarted as a whole returns with its new agents.

@@ -50,7 +50,11 @@ impl fmt::Display for Exit {
         match self {
             Self::Code(code) => write!(f, "ended with code {code}"),
             Self::Signal(signal) => match Signal::from_named_raw(*signal) {
-                Some(name) => write!(f, "was ended by signal {signal} ({name:?})"),
+                Some(name) => {
+                    let name = format!("{name:?}");
+                    let name = name.trim_start_matches("Signal::");
+                    write!(f, "was ended by signal {signal} (SIG{name})")
+                }
                 None => write!(f, "was ended by signal {signal}"),
             },
             Self::Failed(why) => write!(f, "could not be kept: {why}"),

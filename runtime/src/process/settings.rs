@@ -24,11 +24,12 @@ pub struct ProcessSettings {
     pub command: Vec<String>,
     /// Arguments `--key=value`, in order.
     pub args: serde_json::Map<String, JsonValue>,
-    /// The port it serves on; passed as `--port`.
+    /// The port it serves on; passed to a script as `--port`.
     pub port: Option<u16>,
-    /// The port on which it answers health checks; passed as `--health_check_port`.
+    /// The port on which it answers health checks; passed to a script as
+    /// `--health_check_port`.
     pub health_port: Option<u16>,
-    /// What it calls itself; passed as `--name`.
+    /// What it calls itself; passed to a script as `--name`.
     pub name: Option<String>,
     /// Where scripts are found; the working directory of genii if it does not say.
     pub root: Option<PathBuf>,
@@ -160,7 +161,24 @@ impl ProcessSettings {
             (!simple)
                 .then(|| format!("argument {key} is a list or a table, which cannot be passed"))
         };
-        self.args.iter().find_map(nested).or_else(|| self.probes().find_map(Probe::fault))
+        let args = || self.args.iter().find_map(nested);
+        args().or_else(|| self.probes().find_map(Probe::fault)).or_else(|| self.liveness_fault())
+    }
+
+    fn liveness_fault(&self) -> Option<String> {
+        let live = self.live.as_ref()?;
+        let fault = match live {
+            Liveness { probe: None, .. } if self.ready.is_none() => {
+                "`live` does not say how to look; give it a probe, or set `ready`"
+            }
+            Liveness { every, .. } if every.0.is_zero() => "`live.every` must be more than nothing",
+            Liveness { timeout, .. } if timeout.0.is_zero() => {
+                "`live.timeout` must be more than nothing"
+            }
+            Liveness { failures: 0, .. } => "`live.failures` must be at least 1",
+            _ => return None,
+        };
+        Some(fault.to_owned())
     }
 
     /// The ports it opens.
@@ -203,6 +221,9 @@ impl ProcessSettings {
         };
         words.extend(self.arguments());
         let directory = self.directory();
+        if let Some(why) = self.program_missing(&words[0], &directory) {
+            return Err(StartError::refused(why));
+        }
         if !directory.is_dir() {
             let message = format!("its directory {} does not exist", directory.display());
             return Err(StartError::refused(message));
@@ -210,7 +231,25 @@ impl ProcessSettings {
         Ok(Command { words, directory })
     }
 
-    /// `--key=value` for each argument, then the port, the health port and the name.
+    /// Why its program cannot be found, if it cannot.
+    fn program_missing(&self, program: &str, directory: &Path) -> Option<String> {
+        if program.contains('/') {
+            let path = directory.join(program);
+            return (!path.is_file())
+                .then(|| format!("its program {} is not there", path.display()));
+        }
+        let own = self.env.get("PATH").map(Into::into);
+        let path =
+            own.or_else(|| std::env::var_os("PATH").filter(|_| self.inherit_env != Some(false)))?;
+        let is_found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+        (!is_found).then(|| {
+            format!(
+                "its program {program} is not on the path; install it, or name it with its folder"
+            )
+        })
+    }
+
+    /// `--key=value` for each argument; then, for a script, the port, the health port and the name.
     fn arguments(&self) -> Vec<String> {
         let value = |value: &JsonValue| match value {
             JsonValue::String(text) => text.clone(),
@@ -221,6 +260,9 @@ impl ProcessSettings {
             other => other.to_string(),
         };
         let args = self.args.iter().map(|(key, given)| format!("--{key}={}", value(given)));
+        if self.script.is_none() {
+            return args.collect();
+        }
         let port = self.port.map(|port| format!("--port={port}"));
         let health = self.health_port.map(|port| format!("--health_check_port={port}"));
         let name = self.name.as_ref().map(|name| format!("--name={name}"));
@@ -337,11 +379,38 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_is_not_there_is_refused_before_it_is_run() {
+        let obstacle = |settings| read(settings).obstacle();
+        assert_eq!(obstacle(json!({ "command": ["sh"] })), None);
+        assert_eq!(obstacle(json!({ "command": ["/bin/sh"] })), None);
+        let said = obstacle(json!({ "command": ["no-such-program"] })).unwrap();
+        assert!(said.contains("no-such-program is not on the path"), "{said}");
+        let said = obstacle(json!({ "command": ["./no-such-program"] })).unwrap();
+        assert!(said.contains("no-such-program is not there"), "{said}");
+        let said = obstacle(json!({ "command": ["sh"], "env": { "PATH": "/nowhere" } })).unwrap();
+        assert!(said.contains("sh is not on the path"), "{said}");
+    }
+
+    #[test]
+    fn a_command_is_run_as_it_stands() {
+        let settings = read(json!({
+            "command": ["sh", "-c", "true"], "port": 1, "health_port": 2, "name": "X",
+            "args": { "k": 1 },
+        }));
+        assert_eq!(settings.command().unwrap().words, ["sh", "-c", "true", "--k=1"]);
+    }
+
+    #[test]
     fn contradictions_are_faults() {
         let fault = |settings| read(settings).fault().unwrap();
         assert!(fault(json!({})).contains("neither a script nor a command"));
         assert!(fault(json!({ "script": "x", "command": ["y"] })).contains("one must go"));
         assert!(fault(json!({ "command": [""] })).contains("empty"));
+        let live = |live| fault(json!({ "command": ["x"], "ready": { "tcp": 1 }, "live": live }));
+        assert!(live(json!({ "every": "0s" })).contains("live.every"));
+        assert!(live(json!({ "timeout": "0s" })).contains("live.timeout"));
+        assert!(live(json!({ "failures": 0 })).contains("live.failures"));
+        assert!(fault(json!({ "command": ["x"], "live": {} })).contains("how to look"));
         assert!(fault(json!({ "command": ["x"], "args": { "a": [1] } })).contains("argument a"));
         let probe = |probe| json!({ "command": ["x"], "ready": probe });
         assert!(fault(probe(json!({ "http": "https://x" }))).contains("https"));

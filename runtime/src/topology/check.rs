@@ -7,6 +7,7 @@ use genii_supervision::graph::{Graph, smallest_cut};
 use genii_supervision::{AutoShutdown, Backoff, GiveUp, Restart, StartOrder};
 
 use super::diagnostic::{Diagnostic, Report};
+use super::source::Place;
 use super::{AgentSpec, GroupSpec, Link, Topology};
 use crate::nearest::nearest;
 
@@ -62,6 +63,9 @@ impl<'a> Untie<'a> {
 
 /// Checks a topology, reporting everything that is wrong with it.
 pub fn check(topology: &Topology, kinds: &dyn Kinds, untie: Untie<'_>, report: &mut Report) {
+    for (kind, place) in &topology.kinds {
+        check_kind_name(kind, format!("kind {kind:?}"), place, kinds, report);
+    }
     for group in &topology.groups {
         check_group(group, topology, report);
     }
@@ -102,26 +106,53 @@ fn check_home(agent: &AgentSpec, topology: &Topology, report: &mut Report) {
     report.push(Diagnostic::error("unknown-group", message).at(&agent.place).help(help));
 }
 
-fn check_kind(agent: &AgentSpec, kinds: &dyn Kinds, report: &mut Report) {
+/// Whether a kind is known; if not, that is reported of `who`.
+fn check_kind_name(
+    kind: &str,
+    who: String,
+    place: &Place,
+    kinds: &dyn Kinds,
+    report: &mut Report,
+) -> bool {
     let names = kinds.names();
-    if !names.contains(&agent.kind) {
-        let message = format!("{} is of kind {:?}, which is not known", agent.address, agent.kind);
-        let help = match nearest(&agent.kind, names.iter().map(String::as_str)) {
-            Some(kind) => format!("did you mean {kind:?}?"),
-            None => format!("the kinds are {}", names.join(", ")),
-        };
-        report.push(Diagnostic::error("unknown-kind", message).at(&agent.place).help(help));
+    if names.iter().any(|name| name == kind) {
+        return true;
+    }
+    let help = match nearest(kind, names.iter().map(String::as_str)) {
+        Some(kind) => format!("did you mean {kind:?}?"),
+        None => format!("the kinds are {}", names.join(", ")),
+    };
+    let message = format!("{who} is not known");
+    report.push(Diagnostic::error("unknown-kind", message).at(place).help(help));
+    false
+}
+
+fn check_kind(agent: &AgentSpec, kinds: &dyn Kinds, report: &mut Report) {
+    let who = format!("{} is of kind {:?}, which", agent.address, agent.kind);
+    if !check_kind_name(&agent.kind, who, &agent.place, kinds, report) {
         return;
     }
     if let Some(fault) = kinds.fault(&agent.kind, &agent.settings) {
         let message = format!("the settings of {} are wrong: {fault}", agent.address);
-        report.push(Diagnostic::error("bad-settings", message).at(&agent.place));
+        let diagnostic = Diagnostic::error("bad-settings", message).at(&agent.place);
+        report.push(match meant_field(&fault) {
+            Some(field) => diagnostic.help(format!("did you mean `{field}`?")),
+            None => diagnostic,
+        });
         return;
     }
     if let Some(obstacle) = kinds.obstacle(&agent.kind, &agent.settings) {
         let message = format!("{} cannot start here: {obstacle}", agent.address);
         report.push(Diagnostic::warning("cannot-start-here", message).at(&agent.place));
     }
+}
+
+/// The field that was probably meant, when serde says that it does not know one.
+fn meant_field(fault: &str) -> Option<&str> {
+    let (_, rest) = fault.split_once("unknown field `")?;
+    let (unknown, rest) = rest.split_once('`')?;
+    let known = rest.split('`').skip(1).step_by(2);
+    nearest(unknown, known)
 }
 
 fn check_links(agent: &AgentSpec, topology: &Topology, report: &mut Report) {
@@ -152,7 +183,9 @@ fn check_link(
         return;
     }
     let message = format!("{} {what} {}, which is not declared", agent.address, link.to);
-    let known: Vec<&str> = topology.agents.iter().map(|agent| agent.address.as_str()).collect();
+    let others = topology.agents.iter().map(|other| &other.address);
+    let known: Vec<&str> =
+        others.filter(|other| **other != agent.address).map(|other| other.as_str()).collect();
     // A wish is about order alone, and there is no order with what is not there.
     let diagnostic = match what {
         "wants" => Diagnostic::warning("unknown-name", message),
@@ -185,6 +218,10 @@ fn check_policy(agent: &AgentSpec, topology: &Topology, report: &mut Report) {
         let help = "make it transient or temporary";
         report.push(error("bad-value", message).help(help));
     }
+    if policy.start_timeout.is_zero() {
+        let message = format!("{} has no time to start", agent.address);
+        report.push(error("bad-value", message).help("give it some with `start_timeout`"));
+    }
     let Some(backoff) = policy.backoff else { return };
     if backoff.factor < 1.0 || !backoff.factor.is_finite() {
         let message = format!("the backoff of {} would shrink", agent.address);
@@ -214,13 +251,20 @@ fn never_gives_up(backoff: &Backoff, group: &GroupSpec) -> bool {
 }
 
 fn check_ports(topology: &Topology, kinds: &dyn Kinds, report: &mut Report) {
-    let mut taken: HashMap<(Option<&str>, u16), (&AgentSpec, &'static str)> = HashMap::new();
+    let mut taken: HashMap<u16, Vec<(&AgentSpec, &'static str)>> = HashMap::new();
+    // A group that names no node lives on each of them.
+    let may_meet =
+        |one: &AgentSpec, other: &AgentSpec| match (topology.node_of(one), topology.node_of(other))
+        {
+            (Some(one), Some(other)) => one == other,
+            _ => true,
+        };
     for agent in &topology.agents {
-        let node = topology.node_of(agent).map(|node| node.as_str());
         for (port, purpose) in kinds.ports(&agent.kind, &agent.settings) {
-            let Some((other, other_purpose)) = taken.insert((node, port), (agent, purpose)) else {
-                continue;
-            };
+            let of_port = taken.entry(port).or_default();
+            let clash = of_port.iter().find(|(other, _)| may_meet(agent, other)).copied();
+            of_port.push((agent, purpose));
+            let Some((other, other_purpose)) = clash else { continue };
             let message = match other.address == agent.address {
                 true => format!("{} uses port {port} twice", agent.address),
                 false => format!(
@@ -230,8 +274,27 @@ fn check_ports(topology: &Topology, kinds: &dyn Kinds, report: &mut Report) {
             };
             let diagnostic = Diagnostic::error("port-clash", message).at(&agent.place);
             let note = format!("{} is declared here", other.address);
-            report.push(diagnostic.note(note, Some(&other.place)));
+            let diagnostic = diagnostic.note(note, Some(&other.place));
+            report.push(match lives_anywhere(agent, other, topology) {
+                Some(group) => diagnostic.help(format!(
+                    "{group} names no machine, and so lives on each; give it `node`"
+                )),
+                None => diagnostic,
+            });
         }
+    }
+}
+
+/// The group of the two that names no node, where the other does.
+fn lives_anywhere<'a>(
+    one: &'a AgentSpec,
+    other: &'a AgentSpec,
+    topology: &Topology,
+) -> Option<&'a str> {
+    match (topology.node_of(one), topology.node_of(other)) {
+        (None, Some(_)) => Some(one.address.group()),
+        (Some(_), None) => Some(other.address.group()),
+        _ => None,
     }
 }
 

@@ -83,7 +83,7 @@ pub fn read(files: &[LegacyFile], options: &LegacyOptions<'_>, report: &mut Repo
     let mut agents: Vec<LegacyAgent> = Vec::new();
     let mut topology = Topology::default();
     for section in &sections {
-        agents.extend(section.agents(report));
+        agents.extend(section.agents(options, report));
         add_group(section, files, &mut topology, report);
     }
     let mut names = Names::of(&mut agents, report);

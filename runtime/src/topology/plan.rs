@@ -62,7 +62,9 @@ impl Topology {
         let pulled_in = pulled_in.map(|agent| agent.address.clone()).collect();
         let is_used = |name: &str| agents.iter().any(|agent| agent.address.group() == name);
         let groups = self.groups.iter().filter(|group| is_used(group.name.as_str()));
-        Selection { topology: Self { groups: groups.cloned().collect(), agents }, pulled_in }
+        let topology =
+            Self { groups: groups.cloned().collect(), agents, kinds: self.kinds.clone() };
+        Selection { topology, pulled_in }
     }
 
     /// The names of the nodes that groups name, each once.

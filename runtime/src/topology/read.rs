@@ -66,7 +66,8 @@ pub fn read(source: &Arc<Source>, report: &mut Report) -> Topology {
         .filter_map(|(key, node)| read_agent(key, node, &defaults, kinds, report))
         .collect();
     report.drop_consequences("toml-syntax");
-    Topology { groups, agents }
+    let kinds = each(kinds).iter().map(|(key, _)| (key.name.clone(), key.place.clone())).collect();
+    Topology { groups, agents, kinds }
 }
 
 fn must_be_table(name: &str, node: &Node, report: &mut Report) {
@@ -130,7 +131,14 @@ fn read_agent(
     let needs = read_links(&mut table, "needs");
     let binds = read_links(&mut table, "binds");
     let wants = read_links(&mut table, "wants");
-    let fallback = read_links(&mut table, "fallback").into_iter().next();
+    let mut fallbacks = read_links(&mut table, "fallback").into_iter();
+    let fallback = fallbacks.next();
+    if let Some(second) = fallbacks.next() {
+        let message = format!("agent {} has more than one fallback", key.name);
+        let help = "give the first fallback a fallback of its own";
+        let diagnostic = Diagnostic::error("bad-value", message).at(&second.place);
+        table.report().push(diagnostic.help(help));
+    }
     let policy = read_policy(&mut table, defaults);
     let own = table.any("settings").map(Node::json);
     table.finish();

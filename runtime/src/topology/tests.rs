@@ -224,6 +224,21 @@ fn an_order_that_contradicts_the_needs_is_a_knot() {
 }
 
 #[test]
+fn what_is_set_for_nobody_or_cannot_work_is_told() {
+    faults(
+        "[kinds.noopp]\nx = 1\n[groups.g]\n[agents.\"g/one\"]\nkind = \"noop\"\n\
+         fallback = [\"g/two\", \"g/three\"]\nstart_timeout = \"0s\"\n\
+         [agents.\"g/two\"]\nkind = \"noop\"\nneeds = [\"g/twoo\"]\n",
+        &[
+            "house.toml:1:8: error: kind \"noopp\" is not known",
+            "more than one fallback",
+            "g/one has no time to start",
+            "g/twoo, which is not declared [unknown-name]\n  help: did you mean g/one?",
+        ],
+    );
+}
+
+#[test]
 fn ports_clash_on_one_node_and_not_across_nodes() {
     let house = |node: &str| {
         format!(

@@ -11,6 +11,7 @@ use serde_json::{Map, Value as JsonValue, json};
 use super::super::diagnostic::{Diagnostic, Report};
 use super::super::source::Place;
 use super::super::tree::{Key, Node, Value};
+use super::LegacyOptions;
 use super::sections::{Section, Shared, environment};
 use super::variables::PYTHON_PATH;
 
@@ -65,6 +66,7 @@ impl LegacyAgent {
         section: &Section,
         key: Option<&Key>,
         node: &Node,
+        options: &LegacyOptions<'_>,
         report: &mut Report,
     ) -> Option<Self> {
         if !matches!(node.value, Value::Map(_)) {
@@ -76,9 +78,10 @@ impl LegacyAgent {
         let (name, place) = name_of(key, node, report)?;
         let group = Name::new(&kebab(&section.name)).ok();
         let short = Name::new(&kebab(&name)).map_err(|error| {
-            report.push(Diagnostic::error("bad-name", error.to_string()).at(&place));
+            let message = format!("{name:?} makes no address: {error}");
+            report.push(Diagnostic::error("bad-name", message).at(&place));
         });
-        let mut reader = Reader { name: &name, node, report: &mut *report };
+        let mut reader = Reader { name: &name, node, options, report: &mut *report };
         reader.say_unknown_keys();
         let script = reader.script(&place);
         let (env, python_path) = reader.env();
@@ -161,6 +164,7 @@ fn name_of(key: Option<&Key>, node: &Node, report: &mut Report) -> Option<(Strin
 struct Reader<'a, 'r> {
     name: &'a str,
     node: &'a Node,
+    options: &'a LegacyOptions<'a>,
     report: &'r mut Report,
 }
 
@@ -278,8 +282,8 @@ impl<'a> Reader<'a, '_> {
         let (mut env, mut python_path) = (BTreeMap::new(), Vec::new());
         for section in ["environment", "env_vars", "env"] {
             for (key, node) in self.table(section) {
-                let inherited =
-                    |name: &str| (name != PYTHON_PATH).then(|| std::env::var(name).ok())?;
+                let variable = self.options.variable;
+                let inherited = |name: &str| (name != PYTHON_PATH).then(|| variable(name))?;
                 environment(key, node, &mut env, &mut python_path, &inherited);
             }
         }

@@ -49,16 +49,21 @@ impl Section {
     pub(super) fn group_name(&self, report: &mut Report) -> Option<Name> {
         let name = Name::new(&kebab(&self.name));
         name.map_err(|error| {
-            report.push(Diagnostic::error("bad-name", error.to_string()).at(&self.place));
+            let message = format!("{:?} makes no group: {error}", self.name);
+            report.push(Diagnostic::error("bad-name", message).at(&self.place));
         })
         .ok()
     }
 
     /// The agents that can be read.
-    pub(super) fn agents(&self, report: &mut Report) -> Vec<LegacyAgent> {
+    pub(super) fn agents(
+        &self,
+        options: &LegacyOptions<'_>,
+        report: &mut Report,
+    ) -> Vec<LegacyAgent> {
         let entries = self.entries.iter();
         entries
-            .filter_map(|(key, node)| LegacyAgent::read(self, key.as_ref(), node, report))
+            .filter_map(|(key, node)| LegacyAgent::read(self, key.as_ref(), node, options, report))
             .collect()
     }
 }

@@ -298,7 +298,7 @@ g:
         "one.yaml:6:82: error: required of C must be true or false",
         "one.yaml:7:5: error: an agent has no name",
         "one.yaml:8:5: error: an agent must be a table",
-        "one.yaml:9:13: error: \"\" is not a valid name",
+        "one.yaml:9:13: error: \"___\" makes no address: \"\" is not a valid name",
         "one.yaml:10:47: warning: hat of F is not understood",
         "port 1000 is the port of g/f and the port of g/c",
         "two.yaml:2:1: error:",
@@ -329,6 +329,9 @@ fn files_of_two_machines_may_use_one_port() {
     let mut case = Case::new(&[("one.yaml", one), ("two.yaml", two)]);
     assert!(case.codes().contains(&"port-clash"));
     case.files[1].node = NodeName::new("pc2").ok();
+    let said = case.run().1.to_string();
+    assert!(said.contains("main names no machine, and so lives on each"), "{said}");
+    case.files[0].node = NodeName::new("mainpc").ok();
     let imported = case.good();
     assert_eq!(imported.topology.groups[1].node.as_ref().unwrap().as_str(), "pc2");
 }
