@@ -7,7 +7,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`address`] | `group/name`, the node that may pin it, and strict parsing |
-//! | [`message`] | what makes a struct a message: its wire name, reply and refusal |
+//! | [`mod@message`] | what makes a struct a message: its wire name, reply and refusal |
 //! | [`envelope`] | what surrounds a message on its way |
 //! | [`fault`] | every way a message can fail to be answered, and the cause that travels with it |
 //! | [`wire`] | the one place that knows bincode |

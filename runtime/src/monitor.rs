@@ -8,7 +8,7 @@ use crate::directory::Line;
 use crate::urgent::{Down, Urgent};
 
 /// How many lives one agent may watch.
-pub(crate) const WATCHES_MAX: usize = 1_024;
+pub const WATCHES_MAX: usize = 1_024;
 
 /// Names a watch, to end it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

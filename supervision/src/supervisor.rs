@@ -1,4 +1,4 @@
-//! A supervisor as a ractor actor: it does what its [`Core`] decides, and never waits while it
+//! A supervisor as a ractor actor: it does what its `Core` decides, and never waits while it
 //! does.
 
 mod crew;
