@@ -33,11 +33,12 @@ use futures_util::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::backoff::Budget;
-use crate::board::{Poke, Standing, Status, Write};
+use crate::board::{Poke, Write};
 use crate::exit::{ExitReason, Failure};
 use crate::journal::What;
 use crate::spec::{ChildKind, ChildSpec, Key, Restart, Strategy, SupervisorFlags, SupervisorSpec};
 use crate::start::{NeedChange, Place, Start, StartError, Started};
+use crate::status::{Standing, Status};
 use crate::tree::Tree;
 
 pub(crate) use command::Reply;

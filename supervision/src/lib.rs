@@ -11,6 +11,7 @@
 //! | [`start`] | how a child comes to life, says that it is ready, and is told of its needs |
 //! | [`supervisor`] | the supervisor as a ractor actor, and the handle to command it |
 //! | [`tree`] | what the supervisors of one tree share |
+//! | [`status`] | the ways in which a child may stand |
 //! | [`board`] | how every child stands, who depends on whom |
 //! | [`journal`], [`crash`] | what happened, and why |
 //! | [`exit`] | why an actor ended |
@@ -26,10 +27,11 @@ pub mod graph;
 pub mod journal;
 pub mod spec;
 pub mod start;
+pub mod status;
 pub mod supervisor;
 pub mod tree;
 
-pub use board::{Board, Change, Standing, Status, Taken, View};
+pub use board::{Board, Change, Taken, View};
 pub use core::{ChildError, ChildInfo, Counts, KILL_GRACE, StartedChild};
 pub use crash::CrashReport;
 pub use exit::{Exit, ExitReason, Failure, FailureKind};
@@ -39,5 +41,6 @@ pub use spec::{
     Restart, Shutdown, SpecError, StartOrder, Strategy, SupervisorFlags, SupervisorSpec,
 };
 pub use start::{Control, NeedChange, Place, Report, Start, StartError, Started};
+pub use status::{Standing, Status};
 pub use supervisor::{Supervisor, SupervisorHandle};
 pub use tree::{Observer, Tree, TreeOptions};

@@ -7,9 +7,9 @@ use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use ractor::{Actor, ActorCell, ActorRef, SpawnErr};
 
-use crate::board::Standing;
 use crate::exit::{Exit, ExitReason, Failure, FailureKind, SHUTDOWN};
 use crate::spec::Key;
+use crate::status::Standing;
 use crate::tree::Tree;
 
 /// Starts a child, again and again if need be.

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
-use genii_supervision::board::START_FAILED;
+use genii_supervision::status::START_FAILED;
 use genii_supervision::{CrashReport, Edges, Key, Standing, Status, StopWhy, Tree, View, What};
 use serde::{Deserialize, Serialize};
 

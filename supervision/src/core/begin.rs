@@ -3,11 +3,11 @@
 use tokio::time::Instant;
 
 use super::{Action, Child, Core, Gone, Ix, Mode, Phase, StartedChild};
-use crate::board::{Standing, Status};
 use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::journal::What;
 use crate::spec::{ChildSpec, Edges, Key, Restart, StartOrder, Strategy};
 use crate::start::StartError;
+use crate::status::{Standing, Status};
 use std::sync::Arc;
 
 use crate::Taken;

@@ -6,7 +6,6 @@ use tokio::time::Instant;
 
 use super::{Core, Ix, Mode, Phase, Then};
 use crate::Taken;
-use crate::board::Status;
 use crate::exit::Failure;
 use crate::journal::{StopWhy, What};
 use crate::spec::{
@@ -14,6 +13,7 @@ use crate::spec::{
     check_flags,
 };
 use crate::start::StartError;
+use crate::status::Status;
 
 /// Where the answer to a command goes.
 pub(crate) type Reply<T> = Box<dyn FnOnce(Result<T, ChildError>) + Send>;

@@ -3,10 +3,10 @@
 use tokio::time::Instant;
 
 use super::{Action, Core, Ix, Phase};
-use crate::board::{Standing, Status};
 use crate::journal::{StopWhy, What};
 use crate::spec::Key;
 use crate::start::NeedChange;
+use crate::status::{Standing, Status};
 use std::sync::Arc;
 
 impl Core {

@@ -16,12 +16,12 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{ChildError, Core, Ix, Mode, Phase, Then};
-use crate::board::{START_FAILED, Status};
 use crate::crash::CrashReport;
 use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::journal::{StopWhy, What};
 use crate::spec::{AutoShutdown, GiveUp, Key, Restart, Strategy};
 use crate::start::StartError;
+use crate::status::{START_FAILED, Status};
 use std::sync::Arc;
 
 impl Core {

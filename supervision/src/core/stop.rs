@@ -9,11 +9,11 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{Action, ChildError, Core, Doom, Gone, Ix, KILL_GRACE, Mode, Phase, Then};
-use crate::board::Status;
 use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::journal::{StopWhy, What};
 use crate::spec::{Restart, Shutdown, Strategy};
 use crate::start::StartError;
+use crate::status::Status;
 use std::sync::Arc;
 
 impl Core {

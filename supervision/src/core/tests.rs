@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use tokio::time::Instant;
 
 use super::{Action, Core, Gone, Ix};
-use crate::board::{Poke, Status};
+use crate::board::Poke;
 use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::journal::{Event, What};
 use crate::spec::{
@@ -24,6 +24,7 @@ use crate::spec::{
     Strategy, SupervisorFlags, SupervisorSpec,
 };
 use crate::start::{Place, Start, StartError, Started};
+use crate::status::Status;
 use crate::tree::{Observer, Tree, TreeOptions};
 
 /// How many faults a child has in it; then it is well, so that the tree can come to rest.

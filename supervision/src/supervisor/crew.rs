@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::board::{Status, Write};
+use crate::board::Write;
 use crate::core::{Ix, KILL_GRACE};
 use crate::spec::Key;
 use crate::start::Born;
+use crate::status::Status;
 use crate::tree::Tree;
 
 /// The living children of a supervisor.
