@@ -2,6 +2,7 @@
 
 mod choice;
 pub mod ending;
+mod events;
 mod progress;
 mod signals;
 
@@ -15,7 +16,8 @@ use genii_runtime::{House, Node, NodeOptions};
 
 use self::choice::Choice;
 use self::ending::Ending;
-use self::progress::{Events, Progress};
+use self::events::Events;
+use self::progress::{Canvas, Progress};
 use self::signals::Signals;
 use crate::admin::server::AdminSocket;
 use crate::commands::{Side, examples, tree, why};
@@ -107,7 +109,7 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     logging::begin(data, &settings, &node)?;
     choice.say_what_is_left_out();
     let is_plain = args.plain || !std::io::IsTerminal::is_terminal(&std::io::stderr());
-    Up { data, lock, signals, is_plain }.live(node, choice).await
+    Up { data, lock, signals, canvas: Canvas::default(), is_plain }.live(node, choice).await
 }
 
 /// What a running `up` holds.
@@ -115,6 +117,7 @@ struct Up<'a> {
     data: &'a Data,
     lock: DataLock,
     signals: Signals,
+    canvas: Canvas,
     is_plain: bool,
 }
 
@@ -131,7 +134,7 @@ enum End {
 impl Up<'_> {
     async fn live(mut self, node: Node, choice: Choice) -> Result<ExitCode, Fault> {
         let began = std::time::Instant::now();
-        let events = Events::print(&node, self.is_plain);
+        let events = Events::print(&node, self.canvas.clone(), self.is_plain);
         let house = House::begin(node, catalogue(), choice.topology).await;
         let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
         let ending = Ending::default();
@@ -160,13 +163,13 @@ impl Up<'_> {
 
     /// Waits until the house is up, or is to end before that.
     async fn bring_up(&mut self, house: &House, ending: &Ending) -> Option<End> {
-        let progress = Progress::show(house, "starting", self.is_plain);
+        let progress = Progress::show(house, "starting", &self.canvas, self.is_plain);
         let end = tokio::select! {
             up = house.up() => up.err().map(|failure| End::Failed(failure.to_string())),
             () = self.signals.next() => Some(End::Interrupted),
             why = ending.begun() => Some(End::Asked(why)),
         };
-        progress.finish();
+        progress.finish().await;
         end
     }
 
@@ -210,16 +213,16 @@ impl Up<'_> {
             End::Asked(why) => eprintln!("{why}; stopping; a second signal stops at once"),
             End::Failed(_) => {}
         }
-        let progress = Progress::show(house, "stopping", self.is_plain);
+        let progress = Progress::show(house, "stopping", &self.canvas, self.is_plain);
         let left = tokio::select! {
             left = house.shutdown() => left,
             () = self.signals.next() => {
-                progress.finish();
+                progress.finish().await;
                 eprintln!("forced to stop");
                 std::process::exit(INTERRUPTED.into());
             }
         };
-        progress.finish();
+        progress.finish().await;
         events.finish().await;
         socket.unlink();
         drop(self.lock);

@@ -1,14 +1,14 @@
-//! What a person sees while a household starts and stops: what is starting, waiting for what; and
-//! the lines that say what happens.
+//! What a person sees while a household starts and stops: what is starting, waiting for what.
 
-use std::io::Write;
+use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::Address;
-use genii_runtime::{House, Node};
-use genii_supervision::journal::{Follow, Followed};
-use genii_supervision::{Event, Status, Tree, View, What};
-use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use genii_runtime::House;
+use genii_supervision::{Status, Tree, View};
+use indicatif::{ProgressBar, ProgressStyle};
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::screen::span;
@@ -19,58 +19,72 @@ const REDRAW: Duration = Duration::from_millis(100);
 /// How many agents are shown by name.
 const LINES: usize = 8;
 
-/// A display that lives until it is finished, or dropped.
+/// Where a display is drawn, when there is one, so that lines can be printed above it.
+#[derive(Clone, Default)]
+pub struct Canvas(Arc<Mutex<Option<ProgressBar>>>);
+
+impl Canvas {
+    /// Prints above the display, or plainly where there is none.
+    pub fn print(&self, print: impl FnOnce()) {
+        match &*self.0.lock() {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+}
+
+/// A display that lives until it is finished.
 pub struct Progress {
-    drawing: Option<(JoinHandle<()>, MultiProgress)>,
+    drawing: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
 }
 
 impl Progress {
     /// Shows how far a house is, unless plain lines do.
-    pub fn show(house: &House, verb: &'static str, is_plain: bool) -> Self {
+    pub fn show(house: &House, verb: &'static str, canvas: &Canvas, is_plain: bool) -> Self {
         if is_plain {
             return Self { drawing: None };
         }
-        let bars = MultiProgress::new();
-        let display = Display::new(&bars, verb);
-        let house = house.clone();
-        let drawing = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(REDRAW);
-            loop {
-                ticks.tick().await;
-                display.draw(&house);
-            }
-        });
-        Self { drawing: Some((drawing, bars)) }
+        let display = Display::new(verb, canvas.clone());
+        *canvas.0.lock() = Some(display.bar.clone());
+        let (house, (stop, stopped)) = (house.clone(), oneshot::channel());
+        Self { drawing: Some((tokio::spawn(display.live(house, stopped)), stop)) }
     }
 
-    /// Takes the display away.
-    pub fn finish(self) {}
-}
-
-impl Drop for Progress {
-    fn drop(&mut self) {
-        if let Some((drawing, bars)) = self.drawing.take() {
-            drawing.abort();
-            let _nobody_looks = bars.clear();
+    /// Takes the display away; returns when it is gone from the screen.
+    pub async fn finish(self) {
+        if let Some((drawing, stop)) = self.drawing {
+            drop(stop);
+            let _it_only_draws = drawing.await;
         }
     }
 }
 
 struct Display {
     verb: &'static str,
-    total: ProgressBar,
-    lines: Vec<ProgressBar>,
+    bar: ProgressBar,
+    canvas: Canvas,
 }
 
 impl Display {
-    fn new(bars: &MultiProgress, verb: &'static str) -> Self {
-        let style = ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}  {elapsed}");
+    fn new(verb: &'static str, canvas: Canvas) -> Self {
+        let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len}  {elapsed}{msg}");
         let style = style.unwrap_or_else(|_| ProgressStyle::default_bar());
-        let total = bars.add(ProgressBar::new(0).with_style(style.progress_chars("=> ")));
-        let line = ProgressStyle::with_template("  {msg}");
-        let line = line.unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let line = || bars.add(ProgressBar::new_spinner().with_style(line.clone()));
-        Self { verb, total, lines: (0..LINES).map(|_| line()).collect() }
+        let bar = ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_prefix(verb);
+        Self { verb, bar, canvas }
+    }
+
+    /// Draws until it is stopped, and then clears what it has drawn.
+    async fn live(self, house: House, mut stopped: oneshot::Receiver<()>) {
+        let mut ticks = tokio::time::interval(REDRAW);
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => self.draw(&house),
+                _ = &mut stopped => break,
+            }
+        }
+        let mut canvas = self.canvas.0.lock();
+        self.bar.finish_and_clear();
+        *canvas = None;
     }
 
     fn draw(&self, house: &House) {
@@ -82,9 +96,8 @@ impl Display {
             "stopping" => !view.status.is_alive(),
             _ => view.status.is_settled(),
         };
-        self.total.set_length(views.len() as u64);
-        self.total.set_position(views.iter().filter(|view| is_done(view)).count() as u64);
-        self.total.set_message(self.verb);
+        self.bar.set_length(views.len() as u64);
+        self.bar.set_position(views.iter().filter(|view| is_done(view)).count() as u64);
         let mut busy: Vec<&View> = views.iter().filter(|view| !is_done(view)).collect();
         // What others wait for comes first.
         busy.sort_by_key(|view| (rank(&view.status), view.since));
@@ -94,10 +107,9 @@ impl Display {
             texts.truncate(LINES - 1);
             texts.push(format!("and {more} more"));
         }
-        for (number, bar) in self.lines.iter().enumerate() {
-            bar.set_message(texts.get(number).cloned().unwrap_or_default());
-            bar.tick();
-        }
+        let lines = texts.iter().map(|text| format!("\n  {text}"));
+        self.bar.set_message(lines.collect::<String>());
+        self.bar.tick();
     }
 }
 
@@ -129,81 +141,4 @@ fn waits_for(tree: &Tree, view: &View) -> Vec<String> {
     let standings = tree.board.standings(edges).into_iter();
     let lacking = standings.filter(|(_, standing)| !standing.lets_start());
     lacking.map(|(key, _)| key.to_string()).collect()
-}
-
-/// Prints what happens, a line for each thing.
-pub struct Events {
-    printing: JoinHandle<()>,
-    stop: tokio::sync::oneshot::Sender<()>,
-}
-
-impl Events {
-    /// Prints everything that happens from now on, or only what is news where a display shows the
-    /// rest.
-    pub fn print(node: &Node, everything: bool) -> Self {
-        let follow = node.tree().journal.follow();
-        let (stop, stopped) = tokio::sync::oneshot::channel();
-        let printing = tokio::spawn(print(follow, everything, stopped));
-        Self { printing, stop }
-    }
-
-    /// Prints what has happened until now, and no more.
-    pub async fn finish(self) {
-        drop(self.stop);
-        let _it_only_prints = self.printing.await;
-    }
-}
-
-async fn print(
-    mut follow: Follow,
-    everything: bool,
-    mut stopped: tokio::sync::oneshot::Receiver<()>,
-) {
-    loop {
-        let next = tokio::select! {
-            // What has happened already is printed before it stops.
-            biased;
-            next = follow.next() => next,
-            _ = &mut stopped => None,
-        };
-        let text = match next {
-            Some(Followed::Event(event)) => {
-                log(&event);
-                if !everything && !is_news(&event) {
-                    continue;
-                }
-                let at = genii_protocols::Timestamp::from(event.at);
-                format!("{at} {} {}\n", event.key, event.what)
-            }
-            Some(Followed::Missed(missed)) => format!("({missed} events went by)\n"),
-            None => return,
-        };
-        // Whoever reads this may have gone; the house has not.
-        let _nobody_reads = std::io::stdout().lock().write_all(text.as_bytes());
-    }
-}
-
-/// What happens stands in the log file as well, among what the agents say.
-fn log(event: &Event) {
-    let (agent, what) = (&event.key, &event.what);
-    match what {
-        What::Crashed { .. }
-        | What::StartFailed { .. }
-        | What::Quarantined { .. }
-        | What::Escalated { .. } => tracing::warn!(target: JOURNAL, "{agent} {what}"),
-        _ => tracing::info!(target: JOURNAL, "{agent} {what}"),
-    }
-}
-
-/// The target of what happens, for the setting `log`.
-const JOURNAL: &str = "genii::journal";
-
-/// Whether somebody who watches no display should hear of it.
-fn is_news(event: &Event) -> bool {
-    match &event.what {
-        What::Crashed { .. } | What::StartFailed { .. } | What::Quarantined { .. } => true,
-        What::Escalated { .. } | What::Degraded { .. } | What::Blocked { .. } => true,
-        What::Ready { .. } => event.incarnation > 1,
-        _ => false,
-    }
 }

@@ -1,0 +1,101 @@
+//! The lines that say what happens, for a person and for the log file.
+
+use std::collections::BTreeSet;
+use std::io::Write;
+
+use genii_runtime::Node;
+use genii_supervision::journal::{Follow, Followed};
+use genii_supervision::{Event, Key, What};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::progress::Canvas;
+
+/// Prints what happens, a line for each thing.
+pub struct Events {
+    printing: JoinHandle<()>,
+    stop: oneshot::Sender<()>,
+}
+
+impl Events {
+    /// Prints everything that happens from now on, or only what is news where a display shows the
+    /// rest.
+    pub fn print(node: &Node, canvas: Canvas, everything: bool) -> Self {
+        let follow = node.tree().journal.follow();
+        let (stop, stopped) = oneshot::channel();
+        let printing = tokio::spawn(print(follow, canvas, everything, stopped));
+        Self { printing, stop }
+    }
+
+    /// Prints what has happened until now, and no more.
+    pub async fn finish(self) {
+        drop(self.stop);
+        let _it_only_prints = self.printing.await;
+    }
+}
+
+async fn print(
+    mut follow: Follow,
+    canvas: Canvas,
+    everything: bool,
+    mut stopped: oneshot::Receiver<()>,
+) {
+    let mut unwell = BTreeSet::new();
+    loop {
+        let next = tokio::select! {
+            // What has happened already is printed before it stops.
+            biased;
+            next = follow.next() => next,
+            _ = &mut stopped => None,
+        };
+        let text = match next {
+            Some(Followed::Event(event)) => {
+                log(&event);
+                if !is_news(&event, &mut unwell) && !everything {
+                    continue;
+                }
+                let at = genii_protocols::Timestamp::from(event.at);
+                format!("{at} {} {}\n", event.key, event.what)
+            }
+            Some(Followed::Missed(missed)) => format!("({missed} events went by)\n"),
+            None => return,
+        };
+        // Whoever reads this may have gone; the house has not.
+        canvas.print(|| {
+            let _nobody_reads = std::io::stdout().lock().write_all(text.as_bytes());
+        });
+    }
+}
+
+/// What happens stands in the log file as well, among what the agents say.
+fn log(event: &Event) {
+    let (agent, what) = (&event.key, &event.what);
+    match what {
+        What::Crashed { .. }
+        | What::StartFailed { .. }
+        | What::Quarantined { .. }
+        | What::Escalated { .. } => tracing::warn!(target: JOURNAL, "{agent} {what}"),
+        _ => tracing::info!(target: JOURNAL, "{agent} {what}"),
+    }
+}
+
+/// The target of what happens, for the setting `log`.
+const JOURNAL: &str = "genii::journal";
+
+/// Whether somebody should hear of it who sees how things stand: what goes wrong, and when it is
+/// well again. `unwell` holds those of whom something was told that is not over.
+fn is_news(event: &Event, unwell: &mut BTreeSet<Key>) -> bool {
+    match &event.what {
+        What::Crashed { .. }
+        | What::StartFailed { .. }
+        | What::Quarantined { .. }
+        | What::Escalated { .. }
+        | What::Degraded { .. }
+        | What::Blocked { .. } => {
+            unwell.insert(event.key.clone());
+            true
+        }
+        What::Ready { .. } | What::Recovered => unwell.remove(&event.key),
+        _ => false,
+    }
+}
