@@ -115,7 +115,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("the moon: {crash}");
     }
 
-    // It was restarted, with an empty list: what must outlast a crash belongs into storage.
+    // It was restarted, with an empty list: what an agent holds in memory ends with its life.
     while add("bread").await.is_err() {
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
     }

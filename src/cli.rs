@@ -21,7 +21,7 @@ use crate::{ctl, import, plan, repl, up};
     "genii up                            run the household that is built in",
     "genii up --topology house.toml      run yours",
     "genii repl                          look at it, in another terminal",
-    "genii ctl why memory/session-memory ask one thing",
+    "genii ctl why core                  ask one thing",
     "genii import startup_config.yaml    make a topology of a start-up file of before",
 ]))]
 pub struct Cli {

@@ -18,7 +18,7 @@ const SCRIPT_MAX_LEN: u64 = 1024 * 1024;
 #[command(after_help = examples(&[
     "genii ctl tree",
     "genii ctl ps --json | jq '.[] | select(.state != \"ready\")'",
-    "genii ctl why memory/session-memory",
+    "genii ctl why core/system-digital-twin",
     "genii ctl < script               one command in a line; # begins a remark",
 ]))]
 pub struct CtlArgs {
@@ -101,7 +101,11 @@ pub fn parse(line: &str) -> Result<Option<Call>, Fault> {
         let text = error.render().to_string();
         let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
         // Help that was asked for is no fault of who asked.
-        Fault { is_usage: error.use_stderr(), ..Fault::usage(text) }
+        let fault = Fault { is_usage: error.use_stderr(), ..Fault::usage(text) };
+        match fault.is_usage && line.contains('{') && !line.contains('\'') {
+            true => fault.help("quote JSON as '{\"key\": \"value\"}'"),
+            false => fault,
+        }
     })?;
     Call::matched(&matches)
 }

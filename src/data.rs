@@ -77,14 +77,6 @@ impl Data {
             Fault::new(format!("the data folder {shown} {what}: {error}"))
                 .help("name another with --data DIR, or set GENII_DATA")
         };
-        // A folder that exists keeps its permissions: the socket and the logs have their own.
-        let make = |folder: &Path| DirBuilder::new().recursive(true).mode(0o700).create(folder);
-        make(&self.folder).map_err(|error| unusable("cannot be made", &error))?;
-        make(&self.logs()).map_err(|error| unusable("cannot be made", &error))?;
-        let probe = self.folder.join(".probe");
-        std::fs::write(&probe, "genii\n")
-            .and_then(|()| std::fs::remove_file(&probe))
-            .map_err(|error| unusable("cannot be written to", &error))?;
         let socket = self.socket();
         if socket.as_os_str().len() > SOCKET_PATH_MAX {
             return Err(Fault::new(format!(
@@ -93,6 +85,14 @@ impl Data {
             ))
             .help("name a folder with a shorter path with --data DIR"));
         }
+        // A folder that exists keeps its permissions: the socket and the logs have their own.
+        let make = |folder: &Path| DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        make(&self.folder).map_err(|error| unusable("cannot be made", &error))?;
+        make(&self.logs()).map_err(|error| unusable("cannot be made", &error))?;
+        let probe = self.folder.join(".probe");
+        std::fs::write(&probe, "genii\n")
+            .and_then(|()| std::fs::remove_file(&probe))
+            .map_err(|error| unusable("cannot be written to", &error))?;
         Ok(())
     }
 

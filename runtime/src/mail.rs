@@ -208,7 +208,10 @@ impl Mail {
         reply: JsonReply,
     ) -> Result<Box<dyn Letter>, Box<Fault>> {
         let letter = line.protocol.letter(message, content, self.meta(deadline), reply);
-        letter.map_err(|reason| self.rejected(message, reason))
+        letter.map_err(|reason| {
+            line.slot.vitals.reject();
+            self.rejected(message, reason)
+        })
     }
 
     fn meta(&self, deadline: Option<Instant>) -> Meta {

@@ -22,7 +22,7 @@ pub struct Args {
 /// A message to an agent.
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Letter {
-    /// The agent, as `memory/session-memory`
+    /// The agent, as `core/system-digital-twin`
     #[arg(value_name = "ADDR")]
     pub to: Destination,
     /// The wire name of the message; `messages ADDR` lists them

@@ -15,7 +15,7 @@ pub struct Deps;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// The agent, as `memory/session-memory`
+    /// The agent, as `core/system-digital-twin`
     #[arg(value_name = "ADDR")]
     address: Address,
     /// Also whom those wait for, and who waits for those, and so on
@@ -48,7 +48,7 @@ impl Command for Deps {
     const NAME: &'static str = "deps";
     const ABOUT: &'static str = "Show whom an agent depends on, and who depends on it";
     const EXAMPLES: &'static [&'static str] =
-        &["deps memory/session-memory", "deps core/coordinator --all"];
+        &["deps core/system-digital-twin", "deps pc2-core/health-monitor --all"];
     type Args = Args;
     type Said = Neighbours;
 

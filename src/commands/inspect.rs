@@ -75,7 +75,8 @@ pub struct Busy {
 impl Command for Inspect {
     const NAME: &'static str = "inspect";
     const ABOUT: &'static str = "Show everything that is known about an agent or a group";
-    const EXAMPLES: &'static [&'static str] = &["inspect memory/session-memory", "inspect memory"];
+    const EXAMPLES: &'static [&'static str] =
+        &["inspect core/system-digital-twin", "inspect pc2-core"];
     type Args = Target;
     type Said = Portrait;
 
@@ -174,7 +175,7 @@ fn show_head(said: &Portrait, screen: &mut Screen) {
     }
     let node = said.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
     screen.line(format!("group     {}{node}", said.supervisor));
-    screen.line(format!("life      {}, after {} restarts", row.incarnation, row.restarts));
+    screen.line(format!("restarts  {}", row.restarts));
     if let Some(pid) = row.pid {
         screen.line(format!("process   {pid}"));
     }

@@ -48,7 +48,7 @@ impl Command for Journal {
     const NAME: &'static str = "journal";
     const ABOUT: &'static str = "Show what happened: starts, crashes, restarts, stops, in order";
     const EXAMPLES: &'static [&'static str] =
-        &["journal", "journal memory/session-memory", "journal --follow"];
+        &["journal", "journal core/system-digital-twin", "journal --follow"];
     type Args = Args;
     type Said = Entry;
 

@@ -10,7 +10,7 @@ pub struct Kill;
 impl OnTarget for Kill {
     const NAME: &'static str = "kill";
     const ABOUT: &'static str = "Kill an agent or a group, to see it return as after a crash";
-    const EXAMPLES: &'static [&'static str] = &["kill memory/session-memory"];
+    const EXAMPLES: &'static [&'static str] = &["kill core/system-digital-twin"];
 
     async fn act(house: &House, name: &str) -> Result<(), Refusal> {
         Ok(house.kill(name, "it was killed by hand").await?)

@@ -15,7 +15,7 @@ pub struct Log;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// The agent, as `memory/session-memory`
+    /// The agent, as `core/system-digital-twin`
     #[arg(value_name = "ADDR")]
     address: Address,
     /// Go on with what it logs from now on
@@ -40,7 +40,7 @@ impl Command for Log {
     const NAME: &'static str = "log";
     const ABOUT: &'static str = "Show the last lines that an agent logged or printed";
     const EXAMPLES: &'static [&'static str] =
-        &["log memory/session-memory", "log memory/session-memory --follow"];
+        &["log core/system-digital-twin", "log core/system-digital-twin --follow"];
     type Args = Args;
     type Said = Said;
 

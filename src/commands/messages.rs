@@ -12,7 +12,7 @@ pub struct Messages;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// The agent, as `memory/session-memory`
+    /// The agent, as `core/system-digital-twin`
     #[arg(value_name = "ADDR")]
     address: Address,
     /// One message, with its JSON schemas
@@ -56,6 +56,9 @@ impl Command for Messages {
     }
 
     fn show(said: Answers, screen: &mut Screen) {
+        if said.messages.is_empty() {
+            screen.line("it answers no messages");
+        }
         for info in &said.messages {
             let style = if info.style == Style::Stream { " (streams)" } else { "" };
             let request = schema::signature(&info.request.0);

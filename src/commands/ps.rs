@@ -26,7 +26,7 @@ impl Command for Ps {
     const NAME: &'static str = "ps";
     const ABOUT: &'static str =
         "List the agents: state, uptime, restarts, mailbox depth, handled, p99";
-    const EXAMPLES: &'static [&'static str] = &["ps", "ps memory audio", "ps --state quarantined"];
+    const EXAMPLES: &'static [&'static str] = &["ps", "ps core pc2-core", "ps --state quarantined"];
     type Args = Args;
     type Said = Vec<Row>;
 

@@ -11,7 +11,8 @@ impl OnTarget for Restart {
     const NAME: &'static str = "restart";
     const ABOUT: &'static str =
         "Stop an agent or a group and start it again, and wait until it is ready";
-    const EXAMPLES: &'static [&'static str] = &["restart memory/session-memory", "restart memory"];
+    const EXAMPLES: &'static [&'static str] =
+        &["restart core/system-digital-twin", "restart pc2-core"];
 
     async fn act(house: &House, name: &str) -> Result<(), Refusal> {
         Ok(house.restart(name).await?)

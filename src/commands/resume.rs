@@ -10,7 +10,7 @@ pub struct Resume;
 impl OnTarget for Resume {
     const NAME: &'static str = "resume";
     const ABOUT: &'static str = "Let a suspended agent handle messages again";
-    const EXAMPLES: &'static [&'static str] = &["resume memory/session-memory"];
+    const EXAMPLES: &'static [&'static str] = &["resume core/system-digital-twin"];
 
     async fn act(house: &House, name: &str) -> Result<(), Refusal> {
         let patience = house.node().limits().ask_timeout;

@@ -11,7 +11,7 @@ impl OnTarget for Start {
     const NAME: &'static str = "start";
     const ABOUT: &'static str =
         "Start an agent or a group that was stopped, and wait until it is ready";
-    const EXAMPLES: &'static [&'static str] = &["start memory/session-memory", "start memory"];
+    const EXAMPLES: &'static [&'static str] = &["start core/system-digital-twin", "start pc2-core"];
 
     async fn act(house: &House, name: &str) -> Result<(), Refusal> {
         Ok(house.start(name).await?)

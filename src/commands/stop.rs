@@ -10,7 +10,7 @@ pub struct Stop;
 impl OnTarget for Stop {
     const NAME: &'static str = "stop";
     const ABOUT: &'static str = "Stop an agent or a group, and wait until it has stopped";
-    const EXAMPLES: &'static [&'static str] = &["stop memory/session-memory", "stop memory"];
+    const EXAMPLES: &'static [&'static str] = &["stop core/system-digital-twin", "stop pc2-core"];
 
     async fn act(house: &House, name: &str) -> Result<(), Refusal> {
         Ok(house.stop(name).await?)

@@ -13,7 +13,7 @@ use crate::screen::{Screen, seconds};
 /// An agent or a group.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Target {
-    /// An agent (`memory/session-memory`) or a group (`memory`)
+    /// An agent (`core/system-digital-twin`) or a group (`core`)
     #[arg(value_name = "NAME", value_parser = name())]
     pub name: String,
 }
@@ -21,7 +21,7 @@ pub struct Target {
 /// An agent.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Agent {
-    /// The agent, as `memory/session-memory`
+    /// The agent, as `core/system-digital-twin`
     #[arg(value_name = "ADDR")]
     pub address: Address,
 }

@@ -37,7 +37,7 @@ pub struct Branch {
 impl Command for Tree {
     const NAME: &'static str = "tree";
     const ABOUT: &'static str = "Show the supervision tree: who watches whom, and how each stands";
-    const EXAMPLES: &'static [&'static str] = &["tree", "tree memory"];
+    const EXAMPLES: &'static [&'static str] = &["tree", "tree core"];
     type Args = Args;
     type Said = Vec<Branch>;
 

@@ -14,7 +14,7 @@ impl Command for Why {
     const NAME: &'static str = "why";
     const ABOUT: &'static str =
         "Tell why an agent or a group stands as it does, to the first cause";
-    const EXAMPLES: &'static [&'static str] = &["why memory/session-memory"];
+    const EXAMPLES: &'static [&'static str] = &["why core/system-digital-twin"];
     type Args = Target;
     type Said = Explanation;
 

@@ -90,11 +90,12 @@ fn is_news(event: &Event, unwell: &mut BTreeSet<Key>) -> bool {
         | What::StartFailed { .. }
         | What::Quarantined { .. }
         | What::Escalated { .. }
-        | What::Degraded { .. }
         | What::Blocked { .. } => {
             unwell.insert(event.key.clone());
             true
         }
+        // How what it lacks fares meanwhile is told of that.
+        What::Degraded { .. } => unwell.insert(event.key.clone()),
         What::Ready { .. } | What::Recovered => unwell.remove(&event.key),
         _ => false,
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genii_protocols::Address;
 use genii_runtime::House;
-use genii_supervision::{Status, Tree, View};
+use genii_supervision::{Key, Status, Tree, View};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -139,6 +139,13 @@ fn line(tree: &Tree, view: &View) -> String {
 fn waits_for(tree: &Tree, view: &View) -> Vec<String> {
     let Some(edges) = &view.edges else { return Vec::new() };
     let standings = tree.board.standings(edges).into_iter();
-    let lacking = standings.filter(|(_, standing)| !standing.lets_start());
-    lacking.map(|(key, _)| key.to_string()).collect()
+    let lacking = standings.filter(|(_, standing)| !standing.lets_start()).map(|(key, _)| key);
+    let is_coming = |key: &&Key| {
+        let view = tree.board.view(key.as_str());
+        view.is_some_and(|view| {
+            matches!(view.status, Status::Declared | Status::Waiting | Status::Starting)
+        })
+    };
+    let wanted = edges.wants.iter().filter(is_coming).cloned();
+    lacking.chain(wanted).map(|key| key.to_string()).collect()
 }

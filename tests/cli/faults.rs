@@ -46,6 +46,41 @@ fn kill_9_in_any_phase_leaves_no_process_and_the_next_up_works() {
     house.wait_for_no_process();
 }
 
+/// Genii goes in the very moment in which its agents begin to have children.
+#[test]
+fn kill_9_in_the_moment_of_a_start_leaves_no_process() {
+    let house = House::new();
+    let file = house.file("house.toml", &format!("[groups.a]\n[agents.\"a/family\"]\n{FAMILY}"));
+    for _ in 0..25 {
+        let mut running = house.begin(&["--topology", file.to_str().unwrap()]);
+        running.wait_for("a/family is starting");
+        running.signal(Signal::KILL);
+        running.end();
+    }
+    house.wait_for_no_process();
+}
+
+/// A keeper that nobody is there to hear of clears up after itself all the same.
+#[test]
+fn a_keeper_whose_genii_has_gone_leaves_no_process() {
+    use std::os::fd::OwnedFd;
+    use std::os::unix::net::UnixStream;
+    let house = House::new();
+    let mut keepers = Vec::new();
+    for _ in 0..25 {
+        let (genii, keeper) = UnixStream::pair().unwrap();
+        let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+        command.args(["keep-process", "-", "-", "-"]).stdin(OwnedFd::from(keeper));
+        command.args(["sh", "-c", "setsid sleep 3001 & setsid sleep 3002 & exec sleep 3003"]);
+        keepers.push(command.spawn().unwrap());
+        drop(genii);
+    }
+    house.wait_for_no_process();
+    for mut keeper in keepers {
+        keeper.wait().unwrap();
+    }
+}
+
 #[test]
 fn a_second_up_on_a_folder_is_told_who_holds_it() {
     let house = House::new();

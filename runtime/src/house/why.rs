@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::time::Duration;
 
+use genii_protocols::Address;
 use genii_supervision::status::START_FAILED;
 use genii_supervision::{CrashReport, Edges, Key, Standing, Status, StopWhy, Tree, View, What};
 use serde::{Deserialize, Serialize};
@@ -86,7 +87,12 @@ impl House {
             return Err(self.not_found(name));
         }
         let mut seen = HashSet::new();
-        let because = explain(tree, &key, &mut seen, 0);
+        let mut because = explain(tree, &key, &mut seen, 0);
+        let suspended =
+            Address::parse(name).is_ok_and(|address| self.0.node.is_suspended(&address));
+        if suspended {
+            because.says.push_str("; it is suspended, and handles nothing until it is resumed");
+        }
         let mut first_causes = Vec::new();
         collect_first_causes(&because, &mut first_causes);
         Ok(Explanation { because, first_causes })

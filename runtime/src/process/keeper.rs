@@ -64,12 +64,10 @@ fn keep(arguments: &[OsString]) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    if writeln!(genii, "pid {}", pid.as_raw_nonzero()).is_err() {
-        kill_group(pid);
-        return ExitCode::FAILURE;
-    }
-    match genii.try_clone() {
+    let told = writeln!(genii, "pid {}", pid.as_raw_nonzero());
+    match told.and_then(|()| genii.try_clone()) {
         Ok(orders) => drop(std::thread::spawn(move || heed(orders, pid))),
+        // Genii has ended already. What the process has started meanwhile is swept up below.
         Err(_) => kill_group(pid),
     }
     let status = wait_for(pid);
