@@ -95,7 +95,7 @@ pub fn run() -> ExitCode {
     match carry_out(cli, &matches) {
         Ok(code) => code,
         Err(fault) => {
-            eprintln!("{fault}");
+            crate::screen::complain(&fault);
             fault.code()
         }
     }

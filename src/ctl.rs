@@ -39,7 +39,7 @@ pub async fn run(args: &CtlArgs, matches: &ArgMatches, data: &Data) -> Result<Ex
     if std::io::stdin().is_terminal() {
         let mut command_line = crate::cli::command_line();
         let help = command_line.find_subcommand_mut("ctl").map(clap::Command::render_help);
-        eprintln!("{}", help.map(|help| help.to_string()).unwrap_or_default());
+        crate::screen::complain(help.map(|help| help.to_string()).unwrap_or_default());
         return Ok(ExitCode::from(2));
     }
     script(args, data).await
@@ -59,7 +59,7 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
         let number = number + 1;
         match parse(line) {
             Ok(call) => calls.extend(call.map(|call| (number, call))),
-            Err(help) if !help.is_usage => println!("{}", help.message),
+            Err(help) if !help.is_usage => crate::screen::say(help.message),
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);
                 return Err(Fault { message, ..fault });
@@ -76,7 +76,7 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
             Err(fault) if args.keep_going => {
                 code = fault.code();
                 let message = format!("line {number}: {}", fault.message);
-                eprintln!("{}", Fault { message, ..fault });
+                crate::screen::complain(Fault { message, ..fault });
             }
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);

@@ -90,7 +90,10 @@ impl Data {
         make(&self.folder).map_err(|error| unusable("cannot be made", &error))?;
         make(&self.logs()).map_err(|error| unusable("cannot be made", &error))?;
         let probe = self.folder.join(".probe");
-        std::fs::write(&probe, "genii\n")
+        // Made anew, so that nobody's file is written to by way of a link.
+        let _is_seldom_there = std::fs::remove_file(&probe);
+        File::create_new(&probe)
+            .and_then(|mut file| file.write_all(b"genii\n"))
             .and_then(|()| std::fs::remove_file(&probe))
             .map_err(|error| unusable("cannot be written to", &error))?;
         Ok(())
@@ -111,6 +114,7 @@ impl Data {
             .create(true)
             .truncate(false)
             .mode(0o600)
+            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
             .open(&path)
             .map_err(|error| failed(&error))?;
         match file.try_lock() {

@@ -34,6 +34,16 @@ pub struct ImportArgs {
 
 /// Makes a topology, or says everything that is wrong.
 pub fn run(args: &ImportArgs) -> Result<ExitCode, Fault> {
+    if let Some(output) = &args.output {
+        let same = |path: &Path| {
+            let of = |path: &Path| std::fs::canonicalize(path).ok();
+            path == output || of(path).is_some_and(|path| of(output) == Some(path))
+        };
+        if args.files.iter().any(|(_, path)| same(path)) {
+            let message = format!("{} is one of the files that are read", output.display());
+            return Err(Fault::usage(message).help("name another file with -o"));
+        }
+    }
     let loaded = load::load(&From::Legacy(args.files.clone(), args.legacy.clone()))?;
     let is_good = !loaded.report.has_errors();
     let extras = loaded.imported.map(|imported| imported.extras).unwrap_or_default();
@@ -67,8 +77,12 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode, Fault> {
         }),
         (true, Some(path)) => {
             let path = path.display();
-            eprintln!("{agents} agents written to {path}, with {warnings} warnings");
-            eprintln!("next: `genii plan {path}`, then `genii up --topology {path}`");
+            crate::screen::complain(format_args!(
+                "{agents} agents written to {path}, with {warnings} warnings"
+            ));
+            crate::screen::complain(format_args!(
+                "next: `genii plan {path}`, then `genii up --topology {path}`"
+            ));
             Ok(shown)
         }
         (true, None) => Ok(shown),

@@ -1,5 +1,6 @@
 //! Reading a topology: the one that is built in, a file, or start-up files of before.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -158,11 +159,17 @@ pub fn text(path: &Path) -> Result<String, Fault> {
     if about.is_dir() {
         return Err(Fault::new(format!("{shown} is a folder")).help("name a file in it"));
     }
-    if about.len() > FILE_MAX_LEN {
+    let too_large = || {
         let message = format!("{shown} is larger than {} MiB", FILE_MAX_LEN / 1024 / 1024);
-        return Err(Fault::new(message).help("is it the file that you meant?"));
+        Fault::new(message).help("is it the file that you meant?")
+    };
+    // Not as large as it says, but as large as it is: some files say nothing, and never end.
+    let file = std::fs::File::open(path).map_err(|error| unread(&error))?;
+    let mut bytes = Vec::new();
+    let read = file.take(FILE_MAX_LEN + 1).read_to_end(&mut bytes);
+    if read.map_err(|error| unread(&error))? as u64 > FILE_MAX_LEN {
+        return Err(too_large());
     }
-    let bytes = std::fs::read(path).map_err(|error| unread(&error))?;
     String::from_utf8(bytes).map_err(|error| {
         let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
             .iter()

@@ -153,7 +153,10 @@ impl Write for &LogFile {
             }
             // A full disk must neither stop the house nor fill the terminal.
             Err(error) if !std::mem::replace(&mut state.has_failed, true) => {
-                eprintln!("genii: log lines are lost: {}: {error}", self.folder.display());
+                crate::screen::complain(format_args!(
+                    "genii: log lines are lost: {}: {error}",
+                    self.folder.display()
+                ));
             }
             Err(_) => {}
         }

@@ -1,5 +1,8 @@
 //! The `genii` command.
 
+// They would panic where nobody reads; `screen::say` and `screen::complain` do not.
+#![warn(clippy::print_stderr, clippy::print_stdout)]
+
 mod admin;
 mod cli;
 mod commands;

@@ -42,7 +42,9 @@ pub fn run(runtime: &Runtime, data: &Data) -> Result<ExitCode, Fault> {
         DefaultPromptSegment::Basic("genii".to_owned()),
         DefaultPromptSegment::Empty,
     );
-    println!("`help` lists the commands; Tab completes; Ctrl-D leaves, and genii goes on");
+    crate::screen::say(
+        "`help` lists the commands; Tab completes; Ctrl-D leaves, and genii goes on",
+    );
     let mut repl = Repl { runtime, data, client };
     loop {
         match editor.read_line(&prompt) {
@@ -98,8 +100,10 @@ impl Repl<'_> {
         match done {
             Ok(()) => {}
             // Help that was asked for.
-            Err(fault) if !fault.is_usage && fault.help.is_empty() => println!("{}", fault.message),
-            Err(fault) => eprintln!("{fault}"),
+            Err(fault) if !fault.is_usage && fault.help.is_empty() => {
+                crate::screen::say(fault.message)
+            }
+            Err(fault) => crate::screen::complain(&fault),
         }
     }
 
@@ -111,7 +115,7 @@ impl Repl<'_> {
         };
         tokio::select! {
             () = interrupted => {
-                println!();
+                crate::screen::say("");
                 Ok(())
             }
             done = carry_out(&mut self.client, call, false) => match done {

@@ -15,7 +15,10 @@ const LIKE_EACH_OTHER_MAX: usize = 3;
 /// Shows a report on standard error, errors last, where they are seen.
 pub fn show(report: &Report) {
     let in_colour = std::io::stderr().is_terminal();
-    eprint!("{}", text(report, in_colour));
+    let _nobody_reads = std::io::Write::write_all(
+        &mut std::io::stderr().lock(),
+        text(report, in_colour).as_bytes(),
+    );
 }
 
 fn text(report: &Report, in_colour: bool) -> String {

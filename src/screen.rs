@@ -10,6 +10,17 @@ use owo_colors::{OwoColorize, Style};
 
 use crate::fault::Fault;
 
+/// Says something on standard error. Whoever would read it may have gone, and is not missed.
+pub fn complain(text: impl std::fmt::Display) {
+    let _nobody_reads = writeln!(std::io::stderr().lock(), "{text}");
+}
+
+/// Says something on standard output, as [`complain`] does.
+pub fn say(text: impl std::fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    let _nobody_reads = writeln!(out, "{text}").and_then(|()| out.flush());
+}
+
 /// A screen, or a pipe.
 pub struct Screen {
     /// Whether it shows colours.
@@ -56,6 +67,11 @@ impl Screen {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Fault::new(format!("standard output cannot be written to: {error}"))),
         }
+    }
+
+    /// What was written, to be shown by somebody else.
+    pub fn into_text(self) -> String {
+        self.text
     }
 
     /// Shows the last of what was written.

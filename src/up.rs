@@ -3,11 +3,13 @@
 mod choice;
 pub mod ending;
 mod events;
+mod printer;
 mod progress;
 mod signals;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use genii_actors::catalogue;
@@ -17,6 +19,7 @@ use genii_runtime::{House, Node, NodeOptions};
 use self::choice::Choice;
 use self::ending::Ending;
 use self::events::Events;
+use self::printer::Printer;
 use self::progress::{Canvas, Progress};
 use self::signals::Signals;
 use crate::admin::server::AdminSocket;
@@ -109,7 +112,9 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     logging::begin(data, &settings, &node)?;
     choice.say_what_is_left_out();
     let is_plain = args.plain || !std::io::IsTerminal::is_terminal(&std::io::stderr());
-    Up { data, lock, signals, canvas: Canvas::default(), is_plain }.live(node, choice).await
+    let canvas = Canvas::default();
+    let printer = Arc::new(Printer::begin(canvas.clone()));
+    Up { data, lock, signals, canvas, printer, is_plain }.live(node, choice).await
 }
 
 /// What a running `up` holds.
@@ -118,6 +123,7 @@ struct Up<'a> {
     lock: DataLock,
     signals: Signals,
     canvas: Canvas,
+    printer: Arc<Printer>,
     is_plain: bool,
 }
 
@@ -134,7 +140,7 @@ enum End {
 impl Up<'_> {
     async fn live(mut self, node: Node, choice: Choice) -> Result<ExitCode, Fault> {
         let began = std::time::Instant::now();
-        let events = Events::print(&node, self.canvas.clone(), self.is_plain);
+        let events = Events::print(&node, self.printer.clone(), self.is_plain);
         let house = House::begin(node, catalogue(), choice.topology).await;
         let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
         let ending = Ending::default();
@@ -153,7 +159,7 @@ impl Up<'_> {
         };
         let end = match self.bring_up(&house, &ending).await {
             None => {
-                self.say_it_is_up(&house, began.elapsed())?;
+                self.say_it_is_up(&house, began.elapsed());
                 self.serve(&house, &ending).await
             }
             Some(end) => end,
@@ -173,7 +179,7 @@ impl Up<'_> {
         end
     }
 
-    fn say_it_is_up(&self, house: &House, took: std::time::Duration) -> Result<(), Fault> {
+    fn say_it_is_up(&self, house: &House, took: std::time::Duration) {
         let mut screen = Screen::stdout();
         tree::show(&tree::branches(house), &mut screen);
         let rows = crate::commands::ps::agents(house);
@@ -186,7 +192,11 @@ impl Up<'_> {
                 screen.faint("`genii repl` in another terminal talks with them; Ctrl-C ends them"),
             );
         }
-        screen.flush().map(drop)
+        self.printer.say(screen.into_text());
+    }
+
+    fn say_it_stops(&self, why: &str) {
+        self.printer.complain(format!("{why}; stopping; a second signal stops at once\n"));
     }
 
     /// Serves until the house is to end.
@@ -209,8 +219,8 @@ impl Up<'_> {
         events: Events,
     ) -> Result<ExitCode, Fault> {
         match &end {
-            End::Interrupted => eprintln!("interrupted; stopping; a second signal stops at once"),
-            End::Asked(why) => eprintln!("{why}; stopping; a second signal stops at once"),
+            End::Interrupted => self.say_it_stops("interrupted"),
+            End::Asked(why) => self.say_it_stops(why),
             End::Failed(_) => {}
         }
         let progress = Progress::show(house, "stopping", &self.canvas, self.is_plain);
@@ -218,7 +228,8 @@ impl Up<'_> {
             left = house.shutdown() => left,
             () = self.signals.next() => {
                 progress.finish().await;
-                eprintln!("forced to stop");
+                self.printer.complain("forced to stop\n");
+                self.printer.finish().await;
                 std::process::exit(INTERRUPTED.into());
             }
         };
@@ -233,8 +244,9 @@ impl Up<'_> {
                 .help("`ps` of the system shows them; they may hang in the kernel"));
         }
         if let End::Failed(_) = &end {
-            say_what_failed(house)?;
+            self.printer.say(what_failed(house));
         }
+        self.printer.finish().await;
         match end {
             End::Asked(_) => Ok(ExitCode::SUCCESS),
             End::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
@@ -244,8 +256,8 @@ impl Up<'_> {
     }
 }
 
-/// Says how the required agents failed that never became ready, with what they printed.
-fn say_what_failed(house: &House) -> Result<(), Fault> {
+/// How the required agents failed that never became ready, with what they printed.
+fn what_failed(house: &House) -> String {
     let mut screen = Screen::stdout();
     let topology = house.topology();
     for agent in topology.agents.iter().filter(|agent| agent.policy.required) {
@@ -256,5 +268,5 @@ fn say_what_failed(house: &House) -> Result<(), Fault> {
             why::show_crash(&crash, "", &mut screen);
         }
     }
-    screen.flush().map(drop)
+    screen.into_text()
 }

@@ -13,7 +13,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct TimeSpan(pub Duration);
 
+/// Why a text is no time span.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum TimeSpanError {
+    /// It is not written as one.
+    #[error(transparent)]
+    Syntax(#[from] humantime::DurationError),
+    /// It is longer than [`TimeSpan::MAX`].
+    #[error("it is longer than ten years")]
+    TooLong,
+}
+
 impl TimeSpan {
+    /// The longest span that is read, so that a moment so much later can always be told: ten years.
+    pub const MAX: Self = Self(Duration::from_secs(10 * 365 * 24 * 3_600));
+
     /// A span of so many milliseconds.
     pub const fn from_millis(millis: u64) -> Self {
         Self(Duration::from_millis(millis))
@@ -38,10 +52,13 @@ impl From<TimeSpan> for Duration {
 }
 
 impl FromStr for TimeSpan {
-    type Err = humantime::DurationError;
+    type Err = TimeSpanError;
 
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        humantime::parse_duration(text).map(Self)
+    fn from_str(text: &str) -> Result<Self, TimeSpanError> {
+        match humantime::parse_duration(text)? {
+            span if span > Self::MAX.0 => Err(TimeSpanError::TooLong),
+            span => Ok(Self(span)),
+        }
     }
 }
 
@@ -69,7 +86,10 @@ impl Serialize for TimeSpan {
 impl<'de> Deserialize<'de> for TimeSpan {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if !deserializer.is_human_readable() {
-            return Duration::deserialize(deserializer).map(Self);
+            let span = Duration::deserialize(deserializer)?;
+            let is_too_long = span > Self::MAX.0;
+            let refused = || de::Error::custom(TimeSpanError::TooLong);
+            return if is_too_long { Err(refused()) } else { Ok(Self(span)) };
         }
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         text.parse().map_err(|error| {

@@ -23,6 +23,9 @@ const RUNNING_MAX: usize = 64;
 /// How far a command may run ahead of who reads what it says.
 const SAID_CAPACITY: usize = 64;
 
+/// How long to wait after a connection could not be taken, as when no more files may be opened.
+const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
 /// The socket, and the task that serves it.
 pub struct AdminSocket {
     path: PathBuf,
@@ -43,12 +46,21 @@ impl AdminSocket {
         }
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-        let own = UnixListenerStream::new(listener).filter(|stream| match stream {
+        let connections = UnixListenerStream::new(listener).then(|stream| async move {
+            if let Err(error) = &stream {
+                tracing::warn!("a connection to the admin socket cannot be taken: {error}");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+            stream
+        });
+        let own = connections.filter(|stream| match stream {
             Ok(stream) => is_ours(stream),
             Err(_) => true,
         });
         let (stop, stopped) = oneshot::channel();
-        let service = AdminServer::new(Service { side }).max_encoding_message_size(SAID_MAX_LEN);
+        let service = AdminServer::new(Service { side })
+            .max_encoding_message_size(SAID_MAX_LEN)
+            .max_decoding_message_size(SAID_MAX_LEN);
         let server = Server::builder()
             .concurrency_limit_per_connection(RUNNING_MAX)
             .http2_keepalive_interval(Some(std::time::Duration::from_secs(30)))
@@ -108,13 +120,23 @@ impl Admin for Service {
         let (said, listener) = mpsc::channel(SAID_CAPACITY);
         let run = (entry.serve)(arguments, self.side.clone(), said.clone());
         tokio::spawn(async move {
-            tokio::select! {
-                ended = run => if let Err(refusal) = ended {
-                    let _nobody_listens = said.send(refused(refusal)).await;
-                },
+            // In a task of its own, so that a panic in it reaches who asked.
+            let mut running = tokio::spawn(run);
+            let ended = tokio::select! {
+                ended = &mut running => ended,
                 // Whoever asked has gone: what follows a journal would follow it for ever.
-                () = said.closed() => {}
-            }
+                () = said.closed() => return running.abort(),
+            };
+            let refusal = match ended {
+                Ok(Ok(())) => return,
+                Ok(Err(refusal)) => refusal,
+                Err(panic) => {
+                    tracing::error!(command, "a command failed: {panic}");
+                    commands::Refusal::new(format!("{command} failed within genii: {panic}"))
+                        .help("this is a fault of genii; please report it")
+                }
+            };
+            let _nobody_listens = said.send(refused(refusal)).await;
         });
         let replies = ReceiverStream::new(listener).map(|said| Ok(RunReply { said: Some(said) }));
         Ok(Response::new(Box::pin(replies)))

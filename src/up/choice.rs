@@ -90,12 +90,17 @@ impl Choice {
     pub fn say_what_is_left_out(&self) {
         if !self.pulled_in.is_empty() {
             let names: Vec<&str> = self.pulled_in.iter().map(Address::as_str).collect();
-            eprintln!("also started, since others need them: {}", names.join(", "));
+            crate::screen::complain(format_args!(
+                "also started, since others need them: {}",
+                names.join(", ")
+            ));
         }
         for node in self.topology.nodes().into_iter().filter(|node| **node != self.node) {
             let lives_there = |agent: &&AgentSpec| self.topology.node_of(agent) == Some(node);
             let agents = self.topology.agents.iter().filter(lives_there).count();
-            eprintln!("{agents} agents live on {node} and are not started here");
+            crate::screen::complain(format_args!(
+                "{agents} agents live on {node} and are not started here"
+            ));
         }
     }
 }

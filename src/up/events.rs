@@ -1,7 +1,7 @@
 //! The lines that say what happens, for a person and for the log file.
 
 use std::collections::BTreeSet;
-use std::io::Write;
+use std::sync::Arc;
 
 use genii_runtime::Node;
 use genii_supervision::journal::{Follow, Followed};
@@ -9,7 +9,7 @@ use genii_supervision::{Event, Key, What};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use super::progress::Canvas;
+use super::printer::Printer;
 
 /// Prints what happens, a line for each thing.
 pub struct Events {
@@ -20,10 +20,10 @@ pub struct Events {
 impl Events {
     /// Prints everything that happens from now on, or only what is news where a display shows the
     /// rest.
-    pub fn print(node: &Node, canvas: Canvas, everything: bool) -> Self {
+    pub fn print(node: &Node, printer: Arc<Printer>, everything: bool) -> Self {
         let follow = node.tree().journal.follow();
         let (stop, stopped) = oneshot::channel();
-        let printing = tokio::spawn(print(follow, canvas, everything, stopped));
+        let printing = tokio::spawn(print(follow, printer, everything, stopped));
         Self { printing, stop }
     }
 
@@ -36,7 +36,7 @@ impl Events {
 
 async fn print(
     mut follow: Follow,
-    canvas: Canvas,
+    printer: Arc<Printer>,
     everything: bool,
     mut stopped: oneshot::Receiver<()>,
 ) {
@@ -60,10 +60,7 @@ async fn print(
             Some(Followed::Missed(missed)) => format!("({missed} events went by)\n"),
             None => return,
         };
-        // Whoever reads this may have gone; the house has not.
-        canvas.print(|| {
-            let _nobody_reads = std::io::stdout().lock().write_all(text.as_bytes());
-        });
+        printer.say(text);
     }
 }
 

@@ -26,7 +26,9 @@ pub struct Canvas(Arc<Mutex<Option<ProgressBar>>>);
 impl Canvas {
     /// Prints above the display, or plainly where there is none.
     pub fn print(&self, print: impl FnOnce()) {
-        match &*self.0.lock() {
+        // The lock is not held while something is written, which may take for ever.
+        let bar = self.0.lock().clone();
+        match bar {
             Some(bar) => bar.suspend(print),
             None => print(),
         }

@@ -15,7 +15,9 @@ impl Backoff {
     pub fn wait(&self, attempt: u32, chance: f64) -> Duration {
         let grown = self.first.as_secs_f64() * self.factor.powi(attempt.min(1_000) as i32);
         let full = grown.min(self.cap.as_secs_f64());
-        Duration::from_secs_f64(full * (1.0 - self.jitter * chance.clamp(0.0, 1.0)))
+        let wait = full * (1.0 - self.jitter * chance.clamp(0.0, 1.0));
+        // Where the arithmetic has no answer, as for nothing times infinity, the cap holds.
+        Duration::try_from_secs_f64(wait).unwrap_or(self.cap)
     }
 }
 

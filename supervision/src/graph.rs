@@ -4,7 +4,7 @@
 
 mod cut;
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 
 use petgraph::algo::tarjan_scc;
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -148,6 +148,7 @@ impl Graph {
     /// A shortest way along the edges from one node to another, both included, of at least one
     /// edge; empty if there is none. Edges that are `cut` do not count.
     pub fn shortest_path(&self, from: usize, to: usize, cut: &[(usize, usize)]) -> Vec<usize> {
+        let cut: HashSet<(usize, usize)> = cut.iter().copied().collect();
         let mut came_from: Vec<Option<usize>> = vec![None; self.len()];
         let mut queue = VecDeque::from([from]);
         while let Some(node) = queue.pop_front() {

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::House;
+use crate::support::{House, wait_until};
 use crate::up::STEADY;
 
 /// Agents with children of their own, one of which hides in a session of its own.
@@ -116,6 +116,64 @@ fn a_full_disk_is_told_once() {
     assert_eq!(full.status.code(), Some(1), "{said}");
     assert_eq!(said.matches("error: ").count(), 1, "{said}");
     assert!(said.contains("data cannot be written to"), "{said}");
+}
+
+/// Nobody reads what is printed: the house goes on, and ends in good order when it is told to.
+#[test]
+fn output_that_nobody_reads_or_takes_stops_nothing() {
+    use std::process::Stdio;
+    let house = House::new();
+    // One that says very much: it crashes again and again.
+    let loud = "kind = \"process\"\nbackoff = { first = \"1ms\", cap = \"1ms\" }\n\
+                settings.command = [\"sh\", \"-c\", \"exit 3\"]\n";
+    let group = "[groups.a]\nrestarts = 1000000\nwindow = \"1h\"\n";
+    let file = house.file("house.toml", &format!("{group}[agents.\"a/loud\"]\n{loud}"));
+    for out in ["unread", "closed", "full"] {
+        let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+        command.args(["up", "--plain", "--topology", file.to_str().unwrap()]);
+        if out == "full" {
+            let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+            command.stdout(Stdio::from(full())).stderr(Stdio::from(full()));
+        }
+        let mut child = command.spawn().unwrap();
+        if out == "closed" {
+            drop((child.stdout.take(), child.stderr.take()));
+        }
+        wait_until("it to have said more than a pipe holds", || {
+            let said = house.genii(&["ctl", "journal", "--json", "-n", "1"]).out;
+            let last: Option<serde_json::Value> = serde_json::from_str(said.trim()).ok();
+            last.filter(|last| last["seq"].as_u64() > Some(1_200))
+        });
+        rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
+            .unwrap();
+        let status = wait_until("it to end", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(0), "{out}");
+        house.wait_for_no_process();
+    }
+}
+
+#[test]
+fn a_file_that_never_ends_is_not_read_to_its_end() {
+    let house = House::new();
+    for file in ["/dev/zero", "/dev/urandom"] {
+        let said = house.genii(&["plan", file]);
+        assert_eq!(said.code, 1);
+        assert!(said.err.contains("larger than 8 MiB"), "{}", said.err);
+    }
+}
+
+#[test]
+fn nothing_is_written_by_way_of_a_link() {
+    let house = House::new();
+    let victim = house.file("victim", "precious");
+    std::fs::create_dir_all(house.path("data")).unwrap();
+    std::os::unix::fs::symlink(&victim, house.path("data/.probe")).unwrap();
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}"));
+    running.stop();
+    std::fs::remove_file(house.path("data/lock")).unwrap();
+    std::os::unix::fs::symlink(&victim, house.path("data/lock")).unwrap();
+    assert_eq!(house.genii(&["up"]).code, 1);
+    assert_eq!(std::fs::read_to_string(victim).unwrap(), "precious");
 }
 
 #[test]

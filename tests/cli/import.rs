@@ -112,9 +112,27 @@ fn bombs_are_bounded() {
     house.file("bomb.yaml", &bomb);
     house.file("deep.yaml", &"[".repeat(100_000));
     house.file("tag.yaml", "a: !!python/object/apply:os.system [ls]\n");
-    for name in ["bomb.yaml", "deep.yaml", "tag.yaml"] {
+    let text = "x".repeat(100_000);
+    house.file("text.yaml", &format!("a: &a {text}\nb: [{}]\n", vec!["*a"; 80_000].join(", ")));
+    for name in ["bomb.yaml", "deep.yaml", "tag.yaml", "text.yaml"] {
         let said = house.genii(&["import", name]);
         assert_eq!(said.code, 1, "{name}");
         assert!(said.err.contains(&format!("{name}:")), "{}", said.err);
     }
+}
+
+/// Whatever a key is called, what is written is a topology; and a source is not written over.
+#[test]
+fn what_is_written_can_be_read_and_is_written_elsewhere() {
+    let house = House::new();
+    house.file(
+        "odd.yaml",
+        "g:\n- name: A\n  script_path: a.py\n  port: 7000\n  params: {\"a b\\\"]\\n[x\": \"\\u0001 \\\\ \\t\", é: 1}\n",
+    );
+    let said = house.genii(&["import", "odd.yaml", "-o", "house.toml"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(house.json(&["plan", "house.toml", "--json"])["agents"], 1);
+    let said = house.genii(&["import", "odd.yaml", "-o", "./odd.yaml"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(std::fs::read_to_string(house.path("odd.yaml")).unwrap().starts_with("g:"));
 }

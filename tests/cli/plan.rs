@@ -104,6 +104,30 @@ fn what_cannot_be_read_is_told_with_a_remedy() {
 }
 
 #[test]
+fn times_and_factors_without_measure_are_refused_and_make_nothing_panic() {
+    let house = House::new();
+    let topology = |line: &str| {
+        format!(
+            "[groups.a]\n[agents.\"a/x\"]\nkind = \"process\"\nsettings.command = [\"true\"]\n{line}\n"
+        )
+    };
+    for (line, code) in [
+        ("start_timeout = \"18446744073709551615s\"", 1),
+        ("stop_timeout = \"11years\"", 1),
+        ("backoff = { cap = \"18446744073709551615s\" }", 1),
+        ("backoff = { first = \"0s\", factor = 1e308, cap = \"1h\", jitter = 0.5 }", 0),
+        ("backoff = { factor = nan }", 1),
+    ] {
+        let file = house.file("house.toml", &topology(line));
+        let said = house.genii(&["plan", file.to_str().unwrap()]);
+        assert_eq!(said.code, code, "{line}: {}", said.err);
+    }
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    let said = command.arg("up").env("GENII_ASK_TIMEOUT", "18446744073709551615s").output();
+    assert_eq!(said.unwrap().status.code(), Some(2));
+}
+
+#[test]
 fn the_topology_that_is_built_in_is_a_good_example() {
     let house = House::new();
     let printed = house.genii(&["topology"]);

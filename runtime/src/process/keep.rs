@@ -52,7 +52,7 @@ impl fmt::Display for Exit {
             Self::Signal(signal) => match Signal::from_named_raw(*signal) {
                 Some(name) => {
                     let name = format!("{name:?}");
-                    let name = name.trim_start_matches("Signal::");
+                    let name = name.trim_matches('"').trim_start_matches("Signal::");
                     write!(f, "was ended by signal {signal} (SIG{name})")
                 }
                 None => write!(f, "was ended by signal {signal}"),

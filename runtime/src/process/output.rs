@@ -205,12 +205,28 @@ async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
 }
 
 fn text(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
-    let text = text.trim_end_matches('\r');
+    let text = plain(&String::from_utf8_lossy(line));
     match text.len() > LINE_MAX_LEN {
-        true => format!("{}...", cut(text, LINE_MAX_LEN - 3)),
-        false => text.to_owned(),
+        true => format!("{}...", cut(&text, LINE_MAX_LEN - 3)),
+        false => text,
     }
+}
+
+/// A text without what commands a terminal: colours, and anything worse.
+fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    let mut letters = text.chars().peekable();
+    while let Some(letter) = letters.next() {
+        match letter {
+            '\x1b' if letters.next_if_eq(&'[').is_some() => {
+                let _command = letters.by_ref().find(|letter| ('@'..='~').contains(letter));
+            }
+            '\t' => plain.push('\t'),
+            letter if letter.is_control() => {}
+            letter => plain.push(letter),
+        }
+    }
+    plain
 }
 
 #[cfg(test)]
@@ -224,6 +240,12 @@ mod tests {
             lines.push(line);
         }
         lines
+    }
+
+    #[tokio::test]
+    async fn what_commands_a_terminal_is_left_out() {
+        let said = lines(b"\x1b[31mred\x1b[0m and\tplain\x07\x1b]0;title\r\n").await;
+        assert_eq!(said, ["red and\tplain]0;title"]);
     }
 
     #[tokio::test]

@@ -235,13 +235,14 @@ impl ProcessSettings {
     fn program_missing(&self, program: &str, directory: &Path) -> Option<String> {
         if program.contains('/') {
             let path = directory.join(program);
-            return (!path.is_file())
-                .then(|| format!("its program {} is not there", path.display()));
+            return (!is_program(&path)).then(|| {
+                format!("its program {} is not there, or may not be run", path.display())
+            });
         }
         let own = self.env.get("PATH").map(Into::into);
         let path =
             own.or_else(|| std::env::var_os("PATH").filter(|_| self.inherit_env != Some(false)))?;
-        let is_found = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+        let is_found = std::env::split_paths(&path).any(|folder| is_program(&folder.join(program)));
         (!is_found).then(|| {
             format!(
                 "its program {program} is not on the path; install it, or name it with its folder"
@@ -324,6 +325,12 @@ impl Probe {
             _ => None,
         }
     }
+}
+
+fn is_program(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt;
+    let about = std::fs::metadata(path);
+    about.is_ok_and(|about| about.is_file() && about.permissions().mode() & 0o111 != 0)
 }
 
 fn absolute(path: &Path) -> PathBuf {

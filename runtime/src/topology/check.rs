@@ -314,6 +314,10 @@ fn check_knots(topology: &Topology, untie: Untie<'_>, report: &mut Report) {
     }
 }
 
+/// How many edges of a cut are told of, each with its way around. A knot that takes more is told in
+/// parts, as people untie it.
+const PATHS_MAX: usize = 20;
+
 fn knot_diagnostic(
     topology: &Topology,
     graph: &Graph,
@@ -328,7 +332,7 @@ fn knot_diagnostic(
     let message = format!("{} wait for each other and can never start", names.join(", "));
     let first = &topology.agents[knot[0]];
     let mut diagnostic = Diagnostic::error("cycle", message);
-    for &(from, to) in cut {
+    for &(from, to) in cut.iter().take(PATHS_MAX) {
         let others: Vec<_> = cut.iter().copied().filter(|edge| *edge != (from, to)).collect();
         // The way back from `to` to `from`, then the edge itself.
         let mut path = graph.shortest_path(to, from, &others);
@@ -351,7 +355,10 @@ fn knot_diagnostic(
     let spoken: Vec<_> = declared.iter().map(|&&(from, to)| (name(from), name(to))).collect();
     let mut ways = Vec::new();
     if !spoken.is_empty() {
-        ways.push(untie.help(&spoken));
+        ways.push(untie.help(&spoken[..spoken.len().min(PATHS_MAX)]));
+    }
+    if spoken.len() > PATHS_MAX {
+        ways.push(format!("and {} more", spoken.len() - PATHS_MAX));
     }
     for &(from, to) in by_order {
         let (from, to) = (name(from), name(to));

@@ -19,6 +19,9 @@ pub const NODES_MAX: usize = 100_000;
 /// How deep lists and tables may stand in each other.
 pub const DEPTH_MAX: usize = 64;
 
+/// So much text counts as a value, in bytes.
+const TEXT_LEN: usize = 64;
+
 /// Parses a file. `None` if its syntax is broken or it exceeds a bound, which is then reported.
 pub fn parse(source: &Arc<Source>, report: &mut Report) -> Option<Node> {
     let mut builder = Builder::new(source, report);
@@ -100,7 +103,10 @@ impl<'a> Builder<'a> {
             }
             Event::Scalar(text, style, anchor, tag) => {
                 let value = scalar(&text, style, tag.as_deref(), &place)?;
-                self.close(Node { value, place }, anchor, self.nodes)
+                let before = self.nodes;
+                // A long text counts as several, so that aliases of it are bounded too.
+                self.count(text.len() / TEXT_LEN, &place)?;
+                self.close(Node { value, place }, anchor, before)
             }
             Event::Alias(anchor) => {
                 let Some((node, size)) = self.anchors.get(&anchor).cloned() else {

@@ -367,7 +367,11 @@ impl Core {
             return reply(Err(ChildError::NotRunning));
         }
         let incarnation = child.incarnation;
-        self.failed(ix, incarnation, failure, now);
+        match child.phase {
+            // It was asked politely, and somebody waits no longer.
+            Phase::Stopping => self.kill(ix, now),
+            _ => self.failed(ix, incarnation, failure, now),
+        }
         reply(Ok(()));
     }
 
