@@ -57,12 +57,14 @@ pub(crate) enum Message {
 
 /// What may be asked of a supervisor. Mirrors the commands of the core.
 pub(crate) enum Command {
+    Add(Box<ChildSpec>, Reply<()>),
     Start(Box<ChildSpec>, Reply<StartedChild>),
     Restart(Key, Reply<StartedChild>),
     Terminate(Key, Reply<()>),
     Cycle(Key, Reply<StartedChild>),
     Kill(Key, Arc<Failure>, Reply<()>),
     Delete(Key, Reply<()>),
+    Free(Key, Reply<()>),
     Release(Key, Reply<StartedChild>),
     Replace(Box<ChildSpec>, bool, Reply<()>),
     SetFlags(SupervisorFlags, Reply<()>),
@@ -296,12 +298,14 @@ impl State {
 
     fn obey(&mut self, command: Command, now: Instant) {
         match command {
+            Command::Add(spec, reply) => self.core.add_child(*spec, reply, now),
             Command::Start(spec, reply) => self.core.start_child(*spec, reply, now),
             Command::Restart(key, reply) => self.core.restart_child(&key, reply, now),
             Command::Terminate(key, reply) => self.core.terminate_child(&key, reply, now),
             Command::Cycle(key, reply) => self.core.cycle_child(&key, reply, now),
             Command::Kill(key, failure, reply) => self.core.kill_child(&key, failure, reply, now),
             Command::Delete(key, reply) => self.core.delete_child(&key, reply),
+            Command::Free(key, reply) => self.core.free_child(&key, reply, now),
             Command::Release(key, reply) => self.core.release_child(&key, reply, now),
             Command::Replace(spec, restart, reply) => {
                 self.core.replace_child(*spec, restart, reply, now);

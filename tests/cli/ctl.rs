@@ -197,6 +197,80 @@ fn what_is_quarantined_is_released_by_a_topology_that_changes_it() {
     running.stop();
 }
 
+/// What is new starts in the order of its needs, whatever the order in the file.
+#[test]
+fn new_agents_and_groups_may_need_those_that_stand_after_them() {
+    let (house, running) = two();
+    let twin =
+        "[groups.core]\n[agents.\"core/system-digital-twin\"]\nkind = \"system-digital-twin\"\n";
+    let file = house.file(
+        "new.toml",
+        &format!(
+            "[groups.b]\n[groups.c]\n[groups.a]\n{twin}\
+             [agents.\"b/x\"]\nneeds = [\"c/y\"]\n{STEADY}[agents.\"c/y\"]\nneeds = [\"a/late\"]\n{STEADY}\
+             [agents.\"a/early\"]\nneeds = [\"a/late\"]\n{STEADY}[agents.\"a/late\"]\n{STEADY}\
+             [agents.\"a/base\"]\n{STEADY}[agents.\"a/top\"]\nneeds = [\"a/base\"]\n{STEADY}"
+        ),
+    );
+    let applied = house.genii(&["ctl", "apply", file.to_str().unwrap()]);
+    assert_eq!(applied.code, 0, "{}{}", applied.out, applied.err);
+    for agent in ["b/x", "c/y", "a/early", "a/late", "a/base", "a/top"] {
+        assert_eq!(house.row(agent)["state"], "ready", "{agent}");
+    }
+    running.stop();
+}
+
+/// A new agent that cannot start is there all the same, to be looked at and released.
+#[test]
+fn a_new_agent_that_cannot_start_is_told_of_and_stays() {
+    let house = House::new();
+    let topology = |more: &str| format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}{more}");
+    let running = house.up(&topology(""));
+    let file = house.file(
+        "new.toml",
+        &topology(
+            "[agents.\"a/bad\"]\nkind = \"process\"\nbackoff = { first = \"1ms\", cap = \"2ms\" }\n\
+             settings.command = [\"sh\", \"-c\", \"[ -e well ] || exit 5; echo ready; exec sleep 1000\"]\n\
+             settings.ready = { line = { contains = \"ready\" } }\n",
+        ),
+    );
+    let applied = house.genii(&["ctl", "apply", file.to_str().unwrap()]);
+    assert_eq!(applied.code, 1);
+    assert!(applied.out.contains("code 5"), "{}{}", applied.out, applied.err);
+    assert_eq!(house.row("a/bad")["state"], "quarantined");
+    house.file("well", "");
+    assert_eq!(house.genii(&["ctl", "release", "a/bad"]).code, 0);
+    running.stop();
+}
+
+/// Who asked for a new topology may go: it is carried out all the same.
+#[test]
+fn a_new_topology_is_carried_out_also_when_nobody_waits_for_it() {
+    let house = House::new();
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}"));
+    let slow = "kind = \"process\"\nsettings.ready = { line = { contains = \"ready\" } }\n\
+                settings.command = [\"sh\", \"-c\", \"until [ -e go ]; do sleep 0.01; done; echo ready; exec sleep 1000\"]\n";
+    let file = house.file(
+        "new.toml",
+        &format!(
+            "[groups.a]\n[groups.b]\n[groups.c]\n[agents.\"a/one\"]\n{STEADY}\
+             [agents.\"b/slow\"]\n{slow}[agents.\"c/after\"]\nneeds = [\"b/slow\"]\n{STEADY}"
+        ),
+    );
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    let mut apply = command.args(["ctl", "apply", file.to_str().unwrap()]).spawn().unwrap();
+    wait_until("the slow one to be starting", || {
+        let rows = house.json(&["ctl", "ps", "--json"]);
+        let mut rows = rows.as_array().unwrap().iter();
+        rows.find(|row| row["name"] == "b/slow" && row["state"] == "starting").map(drop)
+    });
+    apply.kill().unwrap();
+    apply.wait().unwrap();
+    house.file("go", "");
+    house.wait_for_state("c/after", "ready");
+    running.stop();
+}
+
 /// A group that shuts itself down with a significant agent has done its work.
 #[test]
 fn a_group_that_has_done_its_work_stays_down() {

@@ -1,12 +1,21 @@
 //! Making one topology of another while the house lives.
 
+use std::time::Duration;
+
 use genii_protocols::Address;
 use genii_supervision::{Key, Status};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{House, HouseError, ROOT};
 use crate::topology::Topology;
 use crate::topology::diff::{Diff, Step};
+
+/// How long what a new topology starts may take to settle, before that is told instead.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How often to look whether something has settled.
+const SETTLE_LOOK: Duration = Duration::from_millis(10);
 
 /// What came of applying a topology.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -33,8 +42,18 @@ impl House {
     }
 
     /// Follows another topology from now on. Only what changed restarts. The topology must have
-    /// been checked.
+    /// been checked. All of it is done, also when nobody waits for it any more.
     pub async fn apply(&self, topology: Topology) -> Applied {
+        let house = self.clone();
+        let applying = tokio::spawn(async move { house.follow(topology).await });
+        match applying.await {
+            Ok(applied) => applied,
+            // Only a panic ends it; it is told on.
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    async fn follow(&self, topology: Topology) -> Applied {
         let _one_at_a_time = self.0.changing.lock().await;
         let diff = self.diff(&topology);
         self.declare(&topology);
@@ -44,7 +63,46 @@ impl House {
             let error = self.take(&step).await.err().map(|error| error.to_string());
             steps.push(StepOutcome { step, error });
         }
+        // What was added and changed starts in the order of its needs, whatever that of the steps.
+        let deadline = Instant::now() + SETTLE_PATIENCE;
+        for outcome in &mut steps {
+            if outcome.error.is_none() {
+                outcome.error = self.settled(&outcome.step, deadline).await.err();
+            }
+        }
         Applied { steps }
+    }
+
+    /// Waits until what a step has started has settled.
+    ///
+    /// # Errors
+    /// In words, if it is then not up.
+    async fn settled(&self, step: &Step, deadline: Instant) -> Result<(), String> {
+        let name = match step {
+            Step::AddAgent { address } | Step::ChangeAgent { address, restart: true, .. } => {
+                address.as_str()
+            }
+            Step::AddGroup { group } => group.as_str(),
+            _ => return Ok(()),
+        };
+        loop {
+            let board = &self.0.node.tree().board;
+            let Some(view) = board.view(name) else { return Ok(()) };
+            match &view.status {
+                status if !status.is_settled() => {}
+                Status::Ready | Status::Degraded(_) | Status::Completed => return Ok(()),
+                // It was stopped by hand before, or lives elsewhere, and is not to run.
+                Status::Stopped(_) => return Ok(()),
+                status => {
+                    let detail = status.detail().map(|detail| format!(": {detail}"));
+                    return Err(format!("it is {status}{}", detail.unwrap_or_default()));
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it is {} after {SETTLE_PATIENCE:?}", view.status));
+            }
+            tokio::time::sleep(SETTLE_LOOK).await;
+        }
     }
 
     async fn take(&self, step: &Step) -> Result<(), HouseError> {
@@ -86,7 +144,7 @@ impl House {
         match topology.group(name).filter(|group| self.is_here(group)) {
             Some(group) => {
                 let child = self.group_child(group, &topology);
-                self.commanded(name, self.root().start_child(child).await)
+                self.commanded(name, self.root().add_child(child).await)
             }
             None => Ok(()),
         }
@@ -109,35 +167,36 @@ impl House {
     async fn add_agent(&self, address: &Address) -> Result<(), HouseError> {
         let topology = self.topology();
         let Some(agent) = topology.agent(address) else { return Ok(()) };
+        self.renew_group(address.group(), &topology).await;
+        // The agents of a group that does not run start with it.
         let Some(supervisor) = self.0.node.tree().supervisor(address.group()) else {
             return Ok(());
         };
-        self.renew_group(address.group(), &topology).await;
         let child = self.agent_child(agent);
-        self.commanded(address.as_str(), supervisor.start_child(child).await)
+        self.commanded(address.as_str(), supervisor.add_child(child).await)
     }
 
     async fn change_agent(&self, address: &Address, restart: bool) -> Result<(), HouseError> {
         let topology = self.topology();
         let Some(agent) = topology.agent(address) else { return Ok(()) };
+        self.renew_group(address.group(), &topology).await;
         let Some(supervisor) = self.0.node.tree().supervisor(address.group()) else {
             return Ok(());
         };
-        self.renew_group(address.group(), &topology).await;
         let (name, child) = (address.as_str(), self.agent_child(agent));
         self.commanded(name, supervisor.replace_child(child, restart).await)?;
         let view = self.0.node.tree().board.view(name);
         let is_held_back = view.is_some_and(|view| matches!(view.status, Status::Quarantined(_)));
-        match is_held_back && restart {
-            // What held it back may be what was changed.
-            true => self.commanded(name, supervisor.release_child(name).await),
-            false => Ok(()),
+        if is_held_back && restart {
+            // What held it back may be what was changed. Whether it was is seen when it has settled.
+            self.commanded(name, supervisor.free_child(name).await)?;
         }
+        Ok(())
     }
 
     /// So that a group which is restarted as a whole returns with its new agents.
     async fn renew_group(&self, name: &str, topology: &Topology) {
-        if let Some(group) = topology.group(name) {
+        if let Some(group) = topology.group(name).filter(|group| self.is_here(group)) {
             let child = self.group_child(group, topology);
             if let Err(error) = self.root().replace_child(child, false).await {
                 tracing::warn!(group = name, supervisor = ROOT, "cannot be declared anew: {error}");

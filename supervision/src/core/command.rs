@@ -130,6 +130,22 @@ impl Core {
         }
     }
 
+    /// Adds a child, which starts when it can as the first children do; answers at once. If its start
+    /// fails it is restarted or given up as any other.
+    pub(crate) fn add_child(&mut self, spec: ChildSpec, reply: Reply<()>, now: Instant) {
+        match self.check_new(&spec).and_then(|()| Ok(self.admit(spec, now)?)) {
+            Err(error) => reply(Err(error)),
+            Ok(ix) => {
+                self.want_up(ix, now);
+                self.set_status(ix, Status::Waiting, now);
+                self.join_sequence(ix);
+                self.try_start(ix, now);
+                reply(Ok(()));
+                self.advance(now);
+            }
+        }
+    }
+
     fn check_new(&self, spec: &ChildSpec) -> Result<(), ChildError> {
         if self.ends() {
             return Err(ChildError::Ending);
@@ -254,19 +270,46 @@ impl Core {
 
     /// Lets a child out of quarantine; answers when it is ready.
     pub(crate) fn release_child(&mut self, key: &Key, reply: Reply<StartedChild>, now: Instant) {
-        let releasable = self.find(key).and_then(|ix| match self.is_quarantined(key) {
-            _ if self.ends() => Err(ChildError::Ending),
-            true => Ok(ix),
-            false => Err(ChildError::NotQuarantined),
-        });
-        match releasable {
+        match self.releasable(key) {
             Err(error) => reply(Err(error)),
             Ok(ix) => {
-                self.child(ix).rare().budget = crate::backoff::Budget::default();
-                self.record(ix, What::Released);
+                self.forgive(ix);
                 self.start_by_command(ix, reply, now);
             }
         }
+    }
+
+    /// Lets a child out of quarantine; answers at once. If its start fails it is restarted or given
+    /// up as any other.
+    pub(crate) fn free_child(&mut self, key: &Key, reply: Reply<()>, now: Instant) {
+        match self.releasable(key) {
+            Err(error) => reply(Err(error)),
+            Ok(ix) => {
+                self.forgive(ix);
+                self.want_up(ix, now);
+                self.set_status(ix, Status::Waiting, now);
+                self.try_start(ix, now);
+                reply(Ok(()));
+                self.advance(now);
+            }
+        }
+    }
+
+    fn releasable(&self, key: &Key) -> Result<Ix, ChildError> {
+        self.find(key).and_then(|ix| match self.is_quarantined(key) {
+            _ if self.ends() => Err(ChildError::Ending),
+            true => Ok(ix),
+            false => Err(ChildError::NotQuarantined),
+        })
+    }
+
+    /// Forgets how often a child has failed.
+    fn forgive(&mut self, ix: Ix) {
+        let child = self.child(ix);
+        child.failed_starts = 0;
+        child.attempt = 0;
+        child.rare().budget = crate::backoff::Budget::default();
+        self.record(ix, What::Released);
     }
 
     /// Declares a child anew. If it runs it is restarted when `restart` says so, and otherwise

@@ -71,6 +71,15 @@ impl SupervisorHandle {
         self.actor.kill();
     }
 
+    /// Adds a child, which starts when what it needs is there, as the first children do; returns at
+    /// once. If its start fails it is restarted or given up as any other, and not forgotten.
+    ///
+    /// # Errors
+    /// When the declaration is wrong, or the name taken.
+    pub async fn add_child(&self, spec: ChildSpec) -> Result<(), ChildError> {
+        self.command(|reply| Command::Add(Box::new(spec), reply)).await
+    }
+
     /// Adds a child and starts it; returns when it is ready.
     ///
     /// # Errors
@@ -124,6 +133,15 @@ impl SupervisorHandle {
     pub async fn delete_child(&self, key: impl Into<Key>) -> Result<(), ChildError> {
         let key = key.into();
         self.command(|reply| Command::Delete(key, reply)).await
+    }
+
+    /// Lets a child out of quarantine; returns at once.
+    ///
+    /// # Errors
+    /// When there is none, or it is not in quarantine.
+    pub async fn free_child(&self, key: impl Into<Key>) -> Result<(), ChildError> {
+        let key = key.into();
+        self.command(|reply| Command::Free(key, reply)).await
     }
 
     /// Lets a child out of quarantine; returns when it is ready.
