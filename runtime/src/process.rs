@@ -8,12 +8,14 @@
 //! | `keep.rs` | genii's end of a keeper |
 //! | `output.rs` | what a process prints, line by line and bounded |
 //! | `probe.rs` | asking from outside whether a process is ready, or well |
+//! | `zmtp.rs` | one bounded question to a ZeroMQ socket |
 
 pub(crate) mod keep;
 pub mod keeper;
 mod output;
 mod probe;
 pub mod settings;
+mod zmtp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -106,7 +108,12 @@ fn watch_health(settings: &ProcessSettings, output: &Arc<Output>, context: &mut 
     let (report, ender) = (context.report(), context.ender());
     let ready = settings.ready.clone();
     let live = settings.live.clone();
-    let prober = Prober::new(output.clone(), context.address().clone());
+    let prober = Prober::new(
+        context.node().clone(),
+        Arc::new(settings.clone()),
+        output.clone(),
+        context.address().clone(),
+    );
     context.spawn(async move {
         if let Some(probe) = &ready {
             until_ready(&prober, probe).await;

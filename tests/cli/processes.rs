@@ -158,3 +158,24 @@ fn one_that_is_stopping_can_be_killed() {
     assert_eq!(house.row("a/deaf")["state"], "stopped");
     running.stop();
 }
+
+/// What a health check starts ends with it, whether it ends by itself or takes too long.
+#[test]
+fn nothing_of_a_health_check_is_left() {
+    let house = House::new();
+    let running = house.up(
+        "[groups.a]\n[agents.\"a/one\"]\nkind = \"process\"\n\
+         [agents.\"a/one\".settings]\ncommand = [\"sleep\", \"1000\"]\n\
+         env = { WELL = \"yes\" }\n\
+         ready = { command = [\"sh\", \"-c\", \"setsid sleep 5001 & sleep 5002 & test $WELL = yes\"] }\n\
+         live = { every = \"20ms\", timeout = \"50ms\", failures = 1000, probe = { command = [\"sh\", \"-c\", \"echo x >> looks; setsid sleep 5003 & sleep 5004\"] } }\n",
+    );
+    wait_until("some looks", || {
+        let looks = std::fs::read_to_string(house.path("looks")).unwrap_or_default();
+        Some(()).filter(|()| looks.lines().count() > 5)
+    });
+    let sleeps = house.processes().iter().filter(|words| words.contains("sleep 500")).count();
+    assert!(sleeps <= 6, "{:?}", house.processes());
+    running.stop();
+    house.wait_for_no_process();
+}

@@ -117,6 +117,34 @@ impl Keeping {
     }
 }
 
+/// Runs a command to its end, as an agent's process is run, without its output. Nothing of it is
+/// left when it has ended, or when nobody waits for it any more.
+///
+/// # Errors
+/// In words, when it cannot be run.
+pub(super) async fn run_once(
+    words: &[String],
+    settings: &ProcessSettings,
+    keepers: &Keepers,
+) -> Result<Exit, String> {
+    let failed = |error: std::io::Error| format!("it cannot be kept: {error}");
+    let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
+    ours.set_nonblocking(true).map_err(failed)?;
+    let command = Command { words: words.to_vec(), directory: settings.directory() };
+    let mut keeper = keeper_command(&command, settings, keepers, theirs);
+    keeper.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = keeper.spawn().map_err(failed)?;
+    // The keeper has its end; ours would keep the socket open beyond its life.
+    drop(keeper);
+    let mut said = BufReader::new(UnixStream::from_std(ours).map_err(failed)?).lines();
+    let first = said.next_line().await.map_err(failed)?;
+    begun(&first.unwrap_or_default()).map_err(|error| error.to_string())?;
+    let last = said.next_line().await.map_err(failed)?;
+    let _reaped = child.wait().await;
+    let exit = last.as_deref().and_then(read_exit);
+    exit.ok_or_else(|| "its keeper was killed".to_owned())
+}
+
 fn begun(line: &str) -> Result<i32, StartError> {
     match line.split_once(' ') {
         Some(("pid", pid)) => {

@@ -1,6 +1,5 @@
 //! Asking from outside whether a process is ready, or well.
 
-use std::process::Stdio;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,23 +8,32 @@ use http_body_util::Empty;
 use hyper::body::Bytes;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use zeromq::{ReqSocket, Socket, SocketRecv, SocketSend};
 
+use super::keep::{Exit, run_once};
 use super::output::Output;
-use super::settings::Probe;
+use super::settings::{Probe, ProcessSettings};
+use super::zmtp;
+use crate::node::Node;
 
 /// The answers to a health check that count as well.
 const WELL: [&str; 4] = ["ok", "ready", "healthy", "HEALTHY"];
 
 /// Looks at one process.
 pub(crate) struct Prober {
+    node: Node,
+    settings: Arc<ProcessSettings>,
     output: Arc<Output>,
     agent: Address,
 }
 
 impl Prober {
-    pub(crate) fn new(output: Arc<Output>, agent: Address) -> Self {
-        Self { output, agent }
+    pub(crate) fn new(
+        node: Node,
+        settings: Arc<ProcessSettings>,
+        output: Arc<Output>,
+        agent: Address,
+    ) -> Self {
+        Self { node, settings, output, agent }
     }
 
     pub(crate) fn agent(&self) -> &Address {
@@ -53,12 +61,23 @@ impl Prober {
                 Probe::Line { contains, within } => {
                     self.line(contains, within.map(|within| within.0))
                 }
-                Probe::Command(words) => command(words).await,
+                Probe::Command(words) => self.command(words).await,
             }
         };
         match tokio::time::timeout(patience, looking).await {
             Ok(result) => result,
             Err(_) => Err(format!("no answer within {patience:.1?}")),
+        }
+    }
+
+    /// Runs a command as the agent is run: in its folder, with its environment and limits, and kept,
+    /// so that nothing of it is left when it has ended or takes too long.
+    async fn command(&self, words: &[String]) -> Result<(), String> {
+        let program = words.first().ok_or("there is no command")?;
+        match run_once(words, &self.settings, self.node.keepers()).await {
+            Ok(Exit::Code(0)) => Ok(()),
+            Ok(exit) => Err(format!("{program} {exit}")),
+            Err(error) => Err(format!("{program}: {error}")),
         }
     }
 
@@ -79,14 +98,9 @@ async fn tcp(host_port: &str) -> Result<TcpStream, String> {
 
 /// Asks `{"action":"health_check"}` of a ZeroMQ REP socket.
 async fn zmq(host_port: &str) -> Result<(), String> {
-    // The library would try to connect for ever; a port that is closed says so at once.
-    drop(tcp(host_port).await?);
-    let failed = |error: zeromq::ZmqError| format!("{host_port}: {error}");
-    let mut socket = ReqSocket::new();
-    socket.connect(&format!("tcp://{host_port}")).await.map_err(failed)?;
-    socket.send(r#"{"action":"health_check"}"#.into()).await.map_err(failed)?;
-    let answer = socket.recv().await.map_err(failed)?;
-    let answer: Vec<u8> = answer.into_vec().concat();
+    let stream = tcp(host_port).await?;
+    let answer = zmtp::ask(stream, br#"{"action":"health_check"}"#).await;
+    let answer = answer.map_err(|why| format!("{host_port}: {why}"))?;
     is_well(&answer).map_err(|why| format!("{host_port}: {why}"))
 }
 
@@ -124,26 +138,12 @@ async fn http(url: &str) -> Result<(), String> {
     }
 }
 
-async fn command(words: &[String]) -> Result<(), String> {
-    let [program, arguments @ ..] = words else { return Err("there is no command".into()) };
-    let status = tokio::process::Command::new(program)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .kill_on_drop(true)
-        .status()
-        .await
-        .map_err(|error| format!("{program}: {error}"))?;
-    if status.success() { Ok(()) } else { Err(format!("{program} ended with {status}")) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
-    use zeromq::RepSocket;
+    use zeromq::{RepSocket, Socket, SocketRecv, SocketSend};
 
     /// A REP socket that gives one answer, again and again.
     async fn rep(answer: &'static str) -> String {
@@ -194,12 +194,5 @@ mod tests {
         assert!(http(&url).await.unwrap_err().contains("answers 503"));
         let url = http_server("what?").await;
         assert!(http(&url).await.is_err());
-    }
-
-    #[tokio::test]
-    async fn a_command_says_by_its_code() {
-        command(&["true".to_owned()]).await.unwrap();
-        assert!(command(&["false".to_owned()]).await.unwrap_err().contains("false ended with"));
-        assert!(command(&["/no/such".to_owned()]).await.is_err());
     }
 }

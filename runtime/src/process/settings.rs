@@ -279,7 +279,8 @@ impl ProcessSettings {
         absolute(self.root.as_deref().unwrap_or(Path::new(".")))
     }
 
-    fn directory(&self) -> PathBuf {
+    /// Where it runs.
+    pub(crate) fn directory(&self) -> PathBuf {
         match &self.directory {
             Some(directory) => absolute(&self.root().join(directory)),
             None => self.root(),
