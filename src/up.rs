@@ -28,7 +28,7 @@ use crate::data::{Data, DataLock};
 use crate::fault::Fault;
 use crate::load::{self, From, LegacyArgs, legacy_file};
 use crate::logging;
-use crate::screen::{Screen, span};
+use crate::screen::{Screen, complain, span};
 use crate::settings::Settings;
 
 /// What a program ends with that was ended by a signal before it had done its work.
@@ -107,7 +107,15 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     data.prepare()?;
     let lock = data.lock()?;
     let signals = Signals::listen()?;
-    let options = NodeOptions { limits: settings.limits(), ..NodeOptions::new(settings.node()) };
+    let mark = std::fs::canonicalize(data.folder()).ok().map(PathBuf::into_os_string);
+    if let Some(mark) = &mark {
+        let left = genii_runtime::process::strays::sweep(mark);
+        if left > 0 {
+            complain(format_args!("{left} processes that an earlier genii left were killed"));
+        }
+    }
+    let options =
+        NodeOptions { limits: settings.limits(), mark, ..NodeOptions::new(settings.node()) };
     let node = Node::new(options);
     logging::begin(data, &settings, &node)?;
     choice.say_what_is_left_out();

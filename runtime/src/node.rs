@@ -66,6 +66,10 @@ pub struct NodeOptions {
     /// The program that keeps the processes of its agents: this one, if it does not say. It must
     /// call [`process::keeper::run_if_asked`](crate::process::keeper::run_if_asked) first of all.
     pub keeper: Option<OsString>,
+    /// What marks the processes of agents, so that a later genii can tell what this one left:
+    /// [`process::strays::sweep`](crate::process::strays::sweep). They are not marked if it is not
+    /// set.
+    pub mark: Option<OsString>,
 }
 
 impl NodeOptions {
@@ -73,7 +77,7 @@ impl NodeOptions {
     pub fn new(name: NodeName) -> Self {
         let entropy = std::collections::hash_map::RandomState::new();
         let seed = std::hash::BuildHasher::hash_one(&entropy, name.as_str());
-        Self { name, limits: Limits::default(), seed, keeper: None }
+        Self { name, limits: Limits::default(), seed, keeper: None, mark: None }
     }
 }
 
@@ -106,7 +110,7 @@ impl Drop for Inner {
 impl Node {
     /// A node in which nobody lives yet. Needs a tokio runtime.
     pub fn new(options: NodeOptions) -> Self {
-        let NodeOptions { name, limits, seed, keeper } = options;
+        let NodeOptions { name, limits, seed, keeper, mark } = options;
         let node = Arc::new_cyclic(|weak: &Weak<Inner>| {
             let tree = Tree::new(TreeOptions {
                 journal_capacity: limits.journal_capacity,
@@ -123,7 +127,7 @@ impl Node {
                 dead_letters: DeadLetters::default(),
                 protocols: Protocols::default(),
                 logbook: Logbook::default(),
-                keepers: Keepers::new(keeper),
+                keepers: Keepers::new(keeper, mark),
                 tasks: OnceLock::new(),
             }
         });

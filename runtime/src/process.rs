@@ -8,6 +8,7 @@
 //! | `keep.rs` | genii's end of a keeper |
 //! | `output.rs` | what a process prints, line by line and bounded |
 //! | `probe.rs` | asking from outside whether a process is ready, or well |
+//! | `strays.rs` | what an earlier genii left |
 //! | `zmtp.rs` | one bounded question to a ZeroMQ socket |
 
 pub(crate) mod keep;
@@ -15,6 +16,7 @@ pub mod keeper;
 mod output;
 mod probe;
 pub mod settings;
+pub mod strays;
 mod zmtp;
 
 use std::sync::Arc;

@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{House, wait_until};
+use crate::support::{House, children_of, wait_until};
 use crate::up::STEADY;
 
 /// Agents with children of their own, one of which hides in a session of its own.
@@ -57,6 +57,30 @@ fn kill_9_in_the_moment_of_a_start_leaves_no_process() {
         running.signal(Signal::KILL);
         running.end();
     }
+    house.wait_for_no_process();
+}
+
+/// Genii and all its keepers are killed together, as `killall -9` does: nobody is left to end what
+/// they kept, but the next genii does.
+#[test]
+fn what_is_left_when_all_keepers_are_killed_is_swept_up_by_the_next_up() {
+    let house = House::new();
+    let topology = format!("[groups.a]\n[agents.\"a/family\"]\n{FAMILY}");
+    let mut running = house.up(&topology);
+    let hidden = || house.processes().iter().filter(|it| it.trim() == "sleep 1002").count();
+    wait_until("the child that hides", || Some(()).filter(|()| hidden() == 1));
+    let keepers = children_of(running.pid());
+    assert_eq!(keepers.len(), 1);
+    for pid in std::iter::once(running.pid()).chain(keepers) {
+        rustix::process::kill_process(pid, Signal::KILL).unwrap();
+    }
+    running.end();
+    assert_eq!(hidden(), 1, "one is left");
+    let mut running = house.begin(&["--topology", house.path("house.toml").to_str().unwrap()]);
+    running.wait_for("processes that an earlier genii left were killed");
+    running.wait_for("agents are ready after");
+    wait_until("that of this life alone", || Some(()).filter(|()| hidden() == 1));
+    running.stop();
     house.wait_for_no_process();
 }
 

@@ -147,6 +147,21 @@ impl Drop for House {
     }
 }
 
+/// The children of a process.
+pub fn children_of(parent: Pid) -> Vec<Pid> {
+    let is_child = |stat: String| {
+        let of = stat.rsplit(") ").next().and_then(|rest| rest.split(' ').nth(1)?.parse().ok());
+        of == Some(parent.as_raw_nonzero().get())
+    };
+    let entries = std::fs::read_dir("/proc").unwrap().flatten();
+    let children = entries
+        .filter(|entry| std::fs::read_to_string(entry.path().join("stat")).is_ok_and(is_child));
+    children
+        .filter_map(|it| it.file_name().to_str()?.parse().ok())
+        .filter_map(Pid::from_raw)
+        .collect()
+}
+
 fn is_alive(process: &Path) -> bool {
     let stat = std::fs::read_to_string(process.join("stat")).unwrap_or_default();
     let state = stat.rsplit(") ").next().and_then(|rest| rest.chars().next());

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::keeper::{KEEP, TERMINATE};
 use super::output::Output;
 use super::settings::{Command, ProcessSettings};
+use super::strays::MARK;
 use crate::context::Context;
 
 /// How long a keeper may take to say that it has begun, and to end after its process has.
@@ -174,6 +175,9 @@ fn keeper_command(
         keeper.env_clear();
     }
     keeper.envs(settings.environment());
+    if let Some(mark) = &keepers.mark {
+        keeper.env(MARK, mark);
+    }
     // A group of its own, so that Ctrl-C in a terminal reaches genii alone.
     keeper.process_group(0);
     keeper.stdin(Stdio::from(OwnedFd::from(socket)));
@@ -185,6 +189,8 @@ fn keeper_command(
 pub(crate) struct Keepers {
     /// The program that can be a keeper: this one, in an ordinary genii.
     program: OsString,
+    /// What marks the processes.
+    mark: Option<OsString>,
     kept: Arc<DashMap<Address, Kept>>,
 }
 
@@ -194,9 +200,9 @@ struct Kept {
 }
 
 impl Keepers {
-    pub(crate) fn new(program: Option<OsString>) -> Self {
+    pub(crate) fn new(program: Option<OsString>, mark: Option<OsString>) -> Self {
         let this = || std::env::current_exe().map(OsString::from).unwrap_or_default();
-        Self { program: program.unwrap_or_else(this), kept: Arc::default() }
+        Self { program: program.unwrap_or_else(this), mark, kept: Arc::default() }
     }
 
     /// The process of an agent.
