@@ -110,7 +110,12 @@ impl Settings {
             let flag = flags.iter().find(|(name, _)| *name == setting.name);
             let (value, from) = if let Some((_, value)) = flag {
                 (value.clone(), format!("--{}", setting.name.replace('_', "-")))
-            } else if let Ok(value) = std::env::var(&variable) {
+            } else if let Some(value) = std::env::var_os(&variable) {
+                let value = value.into_string().map_err(|value| {
+                    Fault::usage(format!(
+                        "the environment variable {variable} is no text: {value:?}"
+                    ))
+                })?;
                 (value, variable)
             } else if let Some(value) = in_file.get(setting.name) {
                 (value.clone(), data.settings_file().display().to_string())

@@ -63,6 +63,9 @@ impl Agent for ProcessAgent {
     async fn start(settings: ProcessSettings, context: &mut Context) -> Result<Self, StartError> {
         let command = settings.command()?;
         context.node().keepers().gone(context.address()).await;
+        for port in settings.probed_ports() {
+            probe::is_free(port).await.map_err(StartError::failed)?;
+        }
         let output = Arc::new(Output::new(context.node().clone(), context.address().clone()));
         let keeping = Keeping::start(&command, &settings, context, &output).await?;
         context.ready_later();

@@ -179,3 +179,20 @@ fn nothing_of_a_health_check_is_left() {
     running.stop();
     house.wait_for_no_process();
 }
+
+/// Somebody else who answers on an agent's port is not taken for the agent.
+#[test]
+fn a_port_that_is_taken_is_told_of() {
+    let house = House::new();
+    let stranger = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = stranger.local_addr().unwrap().port();
+    let running = house.up(&format!(
+        "[groups.a]\n[agents.\"a/one\"]\nkind = \"process\"\n\
+         backoff = {{ first = \"1ms\", cap = \"2ms\" }}\n\
+         settings = {{ command = [\"sleep\", \"1000\"], ready = {{ tcp = {port} }} }}\n"
+    ));
+    assert_eq!(house.row("a/one")["state"], "quarantined");
+    let why = house.genii(&["ctl", "why", "a/one"]).out;
+    assert!(why.contains(&format!("port {port} is in use")), "{why}");
+    running.stop();
+}

@@ -92,6 +92,18 @@ impl Prober {
     }
 }
 
+/// Whether nobody answers on a port of this machine yet, who would then be taken for the agent.
+///
+/// # Errors
+/// In words, when somebody does.
+pub(super) async fn is_free(port: u16) -> Result<(), String> {
+    let looking = TcpStream::connect(("127.0.0.1", port));
+    match tokio::time::timeout(Duration::from_secs(1), looking).await {
+        Ok(Ok(_)) => Err(format!("port {port} is in use: another process answers there")),
+        _ => Ok(()),
+    }
+}
+
 async fn tcp(host_port: &str) -> Result<TcpStream, String> {
     TcpStream::connect(host_port).await.map_err(|error| format!("{host_port}: {error}"))
 }

@@ -161,8 +161,31 @@ impl ProcessSettings {
             (!simple)
                 .then(|| format!("argument {key} is a list or a table, which cannot be passed"))
         };
+        if let Some(fault) = self.unspeakable() {
+            return Some(fault);
+        }
         let args = || self.args.iter().find_map(nested);
         args().or_else(|| self.probes().find_map(Probe::fault)).or_else(|| self.liveness_fault())
+    }
+
+    /// What the system cannot pass to a process.
+    fn unspeakable(&self) -> Option<String> {
+        let texts = self.command.iter().chain(self.env.values()).chain(self.env.keys());
+        let args = self.args.iter().flat_map(|(key, value)| [Some(key.as_str()), value.as_str()]);
+        let mut texts = texts.map(String::as_str).chain(args.flatten());
+        if let Some(text) = texts.find(|text| text.contains('\0')) {
+            return Some(format!("{text:?} holds a zero byte, which cannot be passed"));
+        }
+        let bad = self.env.keys().find(|name| name.is_empty() || name.contains('='))?;
+        Some(format!("{bad:?} is no name for an environment variable"))
+    }
+
+    /// The ports of this machine on which it is to answer health checks.
+    pub(super) fn probed_ports(&self) -> impl Iterator<Item = u16> {
+        self.probes().filter_map(|probe| match probe {
+            Probe::Zmq(Endpoint::Port(port)) | Probe::Tcp(Endpoint::Port(port)) => Some(*port),
+            _ => None,
+        })
     }
 
     fn liveness_fault(&self) -> Option<String> {
@@ -414,6 +437,9 @@ mod tests {
         assert!(fault(json!({})).contains("neither a script nor a command"));
         assert!(fault(json!({ "script": "x", "command": ["y"] })).contains("one must go"));
         assert!(fault(json!({ "command": [""] })).contains("empty"));
+        assert!(fault(json!({ "command": ["x\0"] })).contains("zero byte"));
+        assert!(fault(json!({ "command": ["x"], "env": { "A": "\0" } })).contains("zero byte"));
+        assert!(fault(json!({ "command": ["x"], "env": { "A=B": "" } })).contains("A=B"));
         let live = |live| fault(json!({ "command": ["x"], "ready": { "tcp": 1 }, "live": live }));
         assert!(live(json!({ "every": "0s" })).contains("live.every"));
         assert!(live(json!({ "timeout": "0s" })).contains("live.timeout"));
