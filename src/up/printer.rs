@@ -58,9 +58,11 @@ impl Printer {
                 self.texts.try_send(Text::Complained(text))
             }
         };
-        if told.is_err() || self.texts.try_send(text).is_err() {
-            self.left_out.fetch_add(left_out + 1, Ordering::Relaxed);
-        }
+        let lost = match told {
+            Err(_) => left_out + 1,
+            Ok(()) => u64::from(self.texts.try_send(text).is_err()),
+        };
+        self.left_out.fetch_add(lost, Ordering::Relaxed);
     }
 
     /// Waits until all is printed, but not long: nobody may read it.

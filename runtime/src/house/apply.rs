@@ -54,7 +54,7 @@ impl House {
     }
 
     async fn follow(&self, topology: Topology) -> Applied {
-        let _one_at_a_time = self.0.changing.lock().await;
+        let one_at_a_time = self.0.changing.lock().await;
         let diff = self.diff(&topology);
         self.declare(&topology);
         self.0.topology.store(topology.into());
@@ -63,6 +63,8 @@ impl House {
             let error = self.take(&step).await.err().map(|error| error.to_string());
             steps.push(StepOutcome { step, error });
         }
+        // Another topology may follow meanwhile, as one that mends this one.
+        drop(one_at_a_time);
         // What was added and changed starts in the order of its needs, whatever that of the steps.
         let deadline = Instant::now() + SETTLE_PATIENCE;
         for outcome in &mut steps {
@@ -89,6 +91,8 @@ impl House {
             let board = &self.0.node.tree().board;
             let Some(view) = board.view(name) else { return Ok(()) };
             match &view.status {
+                // Its group does not run, and it starts with that.
+                Status::Declared if view.supervisor.as_str().is_empty() => return Ok(()),
                 status if !status.is_settled() => {}
                 Status::Ready | Status::Degraded(_) | Status::Completed => return Ok(()),
                 // It was stopped by hand before, or lives elsewhere, and is not to run.

@@ -331,8 +331,11 @@ impl Core {
             self.doom(ix, Then::Start, StopWhy::RestartAsked, false, now);
         } else {
             self.replace_spec(ix, spec);
-            // What it waited for may not be needed any more.
+            // What it waited for, or lacks, may not be needed any more.
             self.try_start(ix, now);
+            if self.children[&ix].phase == Phase::Up {
+                self.refresh_standings(ix, now);
+            }
         }
         reply(Ok(()));
         self.advance(now);
@@ -342,6 +345,10 @@ impl Core {
         let old = std::mem::replace(&mut self.child(ix).spec, spec.clone());
         self.forget_edges(ix, &old);
         self.note_edges(ix, &spec);
+        if let Some(rare) = &mut self.child(ix).rare {
+            let binds = spec.edges.as_ref().map(|edges| &edges.binds);
+            rare.bound.retain(|(key, _)| binds.is_some_and(|binds| binds.contains(key)));
+        }
         self.tree.publish(self.tree.board.amend(&spec));
     }
 
