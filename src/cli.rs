@@ -95,10 +95,21 @@ pub fn run() -> ExitCode {
     match carry_out(cli, &matches) {
         Ok(code) => code,
         Err(fault) => {
-            crate::screen::complain(&fault);
-            fault.code()
+            let code = fault.code();
+            complain_at_last(fault);
+            code
         }
     }
+}
+
+/// Says what went wrong, but does not wait for ever for somebody to read it.
+fn complain_at_last(fault: Fault) {
+    let (said, is_said) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        crate::screen::complain(&fault);
+        let _nobody_waits = said.send(());
+    });
+    let _nobody_reads = is_said.recv_timeout(crate::up::LAST_WORDS);
 }
 
 fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {

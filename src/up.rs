@@ -19,6 +19,7 @@ use genii_runtime::{House, Node, NodeOptions};
 use self::choice::Choice;
 use self::ending::Ending;
 use self::events::Events;
+pub use self::printer::LAST_WORDS;
 use self::printer::Printer;
 use self::progress::{Canvas, Progress};
 use self::signals::Signals;

@@ -14,7 +14,7 @@ use super::progress::Canvas;
 const TEXTS_MAX: usize = 4_096;
 
 /// How long the last words may take.
-const LAST_WORDS: Duration = Duration::from_secs(1);
+pub const LAST_WORDS: Duration = Duration::from_secs(1);
 
 /// Prints.
 pub struct Printer {

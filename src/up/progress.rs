@@ -1,6 +1,6 @@
 //! What a person sees while a household starts and stops: what is starting, waiting for what.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use genii_protocols::Address;
@@ -9,8 +9,8 @@ use genii_supervision::{Key, Status, Tree, View};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::task::JoinHandle;
 
+use super::printer::LAST_WORDS;
 use crate::screen::span;
 
 /// How often the display is drawn anew.
@@ -37,7 +37,7 @@ impl Canvas {
 
 /// A display that lives until it is finished.
 pub struct Progress {
-    drawing: Option<(JoinHandle<()>, oneshot::Sender<()>)>,
+    drawing: Option<(mpsc::Sender<()>, oneshot::Receiver<()>)>,
 }
 
 impl Progress {
@@ -48,15 +48,22 @@ impl Progress {
         }
         let display = Display::new(verb, canvas.clone());
         *canvas.0.lock() = Some(display.bar.clone());
-        let (house, (stop, stopped)) = (house.clone(), oneshot::channel());
-        Self { drawing: Some((tokio::spawn(display.live(house, stopped)), stop)) }
+        let (stop, stopped) = mpsc::channel();
+        let (gone, is_gone) = oneshot::channel();
+        let house = house.clone();
+        // A thread of its own, since a terminal may take what is drawn when it likes, or never.
+        std::thread::spawn(move || {
+            display.live(&house, &stopped);
+            let _nobody_waits = gone.send(());
+        });
+        Self { drawing: Some((stop, is_gone)) }
     }
 
-    /// Takes the display away; returns when it is gone from the screen.
+    /// Takes the display away; returns when it is gone from the screen, or the screen takes too long.
     pub async fn finish(self) {
-        if let Some((drawing, stop)) = self.drawing {
+        if let Some((stop, is_gone)) = self.drawing {
             drop(stop);
-            let _it_only_draws = drawing.await;
+            let _stuck = tokio::time::timeout(LAST_WORDS, is_gone).await;
         }
     }
 }
@@ -76,17 +83,12 @@ impl Display {
     }
 
     /// Draws until it is stopped, and then clears what it has drawn.
-    async fn live(self, house: House, mut stopped: oneshot::Receiver<()>) {
-        let mut ticks = tokio::time::interval(REDRAW);
-        loop {
-            tokio::select! {
-                _ = ticks.tick() => self.draw(&house),
-                _ = &mut stopped => break,
-            }
+    fn live(self, house: &House, stopped: &mpsc::Receiver<()>) {
+        while let Err(mpsc::RecvTimeoutError::Timeout) = stopped.recv_timeout(REDRAW) {
+            self.draw(house);
         }
-        let mut canvas = self.canvas.0.lock();
         self.bar.finish_and_clear();
-        *canvas = None;
+        *self.canvas.0.lock() = None;
     }
 
     fn draw(&self, house: &House) {
