@@ -112,9 +112,13 @@ impl House {
     async fn take(&self, step: &Step) -> Result<(), HouseError> {
         match step {
             Step::RemoveAgent { address } => {
-                self.remove(address.as_str()).await?;
+                let removed = match self.has_child(address.as_str()) {
+                    true => self.remove(address.as_str()).await,
+                    // It was temporary, and is gone already; or its group does not run.
+                    false => Ok(()),
+                };
                 self.0.node.tree().board.undeclare(&Key::from(address.shared()));
-                Ok(())
+                removed
             }
             Step::RemoveGroup { group } => match self.is_running_here(group.as_str()) {
                 true => self.remove(group.as_str()).await,
@@ -127,6 +131,12 @@ impl House {
                 self.change_agent(address, *restart).await
             }
         }
+    }
+
+    /// Whether somebody supervises an agent.
+    fn has_child(&self, name: &str) -> bool {
+        let view = self.0.node.tree().board.view(name);
+        view.is_some_and(|view| !view.supervisor.as_str().is_empty())
     }
 
     fn is_running_here(&self, group: &str) -> bool {
@@ -188,6 +198,13 @@ impl House {
             return Ok(());
         };
         let (name, child) = (address.as_str(), self.agent_child(agent));
+        if !self.has_child(name) {
+            // It was temporary, and is gone: as another it is new.
+            return match restart {
+                true => self.commanded(name, supervisor.add_child(child).await),
+                false => Ok(()),
+            };
+        }
         self.commanded(name, supervisor.replace_child(child, restart).await)?;
         let view = self.0.node.tree().board.view(name);
         let is_held_back = view.is_some_and(|view| matches!(view.status, Status::Quarantined(_)));

@@ -331,6 +331,11 @@ impl Core {
             self.doom(ix, Then::Start, StopWhy::RestartAsked, false, now);
         } else {
             self.replace_spec(ix, spec);
+            if restart && self.children[&ix].phase == Phase::Waiting && !self.children[&ix].held {
+                // It may be mended, and need not wait for its backoff.
+                self.disarm(ix);
+                self.child(ix).attempt = 0;
+            }
             // What it waited for, or lacks, may not be needed any more.
             self.try_start(ix, now);
             if self.children[&ix].phase == Phase::Up {
