@@ -188,8 +188,7 @@ impl House {
     /// Makes all agents known, so that those who need one wait for it wherever it comes.
     fn declare(&self, topology: &Topology) {
         for agent in &topology.agents {
-            let fallback = agent.fallback.as_ref().map(|link| &link.to);
-            self.0.node.declare(&agent.address, fallback, topology.node_of(agent));
+            self.0.node.declare(&agent.address, fallback_of(agent), topology.node_of(agent));
         }
     }
 
@@ -365,6 +364,11 @@ impl House {
         let gone = HouseError::Supervisor { address: name.to_owned(), error: ChildError::Gone };
         tree.supervisor(view.supervisor.as_str()).ok_or(gone)
     }
+}
+
+/// Who stands in for an agent while it is down.
+fn fallback_of(agent: &AgentSpec) -> Option<&Address> {
+    agent.fallback.as_ref().map(|link| &link.to)
 }
 
 /// Stands for an agent whose kind nobody knows; a topology that was checked has none.

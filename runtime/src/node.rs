@@ -209,9 +209,27 @@ impl Node {
                     .declare_elsewhere(&key, format!("it lives on {home}, which is not connected"));
             }
         }
-        let slot = self.0.directory.claim(address);
-        slot.set_home(home);
-        slot.set_stand_in(fallback.map(|fallback| self.0.directory.claim(fallback)));
+        self.0.directory.claim(address).set_home(home);
+        self.set_fallback(address, fallback);
+    }
+
+    /// Says who stands in for an address while it is down; nothing if the address is not known.
+    pub(crate) fn set_fallback(&self, address: &Address, fallback: Option<&Address>) {
+        if let Some(slot) = self.0.directory.find(address) {
+            slot.set_stand_in(fallback.map(|fallback| self.0.directory.claim(fallback)));
+        }
+    }
+
+    /// Takes back what was declared, and has no supervisor any more that would.
+    pub(crate) fn undeclare(&self, address: &Address) {
+        if self.0.tree.board.undeclare(&Key::from(address.shared())) {
+            self.forget(address);
+        }
+    }
+
+    fn forget(&self, address: &Address) {
+        self.0.directory.forget(address);
+        self.0.logbook.forget(address);
     }
 
     // What the house says to an agent, past its mailbox.
@@ -399,8 +417,7 @@ impl Observer for Watch {
             }
         }
         if change.is_forgotten {
-            node.directory.forget(&address);
-            node.logbook.forget(&address);
+            Node(node).forget(&address);
         }
     }
 

@@ -4,7 +4,7 @@
 //! is there, whichever supervisor has it. It is plain data behind one lock: nothing here waits, and
 //! nobody is called while the lock is held.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use parking_lot::RwLock;
@@ -90,6 +90,10 @@ struct Inner {
     dependents: HashMap<Key, Vec<Key>>,
     /// For each key, those it is the fallback of.
     stands_in_for: HashMap<Key, Vec<Key>>,
+    /// How those stand that are forgotten, while others depend on them.
+    gone: HashMap<Key, Standing>,
+    /// Those that have been, for who comes to depend on them.
+    excused: HashSet<Key>,
 }
 
 /// How every child of a tree stands.
@@ -109,10 +113,15 @@ pub struct Taken {
 }
 
 impl Board {
-    /// Says that a child will come, so that those who need it wait for it and are not blocked.
+    /// Says that a child will come, so that those who need it wait for it and are not blocked; also
+    /// one that was declared elsewhere before.
     pub fn declare(&self, key: &Key) {
         let mut inner = self.inner.write();
-        inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
+        inner.returns(key);
+        let entry = inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
+        if entry.owner.is_none() && entry.view.supervisor.as_str().is_empty() {
+            entry.view = Entry::declared(key).view;
+        }
     }
 
     /// Says that a child lives elsewhere and is not to be had here: those who need it go on
@@ -124,13 +133,26 @@ impl Board {
         entry.view.status = Status::Stopped(why.into());
     }
 
-    /// Takes back what was only declared.
-    pub fn undeclare(&self, key: &Key) {
+    /// Says that a child has been, if it is not there, and that those who come to need it go on
+    /// without it. Nothing changes for who has needed it all along. To be taken back by
+    /// [`Board::undeclare`], or by its return.
+    pub fn excuse(&self, key: &Key) {
         let mut inner = self.inner.write();
-        if inner.entries.get(key).is_some_and(|entry| entry.owner.is_none()) {
+        if !inner.entries.contains_key(key) {
+            inner.excused.insert(key.clone());
+        }
+    }
+
+    /// Takes back what was declared and nobody supervises; whether there was such a child.
+    pub fn undeclare(&self, key: &Key) -> bool {
+        let mut inner = self.inner.write();
+        inner.returns(key);
+        let is_nobodys = inner.entries.get(key).is_some_and(|entry| entry.owner.is_none());
+        if is_nobodys {
             inner.unlink(key);
             inner.entries.remove(key);
         }
+        is_nobodys
     }
 
     /// How one child stands.
@@ -211,6 +233,7 @@ impl Board {
             }
             inner.unlink(&spec.key);
         }
+        inner.returns(&spec.key);
         let incarnation = inner.entries.get(&spec.key).map_or(0, |entry| entry.view.incarnation);
         let entry = Entry {
             view: View {
@@ -251,6 +274,14 @@ impl Board {
         inner.unlink(key);
         let concerns = inner.concerns(key, true);
         let Some(entry) = inner.entries.remove(key) else { return Vec::new() };
+        if inner.dependents.contains_key(key) {
+            let standing = match entry.view.status {
+                Status::Completed => Standing::Met,
+                _ if entry.view.required => Standing::Stuck,
+                _ => Standing::Excused,
+            };
+            inner.gone.insert(key.clone(), standing);
+        }
         vec![Change {
             key: key.clone(),
             incarnation: entry.view.incarnation,
@@ -339,7 +370,10 @@ impl Entry {
 
 impl Inner {
     fn standing(&self, key: &Key, depth: usize) -> Standing {
-        let Some(entry) = self.entries.get(key) else { return Standing::Stuck };
+        let Some(entry) = self.entries.get(key) else {
+            let excused = || self.excused.contains(key).then_some(Standing::Excused);
+            return self.gone.get(key).cloned().or_else(excused).unwrap_or(Standing::Stuck);
+        };
         let stand_in = || self.stand_in(entry, depth).map(Standing::StandIn);
         let given_up = || if entry.view.required { Standing::Stuck } else { Standing::Excused };
         match &entry.view.status {
@@ -354,6 +388,12 @@ impl Inner {
                 stand_in().unwrap_or_else(given_up)
             }
         }
+    }
+
+    /// What it was before it was forgotten does not matter any more.
+    fn returns(&mut self, key: &Key) {
+        self.gone.remove(key);
+        self.excused.remove(key);
     }
 
     fn stand_in(&self, entry: &Entry, depth: usize) -> Option<Key> {
@@ -429,6 +469,9 @@ impl Inner {
         };
         for needed in edges.before() {
             remove_from(&mut self.dependents, needed, key);
+            if !self.dependents.contains_key(needed) {
+                self.gone.remove(needed);
+            }
         }
         if let Some(fallback) = &edges.fallback {
             remove_from(&mut self.stands_in_for, fallback, key);

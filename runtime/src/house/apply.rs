@@ -1,15 +1,16 @@
 //! Making one topology of another while the house lives.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use genii_protocols::Address;
-use genii_supervision::{Key, Status};
+use genii_supervision::{ChildError, Key, Status, SupervisorHandle};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
-use super::{House, HouseError, ROOT};
-use crate::topology::Topology;
+use super::{House, HouseError, ROOT, fallback_of};
 use crate::topology::diff::{Diff, Step};
+use crate::topology::{AgentSpec, Topology};
 
 /// How long what a new topology starts may take to settle, before that is told instead.
 const SETTLE_PATIENCE: Duration = Duration::from_secs(600);
@@ -55,71 +56,101 @@ impl House {
 
     async fn follow(&self, topology: Topology) -> Applied {
         let one_at_a_time = self.0.changing.lock().await;
-        let diff = self.diff(&topology);
-        self.declare(&topology);
+        let before = self.topology();
+        let diff = Diff::between(&before, &topology);
+        let at_rest: BTreeSet<String> = (diff.steps.iter().filter_map(Step::starts))
+            .filter(|name| self.is_at_rest(name))
+            .map(str::to_owned)
+            .collect();
         self.0.topology.store(topology.into());
-        let mut steps = Vec::with_capacity(diff.steps.len());
-        for step in diff.steps {
-            let error = self.take(&step).await.err().map(|error| error.to_string());
-            steps.push(StepOutcome { step, error });
+        self.renew_groups(&diff).await;
+        let (removals, others): (Vec<Step>, Vec<Step>) =
+            diff.steps.into_iter().partition(Step::is_removal);
+        let mut steps = Vec::with_capacity(removals.len() + others.len());
+        for step in removals {
+            steps.push(self.taken(step).await);
+        }
+        // What moves to another node can be declared there when it is gone from here.
+        self.declare_changes(&before);
+        for step in others {
+            steps.push(self.taken(step).await);
         }
         // Another topology may follow meanwhile, as one that mends this one.
         drop(one_at_a_time);
         // What was added and changed starts in the order of its needs, whatever that of the steps.
         let deadline = Instant::now() + SETTLE_PATIENCE;
-        for outcome in &mut steps {
-            if outcome.error.is_none() {
-                outcome.error = self.settled(&outcome.step, deadline).await.err();
+        for StepOutcome { step, error } in &mut steps {
+            let starts = step.starts().filter(|name| error.is_none() && !at_rest.contains(*name));
+            if let Some(name) = starts {
+                *error = self.settled(name, deadline).await.err();
             }
         }
         Applied { steps }
     }
 
-    /// Waits until what a step has started has settled.
-    ///
-    /// # Errors
-    /// In words, if it is then not up.
-    async fn settled(&self, step: &Step, deadline: Instant) -> Result<(), String> {
-        let name = match step {
-            Step::AddAgent { address } | Step::ChangeAgent { address, restart: true, .. } => {
-                address.as_str()
+    /// Whether an agent or a group is not to run when a step is done: it was made to stop, or its
+    /// group does not run.
+    fn is_at_rest(&self, name: &str) -> bool {
+        let tree = self.0.node.tree();
+        let Some(view) = tree.board.view(name) else { return false };
+        let group = view.supervisor.as_str();
+        // One whose group was held back returns with that.
+        !self.is_held_back(group)
+            && (matches!(view.status, Status::Stopped(_)) || tree.supervisor(group).is_none())
+    }
+
+    /// So that a group which is restarted as a whole returns with the agents that it has now. One
+    /// that was held back may be mended by what has changed.
+    async fn renew_groups(&self, diff: &Diff) {
+        let topology = self.topology();
+        let changed: BTreeSet<&str> = diff.steps.iter().filter_map(Step::changes_in).collect();
+        let groups = changed.into_iter().filter_map(|name| topology.group(name));
+        for group in groups.filter(|group| self.is_here(group)) {
+            let name = group.name.as_str();
+            let child = self.group_child(group, &topology);
+            let mut renewed = self.root().replace_child(child, false).await;
+            if renewed.is_ok() && self.is_held_back(name) {
+                renewed = self.root().free_child(name).await;
             }
-            Step::AddGroup { group } => group.as_str(),
-            _ => return Ok(()),
-        };
-        loop {
-            let board = &self.0.node.tree().board;
-            let Some(view) = board.view(name) else { return Ok(()) };
-            match &view.status {
-                // Its group does not run, and it starts with that.
-                Status::Declared if view.supervisor.as_str().is_empty() => return Ok(()),
-                status if !status.is_settled() => {}
-                Status::Ready | Status::Degraded(_) | Status::Completed => return Ok(()),
-                // It was stopped by hand before, or lives elsewhere, and is not to run.
-                Status::Stopped(_) => return Ok(()),
-                status => {
-                    let detail = status.detail().map(|detail| format!(": {detail}"));
-                    return Err(format!("it is {status}{}", detail.unwrap_or_default()));
-                }
+            if let Err(error) = renewed {
+                tracing::warn!(group = name, supervisor = ROOT, "cannot be declared anew: {error}");
             }
-            if Instant::now() > deadline {
-                return Err(format!("it is {} after {SETTLE_PATIENCE:?}", view.status));
-            }
-            tokio::time::sleep(SETTLE_LOOK).await;
         }
+    }
+
+    fn is_held_back(&self, name: &str) -> bool {
+        let view = self.0.node.tree().board.view(name);
+        view.is_some_and(|view| matches!(view.status, Status::Quarantined(_)))
+    }
+
+    /// Makes known what the topology before this one did not have, or had elsewhere, and forgets
+    /// what is not had any more. What is there already stands as it does.
+    fn declare_changes(&self, before: &Topology) {
+        let now = self.topology();
+        for agent in before.agents.iter().filter(|agent| now.agent(&agent.address).is_none()) {
+            self.0.node.undeclare(&agent.address);
+        }
+        for agent in &now.agents {
+            let home = now.node_of(agent);
+            let stood = before.agent(&agent.address);
+            if stood.is_some_and(|stood| before.node_of(stood) == home) {
+                self.0.node.set_fallback(&agent.address, fallback_of(agent));
+                // One that is not there was temporary.
+                self.0.node.tree().board.excuse(&Key::from(agent.address.shared()));
+            } else {
+                self.0.node.declare(&agent.address, fallback_of(agent), home);
+            }
+        }
+    }
+
+    async fn taken(&self, step: Step) -> StepOutcome {
+        let error = self.take(&step).await.err().map(|error| error.to_string());
+        StepOutcome { step, error }
     }
 
     async fn take(&self, step: &Step) -> Result<(), HouseError> {
         match step {
-            Step::RemoveAgent { address } => {
-                let removed = match self.has_child(address.as_str()) {
-                    true => self.remove(address.as_str()).await,
-                    // It was temporary, and is gone already; or its group does not run.
-                    false => Ok(()),
-                };
-                self.0.node.tree().board.undeclare(&Key::from(address.shared()));
-                removed
-            }
+            Step::RemoveAgent { address } => self.remove_agent(address).await,
             Step::RemoveGroup { group } => match self.is_running_here(group.as_str()) {
                 true => self.remove(group.as_str()).await,
                 false => Ok(()),
@@ -133,14 +164,24 @@ impl House {
         }
     }
 
-    /// Whether somebody supervises an agent.
+    fn is_running_here(&self, group: &str) -> bool {
+        self.0.node.tree().board.view(group).is_some()
+    }
+
+    async fn remove_agent(&self, address: &Address) -> Result<(), HouseError> {
+        let is_supervised = self.has_child(address.as_str())
+            && self.0.node.tree().supervisor(address.group()).is_some();
+        match is_supervised {
+            true => self.remove(address.as_str()).await,
+            // It was temporary, and is gone already; or its group does not run.
+            false => Ok(()),
+        }
+    }
+
+    /// Whether somebody supervises an agent, or did when its group last ran.
     fn has_child(&self, name: &str) -> bool {
         let view = self.0.node.tree().board.view(name);
         view.is_some_and(|view| !view.supervisor.as_str().is_empty())
-    }
-
-    fn is_running_here(&self, group: &str) -> bool {
-        self.0.node.tree().board.view(group).is_some()
     }
 
     async fn remove(&self, name: &str) -> Result<(), HouseError> {
@@ -148,7 +189,7 @@ impl House {
         self.commanded(name, supervisor.terminate_child(name).await)?;
         match supervisor.delete_child(name).await {
             // One that was temporary is gone already.
-            Err(genii_supervision::ChildError::NotFound) => Ok(()),
+            Err(ChildError::NotFound) => Ok(()),
             result => self.commanded(name, result),
         }
     }
@@ -166,62 +207,106 @@ impl House {
 
     async fn change_group(&self, name: &str) -> Result<(), HouseError> {
         let topology = self.topology();
-        let Some(group) = topology.group(name).filter(|group| self.is_here(group)) else {
-            return Ok(());
-        };
-        // The group as its own supervisor will see it when it is next restarted as a whole.
-        let child = self.group_child(group, &topology);
-        self.commanded(name, self.root().replace_child(child, false).await)?;
-        match self.0.node.tree().supervisor(name) {
-            Some(supervisor) => self.commanded(name, supervisor.set_flags(group.flags).await),
+        let group = topology.group(name).filter(|group| self.is_here(group));
+        match group.zip(self.0.node.tree().supervisor(name)) {
+            Some((group, supervisor)) => {
+                self.commanded(name, supervisor.set_flags(group.flags).await)
+            }
+            // One that does not run starts as it is declared now.
             None => Ok(()),
         }
     }
 
     async fn add_agent(&self, address: &Address) -> Result<(), HouseError> {
         let topology = self.topology();
-        let Some(agent) = topology.agent(address) else { return Ok(()) };
-        self.renew_group(address.group(), &topology).await;
         // The agents of a group that does not run start with it.
-        let Some(supervisor) = self.0.node.tree().supervisor(address.group()) else {
-            return Ok(());
-        };
-        let child = self.agent_child(agent);
-        self.commanded(address.as_str(), supervisor.add_child(child).await)
+        match topology.agent(address).zip(self.0.node.tree().supervisor(address.group())) {
+            Some((agent, supervisor)) => self.add_to(&supervisor, agent).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn add_to(
+        &self,
+        supervisor: &SupervisorHandle,
+        agent: &AgentSpec,
+    ) -> Result<(), HouseError> {
+        match supervisor.add_child(self.agent_child(agent)).await {
+            // Its group was restarted as a whole meanwhile, and returned with it.
+            Err(ChildError::AlreadyStarted | ChildError::AlreadyPresent) => Ok(()),
+            result => self.commanded(agent.address.as_str(), result),
+        }
     }
 
     async fn change_agent(&self, address: &Address, restart: bool) -> Result<(), HouseError> {
         let topology = self.topology();
-        let Some(agent) = topology.agent(address) else { return Ok(()) };
-        self.renew_group(address.group(), &topology).await;
-        let Some(supervisor) = self.0.node.tree().supervisor(address.group()) else {
+        let running = self.0.node.tree().supervisor(address.group());
+        let Some((agent, supervisor)) = topology.agent(address).zip(running) else {
             return Ok(());
         };
-        let (name, child) = (address.as_str(), self.agent_child(agent));
+        let name = address.as_str();
         if !self.has_child(name) {
             // It was temporary, and is gone: as another it is new.
-            return match restart {
-                true => self.commanded(name, supervisor.add_child(child).await),
-                false => Ok(()),
-            };
+            if restart {
+                self.0.node.declare(address, fallback_of(agent), topology.node_of(agent));
+                return self.add_to(&supervisor, agent).await;
+            }
+            return Ok(());
         }
+        let child = self.agent_child(agent);
         self.commanded(name, supervisor.replace_child(child, restart).await)?;
-        let view = self.0.node.tree().board.view(name);
-        let is_held_back = view.is_some_and(|view| matches!(view.status, Status::Quarantined(_)));
-        if is_held_back && restart {
+        if restart && self.is_held_back(name) {
             // What held it back may be what was changed. Whether it was is seen when it has settled.
             self.commanded(name, supervisor.free_child(name).await)?;
         }
         Ok(())
     }
 
-    /// So that a group which is restarted as a whole returns with its new agents.
-    async fn renew_group(&self, name: &str, topology: &Topology) {
-        if let Some(group) = topology.group(name).filter(|group| self.is_here(group)) {
-            let child = self.group_child(group, topology);
-            if let Err(error) = self.root().replace_child(child, false).await {
-                tracing::warn!(group = name, supervisor = ROOT, "cannot be declared anew: {error}");
+    /// Waits until an agent, or a group with its agents, has settled.
+    ///
+    /// # Errors
+    /// In words, if it is then not up.
+    async fn settled(&self, name: &str, deadline: Instant) -> Result<(), String> {
+        self.is_up(name, deadline).await?;
+        let topology = self.topology();
+        let mut failed = Vec::new();
+        for agent in topology.agents_of(name) {
+            let address = &agent.address;
+            if let Err(error) = self.is_up(address.as_str(), deadline).await {
+                failed.push(format!("{address}: {error}"));
             }
         }
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    }
+
+    async fn is_up(&self, name: &str, deadline: Instant) -> Result<(), String> {
+        loop {
+            // It is gone: it was temporary and has ended, or its group lives elsewhere.
+            let Some(view) = self.0.node.tree().board.view(name) else { return Ok(()) };
+            match &view.status {
+                // Its group does not run, and it starts with that; or it lives elsewhere.
+                Status::Declared | Status::Stopped(_) if view.supervisor.as_str().is_empty() => {
+                    return Ok(());
+                }
+                status if !status.is_settled() => {}
+                // It starts with its group.
+                Status::Stopped(_) if self.is_starting(&view.supervisor) => {}
+                Status::Ready | Status::Degraded(_) | Status::Completed => return Ok(()),
+                Status::Stopped(why) => return Err(format!("it was stopped meanwhile: {why}")),
+                status => {
+                    let detail = status.detail().map(|detail| format!(": {detail}"));
+                    return Err(format!("it is {status}{}", detail.unwrap_or_default()));
+                }
+            }
+            if Instant::now() > deadline {
+                return Err(format!("it is {} after {SETTLE_PATIENCE:?}", view.status));
+            }
+            tokio::time::sleep(SETTLE_LOOK).await;
+        }
+    }
+
+    fn is_starting(&self, supervisor: &Key) -> bool {
+        let view = self.0.node.tree().board.view(supervisor.as_str());
+        view.is_some_and(|view| !view.status.is_settled() && view.status != Status::Stopping)
     }
 }

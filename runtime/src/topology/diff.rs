@@ -96,6 +96,35 @@ impl Diff {
     }
 }
 
+impl Step {
+    /// Whether something is taken away.
+    pub fn is_removal(&self) -> bool {
+        matches!(self, Self::RemoveAgent { .. } | Self::RemoveGroup { .. })
+    }
+
+    /// The agent or the group that is to be up when the step is done, if any starts.
+    pub fn starts(&self) -> Option<&str> {
+        match self {
+            Self::AddAgent { address } | Self::ChangeAgent { address, restart: true, .. } => {
+                Some(address.as_str())
+            }
+            Self::AddGroup { group } => Some(group.as_str()),
+            _ => None,
+        }
+    }
+
+    /// The group that stays and becomes another, with its agents.
+    pub fn changes_in(&self) -> Option<&str> {
+        match self {
+            Self::RemoveAgent { address }
+            | Self::AddAgent { address }
+            | Self::ChangeAgent { address, .. } => Some(address.group()),
+            Self::ChangeGroup { group } => Some(group.as_str()),
+            Self::RemoveGroup { .. } | Self::AddGroup { .. } => None,
+        }
+    }
+}
+
 fn change(before: &AgentSpec, after: &AgentSpec) -> Option<Step> {
     let mut what = Vec::new();
     let mut note = |name: &str, same: bool| {

@@ -45,15 +45,13 @@ impl Core {
     /// Tells a child that is up what has changed among its needs, and shows it as degraded while
     /// it lacks one.
     pub(super) fn refresh_standings(&mut self, ix: Ix, now: Instant) {
-        if let Some(edges) = self.children[&ix].spec.edges.clone() {
-            let unmet = |(_, standing): &(Key, Standing)| *standing != Standing::Met;
-            let lacks: Vec<_> =
-                self.tree.board.standings(&edges).into_iter().filter(unmet).collect();
-            let before = match &mut self.child(ix).rare {
-                Some(rare) => std::mem::replace(&mut rare.lacks, lacks.clone()),
-                None if lacks.is_empty() => Vec::new(),
-                None => std::mem::replace(&mut self.child(ix).rare().lacks, lacks.clone()),
-            };
+        let unmet = |(_, standing): &(Key, Standing)| *standing != Standing::Met;
+        let edges = self.children[&ix].spec.edges.as_ref();
+        let standings = edges.map(|edges| self.tree.board.standings(edges)).unwrap_or_default();
+        let lacks: Vec<_> = standings.into_iter().filter(unmet).collect();
+        // Few children ever lack anything, and only those pay for it.
+        if !lacks.is_empty() || self.children[&ix].rare.is_some() {
+            let before = std::mem::replace(&mut self.child(ix).rare().lacks, lacks.clone());
             self.tell_changes(ix, &before, &lacks);
         }
         self.publish_up(ix, now);
@@ -109,7 +107,7 @@ impl Core {
 
     fn lack(&self, key: &Key, standing: &Standing) -> String {
         let status = self.tree.board.view(key.as_str()).map(|view| view.status);
-        let word = status.as_ref().map_or("not in the tree", Status::word);
+        let word = status.as_ref().map_or("gone", Status::word);
         match standing {
             Standing::StandIn(by) => format!("{by} stands in for {key}, which is {word}"),
             _ => format!("{key} is {word}"),

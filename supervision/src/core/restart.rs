@@ -45,12 +45,13 @@ impl Core {
             Restart::Temporary => false,
         };
         if !restarts {
-            if let Some(failure) = &failure {
-                // Those who watch it learn why before it is forgotten.
-                self.set_status(ix, Status::Down(failure.clone()), now);
-            }
+            // Those who watch it learn why before it is forgotten.
+            let status = failure.clone().map_or(Status::Completed, Status::Down);
+            self.set_status(ix, status, now);
             self.report_crash(ix, failure, uptime, Vec::new());
-            self.ended_for_good(ix, policy.restart, now);
+            if policy.restart == Restart::Temporary || self.flags.strategy == Strategy::Dynamic {
+                self.remove(ix);
+            }
             if policy.significant {
                 self.significant_ended(now);
             }
@@ -65,14 +66,6 @@ impl Core {
         });
         let took_down = self.restart(ix, cause, now);
         self.report_crash(ix, failure, uptime, took_down);
-    }
-
-    fn ended_for_good(&mut self, ix: Ix, restart: Restart, now: Instant) {
-        if restart == Restart::Temporary || self.flags.strategy == Strategy::Dynamic {
-            self.remove(ix);
-        } else {
-            self.set_status(ix, Status::Completed, now);
-        }
     }
 
     fn significant_ended(&mut self, now: Instant) {
