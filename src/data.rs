@@ -1,9 +1,11 @@
 //! The data folder: what a household is on disk.
 
+use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 
@@ -11,6 +13,9 @@ use crate::fault::Fault;
 
 /// The longest path that a Unix socket may have, on the systems that allow least.
 const SOCKET_PATH_MAX: usize = 103;
+
+/// How long a genii that was just killed may take to let go of its folder.
+const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
 /// A data folder.
 #[derive(Debug, Clone)]
@@ -45,6 +50,15 @@ impl Data {
     /// The folder.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What tells this folder from all others, also from one of the same name in a container.
+    /// `None` if it is not there.
+    pub fn mark(&self) -> Option<OsString> {
+        let (path, folder) = (self.folder.canonicalize().ok()?, self.folder.metadata().ok()?);
+        let mut mark = OsString::from(format!("{:x}.{:x}:", folder.dev(), folder.ino()));
+        mark.push(path);
+        Some(mark)
     }
 
     /// What is set for this household.
@@ -117,7 +131,16 @@ impl Data {
             .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
             .open(&path)
             .map_err(|error| failed(&error))?;
-        match file.try_lock() {
+        let until = Instant::now() + LOCK_PATIENCE;
+        let locked = loop {
+            match file.try_lock() {
+                Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                    std::thread::sleep(LOCK_PATIENCE / 50);
+                }
+                locked => break locked,
+            }
+        };
+        match locked {
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
             Err(TryLockError::WouldBlock) => {

@@ -7,7 +7,7 @@ mod printer;
 mod progress;
 mod signals;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -29,7 +29,7 @@ use crate::data::{Data, DataLock};
 use crate::fault::Fault;
 use crate::load::{self, From, LegacyArgs, legacy_file};
 use crate::logging;
-use crate::screen::{Screen, complain, span};
+use crate::screen::{Screen, span};
 use crate::settings::Settings;
 
 /// What a program ends with that was ended by a signal before it had done its work.
@@ -108,22 +108,10 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     data.prepare()?;
     let lock = data.lock()?;
     let signals = Signals::listen()?;
-    let mark = std::fs::canonicalize(data.folder()).ok().map(PathBuf::into_os_string);
-    if let Some(mark) = &mark {
-        let left = genii_runtime::process::strays::sweep(mark);
-        if left > 0 {
-            complain(format_args!("{left} processes that an earlier genii left were killed"));
-        }
-    }
-    let options =
-        NodeOptions { limits: settings.limits(), mark, ..NodeOptions::new(settings.node()) };
-    let node = Node::new(options);
-    logging::begin(data, &settings, &node)?;
-    choice.say_what_is_left_out();
     let is_plain = args.plain || !std::io::IsTerminal::is_terminal(&std::io::stderr());
     let canvas = Canvas::default();
     let printer = Arc::new(Printer::begin(canvas.clone()));
-    Up { data, lock, signals, canvas, printer, is_plain }.live(node, choice).await
+    Up { data, lock, signals, canvas, printer, is_plain }.live(&settings, choice).await
 }
 
 /// What a running `up` holds.
@@ -146,10 +134,48 @@ enum End {
     Failed(String),
 }
 
+/// How a house has ended.
+struct Ended {
+    house: House,
+    end: End,
+    /// How many processes could not be ended.
+    left: usize,
+}
+
 impl Up<'_> {
-    async fn live(mut self, node: Node, choice: Choice) -> Result<ExitCode, Fault> {
+    async fn live(self, settings: &Settings, choice: Choice) -> Result<ExitCode, Fault> {
+        let (printer, logs) = (self.printer.clone(), self.data.logs());
+        let outcome = match self.node(settings) {
+            Ok(node) => {
+                printer.complain(choice.what_is_left_out());
+                let events = Events::print(&node, printer.clone(), self.is_plain);
+                let ended = self.run(node, choice).await;
+                events.finish().await;
+                ended.and_then(|ended| ended.tell(&printer, &logs))
+            }
+            Err(fault) => Err(fault),
+        };
+        printer.finish().await;
+        outcome
+    }
+
+    /// Makes the node, once nothing of an earlier genii is in its way.
+    fn node(&self, settings: &Settings) -> Result<Node, Fault> {
+        let mark = self.data.mark();
+        let left = mark.as_deref().map_or(0, genii_runtime::process::strays::sweep);
+        if left > 0 {
+            self.printer
+                .complain(format!("{left} processes that an earlier genii left were killed\n"));
+        }
+        let options =
+            NodeOptions { limits: settings.limits(), mark, ..NodeOptions::new(settings.node()) };
+        let node = Node::new(options);
+        logging::begin(self.data, settings, &node)?;
+        Ok(node)
+    }
+
+    async fn run(mut self, node: Node, choice: Choice) -> Result<Ended, Fault> {
         let began = std::time::Instant::now();
-        let events = Events::print(&node, self.printer.clone(), self.is_plain);
         let house = House::begin(node, catalogue(), choice.topology).await;
         let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
         let ending = Ending::default();
@@ -173,7 +199,7 @@ impl Up<'_> {
             }
             Some(end) => end,
         };
-        self.end(end, &house, &ending, socket, events).await
+        Ok(self.end(end, house, &ending, socket).await)
     }
 
     /// Waits until the house is up, or is to end before that.
@@ -219,20 +245,13 @@ impl Up<'_> {
 
     /// Stops everything. A second signal ends this process at once, and the processes of its
     /// agents are killed by those who keep them.
-    async fn end(
-        mut self,
-        end: End,
-        house: &House,
-        ending: &Ending,
-        socket: AdminSocket,
-        events: Events,
-    ) -> Result<ExitCode, Fault> {
+    async fn end(mut self, end: End, house: House, ending: &Ending, socket: AdminSocket) -> Ended {
         match &end {
             End::Interrupted => self.say_it_stops("interrupted"),
             End::Asked(why) => self.say_it_stops(why),
             End::Failed(_) => {}
         }
-        let progress = Progress::show(house, "stopping", &self.canvas, self.is_plain);
+        let progress = Progress::show(&house, "stopping", &self.canvas, self.is_plain);
         let left = tokio::select! {
             left = house.shutdown() => left,
             () = self.signals.next() => {
@@ -243,24 +262,28 @@ impl Up<'_> {
             }
         };
         progress.finish().await;
-        events.finish().await;
         socket.unlink();
         drop(self.lock);
         ending.finish(left);
         socket.close().await;
-        if left > 0 {
-            return Err(Fault::new(format!("{left} processes could not be ended"))
+        Ended { house, end, left }
+    }
+}
+
+impl Ended {
+    /// Says how it has ended, and what this program ends with.
+    fn tell(self, printer: &Printer, logs: &Path) -> Result<ExitCode, Fault> {
+        if self.left > 0 {
+            return Err(Fault::new(format!("{} processes could not be ended", self.left))
                 .help("`ps` of the system shows them; they may hang in the kernel"));
         }
-        if let End::Failed(_) = &end {
-            self.printer.say(what_failed(house));
-        }
-        self.printer.finish().await;
-        match end {
+        match self.end {
             End::Asked(_) => Ok(ExitCode::SUCCESS),
             End::Interrupted => Ok(ExitCode::from(INTERRUPTED)),
-            End::Failed(why) => Err(Fault::new(why)
-                .help(format!("what was logged is in {}", self.data.logs().display()))),
+            End::Failed(why) => {
+                printer.say(what_failed(&self.house));
+                Err(Fault::new(why).help(format!("what was logged is in {}", logs.display())))
+            }
         }
     }
 }

@@ -86,22 +86,20 @@ impl Choice {
         });
     }
 
-    /// Says what is started beside what was named, and what is not started here.
-    pub fn say_what_is_left_out(&self) {
+    /// What is started beside what was named, and what is not started here, in lines.
+    pub fn what_is_left_out(&self) -> String {
+        let mut lines = String::new();
         if !self.pulled_in.is_empty() {
             let names: Vec<&str> = self.pulled_in.iter().map(Address::as_str).collect();
-            crate::screen::complain(format_args!(
-                "also started, since others need them: {}",
-                names.join(", ")
-            ));
+            let names = names.join(", ");
+            lines += &format!("also started, since others need them: {names}\n");
         }
         for node in self.topology.nodes().into_iter().filter(|node| **node != self.node) {
             let lives_there = |agent: &&AgentSpec| self.topology.node_of(agent) == Some(node);
             let agents = self.topology.agents.iter().filter(lives_there).count();
-            crate::screen::complain(format_args!(
-                "{agents} agents live on {node} and are not started here"
-            ));
+            lines += &format!("{agents} agents live on {node} and are not started here\n");
         }
+        lines
     }
 }
 

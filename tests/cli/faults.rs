@@ -2,7 +2,7 @@
 
 use rustix::process::Signal;
 
-use crate::support::{House, children_of, wait_until};
+use crate::support::{House, children_of, stuck_terminal, wait_until};
 use crate::up::STEADY;
 
 /// Agents with children of their own, one of which hides in a session of its own.
@@ -81,6 +81,27 @@ fn what_is_left_when_all_keepers_are_killed_is_swept_up_by_the_next_up() {
     running.wait_for("agents are ready after");
     wait_until("that of this life alone", || Some(()).filter(|()| hidden() == 1));
     running.stop();
+    house.wait_for_no_process();
+}
+
+/// Many keepers have much to clear up, and the next genii comes at once: it waits for them.
+#[test]
+fn an_up_right_after_kill_9_finds_nothing_of_the_life_before() {
+    let house = House::new();
+    let agents = (0..12).map(|i| format!("[agents.\"a/family-{i}\"]\n{FAMILY}"));
+    let topology = format!("[groups.a]\n{}", agents.collect::<String>());
+    let of_family = |it: &&String| matches!(it.trim(), "sleep 1001" | "sleep 1002" | "sleep 1003");
+    let running = || house.processes().iter().filter(of_family).count();
+    let mut first = house.up(&topology);
+    wait_until("all of them", || Some(()).filter(|()| running() == 36));
+    first.signal(Signal::KILL);
+    let file = house.path("empty.toml");
+    std::fs::write(&file, format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}")).unwrap();
+    let mut second = house.begin(&["--topology", file.to_str().unwrap()]);
+    second.wait_for("agents are ready after");
+    assert_eq!(running(), 0, "{:?}", house.processes());
+    first.end();
+    second.stop();
     house.wait_for_no_process();
 }
 
@@ -172,6 +193,43 @@ fn output_that_nobody_reads_or_takes_stops_nothing() {
             .unwrap();
         let status = wait_until("it to end", || child.try_wait().unwrap());
         assert_eq!(status.code(), Some(0), "{out}");
+        house.wait_for_no_process();
+    }
+}
+
+/// A terminal that takes nothing: progress is drawn on it, and what goes wrong is told to it.
+#[test]
+fn a_terminal_that_takes_nothing_stops_nothing() {
+    let house = House::new();
+    let slow = "kind = \"process\"\nsettings.command = [\"sh\", \"-c\", \"> begun; exec sleep 1000\"]\n\
+                settings.ready = { line = { contains = \"never\" } }\n";
+    let steady = format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}");
+    let starting = house.file("starting.toml", &format!("{steady}[agents.\"a/slow\"]\n{slow}"));
+    let up = house.file("up.toml", &steady);
+    let nowhere = house.path("nowhere.toml");
+    for (file, code) in [(&starting, 130), (&up, 0), (&nowhere, 1)] {
+        let (_master, terminal) = stuck_terminal();
+        let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+        command.args(["up", "--topology", file.to_str().unwrap()]);
+        command.stdout(terminal.try_clone().unwrap()).stderr(terminal);
+        let mut child = command.spawn().unwrap();
+        match code {
+            130 => {
+                wait_until("the slow one to be starting", || std::fs::metadata(house.path("begun")))
+                    .is_file()
+            }
+            0 => wait_until("it to be up", || {
+                let shown = house.genii(&["ctl", "ps", "--json"]);
+                Some(shown.code == 0 && shown.out.contains("\"ready\"")).filter(|is_up| *is_up)
+            }),
+            _ => true,
+        };
+        if code != 1 {
+            rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
+                .unwrap();
+        }
+        let status = wait_until("it to end", || child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(code), "{}", file.display());
         house.wait_for_no_process();
     }
 }

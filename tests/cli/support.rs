@@ -1,6 +1,7 @@
 //! A scratch household for a test, and the `genii` processes that run in it.
 
 use std::io::{BufRead, BufReader, Read, Write};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -145,6 +146,20 @@ impl Drop for House {
             let _it_has_ended = kill_process(pid, Signal::KILL);
         }
     }
+}
+
+/// A terminal that takes nothing any more, as one does whose person has pressed Ctrl-S: both ends.
+pub fn stuck_terminal() -> (OwnedFd, OwnedFd) {
+    use rustix::fs::{Mode, OFlags, open};
+    use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    grantpt(&master).unwrap();
+    unlockpt(&master).unwrap();
+    let name = ptsname(&master, Vec::new()).unwrap();
+    let slave = |flags| open(&name, OFlags::RDWR | OFlags::NOCTTY | flags, Mode::empty()).unwrap();
+    let filler = slave(OFlags::NONBLOCK);
+    while rustix::io::write(&filler, &[b'.'; 4096]).is_ok() {}
+    (master, slave(OFlags::empty()))
 }
 
 /// The children of a process.
