@@ -64,6 +64,13 @@ impl Command for Apply {
             let message = format!("{} is no good topology:\n{report}", args.file.display());
             return Err(Refusal::new(message.trim_end()).help("nothing was changed"));
         }
+        let own = side.house.node().name();
+        if !topology.agents.iter().any(|agent| topology.lives_on(agent, own)) {
+            let message = format!("nothing in {} lives on {own}", args.file.display());
+            return Err(
+                Refusal::new(message).help("nothing was changed; `shutdown` stops everything")
+            );
+        }
         let difference = side.house.diff(&topology);
         let nothing = difference.is_empty();
         out.say(Said::Difference(difference.steps)).await?;

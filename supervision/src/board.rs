@@ -71,14 +71,14 @@ pub struct View {
     pub restarts: u32,
     /// What it needs of others.
     pub edges: Option<Arc<Edges>>,
+    /// It is to stop as soon as nothing that is to stop too depends on it.
+    pub is_doomed: bool,
 }
 
 struct Entry {
     view: View,
     /// Its supervisor, to be told of what concerns it; `None` while it is only declared.
     owner: Option<Arc<dyn Poke>>,
-    /// It is to stop as soon as nothing that is to stop too depends on it.
-    doomed: bool,
     /// It has failed since it was last ready, so that a stand-in may take over while it restarts.
     has_failed: bool,
 }
@@ -124,13 +124,15 @@ impl Board {
         }
     }
 
-    /// Says that a child lives elsewhere and is not to be had here: those who need it go on
-    /// without it.
+    /// Says that a child lives elsewhere, or with a supervisor that does not run, and is not to be
+    /// had: those who need it go on without it.
     pub fn declare_elsewhere(&self, key: &Key, why: impl Into<Arc<str>>) {
         let mut inner = self.inner.write();
         let entry = inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
-        entry.view.required = false;
-        entry.view.status = Status::Stopped(why.into());
+        if entry.owner.is_none() {
+            entry.view.required = false;
+            entry.view.status = Status::Stopped(why.into());
+        }
     }
 
     /// Says that a child has been, if it is not there, and that those who come to need it go on
@@ -207,12 +209,12 @@ impl Board {
         dependents
             .iter()
             .filter_map(|dependent| inner.entries.get(dependent))
-            .any(|dependent| dependent.view.status.is_alive() && (all || dependent.doomed))
+            .any(|dependent| dependent.view.status.is_alive() && (all || dependent.view.is_doomed))
     }
 
     pub(crate) fn doom(&self, key: &Key, doomed: bool) {
         if let Some(entry) = self.inner.write().entries.get_mut(key) {
-            entry.doomed = doomed;
+            entry.view.is_doomed = doomed;
         }
     }
 
@@ -245,7 +247,6 @@ impl Board {
                 ..Entry::declared(&spec.key).view
             },
             owner: Some(owner),
-            doomed: false,
             has_failed: false,
         };
         inner.entries.insert(spec.key.clone(), entry);
@@ -336,7 +337,7 @@ impl Board {
         let changes = self.set(key, write);
         if let Some(entry) = self.inner.write().entries.get_mut(key) {
             entry.owner = None;
-            entry.doomed = false;
+            entry.view.is_doomed = false;
         }
         changes
     }
@@ -363,8 +364,9 @@ impl Entry {
             incarnation: 0,
             restarts: 0,
             edges: None,
+            is_doomed: false,
         };
-        Self { view, owner: None, doomed: false, has_failed: false }
+        Self { view, owner: None, has_failed: false }
     }
 }
 

@@ -360,6 +360,7 @@ impl Core {
 
     /// Time has passed.
     pub(crate) fn tick(&mut self, now: Instant) {
+        self.end_backoffs(now);
         while let Some(&(at, ix)) = self.timers.first() {
             if at > now {
                 break;
@@ -371,6 +372,21 @@ impl Core {
             }
         }
         self.advance(now);
+    }
+
+    /// Those whose backoff has passed are expected again, before any of them starts: who wants one
+    /// that returns with it waits for it.
+    fn end_backoffs(&mut self, now: Instant) {
+        let due = self.timers.iter().take_while(|(at, _)| *at <= now).map(|(_, ix)| *ix);
+        let due: Vec<Ix> = due.collect();
+        if due.len() < 2 {
+            return;
+        }
+        for ix in due {
+            if self.children.get(&ix).is_some_and(|child| child.phase == Phase::Waiting) {
+                self.set_status(ix, Status::Waiting, now);
+            }
+        }
     }
 
     fn timer_ran_out(&mut self, ix: Ix, now: Instant) {

@@ -207,6 +207,21 @@ impl Edges {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
+
+    /// What of it is among others too, in whatever way. The fallback stays.
+    #[must_use]
+    pub fn within(&self, others: &Self) -> Self {
+        let kept = |keys: &[Key]| {
+            let is_among = |key: &&Key| others.before().any(|other| other == *key);
+            keys.iter().filter(is_among).cloned().collect()
+        };
+        Self {
+            needs: kept(&self.needs),
+            binds: kept(&self.binds),
+            wants: kept(&self.wants),
+            fallback: self.fallback.clone(),
+        }
+    }
 }
 
 /// How a child is treated. Shared by the children that are treated alike.

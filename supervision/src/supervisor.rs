@@ -68,6 +68,7 @@ pub(crate) enum Command {
     Release(Key, Reply<StartedChild>),
     Replace(Box<ChildSpec>, bool, Reply<()>),
     SetFlags(SupervisorFlags, Reply<()>),
+    Reorder(Vec<Key>, Reply<()>),
     Which(Reply<Vec<ChildInfo>>),
     Info(Key, Reply<ChildInfo>),
     Count(Reply<Counts>),
@@ -311,6 +312,7 @@ impl State {
                 self.core.replace_child(*spec, restart, reply, now);
             }
             Command::SetFlags(flags, reply) => self.core.set_flags(flags, reply),
+            Command::Reorder(keys, reply) => self.core.reorder(&keys, reply, now),
             Command::Which(reply) => reply(Ok(self.core.which_children())),
             Command::Info(key, reply) => reply(self.core.child_info(&key)),
             Command::Count(reply) => reply(Ok(self.core.count_children())),

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use genii_protocols::Address;
-use genii_supervision::{ChildError, Key, Status, SupervisorHandle};
+use genii_supervision::journal::StopWhy;
+use genii_supervision::{ChildError, Key, Status, SupervisorHandle, View};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
@@ -39,7 +40,7 @@ pub struct StepOutcome {
 impl House {
     /// The difference between the topology that the house follows and another.
     pub fn diff(&self, topology: &Topology) -> Diff {
-        Diff::between(&self.topology(), topology)
+        Diff::between(&self.topology(), topology, self.0.node.name())
     }
 
     /// Follows another topology from now on. Only what changed restarts. The topology must have
@@ -57,22 +58,34 @@ impl House {
     async fn follow(&self, topology: Topology) -> Applied {
         let one_at_a_time = self.0.changing.lock().await;
         let before = self.topology();
-        let diff = Diff::between(&before, &topology);
+        let diff = self.diff(&topology);
         let at_rest: BTreeSet<String> = (diff.steps.iter().filter_map(Step::starts))
             .filter(|name| self.is_at_rest(name))
             .map(str::to_owned)
             .collect();
         self.0.topology.store(topology.into());
         self.renew_groups(&diff).await;
-        let (removals, others): (Vec<Step>, Vec<Step>) =
+        // First all let go of what they do not need any more, then everything changes, and last all
+        // take up what they need now: so dependencies go round in no circle at any time.
+        self.let_go(&diff, &before).await;
+        let changed: BTreeSet<String> =
+            diff.steps.iter().filter_map(Step::changes_in).map(str::to_owned).collect();
+        let mut steps = Vec::with_capacity(diff.steps.len());
+        let (removals, rest): (Vec<Step>, Vec<Step>) =
             diff.steps.into_iter().partition(Step::is_removal);
-        let mut steps = Vec::with_capacity(removals.len() + others.len());
+        let (changes, others): (Vec<Step>, Vec<Step>) = rest.into_iter().partition(Step::is_change);
         for step in removals {
             steps.push(self.taken(step).await);
         }
         // What moves to another node can be declared there when it is gone from here.
         self.declare_changes(&before);
         for step in others {
+            steps.push(self.taken(step).await);
+        }
+        for group in changed {
+            self.reorder(&group).await;
+        }
+        for step in changes {
             steps.push(self.taken(step).await);
         }
         // Another topology may follow meanwhile, as one that mends this one.
@@ -123,23 +136,50 @@ impl House {
         view.is_some_and(|view| matches!(view.status, Status::Quarantined(_)))
     }
 
-    /// Makes known what the topology before this one did not have, or had elsewhere, and forgets
-    /// what is not had any more. What is there already stands as it does.
-    fn declare_changes(&self, before: &Topology) {
+    /// Lets agents that change let go of what they do not need any more.
+    async fn let_go(&self, diff: &Diff, before: &Topology) {
         let now = self.topology();
+        for step in &diff.steps {
+            let Step::ChangeAgent { address, .. } = step else { continue };
+            let agents = before.agent(address).zip(now.agent(address));
+            let running = self.0.node.tree().supervisor(address.group());
+            let Some(((before, now), supervisor)) = agents.zip(running) else { continue };
+            let edges = now.edges().within(&before.edges());
+            // One that was temporary, and is gone, needs nothing.
+            let _gone =
+                supervisor.replace_child(self.agent_child(now).with_edges(edges), false).await;
+        }
+    }
+
+    /// Makes known what is new or has moved, and forgets what is not had any more. What is there
+    /// already stands as it does.
+    fn declare_changes(&self, before: &Topology) {
+        let (own, now) = (self.0.node.name(), self.topology());
         for agent in before.agents.iter().filter(|agent| now.agent(&agent.address).is_none()) {
             self.0.node.undeclare(&agent.address);
         }
         for agent in &now.agents {
             let home = now.node_of(agent);
             let stood = before.agent(&agent.address);
-            if stood.is_some_and(|stood| before.node_of(stood) == home) {
+            let stays =
+                stood.is_some_and(|it| before.node_of(it).unwrap_or(own) == home.unwrap_or(own));
+            if stays {
                 self.0.node.set_fallback(&agent.address, fallback_of(agent));
                 // One that is not there was temporary.
                 self.0.node.tree().board.excuse(&Key::from(agent.address.shared()));
             } else {
                 self.0.node.declare(&agent.address, fallback_of(agent), home);
             }
+        }
+    }
+
+    /// Puts the agents of a group into the order of the topology.
+    async fn reorder(&self, group: &str) {
+        let Some(supervisor) = self.0.node.tree().supervisor(group) else { return };
+        let topology = self.topology();
+        let order = topology.agents_of(group).map(|agent| Key::from(agent.address.shared()));
+        if let Err(error) = supervisor.reorder(order.collect()).await {
+            tracing::warn!(group, "its agents cannot be put into order: {error}");
         }
     }
 
@@ -156,7 +196,7 @@ impl House {
                 false => Ok(()),
             },
             Step::AddGroup { group } => self.add_group(group.as_str()).await,
-            Step::ChangeGroup { group } => self.change_group(group.as_str()).await,
+            Step::ChangeGroup { group, .. } => self.change_group(group.as_str()).await,
             Step::AddAgent { address } => self.add_agent(address).await,
             Step::ChangeAgent { address, restart, .. } => {
                 self.change_agent(address, *restart).await
@@ -219,10 +259,16 @@ impl House {
 
     async fn add_agent(&self, address: &Address) -> Result<(), HouseError> {
         let topology = self.topology();
-        // The agents of a group that does not run start with it.
         match topology.agent(address).zip(self.0.node.tree().supervisor(address.group())) {
             Some((agent, supervisor)) => self.add_to(&supervisor, agent).await,
-            None => Ok(()),
+            // The agents of a group that does not run start with it, and are not waited for before.
+            None => {
+                if topology.group(address.group()).is_some_and(|group| self.is_here(group)) {
+                    let key = Key::from(address.shared());
+                    self.0.node.tree().board.declare_elsewhere(&key, "its group does not run");
+                }
+                Ok(())
+            }
         }
     }
 
@@ -288,10 +334,14 @@ impl House {
                 Status::Declared | Status::Stopped(_) if view.supervisor.as_str().is_empty() => {
                     return Ok(());
                 }
+                // It waits for its turn to stop, to start anew.
+                _ if view.is_doomed => {}
                 status if !status.is_settled() => {}
                 // It starts with its group.
                 Status::Stopped(_) if self.is_starting(&view.supervisor) => {}
                 Status::Ready | Status::Degraded(_) | Status::Completed => return Ok(()),
+                // Somebody wants it so.
+                Status::Stopped(why) if **why == *StopWhy::Asked.to_string() => return Ok(()),
                 Status::Stopped(why) => return Err(format!("it was stopped meanwhile: {why}")),
                 status => {
                     let detail = status.detail().map(|detail| format!(": {detail}"));
@@ -299,10 +349,20 @@ impl House {
                 }
             }
             if Instant::now() > deadline {
-                return Err(format!("it is {} after {SETTLE_PATIENCE:?}", view.status));
+                let lacking = self.lacking(&view);
+                return Err(format!("it is {} after {SETTLE_PATIENCE:?}{lacking}", view.status));
             }
             tokio::time::sleep(SETTLE_LOOK).await;
         }
+    }
+
+    /// What keeps an agent from starting, in words.
+    fn lacking(&self, view: &View) -> String {
+        let Some(edges) = &view.edges else { return String::new() };
+        let standings = self.0.node.tree().board.standings(edges).into_iter();
+        let lacking = standings.filter(|(_, standing)| !standing.lets_start());
+        let names: Vec<String> = lacking.map(|(key, _)| key.to_string()).collect();
+        if names.is_empty() { String::new() } else { format!(" for {}", names.join(", ")) }
     }
 
     fn is_starting(&self, supervisor: &Key) -> bool {

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-use genii_protocols::{Address, Name};
+use genii_protocols::{Address, Name, NodeName};
+use genii_supervision::{StartOrder, Strategy};
 use serde::{Deserialize, Serialize};
 
 use super::{AgentSpec, GroupSpec, Topology};
@@ -37,6 +38,8 @@ pub enum Step {
     ChangeGroup {
         /// Which.
         group: Name,
+        /// What is otherwise.
+        what: Vec<String>,
     },
     /// Add an agent, and start it.
     AddAgent {
@@ -55,13 +58,14 @@ pub enum Step {
 }
 
 impl Diff {
-    /// The steps from one topology to another.
-    pub fn between(from: &Topology, to: &Topology) -> Self {
-        let mut steps = Vec::new();
+    /// The steps from one topology to another, on the node `own`, where groups live that do not say.
+    pub fn between(from: &Topology, to: &Topology, own: &NodeName) -> Self {
+        let home = |group: &GroupSpec| group.node.clone().unwrap_or_else(|| own.clone());
         let stays = |group: &GroupSpec| {
-            to.group(group.name.as_str()).is_some_and(|other| other.node == group.node)
+            to.group(group.name.as_str()).is_some_and(|other| home(other) == home(group))
         };
         let group_stays = |name: &str| from.group(name).is_some_and(stays);
+        let mut steps = Vec::new();
         // Whoever depends on others goes first, and comes last.
         for agent in from.agents.iter().rev() {
             let gone = to.agent(&agent.address).is_none();
@@ -75,18 +79,14 @@ impl Diff {
         for group in &to.groups {
             match from.group(group.name.as_str()).filter(|before| stays(before)) {
                 None => steps.push(Step::AddGroup { group: group.name.clone() }),
-                Some(before) if before.flags != group.flags => {
-                    steps.push(Step::ChangeGroup { group: group.name.clone() });
-                }
-                Some(_) => {}
+                Some(before) => steps.extend(change_of_group(before, group, from, to)),
             }
         }
-        for agent in to.agents.iter().filter(|agent| group_stays(agent.address.group())) {
-            match from.agent(&agent.address) {
-                None => steps.push(Step::AddAgent { address: agent.address.clone() }),
-                Some(before) => steps.extend(change(before, agent)),
-            }
-        }
+        // Whoever is new is there before others come to need it.
+        let stay = || to.agents.iter().filter(|agent| group_stays(agent.address.group()));
+        let new = stay().filter(|agent| from.agent(&agent.address).is_none());
+        steps.extend(new.map(|agent| Step::AddAgent { address: agent.address.clone() }));
+        steps.extend(stay().filter_map(|agent| change(from.agent(&agent.address)?, agent)));
         Self { steps }
     }
 
@@ -100,6 +100,11 @@ impl Step {
     /// Whether something is taken away.
     pub fn is_removal(&self) -> bool {
         matches!(self, Self::RemoveAgent { .. } | Self::RemoveGroup { .. })
+    }
+
+    /// Whether something that is there becomes another.
+    pub fn is_change(&self) -> bool {
+        matches!(self, Self::ChangeAgent { .. })
     }
 
     /// The agent or the group that is to be up when the step is done, if any starts.
@@ -119,10 +124,41 @@ impl Step {
             Self::RemoveAgent { address }
             | Self::AddAgent { address }
             | Self::ChangeAgent { address, .. } => Some(address.group()),
-            Self::ChangeGroup { group } => Some(group.as_str()),
+            Self::ChangeGroup { group, .. } => Some(group.as_str()),
             Self::RemoveGroup { .. } | Self::AddGroup { .. } => None,
         }
     }
+}
+
+fn change_of_group(
+    before: &GroupSpec,
+    after: &GroupSpec,
+    from: &Topology,
+    to: &Topology,
+) -> Option<Step> {
+    let (old, new) = (&before.flags, &after.flags);
+    let name = after.name.as_str();
+    // Of those that are in both: whoever is new takes its place when it comes.
+    let both = |agent: &&AgentSpec| {
+        from.agent(&agent.address).is_some() && to.agent(&agent.address).is_some()
+    };
+    let order = |topology: &Topology| -> Vec<Address> {
+        topology.agents_of(name).filter(both).map(|agent| agent.address.clone()).collect()
+    };
+    let is_ordered =
+        new.strategy == Strategy::RestForOne || new.start_order == StartOrder::Sequential;
+    let otherwise = [
+        ("strategy", old.strategy != new.strategy),
+        ("start", old.start_order != new.start_order),
+        ("restarts", old.intensity.restarts != new.intensity.restarts),
+        ("window", old.intensity.window != new.intensity.window),
+        ("auto_shutdown", old.auto_shutdown != new.auto_shutdown),
+        ("order", is_ordered && order(from) != order(to)),
+    ];
+    let what = otherwise.iter().filter(|(_, is_so)| *is_so).map(|(name, _)| (*name).to_owned());
+    let what: Vec<String> = what.collect();
+    let group = after.name.clone();
+    (!what.is_empty()).then_some(Step::ChangeGroup { group, what })
 }
 
 fn change(before: &AgentSpec, after: &AgentSpec) -> Option<Step> {
@@ -155,7 +191,9 @@ impl fmt::Display for Step {
             Self::RemoveAgent { address } => write!(f, "- agent {address}"),
             Self::RemoveGroup { group } => write!(f, "- group {group}"),
             Self::AddGroup { group } => write!(f, "+ group {group}"),
-            Self::ChangeGroup { group } => write!(f, "~ group {group}"),
+            Self::ChangeGroup { group, what } => {
+                write!(f, "~ group {group} ({}; goes on)", what.join(", "))
+            }
             Self::AddAgent { address } => write!(f, "+ agent {address}"),
             Self::ChangeAgent { address, what, restart } => {
                 let how = if *restart { "restarts" } else { "goes on" };

@@ -35,6 +35,10 @@ fn load(text: &str) -> (Topology, Report) {
     (topology, report)
 }
 
+fn own() -> genii_protocols::NodeName {
+    genii_protocols::NodeName::new("mainpc").unwrap()
+}
+
 fn good(text: &str) -> Topology {
     let (topology, report) = load(text);
     assert!(!report.has_errors(), "{report}");
@@ -114,7 +118,7 @@ fn what_is_written_reads_back_the_same() {
     for extras in [extras, Extras::default()] {
         let written = topology.to_toml(&extras);
         let again = good(&written);
-        assert!(Diff::between(&topology, &again).is_empty(), "{written}");
+        assert!(Diff::between(&topology, &again, &own()).is_empty(), "{written}");
         assert_eq!(again.groups.len(), 2);
     }
 }
@@ -349,7 +353,7 @@ fn a_part_brings_along_what_it_needs() {
 fn a_difference_restarts_only_what_is_another() {
     let from = good(HOUSE);
     let steps = |to: &str| -> Vec<String> {
-        Diff::between(&from, &good(to)).steps.iter().map(ToString::to_string).collect()
+        Diff::between(&from, &good(to), &own()).steps.iter().map(ToString::to_string).collect()
     };
     assert_eq!(steps(HOUSE), [""; 0]);
     assert_eq!(
@@ -359,7 +363,12 @@ fn a_difference_restarts_only_what_is_another() {
             "~ agent memory/session (settings; restarts)"
         ]
     );
-    assert_eq!(steps(&HOUSE.replace("restarts = 3", "restarts = 4")), ["~ group core"]);
+    assert_eq!(
+        steps(&HOUSE.replace("restarts = 3", "restarts = 4")),
+        ["~ group core (restarts; goes on)"]
+    );
+    // To say where a group is that is here makes no difference, and its order only where it counts.
+    assert_eq!(steps(&HOUSE.replace("node = \"mainpc\"", "")), [""; 0]);
     let more = format!(
         "{HOUSE}\n[groups.new]\n[agents.\"new/a\"]\nkind = \"noop\"\n[agents.\"core/b\"]\nkind = \"noop\"\n"
     );
@@ -374,6 +383,24 @@ fn a_difference_restarts_only_what_is_another() {
         steps(&HOUSE.replace("node = \"mainpc\"", "node = \"pc2\"")),
         ["- group core", "+ group core"]
     );
+}
+
+#[test]
+fn the_order_of_agents_is_a_difference_where_it_counts() {
+    let group = |flags: &str, agents: [&str; 2]| {
+        let agents = agents.map(|name| format!("[agents.\"a/{name}\"]\nkind = \"noop\"\n"));
+        good(&format!("[groups.a]\n{flags}\n{}", agents.concat()))
+    };
+    let steps = |flags: &str| {
+        let (from, to) = (group(flags, ["x", "y"]), group(flags, ["y", "x"]));
+        Diff::between(&from, &to, &own()).steps
+    };
+    assert_eq!(steps(""), []);
+    for flags in ["strategy = \"rest-for-one\"", "start = \"in-order\""] {
+        let steps = steps(flags);
+        assert_eq!(steps.len(), 1, "{flags}");
+        assert_eq!(steps[0].to_string(), "~ group a (order; goes on)");
+    }
 }
 
 proptest::proptest! {

@@ -129,6 +129,22 @@ impl Core {
         }
     }
 
+    /// A child that was blocked, and is not any more, waits for its turn.
+    pub(super) fn unblock(&mut self, ix: Ix, now: Instant) {
+        let Some(child) = self.children.get(&ix).filter(|child| child.phase == Phase::Waiting)
+        else {
+            return;
+        };
+        let view = self.tree.board.view(child.key().as_str());
+        if !view.is_some_and(|view| view.status == Status::Blocked) {
+            return;
+        }
+        let gate = child.spec.edges.clone().map_or(Gate::Open, |edges| self.gate(&edges));
+        if !matches!(gate, Gate::Blocked(_)) {
+            self.set_status(ix, Status::Waiting, now);
+        }
+    }
+
     fn gate(&self, edges: &Edges) -> Gate {
         let board = &self.tree.board;
         let (mut waits, mut blocked) = (Vec::new(), Vec::new());

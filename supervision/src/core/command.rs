@@ -1,5 +1,6 @@
 //! What people and programs may ask of a supervisor.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::time::Instant;
@@ -326,9 +327,22 @@ impl Core {
             Err(error) => return reply(Err(error)),
             Ok(ix) => ix,
         };
-        if restart && self.children[&ix].phase.is_alive() {
+        let child = &self.children[&ix];
+        let is_alive = child.phase.is_alive();
+        if is_alive && (restart || child.doom.is_some()) {
+            // What ends goes by its old declaration, but for what it would not need any more; what
+            // comes next goes by the last that was given.
+            let old = &self.children[&ix].spec;
+            let left = old.edges.as_ref().map(|old| match &spec.edges {
+                Some(new) => Arc::new(old.within(new)),
+                None => Arc::default(),
+            });
+            let shrunk = ChildSpec { edges: left, ..old.clone() };
+            self.replace_spec(ix, shrunk);
             self.child(ix).next_spec = Some(spec);
-            self.doom(ix, Then::Start, StopWhy::RestartAsked, false, now);
+            if restart {
+                self.doom(ix, Then::Start, StopWhy::RestartAsked, false, now);
+            }
         } else {
             self.replace_spec(ix, spec);
             if restart && self.children[&ix].phase == Phase::Waiting && !self.children[&ix].held {
@@ -338,6 +352,9 @@ impl Core {
             }
             // What it waited for, or lacks, may not be needed any more.
             self.try_start(ix, now);
+            if is_alive {
+                self.bind(ix);
+            }
             if self.children[&ix].phase == Phase::Up {
                 self.refresh_standings(ix, now);
             }
@@ -355,6 +372,24 @@ impl Core {
             rare.bound.retain(|(key, _)| binds.is_some_and(|binds| binds.contains(key)));
         }
         self.tree.publish(self.tree.board.amend(&spec));
+    }
+
+    /// Puts children in this order. Those that it does not name stay behind them, in theirs.
+    pub(crate) fn reorder(&mut self, keys: &[Key], reply: Reply<()>, now: Instant) {
+        let named: Vec<Ix> = keys.iter().filter_map(|key| self.by_key.get(key)).copied().collect();
+        let first: HashSet<Ix> = named.iter().copied().collect();
+        let others = self.order.values().copied().filter(|ix| !first.contains(ix));
+        let all: Vec<Ix> = named.into_iter().chain(others).collect();
+        // Numbers of children count up, so that none that comes later stands before these.
+        for (position, ix) in (1..).zip(&all) {
+            self.child(*ix).position = position;
+        }
+        let place = |ix: &Ix| (self.children[ix].position, *ix);
+        self.order = all.iter().map(place).collect();
+        self.sequence = self.sequence.values().map(place).collect();
+        self.doomed = self.doomed.values().map(place).collect();
+        reply(Ok(()));
+        self.advance(now);
     }
 
     /// Supervises otherwise from now on. Children that are there stay as they are.

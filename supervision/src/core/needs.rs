@@ -14,6 +14,10 @@ impl Core {
     /// them.
     pub(crate) fn needs_changed(&mut self, about: &Key, now: Instant) {
         let concerned = self.needed_by.get(about).cloned().unwrap_or_default();
+        // Who is blocked no more is expected again, before anybody starts who needs it.
+        for &ix in &concerned {
+            self.unblock(ix, now);
+        }
         for ix in concerned {
             let Some(child) = self.children.get(&ix) else { continue };
             match child.phase {
@@ -32,13 +36,31 @@ impl Core {
     /// A child goes when the life goes that it is bound to.
     fn follow_bindings(&mut self, ix: Ix, about: &Key, now: Instant) {
         let child = &self.children[&ix];
-        let Some(rare) = &child.rare else { return };
-        let bound_to = rare.bound.iter().find(|(key, _)| key == about);
+        let bound = child.rare.as_ref().map(|rare| &rare.bound[..]).unwrap_or_default();
+        let bound_to = bound.iter().find(|(key, _)| key == about);
         let broken =
             bound_to.is_some_and(|(key, life)| self.tree.board.binding(key) != Some(*life));
         if broken && child.doom.is_none() {
             let then = self.after_restart_of_another(ix);
             self.doom(ix, then, StopWhy::Bound(about.clone()), false, now);
+        } else if !broken {
+            self.bind(ix);
+        }
+    }
+
+    /// Binds a child that lives to the lives of what it came to be bound to since it started.
+    pub(super) fn bind(&mut self, ix: Ix) {
+        let child = &self.children[&ix];
+        let Some(edges) = child.spec.edges.as_ref().filter(|edges| !edges.binds.is_empty()) else {
+            return;
+        };
+        let bound = child.rare.as_ref().map(|rare| &rare.bound[..]).unwrap_or_default();
+        let is_bound = |key: &&Key| bound.iter().any(|(known, _)| known == *key);
+        let new = edges.binds.iter().filter(|key| !is_bound(key));
+        let new: Vec<(Key, u64)> =
+            new.filter_map(|key| Some((key.clone(), self.tree.board.binding(key)?))).collect();
+        if !new.is_empty() {
+            self.child(ix).rare().bound.extend(new);
         }
     }
 

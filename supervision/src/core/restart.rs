@@ -202,6 +202,8 @@ impl Core {
                 self.doom(other, then, StopWhy::Sibling(culprit.clone()), true, now);
             } else {
                 self.want_up(other, now);
+                // It has not completed any more, for those who need it.
+                self.set_status(other, Status::Waiting, now);
                 self.hold(other);
             }
         }

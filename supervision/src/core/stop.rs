@@ -2,7 +2,8 @@
 //!
 //! A child that is to stop is *doomed*. It is asked to stop when its turn comes: in a sequence, when
 //! all doomed children behind it have stopped; in a graph, when no doomed child anywhere in the
-//! tree that depends on it lives. While the whole tree ends, everything counts as doomed.
+//! tree that depends on it lives. While the whole tree ends, everything counts as doomed. Where a
+//! child in a sequence stands before one that it depends on, it stops before that all the same.
 
 use std::time::Duration;
 
@@ -64,7 +65,7 @@ impl Core {
             return;
         }
         let candidates: Vec<Ix> = match self.starts_in_sequence() {
-            true => self.doomed.values().next_back().copied().into_iter().collect(),
+            true => self.last_to_stop().into_iter().collect(),
             false => self.doomed.values().rev().copied().collect(),
         };
         for ix in candidates {
@@ -74,6 +75,22 @@ impl Core {
                 self.ask_to_stop(ix, now);
             }
         }
+    }
+
+    /// The last of the sequence that is to stop; or who of it depends on that, and is to stop first.
+    fn last_to_stop(&self) -> Option<Ix> {
+        let mut last = self.doomed.values().next_back().copied()?;
+        // Each is passed once, also where dependencies go round in a circle.
+        for _ in 0..self.doomed.len() {
+            let dependents = self.tree.board.dependents(self.children[&last].key().as_str());
+            let here = dependents.iter().filter_map(|key| self.by_key.get(key)).copied();
+            let mut first = here.filter(|ix| self.children[ix].doom.is_some() && *ix != last);
+            match first.next() {
+                Some(dependent) => last = dependent,
+                None => break,
+            }
+        }
+        Some(last)
     }
 
     fn ask_to_stop(&mut self, ix: Ix, now: Instant) {
@@ -142,6 +159,9 @@ impl Core {
         self.batch_pending -= usize::from(doom.in_batch);
         let forgotten = child.spec.policy.restart == Restart::Temporary
             || self.flags.strategy == Strategy::Dynamic;
+        if let Some(spec) = self.child(ix).next_spec.take() {
+            self.replace_spec(ix, spec);
+        }
         match doom.then {
             Then::Start if let Some(failure) = unkillable => {
                 self.record(ix, What::Quarantined { failure: failure.clone() });
@@ -161,9 +181,6 @@ impl Core {
         if self.is_ending() {
             self.rest(ix, Status::Stopped("its supervisor ended".into()), now);
             return;
-        }
-        if let Some(spec) = self.child(ix).next_spec.take() {
-            self.replace_spec(ix, spec);
         }
         if let StopWhy::Sibling(key) | StopWhy::Bound(key) = &doom.why {
             let because_of = Some(key.clone());
@@ -199,8 +216,10 @@ impl Core {
             self.child(ix).held = false;
             if self.children[&ix].phase == Phase::Waiting {
                 self.join_sequence(ix);
-                if let Some(at) = not_before {
-                    self.arm(ix, at);
+                match not_before {
+                    Some(at) => self.arm(ix, at),
+                    // Who wants another of them waits for it, though it has failed.
+                    None => self.set_status(ix, Status::Waiting, now),
                 }
             }
         }

@@ -150,7 +150,11 @@ impl World {
 
     fn run(&mut self, operations: usize) -> Result<(), String> {
         for core in 0..self.cores.len() {
-            let first: Vec<_> = self.specs_of(core).cloned().collect();
+            let mut first: Vec<_> = self.specs_of(core).cloned().collect();
+            // In a sequence nobody may stand before what it needs; in a graph anybody may.
+            if self.flags[core].start_order == StartOrder::Graph {
+                self.dice.shuffle(&mut first);
+            }
             let now = self.now;
             self.step(core, |it| it.begin(first, now))?;
         }

@@ -170,6 +170,15 @@ impl SupervisorHandle {
         self.command(|reply| Command::SetFlags(flags, reply)).await
     }
 
+    /// Puts children in this order, by which a sequence starts and stops, and `rest_for_one` tells
+    /// who stands behind whom. Those that it does not name stay behind them, in theirs.
+    ///
+    /// # Errors
+    /// When the supervisor is gone.
+    pub async fn reorder(&self, keys: Vec<Key>) -> Result<(), ChildError> {
+        self.command(|reply| Command::Reorder(keys, reply)).await
+    }
+
     /// The children in their order.
     ///
     /// # Errors
