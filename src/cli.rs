@@ -25,8 +25,8 @@ use crate::{ctl, import, plan, repl, up};
     "genii import startup_config.yaml    make a topology of a start-up file of before",
 ]))]
 pub struct Cli {
-    /// The household on disk [default: a folder in your data directory]
-    #[arg(long, global = true, value_name = "DIR", env = "GENII_DATA")]
+    /// The household on disk [env: GENII_DATA] [default: a folder in your data directory]
+    #[arg(long, global = true, value_name = "DIR")]
     data: Option<PathBuf>,
 
     #[command(subcommand)]
@@ -113,7 +113,9 @@ fn complain_at_last(fault: Fault) {
 }
 
 fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
-    let data = || Data::new(cli.data.clone());
+    // One that is set to nothing is as good as not set.
+    let named = std::env::var_os("GENII_DATA").filter(|named| !named.is_empty());
+    let data = || Data::new(cli.data.clone().or_else(|| named.clone().map(PathBuf::from)));
     match cli.command {
         Command::Up(args) => runtime()?.block_on(up::run(args, &data()?)),
         Command::Plan(args) => plan::run(&args, &data()?),

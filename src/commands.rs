@@ -34,7 +34,7 @@ use std::marker::PhantomData;
 use clap::{ArgMatches, FromArgMatches};
 use futures_util::future::BoxFuture;
 use genii_protocols::admin::run_reply::Said;
-use genii_runtime::{House, HouseError};
+use genii_runtime::{House, HouseError, Unheard};
 use genii_supervision::ChildError;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -146,7 +146,11 @@ impl From<HouseError> for Refusal {
             }
             HouseError::Supervisor { error, .. } if HouseError::has_remedy(error) => "",
             HouseError::NotFound { .. } => "`ps` lists all agents",
+            HouseError::Elsewhere { .. } => {
+                "ask on that machine; `ps` lists what is known of it here"
+            }
             HouseError::Supervisor { .. } => "`why` tells how it stands",
+            HouseError::Unheard { error: Unheard::NotRunning, .. } => "`why` tells how it stands",
             HouseError::Unheard { .. } => "`inspect` shows what it is doing; `restart` ends that",
         };
         Self::new(error.to_string()).help(help)

@@ -58,8 +58,9 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
     for (number, line) in text.lines().enumerate() {
         let number = number + 1;
         match parse(line) {
-            Ok(call) => calls.extend(call.map(|call| (number, call))),
-            Err(help) if !help.is_usage => crate::screen::say(help.message),
+            Ok(Line::Nothing) => {}
+            Ok(Line::Help(text)) => crate::screen::say(text),
+            Ok(Line::Call(call)) => calls.push((number, call)),
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);
                 return Err(Fault { message, ..fault });
@@ -87,27 +88,52 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
     Ok(code)
 }
 
-/// Reads a line of a script or of the REPL. `None` if it says nothing.
+/// What a line says.
+pub enum Line {
+    /// Nothing.
+    Nothing,
+    /// Somebody asks for help: this.
+    Help(String),
+    /// A command.
+    Call(Call),
+}
+
+/// Reads a line of a script or of the REPL.
 ///
 /// # Errors
 /// When it is no command.
-pub fn parse(line: &str) -> Result<Option<Call>, Fault> {
+pub fn parse(line: &str) -> Result<Line, Fault> {
     let words = words(line)?;
-    if words.is_empty() {
-        return Ok(None);
-    }
-    let matches = command_line().try_get_matches_from(words);
-    let matches = matches.map_err(|error| {
-        let text = error.render().to_string();
-        let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
-        // Help that was asked for is no fault of who asked.
-        let fault = Fault { is_usage: error.use_stderr(), ..Fault::usage(text) };
-        match fault.is_usage && line.contains('{') && !line.contains('\'') {
-            true => fault.help("quote JSON as '{\"key\": \"value\"}'"),
-            false => fault,
+    let Some(first) = words.first().cloned() else { return Ok(Line::Nothing) };
+    let matches = match command_line().try_get_matches_from(words) {
+        Ok(matches) => matches,
+        Err(error) => {
+            let text = error.render().to_string();
+            let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+            if !error.use_stderr() {
+                return Ok(Line::Help(text.to_owned()));
+            }
+            if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
+                return Err(unknown(&first));
+            }
+            let fault = Fault::usage(text);
+            return Err(match line.contains('{') && !line.contains('\'') {
+                true => fault.help("quote JSON as '{\"key\": \"value\"}'"),
+                false => fault,
+            });
         }
-    })?;
-    Call::matched(&matches)
+    };
+    Ok(Call::matched(&matches)?.map_or(Line::Nothing, Line::Call))
+}
+
+fn unknown(word: &str) -> Fault {
+    let commands: Vec<clap::Command> = commands::claps().collect();
+    let nearest = genii_runtime::nearest(word, commands.iter().map(clap::Command::get_name));
+    let help = match nearest {
+        Some(nearest) => format!("did you mean {nearest}?"),
+        None => "`help` lists the commands".to_owned(),
+    };
+    Fault::usage(format!("there is no command {word:?}")).help(help)
 }
 
 /// The words of a line, as a shell has them. Nothing is expanded.
@@ -157,23 +183,24 @@ mod tests {
 
     #[test]
     fn a_line_is_read_as_a_shell_reads_it() {
-        let call = parse("ask a/b x.y '{\"k\": \"a b\"}' --timeout 2s # why not").unwrap().unwrap();
+        let line = parse("ask a/b x.y '{\"k\": \"a b\"}' --timeout 2s # why not").unwrap();
+        let Line::Call(call) = line else { panic!("it is a command") };
         assert_eq!(call.entry.name, "ask");
         let expected = serde_json::json!({
             "to": "a/b", "message": "x.y", "content": { "k": "a b" }, "timeout": "2s",
         });
         assert_eq!(call.arguments, expected);
-        assert!(parse("").unwrap().is_none());
-        assert!(parse("   # nothing").unwrap().is_none());
+        assert!(matches!(parse("").unwrap(), Line::Nothing));
+        assert!(matches!(parse("   # nothing").unwrap(), Line::Nothing));
     }
 
     #[test]
     fn what_is_no_command_is_said_so() {
         let said = |line: &str| parse(line).map(drop).unwrap_err();
-        assert!(said("tre").message.contains("tree"), "{}", said("tre"));
+        assert!(said("tre").help.contains("tree"), "{}", said("tre"));
         assert!(said("why NOT/good").message.contains("NOT/good"));
         assert!(said("ask a/b x.y '{'").message.contains("it is no JSON"));
         assert!(said("ask 'a").message.contains("a quote does not end"));
-        assert!(!said("help").is_usage);
+        assert!(matches!(parse("help").unwrap(), Line::Help(_)));
     }
 }

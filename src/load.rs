@@ -154,7 +154,14 @@ fn refuse_toml(path: &Path) -> Result<(), Fault> {
 /// When it cannot be read, is too large, or is no text.
 pub fn text(path: &Path) -> Result<String, Fault> {
     let shown = path.display();
-    let unread = |error: &std::io::Error| Fault::new(format!("{shown} cannot be read: {error}"));
+    let unread = |error: &std::io::Error| {
+        let help = match error.kind() {
+            std::io::ErrorKind::PermissionDenied => "see whose it is, and that you may read it",
+            std::io::ErrorKind::NotFound => "is it the file that you meant?",
+            _ => "",
+        };
+        Fault::new(format!("{shown} cannot be read: {error}")).help(help)
+    };
     let about = std::fs::metadata(path).map_err(|error| unread(&error))?;
     if about.is_dir() {
         return Err(Fault::new(format!("{shown} is a folder")).help("name a file in it"));
@@ -175,7 +182,7 @@ pub fn text(path: &Path) -> Result<String, Fault> {
             .iter()
             .filter(|byte| **byte == b'\n')
             .count();
-        Fault::new(format!("{shown}:{line}: it is not UTF-8 text"))
+        Fault::new(format!("{shown}:{line}: it is not UTF-8 text")).help("save it as UTF-8")
     })
 }
 

@@ -110,7 +110,13 @@ impl LogFile {
                 _ => {}
             }
         }
-        options().append(true).open(path(&self.folder, 0))
+        let mut fresh = options();
+        // Where none is kept beside it, it begins anew itself.
+        match self.kept {
+            1 => fresh.write(true).truncate(true),
+            _ => fresh.append(true),
+        };
+        fresh.open(path(&self.folder, 0))
     }
 }
 
@@ -153,10 +159,9 @@ impl Write for &LogFile {
             }
             // A full disk must neither stop the house nor fill the terminal.
             Err(error) if !std::mem::replace(&mut state.has_failed, true) => {
-                crate::screen::complain(format_args!(
-                    "genii: log lines are lost: {}: {error}",
-                    self.folder.display()
-                ));
+                let text = format!("genii: log lines are lost: {}: {error}", self.folder.display());
+                // Whoever logs does not wait for a terminal that takes nothing.
+                std::thread::spawn(move || crate::screen::complain(text));
             }
             Err(_) => {}
         }
@@ -185,6 +190,14 @@ mod tests {
             ("four.....\n".into(), "three....\n".into(), "two......\n".into())
         );
         assert!(!path(scratch.path(), 3).exists());
+        let lone = LogFile::open(&scratch.path().join("lone"), 10, 1);
+        assert!(lone.is_err(), "its folder is made by somebody else");
+        std::fs::create_dir(scratch.path().join("lone")).unwrap();
+        let lone = LogFile::open(&scratch.path().join("lone"), 10, 1).unwrap();
+        for _ in 0..100 {
+            (&lone).write_all(b"one......\n").unwrap();
+        }
+        assert_eq!(std::fs::read(path(&lone.folder, 0)).unwrap().len(), 10);
         let again = LogFile::open(scratch.path(), 10, 3).unwrap();
         (&again).write_all(b"five.....\n").unwrap();
         assert_eq!(read(1), "four.....\n", "what was there before counts");

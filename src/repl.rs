@@ -4,6 +4,7 @@ mod complete;
 mod hint;
 mod known;
 
+use std::os::unix::fs::OpenOptionsExt;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use self::complete::Completer;
 use self::hint::Hint;
 use self::known::Known;
 use crate::admin::client::Client;
-use crate::ctl::{carry_out, parse};
+use crate::ctl::{Line, carry_out, parse};
 use crate::data::Data;
 use crate::fault::Fault;
 
@@ -43,16 +44,20 @@ pub fn run(runtime: &Runtime, data: &Data) -> Result<ExitCode, Fault> {
         DefaultPromptSegment::Empty,
     );
     crate::screen::say(
-        "`help` lists the commands; Tab completes; Ctrl-D leaves, and genii goes on",
+        "`help` lists the commands; Tab completes; `exit` or Ctrl-D leaves, and genii goes on",
     );
     let mut repl = Repl { runtime, data, client };
     loop {
         match editor.read_line(&prompt) {
             Ok(Signal::Success(line)) => {
-                if matches!(line.trim(), "exit" | "quit") {
-                    return Ok(ExitCode::SUCCESS);
+                // As typed, and not only at the end: the terminal may be closed.
+                if let Err(error) = editor.sync_history() {
+                    tracing::debug!("the history cannot be written: {error}");
                 }
-                repl.take(&line);
+                match line.split_whitespace().next() {
+                    Some("exit" | "quit") => return Ok(ExitCode::SUCCESS),
+                    _ => repl.take(&line),
+                }
             }
             Ok(Signal::CtrlD) => return Ok(ExitCode::SUCCESS),
             Ok(_) => {}
@@ -62,6 +67,9 @@ pub fn run(runtime: &Runtime, data: &Data) -> Result<ExitCode, Fault> {
 }
 
 fn editor(data: &Data, known: Arc<Known>) -> Result<Reedline, Fault> {
+    // It is its owner's alone, as what was typed may be.
+    let mut own = std::fs::OpenOptions::new();
+    let _told_below = own.append(true).create(true).mode(0o600).open(data.history());
     let history = FileBackedHistory::with_file(HISTORY_MAX, data.history()).map_err(|error| {
         Fault::new(format!("the history {} cannot be read: {error}", data.history().display()))
     })?;
@@ -93,17 +101,16 @@ struct Repl<'a> {
 
 impl Repl<'_> {
     fn take(&mut self, line: &str) {
-        let done = parse(line).and_then(|call| match call {
-            Some(call) => self.runtime.block_on(self.carry_out(&call)),
-            None => Ok(()),
-        });
-        match done {
-            Ok(()) => {}
-            // Help that was asked for.
-            Err(fault) if !fault.is_usage && fault.help.is_empty() => {
-                crate::screen::say(fault.message)
+        let done = parse(line).and_then(|line| match line {
+            Line::Nothing => Ok(()),
+            Line::Help(text) => {
+                crate::screen::say(text);
+                Ok(())
             }
-            Err(fault) => crate::screen::complain(&fault),
+            Line::Call(call) => self.runtime.block_on(self.carry_out(&call)),
+        });
+        if let Err(fault) = done {
+            crate::screen::complain(&fault);
         }
     }
 

@@ -37,9 +37,7 @@ fn text(report: &Report, in_colour: bool) -> String {
     more.sort_unstable();
     for (code, alike) in more {
         let more = alike - LIKE_EACH_OTHER_MAX;
-        text += &format!(
-            "warning: {more} more like these [{code}]; `genii plan --json` lists them all\n"
-        );
+        text += &format!("warning: {more} more like these [{code}]; `--json` lists them all\n");
     }
     for error in of(Severity::Error) {
         text += &one(error, in_colour);

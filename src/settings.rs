@@ -189,16 +189,14 @@ fn variable(name: &str) -> String {
 
 fn read_file(data: &Data) -> Result<HashMap<String, String>, Fault> {
     let path = data.settings_file();
-    let text = match std::fs::read_to_string(&path) {
-        Ok(text) => text,
-        // A folder that cannot be is told of where it is needed.
-        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
-            return Ok(HashMap::new());
-        }
-        Err(error) => {
-            return Err(Fault::new(format!("{} cannot be read: {error}", path.display())));
-        }
+    // A folder that cannot be is told of where it is needed.
+    let is_missing = |error: std::io::Error| {
+        matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
     };
+    if std::fs::metadata(&path).err().is_some_and(is_missing) {
+        return Ok(HashMap::new());
+    }
+    let text = crate::load::text(&path)?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| {
         Fault::usage(format!("{}: {}", path.display(), error.to_string().trim()))
     })?;

@@ -143,13 +143,13 @@ struct Ended {
 }
 
 impl Up<'_> {
-    async fn live(self, settings: &Settings, choice: Choice) -> Result<ExitCode, Fault> {
+    async fn live(mut self, settings: &Settings, choice: Choice) -> Result<ExitCode, Fault> {
         let (printer, logs) = (self.printer.clone(), self.data.logs());
-        let outcome = match self.node(settings) {
+        let outcome = match self.node(settings).await {
             Ok(node) => {
                 printer.complain(choice.what_is_left_out());
                 let events = Events::print(&node, printer.clone(), self.is_plain);
-                let ended = self.run(node, choice).await;
+                let ended = self.run(node, choice, &events).await;
                 events.finish().await;
                 ended.and_then(|ended| ended.tell(&printer, &logs))
             }
@@ -160,9 +160,17 @@ impl Up<'_> {
     }
 
     /// Makes the node, once nothing of an earlier genii is in its way.
-    fn node(&self, settings: &Settings) -> Result<Node, Fault> {
+    async fn node(&mut self, settings: &Settings) -> Result<Node, Fault> {
         let mark = self.data.mark();
-        let left = mark.as_deref().map_or(0, genii_runtime::process::strays::sweep);
+        let sweeping = tokio::task::spawn_blocking({
+            let mark = mark.clone();
+            move || mark.as_deref().map_or(0, genii_runtime::process::strays::sweep)
+        });
+        let left = tokio::select! {
+            left = sweeping => left.unwrap_or_default(),
+            // Nothing has been started that would have to be stopped.
+            () = self.signals.next() => std::process::exit(INTERRUPTED.into()),
+        };
         if left > 0 {
             self.printer
                 .complain(format!("{left} processes that an earlier genii left were killed\n"));
@@ -174,7 +182,7 @@ impl Up<'_> {
         Ok(node)
     }
 
-    async fn run(mut self, node: Node, choice: Choice) -> Result<Ended, Fault> {
+    async fn run(mut self, node: Node, choice: Choice, events: &Events) -> Result<Ended, Fault> {
         let began = std::time::Instant::now();
         let house = House::begin(node, catalogue(), choice.topology).await;
         let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
@@ -194,7 +202,9 @@ impl Up<'_> {
         };
         let end = match self.bring_up(&house, &ending).await {
             None => {
-                self.say_it_is_up(&house, began.elapsed());
+                let took = began.elapsed();
+                events.caught_up(house.node().tree().journal.last()).await;
+                self.say_it_is_up(&house, took);
                 self.serve(&house, &ending).await
             }
             Some(end) => end,

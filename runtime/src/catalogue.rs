@@ -7,20 +7,21 @@ use genii_protocols::{Address, Json, MessageInfo};
 use genii_supervision::{ChildSpec, Key};
 
 use crate::agent::Agent;
-use crate::host::{HostStart, read_settings};
+use crate::host::{HostStart, SettingsFault, read_settings};
 use crate::house::House;
 use crate::node::Node;
 use crate::process::{self, ProcessAgent, ProcessSettings};
 use crate::protocol::AnyProtocol;
 use crate::topology::check::Kinds;
+use serde::de::DeserializeOwned;
 
 /// A kind of agent.
 trait Kind: Send + Sync + 'static {
     /// Its name in topology files.
     fn name(&self) -> &'static str;
 
-    /// What is wrong with settings of it, if anything.
-    fn fault(&self, settings: &Json) -> Option<String>;
+    /// What is wrong with settings of it: everything.
+    fn faults(&self, settings: &Json) -> Vec<String>;
 
     /// The ports that an agent with these settings opens.
     fn ports(&self, _settings: &Json) -> Vec<(u16, &'static str)> {
@@ -118,8 +119,8 @@ impl Kinds for Catalogue {
         names
     }
 
-    fn fault(&self, kind: &str, settings: &Json) -> Option<String> {
-        self.find(kind).and_then(|kind| kind.fault(settings))
+    fn faults(&self, kind: &str, settings: &Json) -> Vec<String> {
+        self.find(kind).map(|kind| kind.faults(settings)).unwrap_or_default()
     }
 
     fn ports(&self, kind: &str, settings: &Json) -> Vec<(u16, &'static str)> {
@@ -130,6 +131,9 @@ impl Kinds for Catalogue {
         self.find(kind).and_then(|kind| kind.obstacle(settings))
     }
 }
+
+/// How much is told of what is wrong with the settings of one agent.
+const SETTINGS_FAULTS_MAX: usize = 16;
 
 /// An agent written in Rust.
 struct NativeKind<A> {
@@ -143,8 +147,8 @@ impl<A: Agent> Kind for NativeKind<A> {
         self.name
     }
 
-    fn fault(&self, settings: &Json) -> Option<String> {
-        read_settings::<A::Settings>(settings).err().map(|error| error.to_string())
+    fn faults(&self, settings: &Json) -> Vec<String> {
+        all_faults::<A::Settings>(settings, |_| None)
     }
 
     fn messages(&self) -> Vec<MessageInfo> {
@@ -164,11 +168,8 @@ impl Kind for ProcessKind {
         process::KIND
     }
 
-    fn fault(&self, settings: &Json) -> Option<String> {
-        match read(settings) {
-            Ok(settings) => settings.fault(),
-            Err(error) => Some(error.to_string()),
-        }
+    fn faults(&self, settings: &Json) -> Vec<String> {
+        all_faults(settings, ProcessSettings::fault)
     }
 
     fn ports(&self, settings: &Json) -> Vec<(u16, &'static str)> {
@@ -188,8 +189,45 @@ impl Kind for ProcessKind {
     }
 }
 
-fn read(settings: &Json) -> Result<ProcessSettings, serde_json::Error> {
+fn read(settings: &Json) -> Result<ProcessSettings, SettingsFault> {
     read_settings(settings)
+}
+
+/// Everything that is wrong with settings: what cannot be read, each taken away before the next is
+/// looked for; and what is then wrong with the rest.
+fn all_faults<T: DeserializeOwned>(
+    settings: &Json,
+    of_read: impl Fn(&T) -> Option<String>,
+) -> Vec<String> {
+    let (mut rest, mut faults) = (settings.clone(), Vec::new());
+    while faults.len() < SETTINGS_FAULTS_MAX {
+        match read_settings::<T>(&rest) {
+            Ok(read) => {
+                // What was taken away may be what the rest lacks.
+                faults.extend(of_read(&read).filter(|_| faults.is_empty()));
+                break;
+            }
+            Err(fault) => {
+                let is_gone = take_away(&mut rest.0, &fault);
+                faults.push(fault.to_string());
+                if !is_gone {
+                    break;
+                }
+            }
+        }
+    }
+    faults
+}
+
+/// Takes what is wrong out of settings; whether it was there.
+fn take_away(settings: &mut serde_json::Value, fault: &SettingsFault) -> bool {
+    let unknown =
+        fault.what.split_once("unknown field `").and_then(|(_, rest)| rest.split_once('`'));
+    let unknown = unknown.map(|(name, _)| name.to_owned());
+    let path: Vec<String> = fault.path.iter().cloned().chain(unknown).collect();
+    let Some((last, way)) = path.split_last() else { return false };
+    let table = way.iter().try_fold(settings, |table, key| table.get_mut(key));
+    table.and_then(|table| table.as_object_mut()?.remove(last)).is_some()
 }
 
 fn host<A: Agent>(node: &Node, house: Option<House>, home: Home) -> ChildSpec {

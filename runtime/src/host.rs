@@ -18,6 +18,7 @@ use genii_supervision::{
 };
 use ractor::{Actor, ActorProcessingErr, ActorRef};
 use serde::de::DeserializeOwned;
+use serde_path_to_error::Segment;
 use tokio::time::Instant;
 
 use crate::agent::Agent;
@@ -367,6 +368,9 @@ impl<A: Agent> Life<A> {
     }
 
     fn set_suspended(&mut self, suspended: bool) {
+        if self.suspended == suspended {
+            return;
+        }
         self.suspended = suspended;
         self.line.slot.vitals.set_suspended(suspended);
         let what = if suspended { "was suspended" } else { "was resumed" };
@@ -413,13 +417,46 @@ impl<A: Agent> Drop for Life<A> {
     }
 }
 
+/// What is wrong with what is set for an agent: which key, and what.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SettingsFault {
+    /// The way to the key, or to the table that has it; empty for the whole.
+    pub(crate) path: Vec<String>,
+    /// What is wrong.
+    pub(crate) what: String,
+}
+
+impl std::fmt::Display for SettingsFault {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.path.is_empty() {
+            true => f.write_str(&self.what),
+            false => write!(f, "`{}`: {}", self.path.join("."), self.what),
+        }
+    }
+}
+
 /// Reads what is set for an agent. Nothing at all is as good as an empty table.
-pub(crate) fn read_settings<T: DeserializeOwned>(settings: &Json) -> Result<T, serde_json::Error> {
-    let read = serde_json::from_value(settings.0.clone());
+pub(crate) fn read_settings<T: DeserializeOwned>(settings: &Json) -> Result<T, SettingsFault> {
+    let read = |value: serde_json::Value| {
+        serde_path_to_error::deserialize(value).map_err(|error| {
+            let named = |segment: &Segment| match segment {
+                Segment::Map { key } => Some(key.clone()),
+                Segment::Seq { index } => Some(index.to_string()),
+                Segment::Enum { .. } | Segment::Unknown => None,
+            };
+            let mut path: Vec<String> = error.path().iter().filter_map(named).collect();
+            let what = error.into_inner().to_string();
+            // One that is not known is named in the words.
+            path.pop_if(|last| what.starts_with(&format!("unknown field `{last}`")));
+            SettingsFault { path, what }
+        })
+    };
+    let own = read(settings.0.clone());
     match &settings.0 {
-        serde_json::Value::Null => read
-            .or_else(|_| serde_json::from_value(serde_json::Value::Object(serde_json::Map::new()))),
-        _ => read,
+        serde_json::Value::Null => {
+            own.or_else(|_| read(serde_json::Value::Object(serde_json::Map::new())))
+        }
+        _ => own,
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use genii_protocols::{Address, Json};
+use genii_protocols::{Address, Json, NodeName};
 use genii_supervision::{
     AutoShutdown, ChildError, ChildPolicy, ChildSpec, ExitReason, Failure, GiveUp, Intensity, Key,
     Restart, StartOrder, Status, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec,
@@ -53,6 +53,14 @@ pub enum HouseError {
         address: String,
         /// The one that was probably meant.
         nearest: Option<String>,
+    },
+    /// It is declared, and lives on another machine.
+    #[error("{address} lives on {node}")]
+    Elsewhere {
+        /// The name.
+        address: String,
+        /// Where.
+        node: NodeName,
     },
     /// Its supervisor says no.
     #[error("{address}: {error}{}", remedy(error))]
@@ -257,6 +265,11 @@ impl House {
     }
 
     fn not_found(&self, name: &str) -> HouseError {
+        let topology = self.topology();
+        let home = topology.group(name).and_then(|group| group.node.as_ref());
+        if let Some(node) = home.filter(|node| *node != self.0.node.name()) {
+            return HouseError::Elsewhere { address: name.to_owned(), node: node.clone() };
+        }
         let views = self.0.node.tree().board.all();
         let known = views.iter().map(|view| view.key.as_str());
         let nearest = crate::nearest::nearest(name, known).map(str::to_owned);

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::Json;
-use genii_supervision::{ExitReason, Failure, FailureKind, StartError};
+use genii_supervision::{ExitReason, Failure, FailureKind, Report, StartError};
 use serde_json::json;
 use tokio::time::Instant;
 
@@ -121,7 +121,8 @@ fn watch_health(settings: &ProcessSettings, output: &Arc<Output>, context: &mut 
     );
     context.spawn(async move {
         if let Some(probe) = &ready {
-            until_ready(&prober, probe).await;
+            until_ready(&prober, probe, &report).await;
+            report.recovered();
         }
         report.ready();
         let Some(live) = live else { return };
@@ -132,11 +133,16 @@ fn watch_health(settings: &ProcessSettings, output: &Arc<Output>, context: &mut 
     });
 }
 
-/// Looks until the process is ready. The start deadline of the agent bounds it.
-async fn until_ready(prober: &Prober, probe: &Probe) {
+/// Looks until the process is ready, and says what it lacks meanwhile. The start deadline of the
+/// agent bounds it.
+async fn until_ready(prober: &Prober, probe: &Probe, report: &Report) {
     let began = Instant::now();
+    let mut said = String::new();
     while let Err(why) = prober.probe(probe, settings::PROBE_TIMEOUT).await {
-        prober.not_ready(&why);
+        if said != why {
+            report.degraded(why.as_str());
+            said = why;
+        }
         // A tenth of what it has taken already: that much later than it might have been seen.
         let period = (began.elapsed() / 10).clamp(READY_PERIOD, READY_PERIOD_MAX);
         match probe {

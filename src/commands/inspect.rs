@@ -107,7 +107,10 @@ fn portrait(member: &Member, house: &House) -> Portrait {
     let crashes = house.node().tree().crashes.of(&member.view.key);
     Portrait {
         row: Row::from(member),
-        supervisor: member.view.supervisor.to_string(),
+        supervisor: match (member.view.supervisor.as_str(), &member.spec) {
+            ("", Some(spec)) => spec.address.group().to_owned(),
+            (supervisor, _) => supervisor.to_owned(),
+        },
         node: node.map(ToString::to_string),
         declared: member.spec.as_ref().map(declared),
         counters: Counters {

@@ -31,7 +31,8 @@ pub struct Answers {
 
 impl Command for Messages {
     const NAME: &'static str = "messages";
-    const ABOUT: &'static str = "List the messages that an agent answers, with their JSON schemas";
+    const ABOUT: &'static str =
+        "List the messages that an agent answers, or show the JSON schemas of one";
     const EXAMPLES: &'static [&'static str] =
         &["messages core/system-digital-twin", "messages core/system-digital-twin twin.what_if"];
     type Args = Args;

@@ -1,19 +1,27 @@
 //! `resume`: ends a suspension.
 
-use genii_runtime::House;
+use genii_runtime::house::Row;
 
-use super::Refusal;
-use super::target::{OnTarget, agent};
+use super::target::{Agent, show_row};
+use super::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
 
 pub struct Resume;
 
-impl OnTarget for Resume {
+impl Command for Resume {
     const NAME: &'static str = "resume";
     const ABOUT: &'static str = "Let a suspended agent handle messages again";
     const EXAMPLES: &'static [&'static str] = &["resume core/system-digital-twin"];
+    type Args = Agent;
+    type Said = Row;
 
-    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
-        let patience = house.node().limits().ask_timeout;
-        Ok(house.resume(&agent(house, name)?, patience).await?)
+    async fn serve(args: Agent, side: Side, out: Out<Row>) -> Result<(), Refusal> {
+        let patience = side.house.node().limits().ask_timeout;
+        side.house.resume(&args.address, patience).await?;
+        out.say(Row::from(&side.house.member(args.address.as_str())?)).await
+    }
+
+    fn show(row: Row, screen: &mut Screen) {
+        show_row(&row, screen);
     }
 }

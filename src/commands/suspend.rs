@@ -1,20 +1,28 @@
 //! `suspend`: lets an agent pause between two messages.
 
-use genii_runtime::House;
+use genii_runtime::house::Row;
 
-use super::Refusal;
-use super::target::{OnTarget, agent};
+use super::target::{Agent, show_row};
+use super::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
 
 pub struct Suspend;
 
-impl OnTarget for Suspend {
+impl Command for Suspend {
     const NAME: &'static str = "suspend";
     const ABOUT: &'static str =
         "Let an agent handle no messages until it is resumed; they wait, up to its capacity";
     const EXAMPLES: &'static [&'static str] = &["suspend core/system-digital-twin"];
+    type Args = Agent;
+    type Said = Row;
 
-    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
-        let patience = house.node().limits().ask_timeout;
-        Ok(house.suspend(&agent(house, name)?, patience).await?)
+    async fn serve(args: Agent, side: Side, out: Out<Row>) -> Result<(), Refusal> {
+        let patience = side.house.node().limits().ask_timeout;
+        side.house.suspend(&args.address, patience).await?;
+        out.say(Row::from(&side.house.member(args.address.as_str())?)).await
+    }
+
+    fn show(row: Row, screen: &mut Screen) {
+        show_row(&row, screen);
     }
 }

@@ -63,17 +63,14 @@ impl<C: OnTarget> Command for C {
     }
 
     fn show(row: Row, screen: &mut Screen) {
-        let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-        let suspended = if row.suspended { ", suspended" } else { "" };
-        let (state, long) = (screen.state(&row.state), seconds(row.for_seconds));
-        screen.line(format!("{} is {state}{suspended} since {long}{detail}", row.name));
+        show_row(&row, screen);
     }
 }
 
-/// The address of an agent, where a group would not do.
-pub fn agent(house: &House, name: &str) -> Result<Address, Refusal> {
-    house.member(name)?;
-    Address::parse(name).map_err(|_| {
-        Refusal::new(format!("{name} is a group")).help("name one of its agents: `ps` lists them")
-    })
+/// Shows how an agent or a group stands.
+pub fn show_row(row: &Row, screen: &mut Screen) {
+    let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let suspended = if row.suspended { ", and suspended" } else { "" };
+    let (state, long) = (screen.state(&row.state), seconds(row.for_seconds));
+    screen.line(format!("{} is {state} for {long}{suspended}{detail}", row.name));
 }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 use genii_runtime::Node;
 use genii_supervision::journal::{Follow, Followed};
 use genii_supervision::{Event, Key, What};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
-use super::printer::Printer;
+use super::printer::{LAST_WORDS, Printer};
 
 /// Prints what happens, a line for each thing.
 pub struct Events {
     printing: JoinHandle<()>,
     stop: oneshot::Sender<()>,
+    /// The number of the last event that was printed.
+    printed: watch::Receiver<u64>,
 }
 
 impl Events {
@@ -23,8 +25,16 @@ impl Events {
     pub fn print(node: &Node, printer: Arc<Printer>, everything: bool) -> Self {
         let follow = node.tree().journal.follow();
         let (stop, stopped) = oneshot::channel();
-        let printing = tokio::spawn(print(follow, printer, everything, stopped));
-        Self { printing, stop }
+        let (told, printed) = watch::channel(0);
+        let printing = tokio::spawn(print(follow, printer, everything, stopped, told));
+        Self { printing, stop, printed }
+    }
+
+    /// Waits until everything has been printed up to this event.
+    pub async fn caught_up(&self, with: u64) {
+        let mut printed = self.printed.clone();
+        let _it_only_orders_lines =
+            tokio::time::timeout(LAST_WORDS, printed.wait_for(|printed| *printed >= with)).await;
     }
 
     /// Prints what has happened until now, and no more.
@@ -39,6 +49,7 @@ async fn print(
     printer: Arc<Printer>,
     everything: bool,
     mut stopped: oneshot::Receiver<()>,
+    told: watch::Sender<u64>,
 ) {
     let mut unwell = BTreeSet::new();
     loop {
@@ -48,19 +59,20 @@ async fn print(
             next = follow.next() => next,
             _ = &mut stopped => None,
         };
-        let text = match next {
+        match next {
             Some(Followed::Event(event)) => {
                 log(&event);
-                if !is_news(&event, &mut unwell) && !everything {
-                    continue;
+                if is_news(&event, &mut unwell) || everything {
+                    let at = genii_protocols::Timestamp::from(event.at);
+                    printer.say(format!("{at} {} {}\n", event.key, event.what));
                 }
-                let at = genii_protocols::Timestamp::from(event.at);
-                format!("{at} {} {}\n", event.key, event.what)
+                told.send_replace(event.seq);
             }
-            Some(Followed::Missed(missed)) => format!("({missed} events went by)\n"),
+            Some(Followed::Missed(missed)) => {
+                printer.say(format!("({missed} events went by)\n"));
+            }
             None => return,
-        };
-        printer.say(text);
+        }
     }
 }
 

@@ -227,7 +227,7 @@ impl Report {
         self.signal.ready(self.incarnation);
     }
 
-    /// It works, but not as it should.
+    /// It works, but not as it should. Said before it is ready, it is what the start waits for.
     pub fn degraded(&self, why: impl Into<Arc<str>>) {
         self.signal.degraded(self.incarnation, Some(why.into()));
     }

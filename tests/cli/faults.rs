@@ -84,6 +84,24 @@ fn what_is_left_when_all_keepers_are_killed_is_swept_up_by_the_next_up() {
     house.wait_for_no_process();
 }
 
+/// Only the keeper of an agent is killed, and genii lives: it clears up, and starts the agent anew.
+#[test]
+fn what_a_keeper_kept_that_is_killed_ends_with_it() {
+    let house = House::new();
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/family\"]\n{FAMILY}"));
+    let of_family = |it: &&String| matches!(it.trim(), "sleep 1001" | "sleep 1002" | "sleep 1003");
+    let count = || house.processes().iter().filter(of_family).count();
+    wait_until("the family", || Some(()).filter(|()| count() == 3));
+    for keeper in children_of(running.pid()) {
+        rustix::process::kill_process(keeper, Signal::KILL).unwrap();
+    }
+    wait_until("its next life", || Some(house.row("a/family")).filter(|row| row["restarts"] == 1));
+    house.wait_for_state("a/family", "ready");
+    wait_until("the family anew", || Some(()).filter(|()| count() == 3));
+    running.stop();
+    house.wait_for_no_process();
+}
+
 /// Many keepers have much to clear up, and the next genii comes at once: it waits for them.
 #[test]
 fn an_up_right_after_kill_9_finds_nothing_of_the_life_before() {

@@ -20,6 +20,25 @@ settings.command = ["true"]
 "#;
 
 #[test]
+fn everything_that_is_wrong_with_settings_is_told_at_once() {
+    let house = House::new();
+    let file = house.file(
+        "bad.toml",
+        "[groups.a]\n[agents.\"a/one\"]\nkind = \"process\"\n[agents.\"a/one\".settings]\n\
+         command = [\"sleep\", \"1\"]\nready = { zmq = 70000 }\nenv = { A = 1 }\nport = -1\nfoo = 2\n\
+         limits = { memory = 3 }\nlive = { timeout = 3 }\n",
+    );
+    let said = house.genii(&["plan", file.to_str().unwrap()]);
+    assert_eq!(said.code, 1);
+    for what in
+        ["`ready`: 70000 is no port", "`env.A`", "`port`", "`foo`", "`limits`", "`live.timeout`"]
+    {
+        assert!(said.err.contains(what), "{what}: {}", said.err);
+    }
+    assert!(said.err.contains("did you mean `memory_mb`?"), "{}", said.err);
+}
+
+#[test]
 fn a_plan_tells_the_waves_and_the_critical_path() {
     let house = House::new();
     let file = house.file("house.toml", GOOD);

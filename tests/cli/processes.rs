@@ -180,6 +180,21 @@ fn nothing_of_a_health_check_is_left() {
     house.wait_for_no_process();
 }
 
+/// One that does not become ready is told of with what the last look at it found.
+#[test]
+fn what_keeps_an_agent_from_being_ready_is_told() {
+    let house = House::new();
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let running = house.up(&format!(
+        "[groups.a]\n[agents.\"a/one\"]\nkind = \"process\"\nbackoff = \"none\"\nstart_timeout = \"300ms\"\n\
+         settings = {{ command = [\"sleep\", \"1000\"], ready = {{ tcp = {free} }} }}\n"
+    ));
+    assert_eq!(house.row("a/one")["state"], "quarantined");
+    let why = house.genii(&["ctl", "why", "a/one"]).out;
+    assert!(why.contains("it was not ready within") && why.contains("refused"), "{why}");
+    running.stop();
+}
+
 /// Somebody else who answers on an agent's port is not taken for the agent.
 #[test]
 fn a_port_that_is_taken_is_told_of() {

@@ -179,12 +179,13 @@ fn reasons(tree: &Tree, view: &View) -> Vec<Key> {
             lacking.filter(|(_, standing)| *standing != Standing::Met).map(|(key, _)| key).collect()
         }
         Status::Stopped(why) if &**why == START_FAILED => Vec::new(),
+        // It is nobody's here: it lives elsewhere, or its group does not run.
+        Status::Stopped(_) if view.supervisor.as_str().is_empty() => Vec::new(),
         Status::Stopped(_) | Status::Stopping => match last_stop(tree, &view.key) {
             Some(StopWhy::Sibling(key) | StopWhy::Bound(key)) => vec![key],
             Some(StopWhy::SupervisorEnds) => vec![view.supervisor.clone()],
             Some(StopWhy::Asked | StopWhy::RestartAsked) => Vec::new(),
             // Stopped while it waited: its supervisor took it along.
-            None if view.supervisor.as_str().is_empty() => Vec::new(),
             None => vec![view.supervisor.clone()],
         },
         _ => Vec::new(),

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
 use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use dashmap::DashMap;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use super::keeper::{KEEP, TERMINATE};
 use super::output::Output;
 use super::settings::{Command, ProcessSettings};
-use super::strays::MARK;
+use super::strays::{self, MARK, NUMBER};
 use crate::context::Context;
 
 /// How long a keeper may take to say that it has begun, and to end after its process has.
@@ -75,9 +76,11 @@ impl Keeping {
             |what: &str, error: &dyn fmt::Display| StartError::failed(format!("{what}: {error}"));
         let (ours, theirs) =
             StdUnixStream::pair().map_err(|error| failed("no socket to a keeper", &error))?;
-        let mut child = keeper_command(command, settings, context.node().keepers(), theirs)
-            .spawn()
-            .map_err(|error| failed("its keeper cannot be run", &error))?;
+        let keepers = context.node().keepers();
+        let (mut keeper, number) = keeper_command(command, settings, keepers, theirs);
+        let mut child =
+            keeper.spawn().map_err(|error| failed("its keeper cannot be run", &error))?;
+        drop(keeper);
         output.read(child.stdout.take(), child.stderr.take());
         ours.set_nonblocking(true).map_err(|error| failed("no socket to a keeper", &error))?;
         let socket = UnixStream::from_std(ours).map_err(|error| failed("no socket", &error))?;
@@ -88,7 +91,7 @@ impl Keeping {
             Ok(_) => return Err(StartError::failed("its keeper ended before it began")),
             Err(_) => return Err(StartError::failed("its keeper did not begin in time")),
         };
-        let exit = context.node().keepers().mind(context.address(), pid, child, said);
+        let exit = keepers.mind(context.address(), pid, number, child, said);
         Ok(Self { pid, orders, exit })
     }
 
@@ -132,7 +135,7 @@ pub(super) async fn run_once(
     let (ours, theirs) = StdUnixStream::pair().map_err(failed)?;
     ours.set_nonblocking(true).map_err(failed)?;
     let command = Command { words: words.to_vec(), directory: settings.directory() };
-    let mut keeper = keeper_command(&command, settings, keepers, theirs);
+    let (mut keeper, number) = keeper_command(&command, settings, keepers, theirs);
     keeper.stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = keeper.spawn().map_err(failed)?;
     // The keeper has its end; ours would keep the socket open beyond its life.
@@ -142,8 +145,18 @@ pub(super) async fn run_once(
     begun(&first.unwrap_or_default()).map_err(|error| error.to_string())?;
     let last = said.next_line().await.map_err(failed)?;
     let _reaped = child.wait().await;
-    let exit = last.as_deref().and_then(read_exit);
-    exit.ok_or_else(|| "its keeper was killed".to_owned())
+    match last.as_deref().and_then(read_exit) {
+        Some(exit) => Ok(exit),
+        None => {
+            clear_up_after(number).await;
+            Err("its keeper was killed".to_owned())
+        }
+    }
+}
+
+/// Ends what a keeper kept that was killed itself.
+async fn clear_up_after(number: OsString) {
+    let _sweeping = tokio::task::spawn_blocking(move || strays::sweep_one(&number)).await;
 }
 
 fn begun(line: &str) -> Result<i32, StartError> {
@@ -161,7 +174,7 @@ fn keeper_command(
     settings: &ProcessSettings,
     keepers: &Keepers,
     socket: StdUnixStream,
-) -> TokioCommand {
+) -> (TokioCommand, OsString) {
     let mut keeper = TokioCommand::new(&keepers.program);
     keeper.arg(KEEP);
     let limits = &settings.limits;
@@ -178,11 +191,13 @@ fn keeper_command(
     if let Some(mark) = &keepers.mark {
         keeper.env(MARK, mark);
     }
+    let number = keepers.number();
+    keeper.env(NUMBER, &number);
     // A group of its own, so that Ctrl-C in a terminal reaches genii alone.
     keeper.process_group(0);
     keeper.stdin(Stdio::from(OwnedFd::from(socket)));
     keeper.stdout(Stdio::piped()).stderr(Stdio::piped());
-    keeper
+    (keeper, number)
 }
 
 /// The keepers of a node.
@@ -191,6 +206,8 @@ pub(crate) struct Keepers {
     program: OsString,
     /// What marks the processes.
     mark: Option<OsString>,
+    /// How many there were.
+    count: AtomicU64,
     kept: Arc<DashMap<Address, Kept>>,
 }
 
@@ -202,7 +219,15 @@ struct Kept {
 impl Keepers {
     pub(crate) fn new(program: Option<OsString>, mark: Option<OsString>) -> Self {
         let this = || std::env::current_exe().map(OsString::from).unwrap_or_default();
-        Self { program: program.unwrap_or_else(this), mark, kept: Arc::default() }
+        let (count, kept) = (AtomicU64::new(0), Arc::default());
+        Self { program: program.unwrap_or_else(this), mark, count, kept }
+    }
+
+    /// What tells the processes of one keeper from those of all others that live.
+    fn number(&self) -> OsString {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        // Two nodes in one process have counts of their own.
+        format!("{}.{:x}.{count}", std::process::id(), std::ptr::from_ref(self).addr()).into()
     }
 
     /// The process of an agent.
@@ -236,6 +261,7 @@ impl Keepers {
         &self,
         agent: &Address,
         pid: i32,
+        number: OsString,
         child: Child,
         said: Lines<BufReader<OwnedReadHalf>>,
     ) -> watch::Receiver<Option<Exit>> {
@@ -243,7 +269,7 @@ impl Keepers {
         self.kept.insert(agent.clone(), Kept { pid, exit: exit.clone() });
         let (kept, agent) = (self.kept.clone(), agent.clone());
         tokio::spawn(async move {
-            let exit = until_ended(pid, child, said).await;
+            let exit = until_ended(pid, number, child, said).await;
             kept.remove_if(&agent, |_, kept| kept.pid == pid);
             send.send_replace(Some(exit));
         });
@@ -253,6 +279,7 @@ impl Keepers {
 
 async fn until_ended(
     pid: i32,
+    number: OsString,
     mut child: Child,
     mut said: Lines<BufReader<OwnedReadHalf>>,
 ) -> Exit {
@@ -263,6 +290,7 @@ async fn until_ended(
         if let Some(group) = Pid::from_raw(pid) {
             let _has_ended = kill_process_group(group, Signal::KILL);
         }
+        clear_up_after(number).await;
     }
     if tokio::time::timeout(KEEPER_PATIENCE, child.wait()).await.is_err() {
         let _has_ended = child.start_kill();

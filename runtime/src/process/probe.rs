@@ -44,10 +44,6 @@ impl Prober {
         &self.output
     }
 
-    pub(crate) fn not_ready(&self, why: &str) {
-        tracing::trace!(agent = %self.agent, "not ready: {why}");
-    }
-
     /// One look.
     ///
     /// # Errors

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use genii_protocols::TimeSpan;
 use genii_supervision::StartError;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value as JsonValue;
 
 /// How long one look at a process may take.
@@ -74,13 +75,28 @@ pub enum Probe {
 }
 
 /// A port on this machine, or a host and a port.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(untagged)]
 pub enum Endpoint {
     /// A port on this machine.
     Port(u16),
     /// `host:port`.
     HostPort(String),
+}
+
+impl<'de> Deserialize<'de> for Endpoint {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = JsonValue::deserialize(deserializer)?;
+        let port = || value.as_u64().and_then(|port| u16::try_from(port).ok());
+        match &value {
+            JsonValue::String(text) => Ok(Self::HostPort(text.clone())),
+            _ => port().map(Self::Port).ok_or_else(|| {
+                D::Error::custom(format!(
+                    "{value} is no port; write one up to 65535, or \"host:port\""
+                ))
+            }),
+        }
+    }
 }
 
 impl Endpoint {
@@ -165,7 +181,16 @@ impl ProcessSettings {
             return Some(fault);
         }
         let args = || self.args.iter().find_map(nested);
-        args().or_else(|| self.probes().find_map(Probe::fault)).or_else(|| self.liveness_fault())
+        args()
+            .or_else(|| self.probes().find_map(Probe::fault))
+            .or_else(|| self.liveness_fault())
+            .or_else(|| self.limits.fault())
+            .or_else(|| self.zero_port())
+    }
+
+    fn zero_port(&self) -> Option<String> {
+        let (_, name) = self.ports().into_iter().find(|(port, _)| *port == 0)?;
+        Some(format!("its {name} is 0, which is no port"))
     }
 
     /// What the system cannot pass to a process.
@@ -231,6 +256,12 @@ impl ProcessSettings {
         }
         let mut words = match self.script_path() {
             None => self.command.clone(),
+            Some(script) if script.is_dir() => {
+                return Err(StartError::refused(format!(
+                    "its script {} is a folder; name a file in it",
+                    script.display()
+                )));
+            }
             Some(script) if script.is_file() => {
                 let interpreter = self.interpreter.clone().unwrap_or_else(|| "python3".into());
                 vec![interpreter, script.to_string_lossy().into_owned()]
@@ -246,6 +277,15 @@ impl ProcessSettings {
         let directory = self.directory();
         if let Some(why) = self.program_missing(&words[0], &directory) {
             return Err(StartError::refused(why));
+        }
+        let looks = self.probes().filter_map(|probe| match probe {
+            Probe::Command(words) => words.first(),
+            _ => None,
+        });
+        for program in looks {
+            if let Some(why) = self.program_missing(program, &directory) {
+                return Err(StartError::refused(format!("its health check: {why}")));
+            }
         }
         if !directory.is_dir() {
             let message = format!("its directory {} does not exist", directory.display());
@@ -345,6 +385,30 @@ impl Probe {
                 if text.rsplit_once(':').is_none_or(|(_, port)| port.parse::<u16>().is_err()) =>
             {
                 Some(format!("{text:?} is neither a port nor host:port"))
+            }
+            Self::Zmq(Endpoint::Port(0)) | Self::Tcp(Endpoint::Port(0)) => {
+                Some("a health check asks port 0, which is no port".into())
+            }
+            Self::Line { contains, .. } if contains.is_empty() => {
+                Some("a health check looks for a line that contains nothing".into())
+            }
+            _ => None,
+        }
+    }
+}
+
+impl ResourceLimits {
+    fn fault(&self) -> Option<String> {
+        let too_little = |name: &str, least: &str| {
+            Some(format!(
+                "`limits.{name}` is less than any process can live with: {least} at least"
+            ))
+        };
+        match self {
+            Self { memory_mb: Some(0), .. } => too_little("memory_mb", "1"),
+            Self { open_files: Some(0..=3), .. } => too_little("open_files", "4"),
+            Self { cpu_time: Some(time), .. } if time.0.subsec_nanos() > 0 || time.0.is_zero() => {
+                Some("`limits.cpu_time` is counted in whole seconds, at least one".to_owned())
             }
             _ => None,
         }
@@ -451,6 +515,13 @@ mod tests {
         assert!(fault(probe(json!({ "http": "x" }))).contains("not a URL"));
         assert!(fault(probe(json!({ "tcp": "x" }))).contains("neither a port"));
         assert!(fault(probe(json!({ "command": [] }))).contains("no command"));
+        assert!(fault(probe(json!({ "tcp": 0 }))).contains("no port"));
+        assert!(fault(probe(json!({ "line": { "contains": "" } }))).contains("nothing"));
+        assert!(fault(json!({ "command": ["x"], "port": 0 })).contains("no port"));
+        let limits = |limits| fault(json!({ "command": ["x"], "limits": limits }));
+        assert!(limits(json!({ "memory_mb": 0 })).contains("memory_mb"));
+        assert!(limits(json!({ "open_files": 0 })).contains("open_files"));
+        assert!(limits(json!({ "cpu_time": "1500ms" })).contains("whole seconds"));
         assert!(serde_json::from_value::<ProcessSettings>(json!({ "comand": [] })).is_err());
     }
 

@@ -1,5 +1,5 @@
-//! Processes that an earlier genii left: where it and its keepers were killed together, nobody was
-//! left to end what they kept. They are known by an environment variable.
+//! Processes that nobody keeps: those of a keeper that was killed, and those that an earlier genii
+//! left, where it and its keepers were killed together. They are known by environment variables.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -9,6 +9,12 @@ use rustix::process::{Pid, Signal, getpid, kill_process};
 
 /// The environment variable that marks the processes of a house, with what tells it from others.
 pub(crate) const MARK: &str = "GENII_KEPT_IN";
+
+/// The environment variable that tells which keeper keeps a process.
+pub(crate) const NUMBER: &str = "GENII_KEPT_AS";
+
+/// How long it may take to end what one keeper kept.
+const ONE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long keepers may take to clear up by themselves, as they do when their genii has gone. One
 /// that is killed over it leaves what it has not come to.
@@ -38,6 +44,22 @@ pub fn sweep(mark: &std::ffi::OsStr) -> usize {
         std::thread::sleep(Duration::from_millis(10));
     }
     swept.len()
+}
+
+/// Kills what one keeper kept, which has been killed.
+pub(super) fn sweep_one(number: &std::ffi::OsStr) {
+    let marked = [NUMBER.as_bytes(), b"=", number.as_bytes()].concat();
+    let began = Instant::now();
+    while began.elapsed() < ONE_PATIENCE {
+        let strays = strays(&marked);
+        if strays.is_empty() {
+            break;
+        }
+        for pid in strays {
+            let _has_ended = kill_process(pid, Signal::KILL);
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }
 
 fn is_keeper(pid: Pid) -> bool {

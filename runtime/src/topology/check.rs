@@ -16,8 +16,8 @@ pub trait Kinds {
     /// The names of all kinds.
     fn names(&self) -> Vec<String>;
 
-    /// What is wrong with settings of a kind, if anything.
-    fn fault(&self, kind: &str, settings: &Json) -> Option<String>;
+    /// What is wrong with settings of a kind: everything.
+    fn faults(&self, kind: &str, settings: &Json) -> Vec<String>;
 
     /// The network ports that an agent of a kind opens, each with what it is for.
     fn ports(&self, _kind: &str, _settings: &Json) -> Vec<(u16, &'static str)> {
@@ -66,8 +66,19 @@ pub fn check(topology: &Topology, kinds: &dyn Kinds, untie: Untie<'_>, report: &
     for (kind, place) in &topology.kinds {
         check_kind_name(kind, format!("kind {kind:?}"), place, kinds, report);
     }
+    let is_whole = !report.has_errors();
     for group in &topology.groups {
-        check_group(group, topology, report);
+        check_group(group, report);
+        let is_empty = topology.agents_of(group.name.as_str()).next().is_none();
+        // Its agents may stand in what could not be read.
+        if is_empty && is_whole {
+            let message = format!("group {} has no agents", group.name);
+            report.push(Diagnostic::warning("empty-group", message).at(&group.place));
+        }
+    }
+    if topology.agents.is_empty() && is_whole {
+        let help = "declare one, as `[agents.\"group/name\"]`";
+        report.push(Diagnostic::error("no-agents", "the topology has no agents").help(help));
     }
     for agent in &topology.agents {
         check_home(agent, topology, report);
@@ -80,15 +91,11 @@ pub fn check(topology: &Topology, kinds: &dyn Kinds, untie: Untie<'_>, report: &
     check_fallbacks(topology, report);
 }
 
-fn check_group(group: &GroupSpec, topology: &Topology, report: &mut Report) {
+fn check_group(group: &GroupSpec, report: &mut Report) {
     if group.flags.intensity.window.is_zero() {
         let message = format!("the window of group {} is zero", group.name);
         let help = "give the time in which restarts are counted, as `window = \"1m\"`";
         report.push(Diagnostic::error("bad-value", message).at(&group.place).help(help));
-    }
-    if topology.agents_of(group.name.as_str()).next().is_none() {
-        let message = format!("group {} has no agents", group.name);
-        report.push(Diagnostic::warning("empty-group", message).at(&group.place));
     }
 }
 
@@ -128,17 +135,24 @@ fn check_kind_name(
 }
 
 fn check_kind(agent: &AgentSpec, kinds: &dyn Kinds, report: &mut Report) {
+    // One that says none has been told of.
+    if agent.kind.is_empty() {
+        return;
+    }
     let who = format!("{} is of kind {:?}, which", agent.address, agent.kind);
     if !check_kind_name(&agent.kind, who, &agent.place, kinds, report) {
         return;
     }
-    if let Some(fault) = kinds.fault(&agent.kind, &agent.settings) {
+    let faults = kinds.faults(&agent.kind, &agent.settings);
+    for fault in &faults {
         let message = format!("the settings of {} are wrong: {fault}", agent.address);
         let diagnostic = Diagnostic::error("bad-settings", message).at(&agent.place);
-        report.push(match meant_field(&fault) {
+        report.push(match meant_field(fault) {
             Some(field) => diagnostic.help(format!("did you mean `{field}`?")),
             None => diagnostic,
         });
+    }
+    if !faults.is_empty() {
         return;
     }
     if let Some(obstacle) = kinds.obstacle(&agent.kind, &agent.settings) {
@@ -232,7 +246,10 @@ fn check_policy(agent: &AgentSpec, topology: &Topology, report: &mut Report) {
     } else if backoff.first > backoff.cap {
         let message = format!("the backoff of {} begins above its cap", agent.address);
         report.push(error("bad-value", message));
-    } else if policy.give_up == GiveUp::Quarantine && never_gives_up(&backoff, group) {
+    } else if policy.give_up == GiveUp::Quarantine
+        && !group.flags.intensity.window.is_zero()
+        && never_gives_up(&backoff, group)
+    {
         let message = format!(
             "{} would be restarted for ever: its backoff is so slow that it never restarts more \
              than {} times within {:?}",

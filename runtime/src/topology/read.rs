@@ -142,7 +142,8 @@ fn read_agent(
     let policy = read_policy(&mut table, defaults);
     let own = table.any("settings").map(Node::json);
     table.finish();
-    let kind = kind?;
+    // Others may still mean it, and what else is wrong with it is told.
+    let kind = kind.unwrap_or_default();
     let beneath = kinds.and_then(|kinds| kinds.get(&kind)).map(Node::json);
     let settings = merge(beneath.unwrap_or_default(), own.unwrap_or_default());
     let place = key.place.clone();

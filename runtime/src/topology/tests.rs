@@ -15,9 +15,9 @@ impl Kinds for TestKinds {
         vec!["noop".into(), "process".into()]
     }
 
-    fn fault(&self, kind: &str, settings: &Json) -> Option<String> {
+    fn faults(&self, kind: &str, settings: &Json) -> Vec<String> {
         let needs_script = kind == "process" && settings.0["script"].is_null();
-        needs_script.then(|| "missing field `script`".into())
+        needs_script.then(|| "missing field `script`".into()).into_iter().collect()
     }
 
     fn ports(&self, _: &str, settings: &Json) -> Vec<(u16, &'static str)> {
@@ -172,7 +172,16 @@ fn broken_syntax_does_not_hide_other_faults() {
         "[groups.core]\nstrategy = \n[agents.\"core/a\"]\nkind = \"nooop\"\n",
         &["[toml-syntax]", "did you mean \"noop\"?"],
     );
-    faults("[agents]\n\"a/b\" = 1\n", &["agent a/b must be a table", "agent a/b has no kind"]);
+    faults(
+        "[agents]\n\"a/b\" = 1\n",
+        &["agent a/b must be a table", "agent a/b has no kind", "group a, which is not declared"],
+    );
+    // One that lacks its kind is there for those who need it.
+    faults(
+        "[groups.a]\n[agents.\"a/x\"]\n[agents.\"a/y\"]\nkind = \"noop\"\nneeds = [\"a/x\"]\n",
+        &["agent a/x has no kind"],
+    );
+    faults("", &["[no-agents]"]);
     faults("groups = 3\n", &["groups must be a table, and is a whole number"]);
     faults("[groups.a]\n[groups.a]\n", &["[toml-syntax]"]);
 }

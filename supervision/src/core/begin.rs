@@ -276,7 +276,9 @@ impl Core {
     pub(super) fn start_deadline_passed(&mut self, ix: Ix, now: Instant) {
         let child = self.child(ix);
         let after = now.duration_since(child.since);
-        let message = format!("it was not ready within {after:.1?}");
+        let lacks = child.rare.as_ref().and_then(|rare| rare.own_degradation.as_ref());
+        let lacks = lacks.map(|lacks| format!(": {lacks}")).unwrap_or_default();
+        let message = format!("it was not ready within {after:.1?}{lacks}");
         child.verdict = Some(Arc::new(Failure::new(FailureKind::StartTimeout, message)));
         self.kill(ix, now);
     }
