@@ -2,10 +2,16 @@
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");
-    #[cfg(feature = "admin")]
+    #[cfg(any(feature = "admin", feature = "household"))]
     {
-        let files = protox::compile(["genii/admin/v1/admin.proto"], ["proto"])?;
-        tonic_prost_build::configure().compile_fds(files)?;
+        let mut files = Vec::new();
+        if cfg!(feature = "admin") {
+            files.push("genii/admin/v1/admin.proto");
+        }
+        if cfg!(feature = "household") {
+            files.push("genii/household/v1/household.proto");
+        }
+        tonic_prost_build::configure().compile_fds(protox::compile(files, ["proto"])?)?;
     }
     Ok(())
 }

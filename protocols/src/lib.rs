@@ -9,6 +9,7 @@
 //! | [`address`] | `group/name`, the node that may pin it, and strict parsing |
 //! | [`mod@message`] | what makes a struct a message: its wire name, reply and refusal |
 //! | [`envelope`] | what surrounds a message on its way |
+//! | [`frame`] | what nodes say to each other on a link |
 //! | [`fault`] | every way a message can fail to be answered, and the cause that travels with it |
 //! | [`wire`] | the one place that knows bincode |
 //! | [`json`], [`time`] | values that read well as JSON and travel well as bytes |
@@ -20,7 +21,10 @@ pub mod admin;
 pub mod envelope;
 pub mod errors;
 pub mod fault;
+pub mod frame;
 pub mod health;
+#[cfg(feature = "household")]
+pub mod household;
 pub mod json;
 pub mod message;
 pub mod resources;

@@ -4,8 +4,8 @@
 //! Decoding is bounded: no input makes it allocate more than [`MESSAGE_MAX_LEN`], and bytes left
 //! over after a value are an error, never ignored.
 
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// The version of the bytes that [`encode`] makes.
 pub const VERSION: u16 = 1;
@@ -66,6 +66,27 @@ pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
         0 => Ok(value),
         extra => Err(WireError::Trailing { extra }),
     }
+}
+
+/// Encodes a value after what is in a buffer already.
+///
+/// # Errors
+/// [`WireError::Encode`]; the buffer may then hold a part of it.
+pub fn encode_into<T: Serialize + ?Sized>(
+    value: &T,
+    buffer: &mut impl std::io::Write,
+) -> Result<(), WireError> {
+    let written = bincode::serde::encode_into_std_write(value, buffer, config());
+    written.map(drop).map_err(WireError::Encode)
+}
+
+/// Decodes a value from the front of `bytes`, and says how many it takes. What it holds of them is
+/// not copied.
+///
+/// # Errors
+/// [`WireError::Decode`].
+pub fn decode_first<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<(T, usize), WireError> {
+    bincode::serde::borrow_decode_from_slice(bytes, config()).map_err(WireError::Decode)
 }
 
 #[cfg(test)]

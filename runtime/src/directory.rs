@@ -108,6 +108,19 @@ impl Slot {
         }
     }
 
+    /// Who stands in and lives on another node, with that node.
+    pub(crate) fn stand_in_elsewhere(&self) -> Option<(NodeName, Address)> {
+        let mut stand_in = self.stand_in.load_full();
+        for _ in 0..STAND_IN_DEPTH {
+            let slot = stand_in?;
+            if let Some(home) = slot.home() {
+                return Some(((*home).clone(), slot.address.clone()));
+            }
+            stand_in = slot.stand_in.load_full();
+        }
+        None
+    }
+
     /// The life that exists, whether or not it takes messages.
     pub(crate) fn line(&self) -> Option<Arc<Line>> {
         self.line.load_full()

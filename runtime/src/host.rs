@@ -223,7 +223,9 @@ impl<A: Agent> Life<A> {
 
     /// Lets the agent answer a letter, unless it comes too late or is not known.
     async fn answer(&mut self, mut letter: Box<dyn Letter>) -> Next {
-        let meta = std::mem::take(letter.meta());
+        let mut meta = std::mem::take(letter.meta());
+        // Its sender may send more when it has been handled, and not before.
+        let _credit = meta.ticket.take();
         if std::mem::take(&mut self.has_slept) {
             // Nothing waited while it slept, so that what woke it was asked just now.
             let begins = meta.asked_at.unwrap_or_else(Instant::now);

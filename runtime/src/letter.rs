@@ -3,12 +3,14 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use genii_protocols::{AskError, Fault, Json, Message, Sender, TraceContext};
+use genii_protocols::{AskError, Fault, Json, Message, Sender, TraceContext, wire};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use crate::link::{FarReply, Ticket};
+
 /// What travels beside a message.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub(crate) struct Meta {
     /// Who sent it, when an agent did.
     pub(crate) from: Option<Arc<Sender>>,
@@ -18,6 +20,8 @@ pub(crate) struct Meta {
     pub(crate) asked_at: Option<Instant>,
     /// The trace it is part of; boxed, since a message is moved more often than it is traced.
     pub(crate) trace: Option<Box<TraceContext>>,
+    /// What it holds of the credit of a sender on another node.
+    pub(crate) ticket: Option<Ticket>,
 }
 
 /// A message in a mailbox, whatever its type.
@@ -59,6 +63,8 @@ pub(crate) enum ReplyTo<M: Message> {
     Asker(oneshot::Sender<Answer<M>>),
     /// To an asker that speaks JSON.
     Json(oneshot::Sender<JsonAnswer>),
+    /// To an asker on another node.
+    Far(FarReply),
 }
 
 impl<M: Message> ReplyTo<M> {
@@ -68,6 +74,29 @@ impl<M: Message> ReplyTo<M> {
             Self::Nobody => {}
             Self::Asker(asker) => drop(asker.send(answer)),
             Self::Json(asker) => drop(asker.send(in_json(answer))),
+            Self::Far(asker) => send_far(asker, answer),
+        }
+    }
+}
+
+fn send_far<R, E>(asker: FarReply, answer: Result<R, AskError<E>>)
+where
+    R: serde::Serialize,
+    E: serde::Serialize,
+{
+    let settled: Result<R, E> = match answer {
+        Ok(reply) => Ok(reply),
+        Err(AskError::Refused(refusal)) => Err(refusal),
+        Err(AskError::Fault(fault)) => return asker.fail(*fault),
+    };
+    match asker.is_json() {
+        false => asker.answer(wire::encode(&settled)),
+        true => {
+            let settled = match &settled {
+                Ok(reply) => Ok(Json::of(reply)),
+                Err(refusal) => Err(Json::of(refusal)),
+            };
+            asker.answer(wire::encode(&settled));
         }
     }
 }

@@ -4,16 +4,23 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use bytes::Bytes;
+use genii_protocols::frame::Standing;
+use genii_protocols::wire::{self, WireError};
 use genii_protocols::{
-    AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection, Sender,
-    Streamed, TraceContext,
+    Address, AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection,
+    Sender, Streamed, TraceContext,
 };
+use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use crate::cluster::Far;
 use crate::deadlines::Late;
 use crate::directory::{Line, Slot, State};
 use crate::letter::{Answer, Letter, Meta, Question, ReplyTo};
+use crate::link::questions::FarAnswer;
+use crate::link::sending::{AskLost, Link, NotSent, Saying};
 use crate::mailbox::NotTaken;
 use crate::node::Node;
 use crate::protocol::JsonReply;
@@ -69,6 +76,7 @@ impl Mail {
                 self.push_when_room(&line, letter, deadline).await
             }
             Pushed::Closed(line) => Err(self.ended(&line)),
+            Pushed::Far(far, letter) => self.tell_far(&far, &mut *told::<M>(letter)).await,
             Pushed::Nowhere(fault) => Err(fault),
         };
         self.bury(M::NAME, result)
@@ -83,6 +91,14 @@ impl Mail {
             Pushed::Taken => Ok(()),
             Pushed::Full(line, _) => Err(self.overloaded(&line)),
             Pushed::Closed(line) => Err(self.ended(&line)),
+            Pushed::Far(far, letter) => {
+                let mut question = told::<M>(letter);
+                let meta = std::mem::take(&mut question.meta);
+                let said = self.saying(&far, M::NAME, &meta, wire::encode(&question.message));
+                said.and_then(|said| {
+                    far.link.try_tell(&said).map_err(|why| self.not_sent(&far, why))
+                })
+            }
             Pushed::Nowhere(fault) => Err(fault),
         };
         self.bury(M::NAME, result)
@@ -104,7 +120,15 @@ impl Mail {
     pub async fn ask_within<M: Message>(&self, message: M, timeout: Duration) -> Answer<M> {
         let asked_at = Instant::now();
         let deadline = self.earlier(asked_at + timeout);
-        let line = self.line()?;
+        let line = match self.way()? {
+            Way::Near(line) => line,
+            Way::Far(far) => {
+                let meta = self.meta(Some(deadline));
+                let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
+                let answer = self.ask_far(&far, said, asked_at, deadline).await?;
+                return self.settled::<M::Reply, M::Refusal>(M::NAME, &answer);
+            }
+        };
         let (asker, answer) = oneshot::channel();
         let meta = Meta { asked_at: Some(asked_at), ..self.meta(Some(deadline)) };
         let letter = Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
@@ -145,7 +169,16 @@ impl Mail {
     }
 
     async fn told_json(&self, message: &str, content: &Json) -> Result<(), Box<Fault>> {
-        let line = self.line()?;
+        let line = match self.way()? {
+            Way::Near(line) => line,
+            Way::Far(far) => {
+                let meta = self.meta(self.deadline);
+                let deadline = self.deadline_within(self.node.limits().tell_patience);
+                let said = self.saying_json(&far, message, &meta, content)?;
+                let told = far.link.tell(said, deadline, self.node.deadlines()).await;
+                return told.map_err(|why| self.not_sent(&far, why));
+            }
+        };
         let deadline = self.deadline_within(self.node.limits().tell_patience);
         let reply = JsonReply::Nobody;
         let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
@@ -164,7 +197,15 @@ impl Mail {
     ) -> Result<Json, AskError<Json>> {
         let began = Instant::now();
         let deadline = self.earlier(began + timeout);
-        let line = self.line()?;
+        let line = match self.way()? {
+            Way::Near(line) => line,
+            Way::Far(far) => {
+                let meta = self.meta(Some(deadline));
+                let said = self.saying_json(&far, message, &meta, content)?;
+                let answer = self.ask_far(&far, said, began, deadline).await?;
+                return self.settled::<Json, Json>(message, &answer);
+            }
+        };
         let (asker, answer) = oneshot::channel();
         let reply = JsonReply::Asker(asker);
         let letter = self.json_letter(&line, message, content, Some(deadline), reply)?;
@@ -215,7 +256,7 @@ impl Mail {
     }
 
     fn meta(&self, deadline: Option<Instant>) -> Meta {
-        Meta { from: self.from.clone(), deadline, asked_at: None, trace: self.trace.clone() }
+        Meta { from: self.from.clone(), deadline, trace: self.trace.clone(), ..Meta::default() }
     }
 
     fn source(&self, line: &Arc<Line>, patience: Duration, message: &'static str) -> Source {
@@ -248,9 +289,10 @@ impl Mail {
                 };
             }
         }
-        match self.line() {
+        match self.way() {
             Err(fault) => Pushed::Nowhere(fault),
-            Ok(line) => match line.mailbox.push(letter) {
+            Ok(Way::Far(far)) => Pushed::Far(far, letter),
+            Ok(Way::Near(line)) => match line.mailbox.push(letter) {
                 Ok(()) => Pushed::Taken,
                 Err(NotTaken::Full(letter)) => Pushed::Full(line, letter),
                 Err(NotTaken::Closed) => Pushed::Closed(line),
@@ -258,7 +300,131 @@ impl Mail {
         }
     }
 
-    /// The life that takes messages now.
+    /// The way to who takes messages now, here or on another node.
+    fn way(&self) -> Result<Way, Box<Fault>> {
+        let Some(cluster) = self.node.cluster() else { return self.line().map(Way::Near) };
+        let far = |node: &NodeName, address: &Address| {
+            let link = cluster.link(node).ok_or_else(|| self.unreachable(node.clone()))?;
+            Ok(Way::Far(FarWay { link, address: address.clone() }))
+        };
+        let pinned = self.to.node.as_ref().filter(|node| *node != self.node.name());
+        let address = &self.to.address;
+        if let Some(node) = pinned {
+            return far(node, address);
+        }
+        let slot = self.node.directory().find(address);
+        if let Some(home) = slot.as_ref().and_then(|slot| slot.home()) {
+            // Where it lives elsewhere, and is not to be had there, somebody may stand in.
+            let stands = cluster.find(address);
+            let takes = |far: &Far| matches!(far.standing, Standing::Ready | Standing::Degraded);
+            let is_there = stands.as_ref().is_some_and(takes);
+            let way = far(&home, address);
+            return match (is_there && way.is_ok(), self.line()) {
+                (false, Ok(stand_in)) => Ok(Way::Near(stand_in)),
+                (_, _) => way,
+            };
+        }
+        match (self.line(), slot) {
+            (Ok(line), _) => Ok(Way::Near(line)),
+            // Nobody here has the address: another node may have told of it.
+            (Err(fault), None) => match cluster.find(address) {
+                Some(there) => far(&there.node, address),
+                None => Err(fault),
+            },
+            // It is down here, and its stand-in may live elsewhere.
+            (Err(fault), Some(slot)) => {
+                let stand_in = slot.stand_in_elsewhere();
+                let way = stand_in.and_then(|(node, address)| far(&node, &address).ok());
+                way.ok_or(fault)
+            }
+        }
+    }
+
+    fn saying<'a>(
+        &self,
+        far: &'a FarWay,
+        message: &'a str,
+        meta: &'a Meta,
+        payload: Result<Vec<u8>, WireError>,
+    ) -> Result<Saying<'a>, Box<Fault>> {
+        let payload = payload.map_err(|error| {
+            self.rejected(message, Rejection::Malformed { detail: error.to_string() })
+        })?;
+        Ok(Saying { to: &far.address, message, meta, is_json: false, payload })
+    }
+
+    fn saying_json<'a>(
+        &self,
+        far: &'a FarWay,
+        message: &'a str,
+        meta: &'a Meta,
+        content: &Json,
+    ) -> Result<Saying<'a>, Box<Fault>> {
+        let payload = content.0.to_string().into_bytes();
+        Ok(Saying { is_json: true, ..self.saying(far, message, meta, Ok(payload))? })
+    }
+
+    async fn tell_far<M: Message>(
+        &self,
+        far: &FarWay,
+        question: &mut Question<M>,
+    ) -> Result<(), Box<Fault>> {
+        let meta = std::mem::take(&mut question.meta);
+        let said = self.saying(far, M::NAME, &meta, wire::encode(&question.message))?;
+        let deadline = self.deadline_within(self.node.limits().tell_patience);
+        let told = Box::pin(far.link.tell(said, deadline, self.node.deadlines())).await;
+        told.map_err(|why| self.not_sent(far, why))
+    }
+
+    async fn ask_far(
+        &self,
+        far: &FarWay,
+        said: Saying<'_>,
+        asked_at: Instant,
+        deadline: Instant,
+    ) -> Result<Bytes, Box<Fault>> {
+        let message = said.message.to_owned();
+        let asked = Box::pin(far.link.ask(said, deadline, self.node.deadlines())).await;
+        match asked {
+            Ok(FarAnswer::Reply(answer)) => Ok(answer),
+            Ok(FarAnswer::Failed(fault)) => Err(fault),
+            Err(AskLost::NotSent(why)) => Err(self.not_sent(far, why)),
+            Err(AskLost::Broken) => Err(self.unreachable(far.link.peer.clone())),
+            Err(AskLost::Late) => Err(self.timed_out(&message, deadline - asked_at)),
+        }
+    }
+
+    fn not_sent(&self, far: &FarWay, why: NotSent) -> Box<Fault> {
+        match why {
+            NotSent::Crowded => {
+                let capacity = genii_protocols::frame::CREDIT_MAX as usize;
+                Box::new(Fault::Overloaded { to: self.to.clone(), capacity })
+            }
+            NotSent::Lost => self.unreachable(far.link.peer.clone()),
+            NotSent::TooLarge(len) => {
+                let detail = WireError::TooLarge { len }.to_string();
+                self.rejected("a message", Rejection::Malformed { detail })
+            }
+        }
+    }
+
+    /// What an answer from afar says.
+    fn settled<R: DeserializeOwned, E: DeserializeOwned>(
+        &self,
+        message: &str,
+        answer: &[u8],
+    ) -> Result<R, AskError<E>> {
+        match wire::decode::<Result<R, E>>(answer) {
+            Ok(Ok(reply)) => Ok(reply),
+            Ok(Err(refusal)) => Err(AskError::Refused(refusal)),
+            Err(error) => {
+                let detail = format!("its answer: {error}");
+                Err(self.rejected(message, Rejection::Malformed { detail }).into())
+            }
+        }
+    }
+
+    /// The life here that takes messages now.
     fn line(&self) -> Result<Arc<Line>, Box<Fault>> {
         let slot = match self.slot.get() {
             Some(slot) => slot,
@@ -359,5 +525,29 @@ enum Pushed {
     Taken,
     Full(Arc<Line>, Box<dyn Letter>),
     Closed(Arc<Line>),
+    Far(FarWay, Box<dyn Letter>),
     Nowhere(Box<Fault>),
+}
+
+/// The way to who takes a message.
+enum Way {
+    /// To a life here.
+    Near(Arc<Line>),
+    /// To another node.
+    Far(FarWay),
+}
+
+/// The way to an address on another node.
+struct FarWay {
+    link: Arc<Link>,
+    /// The address, or that of a stand-in.
+    address: Address,
+}
+
+/// A letter that was told as what it was made of.
+fn told<M: Message>(letter: Box<dyn Letter>) -> Box<Question<M>> {
+    match letter.downcast() {
+        Ok(question) => question,
+        Err(_) => unreachable!("it was made by `Mail::told`"),
+    }
 }

@@ -14,6 +14,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::agent::{Agent, Health};
+use crate::cluster::Cluster;
 use crate::dead_letters::DeadLetters;
 use crate::deadlines::Deadlines;
 use crate::directory::{Directory, Slot};
@@ -96,6 +97,7 @@ struct Inner {
     protocols: Protocols,
     logbook: Logbook,
     keepers: Keepers,
+    cluster: OnceLock<Cluster>,
     tasks: OnceLock<Vec<AbortHandle>>,
 }
 
@@ -128,6 +130,7 @@ impl Node {
                 protocols: Protocols::default(),
                 logbook: Logbook::default(),
                 keepers: Keepers::new(keeper, mark),
+                cluster: OnceLock::new(),
                 tasks: OnceLock::new(),
             }
         });
@@ -172,6 +175,46 @@ impl Node {
         &self.0.keepers
     }
 
+    /// This node among others, if it is.
+    pub fn cluster(&self) -> Option<&Cluster> {
+        self.0.cluster.get()
+    }
+
+    pub(crate) fn set_cluster(&self, cluster: &Cluster) {
+        // A node is among others once.
+        let _is_already = self.0.cluster.set(cluster.clone());
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakNode {
+        WeakNode(Arc::downgrade(&self.0))
+    }
+
+    /// Whether an address was declared to live on another node.
+    pub(crate) fn lives_elsewhere(&self, address: &Address) -> bool {
+        self.0.directory.find(address).is_some_and(|slot| slot.home().is_some())
+    }
+
+    /// All addresses that were declared to live on other nodes, with their nodes.
+    pub(crate) fn declared_elsewhere(&self) -> Vec<(Address, NodeName)> {
+        let slots = self.0.directory.all().into_iter();
+        slots.filter_map(|slot| Some((slot.address.clone(), (*slot.home()?).clone()))).collect()
+    }
+
+    /// An agent of another node stands so. It matters here if it was declared.
+    pub(crate) fn stands_elsewhere(
+        &self,
+        address: &Address,
+        node: &NodeName,
+        incarnation: u64,
+        status: Status,
+    ) {
+        let slot = self.0.directory.find(address);
+        let home = slot.and_then(|slot| slot.home());
+        if home.is_some_and(|home| *home == *node) {
+            self.0.tree.stand_elsewhere(&Key::from(address.shared()), incarnation, status);
+        }
+    }
+
     /// Sends to an address.
     pub fn to(&self, to: impl Into<Destination>) -> Mail {
         Mail::new(self.clone(), to.into())
@@ -202,14 +245,19 @@ impl Node {
     pub fn declare(&self, address: &Address, fallback: Option<&Address>, home: Option<&NodeName>) {
         let (key, board) = (Key::from(address.shared()), &self.0.tree.board);
         let home = home.filter(|home| **home != self.0.name);
+        self.0.directory.claim(address).set_home(home);
         match home {
             None => board.declare(&key),
             Some(home) => {
                 board
                     .declare_elsewhere(&key, format!("it lives on {home}, which is not connected"));
+                if let Some(cluster) = self.cluster() {
+                    // It is waited for, as others are; or known already.
+                    let (incarnation, status) = cluster.stands(address, home);
+                    self.0.tree.stand_elsewhere(&key, incarnation, status);
+                }
             }
         }
-        self.0.directory.claim(address).set_home(home);
         self.set_fallback(address, fallback);
     }
 
@@ -415,6 +463,9 @@ impl Observer for Watch {
                     tell_watchers(&slot, change, cause);
                 }
             }
+        }
+        if let Some(cluster) = node.cluster.get() {
+            cluster.changed(change);
         }
         if change.is_forgotten {
             Node(node).forget(&address);

@@ -7,12 +7,13 @@ use std::any::TypeId;
 use std::sync::Arc;
 
 use futures_util::future::BoxFuture;
-use genii_protocols::{Fault, Json, Message, MessageInfo, Rejection, Streamed, Style};
+use genii_protocols::{Fault, Json, Message, MessageInfo, Rejection, Streamed, Style, wire};
 use tokio::sync::oneshot;
 
 use crate::agent::{Handle, HandleLater, HandleStream};
 use crate::context::Context;
 use crate::letter::{JsonAnswer, Letter, Meta, Question, ReplyTo};
+use crate::link::FarReply;
 use crate::reply::Promise;
 use crate::stream::{JsonItems, Outlet, StreamQuestion};
 use crate::vitals::Outcome;
@@ -35,7 +36,22 @@ struct Entry<A> {
     info: fn() -> MessageInfo,
     handle: Handler<A>,
     from_json: FromJson,
+    from_afar: FromAfar,
 }
+
+/// What a message from another node contains.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Content<'a> {
+    /// Bytes of the wire format.
+    Wire(&'a [u8]),
+    /// JSON text.
+    Json(&'a [u8]),
+}
+
+/// Why no letter was made of a message from afar, and the duty to say so.
+type NotRead = (Rejection, Option<FarReply>);
+
+type FromAfar = fn(Content<'_>, Meta, Option<FarReply>) -> Result<Box<dyn Letter>, NotRead>;
 
 type FromJson = fn(&Json, Meta, JsonReply) -> Result<Box<dyn Letter>, Rejection>;
 
@@ -72,6 +88,7 @@ impl<A> Protocol<A> {
             info: MessageInfo::of::<M>,
             handle: handle::<A, M>,
             from_json: question_from_json::<M>,
+            from_afar: question_from_afar::<M>,
         })
     }
 
@@ -87,6 +104,7 @@ impl<A> Protocol<A> {
             info: MessageInfo::of::<M>,
             handle: handle_later::<A, M>,
             from_json: question_from_json::<M>,
+            from_afar: question_from_afar::<M>,
         })
     }
 
@@ -102,6 +120,7 @@ impl<A> Protocol<A> {
             info: MessageInfo::of_stream::<M>,
             handle: handle_stream::<A, M>,
             from_json: stream_from_json::<M>,
+            from_afar: stream_from_afar,
         })
     }
 
@@ -153,6 +172,15 @@ pub(crate) trait AnyProtocol: Send + Sync + 'static {
         meta: Meta,
         reply: JsonReply,
     ) -> Result<Box<dyn Letter>, Rejection>;
+
+    /// Makes a letter of a message from another node. `None` for a reply if it was told.
+    fn far_letter(
+        &self,
+        name: &str,
+        content: Content<'_>,
+        meta: Meta,
+        reply: Option<FarReply>,
+    ) -> Result<Box<dyn Letter>, NotRead>;
 }
 
 impl<A: 'static> AnyProtocol for Protocol<A> {
@@ -182,6 +210,19 @@ impl<A: 'static> AnyProtocol for Protocol<A> {
         let entry = self.entries.iter().find(|entry| entry.name == name);
         let entry = entry.ok_or_else(|| unknown(name, &self.names()))?;
         (entry.from_json)(content, meta, reply)
+    }
+
+    fn far_letter(
+        &self,
+        name: &str,
+        content: Content<'_>,
+        meta: Meta,
+        reply: Option<FarReply>,
+    ) -> Result<Box<dyn Letter>, NotRead> {
+        match self.entries.iter().find(|entry| entry.name == name) {
+            Some(entry) => (entry.from_afar)(content, meta, reply),
+            None => Err((unknown(name, &self.names()), reply)),
+        }
     }
 }
 
@@ -290,14 +331,47 @@ fn stream_from_json<M: Streamed>(
     Ok(Box::new(StreamQuestion { meta, message, items: items.into() }))
 }
 
+fn question_from_afar<M: Message>(
+    content: Content<'_>,
+    meta: Meta,
+    reply: Option<FarReply>,
+) -> Result<Box<dyn Letter>, NotRead> {
+    let message = match content {
+        Content::Wire(bytes) => wire::decode::<M>(bytes).map_err(malformed),
+        Content::Json(text) => {
+            serde_json::from_slice(text).map_err(malformed).and_then(|content| read(&Json(content)))
+        }
+    };
+    match message {
+        Err(reason) => Err((reason, reply)),
+        Ok(message) => {
+            let reply = reply.map_or(ReplyTo::Nobody, ReplyTo::Far);
+            Ok(Box::new(Question::<M> { meta, message, reply }))
+        }
+    }
+}
+
+/// Streams stay on their node as yet.
+fn stream_from_afar(
+    _: Content<'_>,
+    _: Meta,
+    reply: Option<FarReply>,
+) -> Result<Box<dyn Letter>, NotRead> {
+    let expected = "a stream, from an agent on its own node".to_owned();
+    Err((Rejection::WrongStyle { expected }, reply))
+}
+
+fn malformed(error: impl std::fmt::Display) -> Rejection {
+    Rejection::Malformed { detail: error.to_string() }
+}
+
 /// Reads a message of JSON. One without fields may be written as `null` too.
 fn read<M: Message>(content: &Json) -> Result<M, Rejection> {
     let content = match &content.0 {
         serde_json::Value::Null => serde_json::Value::Object(serde_json::Map::new()),
         other => other.clone(),
     };
-    serde_json::from_value(content)
-        .map_err(|error| Rejection::Malformed { detail: error.to_string() })
+    serde_json::from_value(content).map_err(malformed)
 }
 
 /// The tables of a node, built once for each type of agent.

@@ -39,6 +39,7 @@ impl<M: Message> Promise<M> {
             None | Some(ReplyTo::Nobody) => true,
             Some(ReplyTo::Asker(asker)) => asker.is_closed(),
             Some(ReplyTo::Json(asker)) => asker.is_closed(),
+            Some(ReplyTo::Far(asker)) => asker.is_forgotten(),
         }
     }
 

@@ -135,6 +135,23 @@ impl Board {
         }
     }
 
+    /// Says how a child stands that was declared elsewhere; nothing if it was not.
+    pub(crate) fn stand_elsewhere(
+        &self,
+        key: &Key,
+        incarnation: u64,
+        status: Status,
+    ) -> Vec<Change> {
+        {
+            let inner = self.inner.read();
+            let Some(entry) = inner.entries.get(key) else { return Vec::new() };
+            if entry.owner.is_some() || !entry.view.supervisor.as_str().is_empty() {
+                return Vec::new();
+            }
+        }
+        self.set(key, Write { status, incarnation, restarts: 0, now: Instant::now() })
+    }
+
     /// Says that a child has been, if it is not there, and that those who come to need it go on
     /// without it. Nothing changes for who has needed it all along. To be taken back by
     /// [`Board::undeclare`], or by its return.

@@ -11,6 +11,7 @@ use crate::board::{Board, Change};
 use crate::crash::Crashes;
 use crate::journal::{Event, JOURNAL_CAPACITY, Journal, What};
 use crate::spec::Key;
+use crate::status::Status;
 use crate::supervisor::{Crew, Message, SupervisorHandle};
 
 /// The board, the journal, the crash reports and the dice of one tree.
@@ -117,8 +118,14 @@ impl Tree {
         }
     }
 
-    pub(crate) fn chance(&self) -> f64 {
+    /// A number from zero to one by the dice of this tree.
+    pub fn chance(&self) -> f64 {
         self.dice.lock().f64()
+    }
+
+    /// Says how a child stands that was declared elsewhere.
+    pub fn stand_elsewhere(&self, key: &Key, incarnation: u64, status: Status) {
+        self.publish(self.board.stand_elsewhere(key, incarnation, status));
     }
 
     pub(crate) fn publish(&self, changes: Vec<Change>) {

@@ -1,0 +1,212 @@
+//! What nodes say to each other on a link; its bytes are pinned by `tests/golden`.
+//!
+//! A link has two lanes. On the [control](Control) lane nodes greet each other, say that they are
+//! alive, and tell how their agents stand. On the [data](Data) lane messages travel. A lane carries
+//! batches, and a batch is frames one after another.
+//!
+//! What is said often is said once and has a number from then on: the address of a receiver or a
+//! sender, and the name of a message. Each end numbers what it sends.
+
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Fault, TraceContext};
+
+/// The oldest version of this that is understood.
+pub const OLDEST: u16 = 1;
+
+/// The version of this.
+pub const NEWEST: u16 = 1;
+
+/// The largest payload in one frame, in bytes. What is larger travels in [parts](Data::Part).
+pub const PAYLOAD_MAX_LEN: usize = 64 << 10;
+
+/// How many texts may have a number.
+pub const NAMES_MAX: usize = 1 << 18;
+
+/// How much may be on its way to one receiver, in [costs](Letter::cost): about 1,000 small messages
+/// or 1 MiB.
+pub const CREDIT_MAX: u32 = 1_024;
+
+/// A frame of the control lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Control<'a> {
+    /// The first frame of who calls.
+    #[serde(borrow)]
+    Hello(Hello<'a>),
+    /// The first frame of who was called: the link may be.
+    Welcome(Hello<'a>),
+    /// The first and last frame of who was called: it may not.
+    Refused(Refused),
+    /// Say that you are alive.
+    Ping(u64),
+    /// It is, as of that ping.
+    Pong(u64),
+    /// How some agents of the sender stand.
+    Standings {
+        /// All before this is forgotten.
+        is_first: bool,
+        /// Each agent.
+        agents: Vec<Stand<'a>>,
+    },
+    /// The sender leaves, and is not to be waited for.
+    Goodbye,
+}
+
+/// Who a node is. Its name is not in it: that comes from its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello<'a> {
+    /// The oldest and the newest version that it understands.
+    pub versions: (u16, u16),
+    /// Which life of it; a later one has a greater number.
+    pub incarnation: u64,
+    /// Names the link, so that its lanes find each other.
+    pub link: u64,
+    /// The life of the other that it has seen end, if any. It wants a later one.
+    pub ended: Option<u64>,
+    /// Where it listens, as `host:port`.
+    pub places: Vec<Cow<'a, str>>,
+    /// What its messages look like: for each kind of agent, its name and a digest of its schemas.
+    pub kinds: Vec<(Cow<'a, str>, u64)>,
+}
+
+/// Why a node does not want a link.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refused {
+    /// There is no version that both understand.
+    #[error("it speaks link versions {0} to {1}, and this node {OLDEST} to {NEWEST}")]
+    Version(u16, u16),
+    /// This life of the caller was seen to end; it must begin another after it.
+    #[error("it has seen incarnation {0} of this node end")]
+    Ended(u64),
+    /// Both called each other, and the other call counts.
+    #[error("both called at once")]
+    Crossed,
+    /// It is leaving.
+    #[error("it is leaving")]
+    Leaving,
+}
+
+/// How an agent stands, for who is elsewhere.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stand<'a> {
+    /// Its address.
+    pub address: Cow<'a, str>,
+    /// Which life of it.
+    pub incarnation: u64,
+    /// How it stands.
+    pub standing: Standing,
+    /// What lies behind that.
+    pub detail: Cow<'a, str>,
+}
+
+/// How an agent stands, in one word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Standing {
+    /// It will come.
+    Coming,
+    /// It takes messages.
+    Ready,
+    /// It takes messages, and lacks something.
+    Degraded,
+    /// It has failed, and will be restarted.
+    Down,
+    /// It does not run, and will not by itself.
+    Stopped,
+    /// It has done its work.
+    Completed,
+    /// It has failed too often.
+    Quarantined,
+    /// It is forgotten.
+    Gone,
+}
+
+/// A frame of the data lane.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Data<'a> {
+    /// The first frame of who calls: which link this lane is of.
+    Attach {
+        /// As in its [`Hello`].
+        link: u64,
+    },
+    /// A text that has a number from now on: an address, or the name of a message. The first has
+    /// the number zero, and each the next.
+    Name(&'a str),
+    /// A message without an answer.
+    Tell(#[serde(borrow)] Letter<'a>),
+    /// A message that wants one answer.
+    Ask {
+        /// Ties the answer to it.
+        correlation: u64,
+        /// The message.
+        #[serde(borrow)]
+        letter: Letter<'a>,
+    },
+    /// The answer.
+    Reply {
+        /// As it was asked.
+        correlation: u64,
+        /// A reply or a refusal, in the form in which was asked.
+        #[serde(borrow)]
+        answer: Payload<'a>,
+    },
+    /// What takes the place of an answer.
+    Failed {
+        /// As it was asked.
+        correlation: u64,
+        /// Why.
+        fault: Box<Fault>,
+    },
+    /// So much more may be sent to a receiver.
+    Credit {
+        /// The receiver, by the number that the sender gave it.
+        to: u32,
+        /// How much, in [costs](Letter::cost).
+        cost: u32,
+    },
+    /// A part of something that is too large for one frame, which comes when all parts have.
+    Part {
+        /// Ties the parts together.
+        id: u32,
+        /// The bytes.
+        bytes: &'a [u8],
+    },
+}
+
+/// A message on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Letter<'a> {
+    /// Where it goes, by number.
+    pub to: u32,
+    /// Its name, by number.
+    pub message: u32,
+    /// Who sent it, when an agent did: its address by number, and which life of it.
+    pub from: Option<(u32, u64)>,
+    /// How many microseconds are left.
+    pub deadline: Option<u64>,
+    /// The trace that it is part of.
+    pub trace: Option<TraceContext>,
+    /// Whether it is JSON text.
+    pub is_json: bool,
+    /// The message, or the parts that it is in.
+    #[serde(borrow)]
+    pub payload: Payload<'a>,
+}
+
+impl Letter<'_> {
+    /// What a message of so many bytes takes of its receiver's credit.
+    pub fn cost(payload_len: usize) -> u32 {
+        let cost = 1 + payload_len / 1_024;
+        u32::try_from(cost).map_or(CREDIT_MAX, |cost| cost.min(CREDIT_MAX))
+    }
+}
+
+/// The bytes of a message.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload<'a> {
+    /// All of them.
+    Whole(&'a [u8]),
+    /// Those that came in parts of this number.
+    Parts(u32),
+}

@@ -1,0 +1,382 @@
+//! This node among the others of its household.
+//!
+//! Every node that knows where another is calls it, and tries again until it answers. Two nodes have
+//! one link at a time. When it is lost, for whatever reason, each holds the other's life to have
+//! ended: asks that wait end at once, and what was on its way on that link is heard no more. To be
+//! heard again a node must begin another life towards the other, with a greater incarnation. So both
+//! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
+
+mod greeting;
+mod standings;
+mod tending;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use genii_protocols::frame::Standing;
+use genii_protocols::{Address, NodeName};
+use genii_supervision::{Change, Key, Status, What};
+use parking_lot::{Mutex, RwLock};
+use tokio::sync::{Notify, oneshot};
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+
+use crate::link::lane::{End, Frames};
+use crate::link::network::{Network, Outgoing};
+use crate::link::sending::Link;
+use crate::node::{Node, WeakNode};
+
+/// How links are watched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Timing {
+    /// How often each end says that it is alive.
+    pub ping: Duration,
+    /// Silent for so long, a node is suspected.
+    pub suspect: Duration,
+    /// Silent for so long, a node is down.
+    pub down: Duration,
+    /// How long nodes may take to greet each other.
+    pub greet: Duration,
+    /// How long what lives on another node is waited for, at first.
+    pub join: Duration,
+    /// The first wait before a node is called again; it doubles up to the last.
+    pub retry: (Duration, Duration),
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self {
+            ping: Duration::from_millis(100),
+            suspect: Duration::from_millis(300),
+            down: Duration::from_secs(1),
+            greet: Duration::from_secs(2),
+            join: Duration::from_secs(10),
+            retry: (Duration::from_millis(50), Duration::from_secs(2)),
+        }
+    }
+}
+
+/// How long others may take to hear that this node leaves.
+const LEAVE_PATIENCE: Duration = Duration::from_millis(300);
+
+/// How often to look whether they have.
+const LEAVE_LOOK: Duration = Duration::from_millis(5);
+
+/// How another node stands, as this one sees it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Membership {
+    /// It was never seen.
+    Unseen,
+    /// It is there.
+    Alive,
+    /// It has been silent for longer than it should.
+    Suspect,
+    /// Its life has ended, for all that is known.
+    Down,
+    /// It has taken its leave.
+    Left,
+}
+
+impl Membership {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unseen => "unseen",
+            Self::Alive => "alive",
+            Self::Suspect => "suspect",
+            Self::Down => "down",
+            Self::Left => "left",
+        }
+    }
+}
+
+/// Another node, as this one sees it.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Its name.
+    pub node: NodeName,
+    /// How it stands.
+    pub membership: Membership,
+    /// Since when.
+    pub since: Instant,
+    /// Which life of it; zero before the first.
+    pub incarnation: u64,
+    /// Why it is not there, where that is known.
+    pub why: Option<String>,
+    /// How many addresses it has told of.
+    pub addresses: usize,
+    /// How long a ping and its answer took last.
+    pub round_trip: Option<Duration>,
+}
+
+/// This node among the others. Cheap to clone; all clones are the same.
+#[derive(Clone)]
+pub struct Cluster(pub(crate) Arc<Inner>);
+
+pub(crate) struct Inner {
+    node: WeakNode,
+    name: NodeName,
+    network: Arc<dyn Network>,
+    timing: Timing,
+    /// This life of the node.
+    began: u64,
+    peers: RwLock<BTreeMap<NodeName, Arc<Peer>>>,
+    /// Where the addresses of others are.
+    far: dashmap::DashMap<Address, Far>,
+    /// Accepted calls whose data lane has not come yet.
+    half_open:
+        Mutex<HashMap<(NodeName, u64), oneshot::Sender<(Frames, oneshot::Sender<Outgoing>)>>>,
+    links: AtomicU64,
+    is_leaving: AtomicBool,
+    tasks: Mutex<Vec<AbortHandle>>,
+}
+
+/// Another node.
+struct Peer {
+    name: NodeName,
+    state: Mutex<PeerState>,
+    /// Tells who calls it that it may be time to.
+    changed: Notify,
+}
+
+struct PeerState {
+    membership: Membership,
+    since: Instant,
+    /// The last life of it that was linked.
+    incarnation: u64,
+    /// The life of it that was seen to end.
+    ended: Option<u64>,
+    /// Our own life towards it.
+    own: u64,
+    link: Option<Arc<Link>>,
+    is_calling: bool,
+    why: Option<String>,
+    addresses: usize,
+    round_trip: Option<Duration>,
+}
+
+/// Where an address of another node is, and how it stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Far {
+    pub(crate) node: NodeName,
+    pub(crate) incarnation: u64,
+    pub(crate) standing: Standing,
+    pub(crate) detail: Arc<str>,
+}
+
+impl Cluster {
+    /// Joins a node to the others that a network reaches. `began` tells this life of it from those
+    /// before: it is greater than theirs.
+    pub fn begin(node: &Node, network: Arc<dyn Network>, timing: Timing, began: u64) -> Self {
+        let inner = Arc::new(Inner {
+            node: node.downgrade(),
+            name: node.name().clone(),
+            network,
+            timing,
+            began,
+            peers: RwLock::default(),
+            far: dashmap::DashMap::new(),
+            half_open: Mutex::default(),
+            links: AtomicU64::new(began),
+            is_leaving: AtomicBool::new(false),
+            tasks: Mutex::default(),
+        });
+        let cluster = Self(inner);
+        node.set_cluster(&cluster);
+        for peer in cluster.0.network.known() {
+            cluster.0.peer(&peer);
+        }
+        cluster.0.spawn(greeting::accept(cluster.0.clone()));
+        let inner = cluster.0.clone();
+        cluster.0.spawn(async move {
+            tokio::time::sleep(inner.timing.join).await;
+            standings::give_up(&inner);
+        });
+        cluster
+    }
+
+    /// The other nodes, by name.
+    pub fn members(&self) -> Vec<Member> {
+        let peers = self.0.peers.read();
+        peers.values().map(|peer| peer.member()).collect()
+    }
+
+    /// Another node is known from now on.
+    pub fn meet(&self, node: &NodeName, places: &[String]) {
+        self.0.network.learn(node, places);
+        self.0.peer(node).changed.notify_waiters();
+    }
+
+    /// Takes leave of the others: they are told that this node is not to be waited for. Returns when
+    /// they have heard, or might have.
+    pub async fn leave(&self) {
+        self.0.is_leaving.store(true, Ordering::SeqCst);
+        let peers: Vec<Arc<Peer>> = self.0.peers.read().values().cloned().collect();
+        let links: Vec<Arc<Link>> =
+            peers.iter().filter_map(|peer| peer.state.lock().link.clone()).collect();
+        for link in &links {
+            tending::say_goodbye(link);
+        }
+        // Who has heard ends the link.
+        let until = Instant::now() + LEAVE_PATIENCE;
+        while links.iter().any(|link| !link.is_over()) && Instant::now() < until {
+            tokio::time::sleep(LEAVE_LOOK).await;
+        }
+        self.end();
+    }
+
+    /// Ends all that it does, and says nothing.
+    pub fn end(&self) {
+        for task in std::mem::take(&mut *self.0.tasks.lock()) {
+            task.abort();
+        }
+        for peer in self.0.peers.read().values() {
+            if let Some(link) = peer.state.lock().link.take() {
+                link.end();
+            }
+        }
+    }
+
+    /// An agent here stands otherwise.
+    pub(crate) fn changed(&self, change: &Change) {
+        standings::tell(&self.0, change);
+    }
+
+    /// The link to a node, if there is one.
+    pub(crate) fn link(&self, node: &NodeName) -> Option<Arc<Link>> {
+        let peer = self.0.peers.read().get(node).cloned()?;
+        let link = peer.state.lock().link.clone();
+        link.filter(|link| !link.is_over())
+    }
+
+    /// How an address stands that lives on another node.
+    pub(crate) fn stands(&self, address: &Address, home: &NodeName) -> (u64, Status) {
+        match self.find(address).filter(|far| far.node == *home) {
+            Some(far) => (far.incarnation, far.status()),
+            None => (0, Status::Waiting),
+        }
+    }
+
+    /// Where an address is, if another node has told of it.
+    pub(crate) fn find(&self, address: &Address) -> Option<Far> {
+        self.0.far.get(address).map(|far| far.clone())
+    }
+}
+
+impl Inner {
+    /// A peer; it is called from now on if it was not known.
+    fn peer(self: &Arc<Self>, name: &NodeName) -> Arc<Peer> {
+        if let Some(peer) = self.peers.read().get(name) {
+            return peer.clone();
+        }
+        let mut peers = self.peers.write();
+        if let Some(peer) = peers.get(name) {
+            return peer.clone();
+        }
+        let peer = Arc::new(Peer {
+            name: name.clone(),
+            state: Mutex::new(PeerState {
+                membership: Membership::Unseen,
+                since: Instant::now(),
+                incarnation: 0,
+                ended: None,
+                own: self.began,
+                link: None,
+                is_calling: false,
+                why: None,
+                addresses: 0,
+                round_trip: None,
+            }),
+            changed: Notify::new(),
+        });
+        peers.insert(name.clone(), peer.clone());
+        drop(peers);
+        self.spawn(greeting::keep_calling(self.clone(), peer.clone()));
+        peer
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let task = tokio::spawn(task).abort_handle();
+        let mut tasks = self.tasks.lock();
+        tasks.retain(|task| !task.is_finished());
+        tasks.push(task);
+    }
+
+    fn is_leaving(&self) -> bool {
+        self.is_leaving.load(Ordering::SeqCst)
+    }
+
+    /// Takes a link into use, unless there is another.
+    fn establish(self: &Arc<Self>, link: Link, control: Frames, data: Frames) -> Result<(), Link> {
+        let Some(node) = self.node.upgrade() else { return Err(link) };
+        let peer = self.peer(&link.peer);
+        let mut state = peer.state.lock();
+        if state.link.as_ref().is_some_and(|link| !link.is_over()) || self.is_leaving() {
+            return Err(link);
+        }
+        let link = Arc::new(link);
+        state.link = Some(link.clone());
+        state.incarnation = link.incarnation;
+        peer.stand(&mut state, Membership::Alive, None);
+        drop(state);
+        self.note(&link.peer, link.incarnation, "is linked");
+        standings::tell_all(self, &node, &link);
+        self.spawn(tending::tend(self.clone(), peer, link, control, data));
+        Ok(())
+    }
+
+    /// A link is lost, and with it the life at its other end.
+    fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
+        link.end();
+        let mut state = peer.state.lock();
+        if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
+            return;
+        }
+        state.link = None;
+        state.ended = Some(link.incarnation);
+        state.addresses = 0;
+        let why = why.to_string();
+        peer.stand(&mut state, membership, Some(why.clone()));
+        drop(state);
+        let text = match membership {
+            Membership::Left => "has left".to_owned(),
+            _ => format!("is down: {why}"),
+        };
+        self.note(&link.peer, link.incarnation, &text);
+        standings::forget(self, &link.peer, membership);
+        peer.changed.notify_waiters();
+    }
+
+    /// Writes about a node into the journal.
+    fn note(&self, node: &NodeName, incarnation: u64, text: &str) {
+        if let Some(own) = self.node.upgrade() {
+            let key = Key::from(format!("@{node}").as_str());
+            own.tree().record(&key, incarnation, What::Note { text: text.into() });
+        }
+    }
+}
+
+impl Peer {
+    fn stand(&self, state: &mut PeerState, membership: Membership, why: Option<String>) {
+        if state.membership != membership {
+            state.since = Instant::now();
+        }
+        (state.membership, state.why) = (membership, why);
+    }
+
+    fn member(&self) -> Member {
+        let state = self.state.lock();
+        Member {
+            node: self.name.clone(),
+            membership: state.membership,
+            since: state.since,
+            incarnation: state.incarnation,
+            why: state.why.clone(),
+            addresses: state.addresses,
+            round_trip: state.round_trip,
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! How two nodes come to have a link.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use genii_protocols::frame::{Control, Data, Hello, NEWEST, OLDEST, Refused};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use super::{Inner, Membership, Peer};
+use crate::link::lane::{self, End, Frames, read};
+use crate::link::network::{Broken, Lane, Opened};
+use crate::link::outbox::{Batches, Outbox};
+use crate::link::sending::{CONTROL_CAPACITY, DATA_CAPACITY, Link};
+
+/// How many callers may be greeted at once.
+const HALF_OPEN_MAX: usize = 64;
+
+/// A greeting as it was read.
+struct Greeted {
+    versions: (u16, u16),
+    incarnation: u64,
+    link: u64,
+    ended: Option<u64>,
+    places: Vec<String>,
+}
+
+/// Why a call came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Lane(#[from] End),
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    #[error("{0}")]
+    Refused(Refused),
+    #[error("it did not answer in time")]
+    Silent,
+    #[error("there is another link")]
+    Another,
+}
+
+/// Calls a node whenever there is no link to it.
+pub(super) async fn keep_calling(cluster: Arc<Inner>, peer: Arc<Peer>) {
+    let mut wait = cluster.timing.retry.0;
+    while !cluster.is_leaving() {
+        let changed = peer.changed.notified();
+        tokio::pin!(changed);
+        changed.as_mut().enable();
+        let is_linked = peer.state.lock().link.is_some();
+        if is_linked {
+            changed.await;
+            wait = cluster.timing.retry.0;
+            continue;
+        }
+        match call(&cluster, &peer).await {
+            Ok(()) => wait = cluster.timing.retry.0,
+            Err(failed) => {
+                tracing::debug!(node = %peer.name, "cannot be linked: {failed}");
+                peer.state.lock().why.get_or_insert_with(|| failed.to_string());
+                let pause = wait.mul_f64(1.0 - 0.3 * cluster.chance());
+                let _either_way = timeout(pause, changed).await;
+                wait = (wait * 2).min(cluster.timing.retry.1);
+            }
+        }
+    }
+}
+
+async fn call(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
+    peer.state.lock().is_calling = true;
+    let called = timeout(cluster.timing.greet, greet(cluster, peer)).await;
+    peer.state.lock().is_calling = false;
+    called.unwrap_or(Err(Failed::Silent))
+}
+
+async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
+    let id = cluster.new_link();
+    let (control, data) = (Outbox::new(CONTROL_CAPACITY), Outbox::new(DATA_CAPACITY));
+    let hello = cluster.hello(peer, id);
+    write(&control, &Control::Hello(hello));
+    let open = |lane, outbox| cluster.network.open(&peer.name, lane, Batches::of(outbox).boxed());
+    let mut control_frames = Frames::new(open(Lane::Control, &control).await?);
+    let greeted = match control_frames.next(welcome).await? {
+        Ok(greeted) => greeted,
+        Err(refused) => {
+            if let Refused::Ended(ended) = refused {
+                cluster.begin_another_life(peer, ended);
+            }
+            return Err(Failed::Refused(refused));
+        }
+    };
+    if let Some(ended) = greeted.ended {
+        cluster.begin_another_life(peer, ended);
+    }
+    if peer.state.lock().ended.is_some_and(|ended| ended >= greeted.incarnation) {
+        return Err(Failed::Lane(End::nonsense("it greets as a life that has ended")));
+    }
+    let _over = data.write(|buffer| lane::put(buffer, &Data::Attach { link: id }));
+    let data_frames = Frames::new(open(Lane::Data, &data).await?);
+    cluster.network.learn(&peer.name, &greeted.places);
+    let link = Link::new(peer.name.clone(), greeted.incarnation, control, data);
+    cluster.establish(link, control_frames, data_frames).map_err(|_| Failed::Another)
+}
+
+fn welcome(frame: &[u8]) -> Result<Result<Greeted, Refused>, End> {
+    match read(frame)? {
+        Control::Welcome(hello) => Ok(Ok(Greeted::from(hello))),
+        Control::Refused(refused) => Ok(Err(refused)),
+        other => Err(End::nonsense(format_args!("{other:?} for a welcome"))),
+    }
+}
+
+/// Takes the calls of others.
+pub(super) async fn accept(cluster: Arc<Inner>) {
+    while let Some(opened) = cluster.network.accept().await {
+        let cluster_of_call = cluster.clone();
+        cluster.spawn(async move {
+            let greet = cluster_of_call.timing.greet;
+            let from = opened.from.clone();
+            let answered = match opened.lane {
+                Lane::Control => timeout(greet, answer(&cluster_of_call, opened)).await,
+                Lane::Data => timeout(greet, attach(&cluster_of_call, opened)).await,
+            };
+            if let Err(failed) = answered.unwrap_or(Err(Failed::Silent)) {
+                tracing::debug!(node = %from, "its call came to nothing: {failed}");
+            }
+        });
+    }
+}
+
+async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
+    let Opened { from, incoming, outgoing, .. } = opened;
+    let mut control_frames = Frames::new(incoming);
+    let greeted = control_frames.next(hello).await?;
+    let control = Outbox::new(CONTROL_CAPACITY);
+    let peer = cluster.peer(&from);
+    let (attached, attaching) = oneshot::channel();
+    let id = greeted.link;
+    if let Err(refused) = consider(cluster, &peer, &greeted) {
+        write(&control, &Control::Refused(refused));
+        control.close();
+        let _has_gone = outgoing.send(Batches::of(&control).boxed());
+        return Err(Failed::Refused(refused));
+    }
+    {
+        let mut half_open = cluster.half_open.lock();
+        half_open.retain(|_, attached| !attached.is_closed());
+        if half_open.len() >= HALF_OPEN_MAX {
+            return Err(Failed::Another);
+        }
+        half_open.insert((from.clone(), id), attached);
+    }
+    write(&control, &Control::Welcome(cluster.hello(&peer, id)));
+    let _has_gone = outgoing.send(Batches::of(&control).boxed());
+    let (data_frames, data_outgoing) = attaching.await.map_err(|_| Failed::Silent)?;
+    let data = Outbox::new(DATA_CAPACITY);
+    let _has_gone = data_outgoing.send(Batches::of(&data).boxed());
+    cluster.network.learn(&from, &greeted.places);
+    let link = Link::new(from, greeted.incarnation, control, data);
+    cluster.establish(link, control_frames, data_frames).map_err(|_| Failed::Another)
+}
+
+fn hello(frame: &[u8]) -> Result<Greeted, End> {
+    match read(frame)? {
+        Control::Hello(hello) => Ok(Greeted::from(hello)),
+        other => Err(End::nonsense(format_args!("{other:?} for a greeting"))),
+    }
+}
+
+/// Whether a caller is to be linked.
+fn consider(cluster: &Arc<Inner>, peer: &Arc<Peer>, greeted: &Greeted) -> Result<(), Refused> {
+    let (oldest, newest) = greeted.versions;
+    if oldest > NEWEST || newest < OLDEST {
+        return Err(Refused::Version(oldest, newest));
+    }
+    if cluster.is_leaving() {
+        return Err(Refused::Leaving);
+    }
+    let mut state = peer.state.lock();
+    if let Some(ended) = state.ended.filter(|ended| *ended >= greeted.incarnation) {
+        return Err(Refused::Ended(ended));
+    }
+    if let Some(ended) = greeted.ended.filter(|ended| *ended >= state.own) {
+        state.own = ended + 1;
+    }
+    let current = state.link.clone().filter(|link| !link.is_over());
+    match current {
+        Some(link) if link.incarnation >= greeted.incarnation => return Err(Refused::Crossed),
+        // It has begun another life, which tells that the one before has ended.
+        Some(link) => {
+            drop(state);
+            let why = End::Broken(Broken::Other("it has begun another life".to_owned()));
+            cluster.lost(peer, &link, Membership::Down, &why);
+        }
+        // Both call: the call of the lesser name counts.
+        None if state.is_calling && cluster.name < peer.name => return Err(Refused::Crossed),
+        None => {}
+    }
+    Ok(())
+}
+
+async fn attach(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
+    let Opened { from, incoming, outgoing, .. } = opened;
+    let mut frames = Frames::new(incoming);
+    let link = frames.next(attached).await?;
+    let waiting = cluster.half_open.lock().remove(&(from, link));
+    let waiting = waiting.ok_or_else(|| Failed::Lane(End::nonsense("a lane of no link")))?;
+    waiting.send((frames, outgoing)).map_err(|_| Failed::Silent)
+}
+
+fn attached(frame: &[u8]) -> Result<u64, End> {
+    match read(frame)? {
+        Data::Attach { link } => Ok(link),
+        other => Err(End::nonsense(format_args!("{other:?} before it attaches"))),
+    }
+}
+
+fn write(control: &Outbox, frame: &Control<'_>) {
+    let _over = control.write_always(|buffer| lane::put(buffer, frame));
+}
+
+impl Inner {
+    fn hello(&self, peer: &Peer, link: u64) -> Hello<'static> {
+        let state = peer.state.lock();
+        Hello {
+            versions: (OLDEST, NEWEST),
+            incarnation: state.own,
+            link,
+            ended: state.ended,
+            places: self.network.places().into_iter().map(Into::into).collect(),
+            kinds: Vec::new(),
+        }
+    }
+
+    /// A name for a link that this node has not had before.
+    fn new_link(&self) -> u64 {
+        self.links.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
+    }
+
+    /// The other has seen this life end.
+    fn begin_another_life(&self, peer: &Peer, ended: u64) {
+        let mut state = peer.state.lock();
+        state.own = state.own.max(ended.saturating_add(1));
+    }
+
+    fn chance(&self) -> f64 {
+        self.node.upgrade().map_or(0.0, |node| node.tree().chance())
+    }
+}
+
+impl From<Hello<'_>> for Greeted {
+    fn from(hello: Hello<'_>) -> Self {
+        let places = hello.places.into_iter().map(|place| place.into_owned()).collect();
+        Self {
+            versions: hello.versions,
+            incarnation: hello.incarnation,
+            link: hello.link,
+            ended: hello.ended,
+            places,
+        }
+    }
+}

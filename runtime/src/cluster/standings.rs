@@ -1,0 +1,198 @@
+//! Which agents live where, and how they stand: each node tells the others of its own.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use genii_protocols::frame::{Control, Stand, Standing};
+use genii_protocols::{Address, NodeName};
+use genii_supervision::{Change, Failure, FailureKind, Status, View};
+
+use super::{Far, Inner, Membership};
+use crate::link::lane::{self, End};
+use crate::link::outbox::NotWritten;
+use crate::link::sending::Link;
+use crate::node::Node;
+
+/// How many agents one frame tells of.
+const AGENTS_IN_FRAME: usize = 200;
+
+/// How much of what lies behind a standing is told.
+const DETAIL_MAX_LEN: usize = 500;
+
+/// How many addresses one node may tell of.
+const ADDRESSES_MAX: usize = 1_000_000;
+
+/// Tells all that an agent here stands otherwise.
+pub(super) fn tell(cluster: &Arc<Inner>, change: &Change) {
+    let Ok(address) = Address::from_shared(change.key.shared()) else { return };
+    if cluster.node.upgrade().is_some_and(|node| node.lives_elsewhere(&address)) {
+        return;
+    }
+    let standing = if change.is_forgotten { Standing::Gone } else { standing_of(&change.now) };
+    let stand = Stand {
+        address: Cow::Borrowed(address.as_str()),
+        incarnation: change.incarnation,
+        standing,
+        detail: detail_of(&change.now),
+    };
+    let frame = Control::Standings { is_first: false, agents: vec![stand] };
+    for peer in cluster.peers.read().values() {
+        let Some(link) = peer.state.lock().link.clone() else { continue };
+        // One who has no room is told of everything anew when it has.
+        let written = link.control.write(|buffer| lane::put(buffer, &frame));
+        if matches!(written, Err(NotWritten::Full)) {
+            link.is_behind.store(true, std::sync::atomic::Ordering::Release);
+        }
+    }
+}
+
+/// Tells one of all agents here.
+pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
+    let (node, link) = (node.clone(), link.clone());
+    cluster.spawn(async move {
+        let mut is_first = true;
+        let views = node.tree().board.all();
+        let own = views.into_iter().filter_map(|view| {
+            let address = Address::from_shared(view.key.shared()).ok()?;
+            (!node.lives_elsewhere(&address)).then_some(address)
+        });
+        let own: Vec<Address> = own.collect();
+        let mut chunks: Vec<&[Address]> = own.chunks(AGENTS_IN_FRAME).collect();
+        if chunks.is_empty() {
+            chunks.push(&[]);
+        }
+        for chunk in chunks {
+            loop {
+                // As they stand when they are told of: what changes later is told later.
+                let views =
+                    chunk.iter().filter_map(|address| node.tree().board.view(address.as_str()));
+                let agents = views.map(|view| stand_of(&view)).collect();
+                let frame = Control::Standings { is_first, agents };
+                match link.control.write(|buffer| lane::put(buffer, &frame)) {
+                    Ok(_) => break,
+                    Err(NotWritten::Full) => link.control.room().await,
+                    Err(NotWritten::Closed) => return,
+                }
+            }
+            is_first = false;
+        }
+    });
+}
+
+/// Tells one anew who had no room for what it was told.
+pub(super) fn catch_up(cluster: &Arc<Inner>, link: &Arc<Link>) {
+    if link.is_behind.swap(false, std::sync::atomic::Ordering::AcqRel) {
+        if let Some(node) = cluster.node.upgrade() {
+            tell_all(cluster, &node, link);
+        }
+    }
+}
+
+/// Learns how agents of another node stand; how many of it are known then.
+pub(super) fn learn(
+    cluster: &Arc<Inner>,
+    from: &NodeName,
+    is_first: bool,
+    agents: &[Stand<'_>],
+) -> Result<usize, End> {
+    let Some(node) = cluster.node.upgrade() else { return Ok(0) };
+    if is_first {
+        cluster.far.retain(|_, far| far.node != *from);
+    }
+    for stand in agents {
+        let address = Address::parse(&stand.address).map_err(End::nonsense)?;
+        let far = Far {
+            node: from.clone(),
+            incarnation: stand.incarnation,
+            standing: stand.standing,
+            detail: stand.detail.as_ref().into(),
+        };
+        let status = far.status();
+        match stand.standing {
+            Standing::Gone => drop(cluster.far.remove_if(&address, |_, far| far.node == *from)),
+            _ => drop(cluster.far.insert(address.clone(), far)),
+        }
+        node.stands_elsewhere(&address, from, stand.incarnation, status);
+    }
+    let known = cluster.far.iter().filter(|far| far.node == *from).count();
+    match known > ADDRESSES_MAX {
+        true => Err(End::nonsense(format_args!("more than {ADDRESSES_MAX} addresses"))),
+        false => Ok(known),
+    }
+}
+
+/// A node is gone, and with it all that it told of.
+pub(super) fn forget(cluster: &Arc<Inner>, node: &NodeName, membership: Membership) {
+    let mut gone = Vec::new();
+    cluster.far.retain(|address, far| {
+        let stays = far.node != *node;
+        if !stays {
+            gone.push((address.clone(), far.incarnation));
+        }
+        stays
+    });
+    let Some(own) = cluster.node.upgrade() else { return };
+    let why = format!("its node {node} is {}", membership.word());
+    for (address, incarnation) in gone {
+        own.stands_elsewhere(&address, node, incarnation, Status::Stopped(why.as_str().into()));
+    }
+}
+
+/// What was expected from nodes that did not come is not expected any more.
+pub(super) fn give_up(cluster: &Arc<Inner>) {
+    let Some(own) = cluster.node.upgrade() else { return };
+    for (address, home) in own.declared_elsewhere() {
+        let peer = cluster.peers.read().get(&home).cloned();
+        if peer.is_none_or(|peer| peer.state.lock().link.is_none()) {
+            let why = format!("its node {home} is not connected");
+            own.stands_elsewhere(&address, &home, 0, Status::Stopped(why.into()));
+        }
+    }
+}
+
+fn stand_of(view: &View) -> Stand<'static> {
+    Stand {
+        address: view.key.to_string().into(),
+        incarnation: view.incarnation,
+        standing: standing_of(&view.status),
+        detail: detail_of(&view.status).into_owned().into(),
+    }
+}
+
+fn standing_of(status: &Status) -> Standing {
+    match status {
+        Status::Declared | Status::Waiting | Status::Starting => Standing::Coming,
+        Status::Ready => Standing::Ready,
+        Status::Degraded(_) => Standing::Degraded,
+        Status::Down(_) | Status::Stopping => Standing::Down,
+        Status::Blocked | Status::Stopped(_) => Standing::Stopped,
+        Status::Completed => Standing::Completed,
+        Status::Quarantined(_) => Standing::Quarantined,
+    }
+}
+
+fn detail_of(status: &Status) -> Cow<'static, str> {
+    let detail = match status {
+        Status::Down(failure) | Status::Quarantined(failure) => failure.message.clone(),
+        status => status.detail().unwrap_or_default(),
+    };
+    crate::logbook::cut(&detail, DETAIL_MAX_LEN).to_owned().into()
+}
+
+impl Far {
+    /// How it stands, for those here who need it.
+    pub(crate) fn status(&self) -> Status {
+        let detail = || self.detail.clone();
+        let failure = || Arc::new(Failure::new(FailureKind::Error, self.detail.to_string()));
+        match self.standing {
+            Standing::Coming => Status::Waiting,
+            Standing::Ready => Status::Ready,
+            Standing::Degraded => Status::Degraded(detail()),
+            Standing::Down => Status::Down(failure()),
+            Standing::Stopped => Status::Stopped(detail()),
+            Standing::Completed => Status::Completed,
+            Standing::Quarantined => Status::Quarantined(failure()),
+            Standing::Gone => Status::Stopped("it is forgotten on its node".into()),
+        }
+    }
+}

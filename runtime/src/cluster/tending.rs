@@ -1,0 +1,152 @@
+//! A link while it is up: both ends say that they are alive, and see to it that the other does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::frame::Control;
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::{Inner, Membership, Peer, standings};
+use crate::link::lane::{self, End, Frames, read};
+use crate::link::network::Broken;
+use crate::link::receiving::Receiving;
+use crate::link::sending::Link;
+
+/// How a link ended.
+struct Ended {
+    membership: Membership,
+    why: End,
+}
+
+impl From<End> for Ended {
+    fn from(why: End) -> Self {
+        Self { membership: Membership::Down, why }
+    }
+}
+
+/// Tends a link until it is lost.
+pub(super) async fn tend(
+    cluster: Arc<Inner>,
+    peer: Arc<Peer>,
+    link: Arc<Link>,
+    control: Frames,
+    data: Frames,
+) {
+    let Some(node) = cluster.node.upgrade() else { return link.end() };
+    let receiving = tokio::spawn(Receiving::new(node, link.clone()).run(data));
+    let abort = receiving.abort_handle();
+    let ended = tokio::select! {
+        ended = listen(&cluster, &peer, &link, control) => ended,
+        end = receiving => Ended::from(end.unwrap_or(End::Closed)),
+    };
+    // What was on its way on this link is heard no more.
+    abort.abort();
+    cluster.lost(&peer, &link, ended.membership, &ended.why);
+}
+
+/// Heeds the control lane.
+async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames: Frames) -> Ended {
+    let timing = &cluster.timing;
+    let began = Instant::now();
+    let mut heard = Instant::now();
+    let mut looked = Instant::now();
+    let mut ticks = tokio::time::interval(timing.ping);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            // What was said counts before how long nothing was.
+            biased;
+            more = frames.more() => {
+                if let Err(end) = more {
+                    return end.into();
+                }
+                heard = Instant::now();
+                let mut leaves = false;
+                let read = frames.each(|frame| {
+                    leaves |= heed(cluster, peer, link, frame, began)?;
+                    Ok(())
+                });
+                if leaves {
+                    let why = End::Broken(Broken::Other("it has taken its leave".to_owned()));
+                    return Ended { membership: Membership::Left, why };
+                }
+                if let Err(end) = read {
+                    return end.into();
+                }
+                suspect(cluster, peer, link, false);
+            }
+            _ = ticks.tick() => {
+                let now = Instant::now();
+                let slept = now - looked;
+                looked = now;
+                if slept > timing.ping + timing.suspect {
+                    // This node itself did nothing for a while. What has come meanwhile is heard
+                    // first, and the other given the time that it would have had.
+                    heard = heard.max(now - timing.suspect);
+                }
+                if cluster.network.is_expelled(&link.peer) {
+                    return End::Broken(Broken::Refused("it was expelled".to_owned())).into();
+                }
+                let silent = now - heard;
+                if silent >= timing.down {
+                    let why = format!("nothing was heard of it for {silent:.1?}");
+                    return End::Broken(Broken::Other(why)).into();
+                }
+                if silent >= timing.suspect {
+                    suspect(cluster, peer, link, true);
+                }
+                let sent = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
+                let ping = Control::Ping(sent);
+                // One for which there is no room is not needed: more is on its way.
+                let _crowded = link.control.write(|buffer| lane::put(buffer, &ping));
+                standings::catch_up(cluster, link);
+            }
+        }
+    }
+}
+
+/// Heeds one frame; whether it is the last.
+fn heed(
+    cluster: &Arc<Inner>,
+    peer: &Peer,
+    link: &Arc<Link>,
+    frame: &[u8],
+    began: Instant,
+) -> Result<bool, End> {
+    match read(frame)? {
+        Control::Ping(number) => {
+            let _crowded = link.control.write(|buffer| lane::put(buffer, &Control::Pong(number)));
+        }
+        Control::Pong(sent) => {
+            let now = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
+            let took = Duration::from_micros(now.saturating_sub(sent));
+            peer.state.lock().round_trip = Some(took);
+        }
+        Control::Standings { is_first, agents } => {
+            let known = standings::learn(cluster, &link.peer, is_first, &agents)?;
+            peer.state.lock().addresses = known;
+        }
+        Control::Goodbye => return Ok(true),
+        other => return Err(End::nonsense(format_args!("{other:?} when greetings are over"))),
+    }
+    Ok(false)
+}
+
+/// A node is suspected, or heard of again.
+fn suspect(cluster: &Inner, peer: &Peer, link: &Link, is_suspect: bool) {
+    let mut state = peer.state.lock();
+    let (from, to, text) = match is_suspect {
+        true => (Membership::Alive, Membership::Suspect, "is suspected: nothing is heard of it"),
+        false => (Membership::Suspect, Membership::Alive, "is heard of again"),
+    };
+    if state.membership == from {
+        peer.stand(&mut state, to, None);
+        drop(state);
+        cluster.note(&link.peer, link.incarnation, text);
+    }
+}
+
+/// Tells the other end that this node leaves.
+pub(super) fn say_goodbye(link: &Link) {
+    let _over = link.control.write_always(|buffer| lane::put(buffer, &Control::Goodbye));
+}

@@ -1,0 +1,40 @@
+//! Between machines: mutual TLS on every link, and nothing in the clear.
+//!
+//! One port serves it all. Whoever shows a certificate of the household is a node of it; whoever
+//! shows none may only ask to [join](join).
+
+mod caller;
+pub mod join;
+pub(crate) mod lane;
+mod lanes;
+pub mod listener;
+mod names;
+pub mod network;
+pub(crate) mod outbox;
+pub(crate) mod peers;
+pub(crate) mod questions;
+mod raw;
+pub(crate) mod receiving;
+pub(crate) mod sending;
+pub mod simulated;
+pub mod tls_network;
+
+use std::time::Duration;
+
+pub(crate) use receiving::{FarReply, Ticket};
+
+/// How long a handshake may take, from the first byte to the last.
+const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How much of one lane may be on its way unread, in bytes; and of one connection.
+const STREAM_WINDOW: u32 = 4 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;
+
+/// How many callers may be in their handshake at once; more are turned away.
+const HANDSHAKES_MAX: usize = 64;
+
+/// How many strangers may be connected at once; more are turned away.
+const STRANGERS_MAX: usize = 16;
+
+/// How long a stranger may stay connected.
+const STRANGER_STAY: Duration = Duration::from_secs(30);

@@ -1,0 +1,184 @@
+//! Joining a household: the only thing that a stranger may ask.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use genii_protocols::NodeName;
+use genii_protocols::household::household_client::HouseholdClient;
+use genii_protocols::household::household_server::{Household, HouseholdServer};
+use genii_protocols::household::{JoinReply, JoinRequest};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::{Code, Request as Call, Response, Status};
+
+use super::HANDSHAKE_PATIENCE;
+use crate::trust::{
+    Admitted, Authority, Fingerprint, Identity, Invitation, JoinRefused, Request, Secret,
+    TrustError, tls,
+};
+
+/// The largest request or reply, in bytes.
+const JOIN_MAX_LEN: usize = 64 << 10;
+
+/// How long the authority may take to sign.
+const SIGN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The service that lets others join the household of a folder of trust.
+pub(super) fn service(trust: &Path) -> HouseholdServer<Door> {
+    HouseholdServer::new(Door { trust: trust.to_owned() })
+        .max_decoding_message_size(JOIN_MAX_LEN)
+        .max_encoding_message_size(JOIN_MAX_LEN)
+}
+
+/// The door to a household.
+pub(super) struct Door {
+    trust: PathBuf,
+}
+
+#[tonic::async_trait]
+impl Household for Door {
+    async fn join(&self, call: Call<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        let JoinRequest { secret, request } = call.into_inner();
+        let trust = self.trust.clone();
+        let signing = move || admit(&trust, &secret, &request);
+        let signed = tokio::task::spawn_blocking(signing).await;
+        signed.map_err(|_| Status::internal("it failed"))?.map(Response::new)
+    }
+}
+
+fn admit(trust: &Path, secret: &[u8], request: &[u8]) -> Result<JoinReply, Status> {
+    let failed = |error: TrustError| {
+        tracing::warn!("a machine that wants to join cannot be let in: {error}");
+        Status::internal("the certificate cannot be signed; its log says why")
+    };
+    let authority = Authority::open(trust).map_err(failed)?.ok_or_else(|| {
+        Status::failed_precondition(
+            "this node cannot sign certificates; its household was made elsewhere",
+        )
+    })?;
+    let secret = Secret::from_bytes(secret);
+    let refused = |refused: JoinRefused| Status::permission_denied(refused.to_string());
+    let secret = secret.ok_or_else(|| refused(JoinRefused::Unknown))?;
+    match authority.admit(&secret, request, SystemTime::now()).map_err(failed)? {
+        Err(why) => {
+            tracing::warn!("a machine that wants to join was refused: {why}");
+            Err(refused(why))
+        }
+        Ok(Admitted { certificate, expelled }) => {
+            tracing::info!("a machine has joined the household");
+            let own = Identity::open(trust).map_err(failed)?;
+            let node = own.map(|own| own.node().to_string()).unwrap_or_default();
+            let household = authority.certificate().to_vec();
+            Ok(JoinReply { certificate, household, expelled, node })
+        }
+    }
+}
+
+/// Why this machine could not join.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// It belongs to a household already.
+    #[error("this machine belongs to the household {0} already")]
+    Present(Fingerprint),
+    /// It is too late.
+    #[error("{}", JoinRefused::Expired)]
+    Expired,
+    /// Nobody answered; each place with what happened there.
+    #[error("nobody answers: {}", .0.join("; "))]
+    Unreachable(Vec<String>),
+    /// Who invited says no.
+    #[error("{0}")]
+    Refused(String),
+    /// What came back is not what was promised.
+    #[error("the answer of {0} is not from the household of the invitation")]
+    Stranger(String),
+    /// It cannot be kept.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+}
+
+/// Joins the household of an invitation, and keeps who this machine is then in a folder of trust.
+///
+/// # Errors
+/// When nobody answers, or says no.
+pub async fn join(invitation: &Invitation, trust: &Path) -> Result<Identity, JoinError> {
+    if let Some(identity) = Identity::open(trust)? {
+        return Err(JoinError::Present(identity.household()));
+    }
+    if invitation.has_expired(SystemTime::now()) {
+        return Err(JoinError::Expired);
+    }
+    let mut unreachable = Vec::new();
+    for at in &invitation.at {
+        match call(at, invitation.household).await {
+            Ok(channel) => return ask(channel, at, invitation, trust).await,
+            Err(error) => unreachable.push(format!("{at}: {error}")),
+        }
+    }
+    Err(JoinError::Unreachable(unreachable))
+}
+
+/// Connects to whoever answers for a household at a place.
+async fn call(at: &str, household: Fingerprint) -> Result<Channel, String> {
+    let config = tls::joiner(household).map_err(|error| error.to_string())?;
+    let place = at.to_owned();
+    let reach = async move {
+        let stream = TcpStream::connect(&place).await?;
+        stream.set_nodelay(true)?;
+        let connector = TlsConnector::from(Arc::new(config));
+        connector.connect(tls::ANY_NODE.clone(), stream).await
+    };
+    let reached = tokio::time::timeout(HANDSHAKE_PATIENCE, reach).await;
+    let stream = match reached {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => return Err(error.to_string()),
+        Err(_) => return Err(format!("no answer within {HANDSHAKE_PATIENCE:?}")),
+    };
+    let mut stream = Some(TokioIo::new(stream));
+    let connect = tower::service_fn(move |_: Uri| {
+        let stream = stream.take();
+        async move { stream.ok_or_else(|| std::io::Error::other("it was used already")) }
+    });
+    let endpoint = Endpoint::from_static("http://genii.invalid");
+    endpoint.connect_with_connector(connect).await.map_err(|error| error.to_string())
+}
+
+async fn ask(
+    channel: Channel,
+    at: &str,
+    invitation: &Invitation,
+    trust: &Path,
+) -> Result<Identity, JoinError> {
+    let request = Request::new()?;
+    let secret = invitation.secret.bytes().to_vec();
+    let mut call = Call::new(JoinRequest { secret, request: request.der().to_vec() });
+    call.set_timeout(SIGN_PATIENCE);
+    let mut door = HouseholdClient::new(channel).max_decoding_message_size(JOIN_MAX_LEN);
+    let reply = match tokio::time::timeout(SIGN_PATIENCE, door.join(call)).await {
+        Err(_) => {
+            return Err(JoinError::Unreachable(vec![format!("{at}: no answer in time")]));
+        }
+        Ok(Err(status)) => {
+            return Err(match status.code() {
+                Code::PermissionDenied | Code::FailedPrecondition | Code::Internal => {
+                    JoinError::Refused(status.message().to_owned())
+                }
+                _ => JoinError::Unreachable(vec![format!("{at}: {}", status.message())]),
+            });
+        }
+        Ok(Ok(reply)) => reply.into_inner(),
+    };
+    let JoinReply { certificate, household, expelled, node } = reply;
+    if Fingerprint::of(&household) != invitation.household {
+        return Err(JoinError::Stranger(at.to_owned()));
+    }
+    let identity = Identity::keep(trust, &request, &household, &certificate, &expelled)?;
+    // Who has signed is who is called first.
+    if let Ok(node) = NodeName::new(&node) {
+        super::peers::write(trust, &[(node, invitation.at.clone())].into());
+    }
+    Ok(identity)
+}

@@ -1,0 +1,205 @@
+//! Frames in the batches of a lane: each with its length before it, within bounds.
+
+use bytes::{Buf, BufMut, BytesMut};
+use futures_util::StreamExt;
+use genii_protocols::wire;
+use serde::Serialize;
+
+use super::network::{Broken, Incoming};
+
+/// The largest frame, in bytes. A peer that announces a larger one speaks nonsense.
+const FRAME_MAX_LEN: usize = 256 << 10;
+
+/// How many bytes the length of a frame takes.
+const LENGTH_LEN: usize = 4;
+
+/// Writes a frame behind what is in a buffer; or nothing, if it has no form.
+pub(crate) fn put(buffer: &mut BytesMut, frame: &impl Serialize) -> Result<(), wire::WireError> {
+    let begin = buffer.len();
+    buffer.put_u32_le(0);
+    let written = wire::encode_into(frame, &mut buffer.writer());
+    let len = buffer.len() - begin - LENGTH_LEN;
+    let error = match written {
+        Ok(()) if len <= FRAME_MAX_LEN => {
+            // Checked against the bound just now.
+            buffer[begin..begin + LENGTH_LEN].copy_from_slice(&(len as u32).to_le_bytes());
+            return Ok(());
+        }
+        Ok(()) => wire::WireError::TooLarge { len },
+        Err(error) => error,
+    };
+    buffer.truncate(begin);
+    Err(error)
+}
+
+/// Frames as they come in.
+pub(crate) struct Frames {
+    incoming: Incoming,
+    /// What has come and was not read: less than one frame, but for what the last batch brought.
+    bytes: BytesMut,
+}
+
+/// Why no more frames come.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum End {
+    /// The other end has closed the lane.
+    #[error("the other end has closed the connection")]
+    Closed,
+    /// It broke.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// What came makes no sense.
+    #[error("it speaks nonsense: {0}")]
+    Nonsense(String),
+}
+
+impl End {
+    pub(crate) fn nonsense(what: impl std::fmt::Display) -> Self {
+        Self::Nonsense(what.to_string())
+    }
+}
+
+impl Frames {
+    pub(crate) fn new(incoming: Incoming) -> Self {
+        Self { incoming, bytes: BytesMut::new() }
+    }
+
+    /// Waits for a batch.
+    pub(crate) async fn more(&mut self) -> Result<(), End> {
+        let batch = self.incoming.next().await.ok_or(End::Closed)??;
+        if self.bytes.is_empty() {
+            self.bytes = BytesMut::from(batch);
+        } else {
+            self.bytes.extend_from_slice(&batch);
+        }
+        Ok(())
+    }
+
+    /// Reads the frames that are there whole. What was read when `take` fails is gone.
+    pub(crate) fn each(
+        &mut self,
+        mut take: impl FnMut(&[u8]) -> Result<(), End>,
+    ) -> Result<(), End> {
+        let mut rest = &self.bytes[..];
+        let mut read = Ok(());
+        while let Some((frame, after)) = first(rest)? {
+            rest = after;
+            read = take(frame);
+            if read.is_err() {
+                break;
+            }
+        }
+        let used = self.bytes.len() - rest.len();
+        self.bytes.advance(used);
+        read
+    }
+
+    /// Waits for the next frame alone, and leaves what comes after it.
+    pub(crate) async fn next<T>(
+        &mut self,
+        mut read: impl FnMut(&[u8]) -> Result<T, End>,
+    ) -> Result<T, End> {
+        loop {
+            if let Some((frame, after)) = first(&self.bytes)? {
+                let used = self.bytes.len() - after.len();
+                let frame = read(frame);
+                self.bytes.advance(used);
+                return frame;
+            }
+            self.more().await?;
+        }
+    }
+}
+
+/// The first frame of some bytes and what comes after it, if it is there whole.
+fn first(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, End> {
+    let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_LEN>() else { return Ok(None) };
+    let len = u32::from_le_bytes(*length) as usize;
+    if len > FRAME_MAX_LEN {
+        return Err(End::nonsense(format_args!("a frame of {len} bytes")));
+    }
+    Ok(rest.split_at_checked(len))
+}
+
+/// What a frame says.
+pub(crate) fn read<'a, T: serde::Deserialize<'a>>(frame: &'a [u8]) -> Result<T, End> {
+    match wire::decode_first(frame) {
+        Ok((said, used)) if used == frame.len() => Ok(said),
+        Ok((_, used)) => Err(End::nonsense(format_args!("{} bytes too many", frame.len() - used))),
+        Err(error) => Err(End::nonsense(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use futures_util::stream;
+    use genii_protocols::frame::Control;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn lane(batches: Vec<Vec<u8>>) -> Frames {
+        let batches = batches.into_iter().map(|batch| Ok(Bytes::from(batch)));
+        Frames::new(stream::iter(batches).boxed())
+    }
+
+    async fn pings(frames: &mut Frames) -> (Vec<u64>, End) {
+        let mut seen = Vec::new();
+        loop {
+            let read = frames.each(|frame| match read(frame)? {
+                Control::Ping(number) => {
+                    seen.push(number);
+                    Ok(())
+                }
+                other => Err(End::nonsense(format_args!("{other:?}"))),
+            });
+            let more = match read {
+                Ok(()) => frames.more().await,
+                end => end,
+            };
+            if let Err(end) = more {
+                return (seen, end);
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn frames_are_read_wherever_batches_end(numbers: Vec<u64>, cuts: Vec<usize>) {
+            let mut bytes = BytesMut::new();
+            for number in &numbers {
+                put(&mut bytes, &Control::Ping(*number)).unwrap();
+            }
+            let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut % (bytes.len() + 1)).collect();
+            cuts.sort_unstable();
+            let ends = cuts.iter().copied().chain([bytes.len()]);
+            let mut begin = 0;
+            let batches = ends.map(|end| bytes[std::mem::replace(&mut begin, end)..end].to_vec());
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let (seen, end) = runtime.block_on(pings(&mut lane(batches.collect())));
+            prop_assert_eq!(seen, numbers);
+            prop_assert_eq!(end, End::Closed);
+        }
+
+        #[test]
+        fn nonsense_is_told_of_and_takes_no_more_than_was_sent(bytes: Vec<u8>) {
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let _any = runtime.block_on(pings(&mut lane(vec![bytes])));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_frame_that_is_announced_too_large_ends_the_lane() {
+        let mut bytes = (u32::MAX).to_le_bytes().to_vec();
+        bytes.extend([0; 10]);
+        let (_, end) = pings(&mut lane(vec![bytes])).await;
+        assert!(matches!(end, End::Nonsense(_)));
+        let mut bytes = BytesMut::new();
+        put(&mut bytes, &Control::Ping(1)).unwrap();
+        bytes[0] += 1;
+        bytes.put_u8(7);
+        let (_, end) = pings(&mut lane(vec![bytes.to_vec()])).await;
+        assert_eq!(end, End::Nonsense("1 bytes too many".to_owned()));
+    }
+}

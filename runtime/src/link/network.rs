@@ -1,0 +1,87 @@
+//! What a link needs of a network: lanes between nodes that have proved who they are.
+//!
+//! Two things are one: the real network ([`super::tonic`]), and one that lives in a test with a seed.
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use futures_util::stream::BoxStream;
+use genii_protocols::NodeName;
+use rustls::pki_types::CertificateDer;
+use tokio::sync::oneshot;
+
+/// The two lanes of a link, each a connection of its own, so that neither waits for the other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Lane {
+    /// For what nodes say of themselves.
+    Control,
+    /// For messages.
+    Data,
+}
+
+/// What is sent on a lane: bytes in the order of their sending.
+pub type Outgoing = BoxStream<'static, Bytes>;
+
+/// What comes back on it. It ends when the other end closes the lane, or with how it broke.
+pub type Incoming = BoxStream<'static, Result<Bytes, Broken>>;
+
+/// How a lane broke, or could not be opened.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Broken {
+    /// Nobody listens there: the machine is up, and the node is not.
+    #[error("nobody listens at {0}")]
+    NobodyThere(String),
+    /// It is not known where the node is.
+    #[error("it is not known where it is")]
+    NoPlace,
+    /// The other end is not who it should be, or does not take us for who we are.
+    #[error("it is refused: {0}")]
+    Refused(String),
+    /// Anything else.
+    #[error("{0}")]
+    Other(String),
+}
+
+/// A certificate as it was shown.
+pub type Certificate = CertificateDer<'static>;
+
+/// A lane that another node has opened.
+pub struct Opened {
+    /// Who, by its certificate.
+    pub from: NodeName,
+    /// Which lane.
+    pub lane: Lane,
+    /// The certificate by which it is known, where there are certificates.
+    pub certificate: Option<Certificate>,
+    /// What it sends.
+    pub incoming: Incoming,
+    /// Takes what is to be sent back. Dropped, it refuses the lane.
+    pub outgoing: oneshot::Sender<Outgoing>,
+}
+
+/// A network.
+pub trait Network: Send + Sync + 'static {
+    /// Opens a lane to a node.
+    fn open(
+        &self,
+        to: &NodeName,
+        lane: Lane,
+        outgoing: Outgoing,
+    ) -> BoxFuture<'static, Result<Incoming, Broken>>;
+
+    /// The next lane that another node opens; `None` when there will be none.
+    fn accept(&self) -> BoxFuture<'_, Option<Opened>>;
+
+    /// Where this node is reached, to tell others.
+    fn places(&self) -> Vec<String>;
+
+    /// Where another node is reached, as it tells.
+    fn learn(&self, node: &NodeName, places: &[String]);
+
+    /// The nodes that may be reached.
+    fn known(&self) -> Vec<NodeName>;
+
+    /// Whether a node that is linked does not belong any more.
+    fn is_expelled(&self, _node: &NodeName) -> bool {
+        false
+    }
+}

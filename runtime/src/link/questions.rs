@@ -1,0 +1,131 @@
+//! Questions that were asked over a link and wait for their answers.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use bytes::Bytes;
+use genii_protocols::Fault;
+use parking_lot::Mutex;
+use slab::Slab;
+use tokio::sync::oneshot;
+
+/// How many slabs there are, so that threads seldom meet.
+const SHARDS: usize = 16;
+
+/// How many bits of a correlation tell the slab, and how many the place in it.
+const SHARD_BITS: u32 = SHARDS.ilog2();
+const INDEX_BITS: u32 = 24;
+
+/// What comes back.
+pub(crate) enum FarAnswer {
+    /// A reply or a refusal, encoded.
+    Reply(Bytes),
+    /// What takes its place.
+    Failed(Box<Fault>),
+}
+
+/// The questions of one link.
+pub(crate) struct Questions {
+    shards: [Mutex<Shard>; SHARDS],
+    next: AtomicU64,
+}
+
+#[derive(Default)]
+struct Shard {
+    waiting: Slab<(u64, oneshot::Sender<FarAnswer>)>,
+    closed: bool,
+}
+
+impl Default for Questions {
+    fn default() -> Self {
+        Self { shards: std::array::from_fn(|_| Mutex::default()), next: AtomicU64::new(0) }
+    }
+}
+
+impl Questions {
+    /// A new question: what ties its answer to it, and where that comes. `None` when the link is
+    /// over, or far too many wait.
+    pub(crate) fn add(&self) -> Option<(u64, oneshot::Receiver<FarAnswer>)> {
+        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        let shard = sequence % SHARDS as u64;
+        let mut waits = self.shards[shard as usize].lock();
+        let entry = waits.waiting.vacant_entry();
+        let index = entry.key() as u64;
+        let (answer, comes) = oneshot::channel();
+        // The sequence in front, so that an answer that comes late is not taken for another's.
+        let correlation = (((sequence << INDEX_BITS) | index) << SHARD_BITS) | shard;
+        if index >> INDEX_BITS != 0 {
+            return None;
+        }
+        entry.insert((correlation, answer));
+        match waits.closed {
+            true => {
+                waits.waiting.remove(index as usize);
+                None
+            }
+            false => Some((correlation, comes)),
+        }
+    }
+
+    /// An answer has come. It is dropped if nobody waits for it any more.
+    pub(crate) fn answer(&self, correlation: u64, answer: FarAnswer) {
+        if let Some(asker) = self.remove(correlation) {
+            let _asker_has_gone = asker.send(answer);
+        }
+    }
+
+    /// Nobody waits for this answer any more.
+    pub(crate) fn forget(&self, correlation: u64) {
+        self.remove(correlation);
+    }
+
+    fn remove(&self, correlation: u64) -> Option<oneshot::Sender<FarAnswer>> {
+        let shard = (correlation % SHARDS as u64) as usize;
+        let index = ((correlation >> SHARD_BITS) & ((1 << INDEX_BITS) - 1)) as usize;
+        let mut waits = self.shards[shard].lock();
+        let is_it = waits.waiting.get(index).is_some_and(|(known, _)| *known == correlation);
+        is_it.then(|| waits.waiting.remove(index).1)
+    }
+
+    /// The link is over: all askers learn that no answer comes, and nobody asks any more.
+    pub(crate) fn close(&self) {
+        for shard in &self.shards {
+            let mut waits = shard.lock();
+            waits.closed = true;
+            waits.waiting.clear();
+        }
+    }
+
+    /// How many wait.
+    #[cfg(test)]
+    fn len(&self) -> usize {
+        self.shards.iter().map(|shard| shard.lock().waiting.len()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_finds_its_question_and_no_other() {
+        let questions = Questions::default();
+        let mut asked: Vec<_> = (0..1_000).map(|_| questions.add().unwrap()).collect();
+        let (late, _) = asked.swap_remove(500);
+        questions.forget(late);
+        // Its place is taken by another, for which its answer must not be taken.
+        let again: Vec<_> = (0..SHARDS).map(|_| questions.add().unwrap()).collect();
+        questions.answer(late, FarAnswer::Reply(Bytes::from_static(b"late")));
+        assert_eq!(questions.len(), 999 + SHARDS);
+        for (correlation, mut comes) in asked.into_iter().chain(again) {
+            let text = correlation.to_string();
+            assert!(comes.try_recv().is_err());
+            questions.answer(correlation, FarAnswer::Reply(text.clone().into()));
+            let Ok(FarAnswer::Reply(bytes)) = comes.try_recv() else { panic!("no answer") };
+            assert_eq!(bytes, text);
+        }
+        assert_eq!(questions.len(), 0);
+        let (_, comes) = questions.add().unwrap();
+        questions.close();
+        assert!(comes.blocking_recv().is_err() && questions.add().is_none());
+    }
+}

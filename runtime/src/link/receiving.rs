@@ -1,0 +1,424 @@
+//! What comes in on a data lane, and how it reaches the agents here.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use genii_protocols::frame::{self, CREDIT_MAX, Data, Payload};
+use genii_protocols::{Address, Cause, CauseKind, Fault, Rejection, Sender, wire};
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use super::lane::{End, Frames, read};
+use super::names::Texts;
+use super::sending::Link;
+use crate::directory::Line;
+use crate::letter::{Letter, Meta};
+use crate::mailbox::NotTaken;
+use crate::node::Node;
+use crate::protocol::Content;
+
+/// How many bytes may have come of things that come in parts.
+const PARTS_MAX_LEN: usize = 2 * wire::MESSAGE_MAX_LEN;
+
+/// When so much of a receiver's credit has been handled, it is given back.
+const CREDIT_STEP: u32 = CREDIT_MAX / 4;
+
+/// How long to wait to learn why somebody ended who owed an answer.
+const CAUSE_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The receiving end of a data lane.
+pub(crate) struct Receiving {
+    node: Node,
+    link: Arc<Link>,
+    texts: Texts,
+    inlets: HashMap<u32, Arc<Inlet>>,
+    senders: HashMap<(u32, u64), Arc<Sender>>,
+    parts: HashMap<u32, Vec<u8>>,
+    parts_len: usize,
+}
+
+impl Receiving {
+    pub(crate) fn new(node: Node, link: Arc<Link>) -> Self {
+        Self {
+            node,
+            link,
+            texts: Texts::default(),
+            inlets: HashMap::new(),
+            senders: HashMap::new(),
+            parts: HashMap::new(),
+            parts_len: 0,
+        }
+    }
+
+    /// Takes what comes until the lane ends.
+    pub(crate) async fn run(mut self, mut frames: Frames) -> End {
+        loop {
+            if let Err(end) = frames.each(|frame| self.take(frame)) {
+                return end;
+            }
+            if let Err(end) = frames.more().await {
+                return end;
+            }
+        }
+    }
+
+    fn take(&mut self, frame: &[u8]) -> Result<(), End> {
+        match read::<Data<'_>>(frame)? {
+            Data::Attach { .. } => return Err(End::nonsense("it attaches twice")),
+            Data::Name(text) => self.texts.add(text)?,
+            Data::Tell(letter) => self.deliver(letter, None)?,
+            Data::Ask { correlation, letter } => self.deliver(letter, Some(correlation))?,
+            Data::Reply { correlation, answer } => {
+                let reply = match answer {
+                    Payload::Whole(bytes) => Bytes::copy_from_slice(bytes),
+                    Payload::Parts(id) => self.whole(id)?.into(),
+                };
+                self.link.answered(correlation, reply);
+            }
+            Data::Failed { correlation, fault } => self.link.failed(correlation, fault),
+            Data::Credit { to, cost } => self.link.credit(to, cost)?,
+            Data::Part { id, bytes } => self.part(id, bytes)?,
+        }
+        Ok(())
+    }
+
+    fn part(&mut self, id: u32, bytes: &[u8]) -> Result<(), End> {
+        self.parts_len += bytes.len();
+        let parts = self.parts.entry(id).or_default();
+        parts.extend_from_slice(bytes);
+        if parts.len() > wire::MESSAGE_MAX_LEN || self.parts_len > PARTS_MAX_LEN {
+            return Err(End::nonsense("its parts are too large"));
+        }
+        Ok(())
+    }
+
+    /// What has come in parts.
+    fn whole(&mut self, id: u32) -> Result<Vec<u8>, End> {
+        let parts = self.parts.remove(&id);
+        let parts = parts.ok_or_else(|| End::nonsense("parts that did not come"))?;
+        self.parts_len -= parts.len();
+        Ok(parts)
+    }
+
+    fn deliver(&mut self, letter: frame::Letter<'_>, asked: Option<u64>) -> Result<(), End> {
+        let inlet = self.inlet(letter.to)?;
+        let message = self.texts.get(letter.message)?.clone();
+        let from = letter.from.map(|from| self.sender(from)).transpose()?;
+        let whole;
+        let payload = match letter.payload {
+            Payload::Whole(bytes) => bytes,
+            Payload::Parts(id) => {
+                whole = self.whole(id)?;
+                &whole[..]
+            }
+        };
+        let deadline = letter.deadline.map(|left| Instant::now() + Duration::from_micros(left));
+        let ticket = Ticket::new(inlet.clone(), frame::Letter::cost(payload.len()));
+        let meta = Meta {
+            from,
+            deadline,
+            asked_at: None,
+            trace: letter.trace.map(Box::new),
+            ticket: Some(ticket),
+        };
+        let content = if letter.is_json { Content::Json(payload) } else { Content::Wire(payload) };
+        inlet.deliver(&message, content, meta, asked);
+        Ok(())
+    }
+
+    fn inlet(&mut self, number: u32) -> Result<Arc<Inlet>, End> {
+        if let Some(inlet) = self.inlets.get(&number) {
+            return Ok(inlet.clone());
+        }
+        let address = address(self.texts.get(number)?)?;
+        let inlet = Arc::new(Inlet {
+            node: self.node.clone(),
+            link: self.link.clone(),
+            number,
+            address,
+            handled: AtomicU32::new(0),
+            overflow: Mutex::default(),
+        });
+        self.inlets.insert(number, inlet.clone());
+        Ok(inlet)
+    }
+
+    fn sender(&mut self, from: (u32, u64)) -> Result<Arc<Sender>, End> {
+        if let Some(sender) = self.senders.get(&from) {
+            return Ok(sender.clone());
+        }
+        // Lives come and go; those of before are of no use.
+        if self.senders.len() >= frame::NAMES_MAX {
+            self.senders.clear();
+        }
+        let address = address(self.texts.get(from.0)?)?;
+        let sender = Arc::new(Sender { address, incarnation: from.1 });
+        self.senders.insert(from, sender.clone());
+        Ok(sender)
+    }
+}
+
+fn address(text: &Arc<str>) -> Result<Address, End> {
+    Address::from_shared(text.clone()).map_err(End::nonsense)
+}
+
+/// Where the messages of a link to one receiver here come in.
+pub(crate) struct Inlet {
+    node: Node,
+    link: Arc<Link>,
+    /// As the other end knows the receiver.
+    number: u32,
+    address: Address,
+    /// How much has been handled whose credit was not given back.
+    handled: AtomicU32,
+    overflow: Mutex<Overflow>,
+}
+
+/// The name of a message, and who sent it.
+type Note = (&'static str, Option<Arc<Sender>>);
+
+/// A letter on its way to the mailbox.
+struct Told {
+    letter: Box<dyn Letter>,
+    note: Option<Note>,
+}
+
+/// What did not find room in the mailbox. Bounded by the credit of the other end.
+#[derive(Default)]
+struct Overflow {
+    letters: VecDeque<Box<dyn Letter>>,
+    /// Somebody carries them to the mailbox as there is room.
+    is_carried: bool,
+}
+
+impl Inlet {
+    fn deliver(
+        self: &Arc<Self>,
+        message: &str,
+        content: Content<'_>,
+        meta: Meta,
+        asked: Option<u64>,
+    ) {
+        let from = meta.from.clone();
+        let line = match self.line() {
+            Ok(line) => line,
+            Err(fault) => return self.undelivered(message, from, asked, fault),
+        };
+        let reply = asked.map(|correlation| FarReply {
+            inlet: self.clone(),
+            line: line.clone(),
+            correlation,
+            is_json: matches!(content, Content::Json(_)),
+            is_done: false,
+        });
+        match line.protocol.far_letter(message, content, meta, reply) {
+            Ok(letter) => self.put(&line, letter),
+            Err((reason, reply)) => {
+                line.slot.vitals.reject();
+                let (to, message) = (self.address.clone().into(), message.to_owned());
+                let fault = Fault::Rejected { to, message: message.clone(), reason };
+                if let Some(reply) = reply {
+                    reply.cancel();
+                }
+                self.undelivered(&message, from, asked, fault);
+            }
+        }
+    }
+
+    /// The life that takes messages now.
+    fn line(&self) -> Result<Arc<Line>, Fault> {
+        let to = || self.address.clone().into();
+        let slot = self.node.directory().find(&self.address);
+        let slot = slot.ok_or_else(|| self.node.directory().not_found(&to()))?;
+        slot.route().map_err(|cause| Fault::Down { to: to(), cause: (*cause).clone() })
+    }
+
+    fn put(self: &Arc<Self>, line: &Arc<Line>, letter: Box<dyn Letter>) {
+        let mut overflow = self.overflow.lock();
+        if overflow.is_carried {
+            overflow.letters.push_back(letter);
+            return;
+        }
+        let told = self.told(letter);
+        match line.mailbox.push(told.letter) {
+            Ok(()) => {}
+            Err(NotTaken::Closed) => self.bury(told.note, line),
+            Err(NotTaken::Full(letter)) => {
+                overflow.letters.push_back(letter);
+                overflow.is_carried = true;
+                tokio::spawn(self.clone().carry());
+            }
+        }
+    }
+
+    /// Carries to the mailbox what did not find room, in its order.
+    async fn carry(self: Arc<Self>) {
+        loop {
+            let letter = {
+                let mut overflow = self.overflow.lock();
+                match overflow.letters.pop_front() {
+                    Some(letter) => letter,
+                    None => {
+                        overflow.is_carried = false;
+                        return;
+                    }
+                }
+            };
+            let told = self.told(letter);
+            match self.line() {
+                Ok(line) => {
+                    if line.mailbox.push_when_room(told.letter).await.is_err() {
+                        self.bury(told.note, &line);
+                    }
+                }
+                Err(fault) => {
+                    if let Some((message, from)) = told.note {
+                        self.undelivered(message, from, None, fault.clone());
+                    }
+                    told.letter.fail(fault);
+                }
+            }
+        }
+    }
+
+    /// A letter, with what is noted of one that nobody waits to hear about if it is lost.
+    fn told(&self, mut letter: Box<dyn Letter>) -> Told {
+        let note = match letter.has_asker() {
+            // Who asked hears of it by the reply that is dropped.
+            true => None,
+            false => Some((letter.name(), letter.meta().from.clone())),
+        };
+        Told { letter, note }
+    }
+
+    /// The mailbox has closed, and a letter was lost with it.
+    fn bury(&self, note: Option<Note>, line: &Line) {
+        let Some((message, from)) = note else { return };
+        let cause = match line.slot.route() {
+            Err(cause) => (*cause).clone(),
+            Ok(_) => Cause::new(CauseKind::Stopped, "it has just ended"),
+        };
+        let fault = Fault::Down { to: self.address.clone().into(), cause };
+        self.undelivered(message, from, None, fault);
+    }
+
+    fn undelivered(
+        &self,
+        message: &str,
+        from: Option<Arc<Sender>>,
+        asked: Option<u64>,
+        fault: Fault,
+    ) {
+        match asked {
+            Some(correlation) => self.link.fail(correlation, fault),
+            None => {
+                let to = self.address.clone().into();
+                self.node.dead_letters().add(to, from, message.to_owned(), fault);
+            }
+        }
+    }
+
+    fn handled(&self, cost: u32) {
+        let handled = self.handled.fetch_add(cost, Ordering::Relaxed) + cost;
+        if handled >= CREDIT_STEP {
+            let handled = self.handled.swap(0, Ordering::Relaxed);
+            if handled > 0 {
+                self.link.give_credit(self.number, handled);
+            }
+        }
+    }
+}
+
+/// What a message from afar holds of its sender's credit until it has been handled.
+pub(crate) struct Ticket {
+    inlet: Arc<Inlet>,
+    cost: u32,
+}
+
+impl Ticket {
+    fn new(inlet: Arc<Inlet>, cost: u32) -> Self {
+        Self { inlet, cost }
+    }
+}
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        self.inlet.handled(self.cost);
+    }
+}
+
+impl std::fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Ticket({})", self.cost)
+    }
+}
+
+/// The duty to answer somebody who asked from afar. Dropped without an answer, it tells why there
+/// is none.
+pub(crate) struct FarReply {
+    inlet: Arc<Inlet>,
+    line: Arc<Line>,
+    correlation: u64,
+    is_json: bool,
+    is_done: bool,
+}
+
+impl FarReply {
+    /// Whether the answer is to be JSON.
+    pub(crate) fn is_json(&self) -> bool {
+        self.is_json
+    }
+
+    /// Answers, with a reply or a refusal that has been encoded.
+    pub(crate) fn answer(mut self, answer: Result<Vec<u8>, wire::WireError>) {
+        self.is_done = true;
+        match answer {
+            Ok(answer) => self.inlet.link.reply(self.correlation, answer),
+            Err(error) => {
+                let reason = Rejection::Malformed { detail: format!("its answer: {error}") };
+                let to = self.inlet.address.clone().into();
+                let fault = Fault::Rejected { to, message: "the answer".to_owned(), reason };
+                self.inlet.link.fail(self.correlation, fault);
+            }
+        }
+    }
+
+    /// Says what takes the place of an answer.
+    pub(crate) fn fail(mut self, fault: Fault) {
+        self.is_done = true;
+        self.inlet.link.fail(self.correlation, fault);
+    }
+
+    /// Whether nobody needs the answer any more.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.inlet.link.is_over()
+    }
+
+    /// Somebody else answers.
+    fn cancel(mut self) {
+        self.is_done = true;
+    }
+}
+
+impl Drop for FarReply {
+    fn drop(&mut self) {
+        if self.is_done || self.inlet.link.is_over() {
+            return;
+        }
+        let (inlet, line, correlation) = (self.inlet.clone(), self.line.clone(), self.correlation);
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        runtime.spawn(async move {
+            let cause = line.slot.cause_of_end(line.identity.incarnation);
+            let cause = match tokio::time::timeout(CAUSE_PATIENCE, cause).await {
+                Ok(cause) => (*cause).clone(),
+                Err(_) => Cause::new(CauseKind::Stopped, "it has ended"),
+            };
+            let to = inlet.address.clone().into();
+            inlet.link.fail(correlation, Fault::Down { to, cause });
+        });
+    }
+}

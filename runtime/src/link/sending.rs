@@ -1,0 +1,417 @@
+//! A link that is up, and what is sent on it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use bytes::Bytes;
+use dashmap::DashMap;
+use genii_protocols::frame::{self, CREDIT_MAX, Data, PAYLOAD_MAX_LEN, Payload};
+use genii_protocols::{Address, Fault, NodeName, wire};
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+use super::lane::{self, End};
+use super::names::Numbers;
+use super::outbox::{NotWritten, Outbox};
+use super::questions::{FarAnswer, Questions};
+use crate::deadlines::{Deadlines, Late};
+use crate::letter::Meta;
+
+/// How many bytes may wait to be sent on a data lane.
+pub(crate) const DATA_CAPACITY: usize = 1 << 20;
+
+/// How many bytes may wait to be sent on a control lane.
+pub(crate) const CONTROL_CAPACITY: usize = 1 << 20;
+
+/// A link to a peer.
+pub(crate) struct Link {
+    /// Who is at the other end.
+    pub(crate) peer: NodeName,
+    /// Which life of it.
+    pub(crate) incarnation: u64,
+    pub(crate) control: Arc<Outbox>,
+    pub(crate) data: Arc<Outbox>,
+    numbers: Numbers,
+    windows: DashMap<Arc<str>, Arc<Window>>,
+    questions: Questions,
+    parts: AtomicU32,
+    is_over: AtomicBool,
+    /// The other end was not told of everything, for want of room.
+    pub(crate) is_behind: AtomicBool,
+}
+
+/// What may be on its way to one receiver.
+struct Window {
+    credit: Semaphore,
+    /// Held while something goes in parts, so that nothing overtakes it.
+    turn: tokio::sync::Mutex<()>,
+    in_parts: AtomicBool,
+}
+
+/// A message to be sent.
+pub(crate) struct Saying<'a> {
+    pub(crate) to: &'a Address,
+    pub(crate) message: &'a str,
+    pub(crate) meta: &'a Meta,
+    pub(crate) is_json: bool,
+    pub(crate) payload: Vec<u8>,
+}
+
+/// Why something was not sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotSent {
+    /// There was no room, at the receiver or on the link, in time.
+    Crowded,
+    /// The link is over.
+    Lost,
+    /// Messages have a bound.
+    TooLarge(usize),
+}
+
+/// Whether an answer is wanted.
+#[derive(Clone, Copy)]
+enum Style {
+    Tell,
+    Ask(u64),
+}
+
+impl Link {
+    pub(crate) fn new(
+        peer: NodeName,
+        incarnation: u64,
+        control: Arc<Outbox>,
+        data: Arc<Outbox>,
+    ) -> Self {
+        Self {
+            peer,
+            incarnation,
+            control,
+            data,
+            numbers: Numbers::default(),
+            windows: DashMap::new(),
+            questions: Questions::default(),
+            parts: AtomicU32::new(0),
+            is_over: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
+        }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// Ends it: who waits for an answer learns that none will come.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Ordering::Release);
+        self.control.close();
+        self.data.close();
+        self.questions.close();
+        for window in &self.windows {
+            window.credit.close();
+        }
+    }
+
+    /// Sends a message without an answer. It has been sent when this returns; whether it was handled
+    /// is not known.
+    pub(crate) async fn tell(
+        &self,
+        saying: Saying<'_>,
+        deadline: Instant,
+        deadlines: &Deadlines,
+    ) -> Result<(), NotSent> {
+        self.send(Style::Tell, &saying, deadline, deadlines).await
+    }
+
+    /// As [`Link::tell`], if there is room at once.
+    pub(crate) fn try_tell(&self, saying: &Saying<'_>) -> Result<(), NotSent> {
+        check_len(saying)?;
+        let window = self.window(saying.to);
+        if saying.payload.len() > PAYLOAD_MAX_LEN || window.in_parts.load(Ordering::Acquire) {
+            return Err(NotSent::Crowded);
+        }
+        let cost = frame::Letter::cost(saying.payload.len());
+        let permit = window.credit.try_acquire_many(cost).map_err(|_| self.crowded_or_lost())?;
+        self.write(Style::Tell, saying, Payload::Whole(&saying.payload))?;
+        permit.forget();
+        Ok(())
+    }
+
+    /// Sends a message, and waits for its answer.
+    pub(crate) async fn ask(
+        &self,
+        saying: Saying<'_>,
+        deadline: Instant,
+        deadlines: &Deadlines,
+    ) -> Result<FarAnswer, AskLost> {
+        let (correlation, comes) = self.questions.add().ok_or(AskLost::NotSent(NotSent::Lost))?;
+        let _asking = Asking { questions: &self.questions, correlation };
+        let sent = self.send(Style::Ask(correlation), &saying, deadline, deadlines).await;
+        sent.map_err(AskLost::NotSent)?;
+        match deadlines.before(deadline, comes).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(_)) => Err(AskLost::Broken),
+            Err(Late) => Err(AskLost::Late),
+        }
+    }
+
+    async fn send(
+        &self,
+        style: Style,
+        saying: &Saying<'_>,
+        deadline: Instant,
+        deadlines: &Deadlines,
+    ) -> Result<(), NotSent> {
+        check_len(saying)?;
+        let window = self.window(saying.to);
+        let cost = frame::Letter::cost(saying.payload.len());
+        let permit = match window.credit.try_acquire_many(cost) {
+            Ok(permit) => permit,
+            Err(_) => {
+                let room = Box::pin(window.credit.acquire_many(cost));
+                match deadlines.before(deadline, room).await {
+                    Ok(Ok(permit)) => permit,
+                    Ok(Err(_)) => return Err(NotSent::Lost),
+                    Err(Late) => return Err(self.crowded_or_lost()),
+                }
+            }
+        };
+        let is_large = saying.payload.len() > PAYLOAD_MAX_LEN;
+        if !is_large && !window.in_parts.load(Ordering::Acquire) {
+            match self.write(style, saying, Payload::Whole(&saying.payload)) {
+                Err(NotSent::Crowded) => {}
+                written => {
+                    if written.is_ok() {
+                        permit.forget();
+                    }
+                    return written;
+                }
+            }
+        }
+        let rest = Box::pin(self.send_in_turn(&window, style, saying));
+        let sent = match deadlines.before(deadline, rest).await {
+            Ok(sent) => sent,
+            Err(Late) => Err(self.crowded_or_lost()),
+        };
+        if sent.is_ok() {
+            permit.forget();
+        }
+        sent
+    }
+
+    /// Sends when there is room, after whatever goes to the same receiver before it.
+    async fn send_in_turn(
+        &self,
+        window: &Window,
+        style: Style,
+        saying: &Saying<'_>,
+    ) -> Result<(), NotSent> {
+        let _turn = window.turn.lock().await;
+        let payload = match saying.payload.len() > PAYLOAD_MAX_LEN {
+            false => Payload::Whole(&saying.payload),
+            true => {
+                window.in_parts.store(true, Ordering::Release);
+                let _done = Done(&window.in_parts);
+                let parts = self.send_parts(&saying.payload).await?;
+                return self.write_when_room(style, saying, Payload::Parts(parts)).await;
+            }
+        };
+        self.write_when_room(style, saying, payload).await
+    }
+
+    async fn write_when_room(
+        &self,
+        style: Style,
+        saying: &Saying<'_>,
+        payload: Payload<'_>,
+    ) -> Result<(), NotSent> {
+        loop {
+            match self.write(style, saying, payload.clone()) {
+                Err(NotSent::Crowded) => self.data.room().await,
+                written => return written,
+            }
+        }
+    }
+
+    /// Sends what is too large for one frame, with room between for others.
+    async fn send_parts(&self, payload: &[u8]) -> Result<u32, NotSent> {
+        let id = self.parts.fetch_add(1, Ordering::Relaxed);
+        for bytes in payload.chunks(PAYLOAD_MAX_LEN) {
+            let part = Data::Part { id, bytes };
+            loop {
+                match self.data.write(|buffer| lane::put(buffer, &part)) {
+                    Ok(_) => break,
+                    Err(NotWritten::Full) => self.data.room().await,
+                    Err(NotWritten::Closed) => return Err(NotSent::Lost),
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    fn write(
+        &self,
+        style: Style,
+        saying: &Saying<'_>,
+        payload: Payload<'_>,
+    ) -> Result<(), NotSent> {
+        let number = |text: &str| {
+            let tell = |text: &str| {
+                self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
+            };
+            self.numbers.of(text, tell).ok_or(NotSent::Lost)
+        };
+        let meta = saying.meta;
+        let from = meta
+            .from
+            .as_ref()
+            .map(|from| Ok::<_, NotSent>((number(from.address.as_str())?, from.incarnation)));
+        let left = |deadline: Instant| {
+            let left = deadline.saturating_duration_since(Instant::now()).as_micros();
+            u64::try_from(left).unwrap_or(u64::MAX)
+        };
+        let letter = frame::Letter {
+            to: number(saying.to.as_str())?,
+            message: number(saying.message)?,
+            from: from.transpose()?,
+            deadline: meta.deadline.map(left),
+            trace: meta.trace.as_deref().copied(),
+            is_json: saying.is_json,
+            payload,
+        };
+        let frame = match style {
+            Style::Tell => Data::Tell(letter),
+            Style::Ask(correlation) => Data::Ask { correlation, letter },
+        };
+        match self.data.write(|buffer| lane::put(buffer, &frame)) {
+            // Everything in it is bounded, so that it has a form.
+            Ok(_) => Ok(()),
+            Err(NotWritten::Full) => Err(self.crowded_or_lost()),
+            Err(NotWritten::Closed) => Err(NotSent::Lost),
+        }
+    }
+
+    fn window(&self, to: &Address) -> Arc<Window> {
+        if let Some(window) = self.windows.get(to.as_str()) {
+            return window.clone();
+        }
+        let new = || {
+            Arc::new(Window {
+                credit: Semaphore::new(CREDIT_MAX as usize),
+                turn: tokio::sync::Mutex::default(),
+                in_parts: AtomicBool::new(false),
+            })
+        };
+        let window = self.windows.entry(to.shared()).or_insert_with(new).clone();
+        if self.is_over() {
+            window.credit.close();
+        }
+        window
+    }
+
+    fn crowded_or_lost(&self) -> NotSent {
+        if self.is_over() { NotSent::Lost } else { NotSent::Crowded }
+    }
+
+    // What comes back.
+
+    /// The other end has handled something that was sent to the receiver of this number.
+    pub(crate) fn credit(&self, to: u32, cost: u32) -> Result<(), End> {
+        let unknown = || End::nonsense(format_args!("credit for number {to}, which is nobody's"));
+        let address = self.numbers.text(to).ok_or_else(unknown)?;
+        let window = self.windows.get(&address).ok_or_else(unknown)?;
+        // It cannot have handled more than was sent.
+        let whole = CREDIT_MAX as usize;
+        let spent = whole - window.credit.available_permits().min(whole);
+        window.credit.add_permits((cost as usize).min(spent));
+        Ok(())
+    }
+
+    /// A question was answered.
+    pub(crate) fn answered(&self, correlation: u64, reply: Bytes) {
+        self.questions.answer(correlation, FarAnswer::Reply(reply));
+    }
+
+    /// A question was not answered.
+    pub(crate) fn failed(&self, correlation: u64, fault: Box<Fault>) {
+        self.questions.answer(correlation, FarAnswer::Failed(fault));
+    }
+
+    // What is sent back.
+
+    /// Sends a reply. One for which there is no room waits in a task of its own; there are no more of
+    /// those than questions that the other end has credit for.
+    pub(crate) fn reply(self: &Arc<Self>, correlation: u64, answer: Vec<u8>) {
+        if answer.len() <= PAYLOAD_MAX_LEN {
+            let payload = Payload::Whole(&answer);
+            let reply = Data::Reply { correlation, answer: payload };
+            match self.data.write(|buffer| lane::put(buffer, &reply)) {
+                Ok(_) | Err(NotWritten::Closed) => return,
+                Err(NotWritten::Full) => {}
+            }
+        }
+        let link = self.clone();
+        tokio::spawn(async move {
+            let payload = match answer.len() > PAYLOAD_MAX_LEN {
+                true => match link.send_parts(&answer).await {
+                    Ok(parts) => Payload::Parts(parts),
+                    Err(_) => return,
+                },
+                false => Payload::Whole(&answer),
+            };
+            let reply = Data::Reply { correlation, answer: payload };
+            while let Err(NotWritten::Full) = link.data.write(|buffer| lane::put(buffer, &reply)) {
+                link.data.room().await;
+            }
+        });
+    }
+
+    /// Sends what takes the place of a reply.
+    pub(crate) fn fail(&self, correlation: u64, fault: Fault) {
+        let failed = Data::Failed { correlation, fault: Box::new(fault) };
+        let _over = self.data.write_always(|buffer| lane::put(buffer, &failed));
+    }
+
+    /// Gives credit back.
+    pub(crate) fn give_credit(&self, to: u32, cost: u32) {
+        let credit = Data::Credit { to, cost };
+        let _over = self.data.write_always(|buffer| lane::put(buffer, &credit));
+    }
+}
+
+/// Why no answer came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AskLost {
+    /// It was not even sent.
+    NotSent(NotSent),
+    /// The link broke meanwhile.
+    Broken,
+    /// It did not come in time.
+    Late,
+}
+
+fn check_len(saying: &Saying<'_>) -> Result<(), NotSent> {
+    let len = saying.payload.len();
+    if len > wire::MESSAGE_MAX_LEN { Err(NotSent::TooLarge(len)) } else { Ok(()) }
+}
+
+/// Forgets a question when its asker does.
+struct Asking<'a> {
+    questions: &'a Questions,
+    correlation: u64,
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        self.questions.forget(self.correlation);
+    }
+}
+
+/// Says that nothing goes in parts any more.
+struct Done<'a>(&'a AtomicBool);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::Release);
+    }
+}

@@ -1,0 +1,126 @@
+//! Who belongs to a household: certificates in place of passwords and addresses.
+//!
+//! A household has an authority, which lives where the household was made, and signs a certificate
+//! for each node. A node is who its certificate says it is, and belongs if the household's authority
+//! signed it and has not expelled it since. Everything is kept in one folder, for its owner alone:
+//!
+//! | file | what it is | where |
+//! |---|---|---|
+//! | `household.crt` | the certificate of the authority | everywhere |
+//! | `household.key` | the key of the authority | where the household was made |
+//! | `ledger.json` | what was signed, and who is invited | where the household was made |
+//! | `node.crt`, `node.key` | the certificate of this node, and its key | everywhere |
+//! | `expelled.crl` | the certificates that count no more, signed by the authority | everywhere |
+
+mod authority;
+mod folder;
+mod identity;
+mod invitation;
+pub mod tls;
+
+use genii_protocols::NodeName;
+
+pub use authority::{Admitted, Authority, JoinRefused};
+pub use identity::{Expelled, Identity, Request};
+pub use invitation::{Invitation, InvitationFault, Secret};
+
+/// Why trust cannot be made, read or given.
+#[derive(Debug, thiserror::Error)]
+pub enum TrustError {
+    /// A file cannot be read or written.
+    #[error("{path}: {error}")]
+    File {
+        /// Which.
+        path: String,
+        /// What the system says.
+        error: std::io::Error,
+    },
+    /// A file is not what it should be.
+    #[error("{path} is damaged: {detail}")]
+    Damaged {
+        /// Which.
+        path: String,
+        /// How.
+        detail: String,
+    },
+    /// There is a household in the folder already.
+    #[error("there is a household already, {fingerprint}")]
+    Present {
+        /// Which.
+        fingerprint: String,
+    },
+    /// Something was signed by another household.
+    #[error("it belongs to another household")]
+    Stranger,
+    /// A certificate or a request cannot be made or read.
+    #[error("cryptography: {0}")]
+    Crypto(String),
+    /// Nobody of this name was ever given a certificate.
+    #[error("{0} is no node of this household")]
+    UnknownNode(NodeName),
+}
+
+impl From<rcgen::Error> for TrustError {
+    fn from(error: rcgen::Error) -> Self {
+        Self::Crypto(error.to_string())
+    }
+}
+
+impl From<rustls::Error> for TrustError {
+    fn from(error: rustls::Error) -> Self {
+        Self::Crypto(error.to_string())
+    }
+}
+
+/// What tells a household from all others: the digest of its authority's certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl Fingerprint {
+    /// Of the certificate of an authority, in DER.
+    pub fn of(certificate: &[u8]) -> Self {
+        let digest = ring::digest::digest(&ring::digest::SHA256, certificate);
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest.as_ref());
+        Self(bytes)
+    }
+}
+
+impl std::fmt::Display for Fingerprint {
+    /// Its first sixteen bytes, in groups that can be read out.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (i, pair) in self.0[..16].chunks(2).enumerate() {
+            let dash = if i == 0 { "" } else { "-" };
+            write!(f, "{dash}{:02x}{:02x}", pair[0], pair[1])?;
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Fingerprint({self})")
+    }
+}
+
+/// Bytes that nobody can foretell.
+fn random<const LEN: usize>() -> Result<[u8; LEN], TrustError> {
+    let mut bytes = [0; LEN];
+    let filled = ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut bytes);
+    filled.map_err(|_| TrustError::Crypto("the system has no random numbers".to_owned()))?;
+    Ok(bytes)
+}
+
+/// Keeps a text in a folder of trust, for its owner alone.
+pub(crate) fn keep_text(
+    folder: &std::path::Path,
+    name: &str,
+    text: &str,
+) -> Result<(), TrustError> {
+    folder::Folder::at(folder).write(name, text)
+}
+
+/// Bytes as PEM text.
+fn pem_of(label: &str, bytes: &[u8]) -> String {
+    pem::encode(&pem::Pem::new(label, bytes))
+}

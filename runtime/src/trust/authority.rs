@@ -1,0 +1,411 @@
+//! Who signs: the authority of a household, and its ledger.
+
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use genii_protocols::NodeName;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams,
+    CertificateSigningRequestParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose, RevokedCertParams, SerialNumber,
+};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, CertificateSigningRequestDer};
+use serde::{Deserialize, Serialize};
+
+use super::folder::Folder;
+use super::invitation::{INVITATION_SPAN_MAX, Secret};
+use super::{Fingerprint, Identity, Request, TrustError};
+
+/// How long the certificate of a node counts. It is renewed long before.
+pub const NODE_SPAN: Duration = Duration::from_secs(90 * DAY);
+
+/// How long the certificate of a household counts.
+const HOUSEHOLD_SPAN: Duration = Duration::from_secs(20 * 365 * DAY);
+
+/// How far the clocks of two machines may differ.
+const CLOCK_SKEW: Duration = Duration::from_secs(DAY);
+
+const DAY: u64 = 86_400;
+
+/// How many invitations may be open at a time.
+const INVITATIONS_MAX: usize = 256;
+
+/// The authority of a household.
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    folder: Folder,
+}
+
+/// What the authority remembers.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+struct Ledger {
+    signed: Vec<Signed>,
+    invitations: Vec<Invited>,
+    /// How often the list of the expelled was made.
+    expulsions: u64,
+}
+
+/// A certificate that was signed.
+#[derive(Debug, Serialize, Deserialize)]
+struct Signed {
+    node: NodeName,
+    serial: String,
+    expires: u64,
+    expelled: Option<u64>,
+}
+
+/// An invitation. Its secret is not kept, only the digest.
+#[derive(Debug, Serialize, Deserialize)]
+struct Invited {
+    node: NodeName,
+    digest: String,
+    expires: u64,
+    used: bool,
+}
+
+/// What somebody gets who was let in.
+#[derive(Debug)]
+pub struct Admitted {
+    /// Its certificate, in DER.
+    pub certificate: Vec<u8>,
+    /// The list of the expelled, in DER.
+    pub expelled: Vec<u8>,
+}
+
+/// Why somebody who wants to join is turned away.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JoinRefused {
+    /// Nobody was invited with this secret.
+    #[error("nobody was invited with this line; ask for another with `genii invite NAME`")]
+    Unknown,
+    /// It was used before.
+    #[error("this invitation was used already; ask for another with `genii invite NAME`")]
+    Used,
+    /// It is too late.
+    #[error("this invitation has expired; ask for another with `genii invite NAME`")]
+    Expired,
+}
+
+impl Authority {
+    /// Makes a household, and this node its first.
+    ///
+    /// # Errors
+    /// When there is one already, or it cannot be written.
+    pub fn found(
+        path: &Path,
+        node: &NodeName,
+        now: SystemTime,
+    ) -> Result<(Self, Identity), TrustError> {
+        let folder = Folder::make(path)?;
+        let _alone = folder.lock()?;
+        if let Some(text) = folder.read("household.crt")? {
+            let certificate = read_certificate(&folder, &text)?;
+            let fingerprint = Fingerprint::of(&certificate).to_string();
+            return Err(TrustError::Present { fingerprint });
+        }
+        let key = KeyPair::generate()?;
+        let params = household(now);
+        let certificate = params.self_signed(&key)?;
+        folder.write("household.key", &key.serialize_pem())?;
+        let certificate = certificate.der().clone();
+        let issuer = Issuer::new(params, key);
+        let authority = Self { issuer, certificate, folder };
+        let identity = authority.admit_own(&mut Ledger::default(), node, now)?;
+        Ok((authority, identity))
+    }
+
+    /// The authority in a folder; `None` if it lives elsewhere.
+    ///
+    /// # Errors
+    /// When it is there and cannot be read.
+    pub fn open(path: &Path) -> Result<Option<Self>, TrustError> {
+        let folder = Folder::at(path);
+        let (key, certificate) = (folder.read("household.key")?, folder.read("household.crt")?);
+        let (Some(key), Some(certificate)) = (key, certificate) else { return Ok(None) };
+        let certificate = read_certificate(&folder, &certificate)?;
+        let issuer = Issuer::from_ca_cert_der(&certificate, KeyPair::from_pem(&key)?)?;
+        Ok(Some(Self { issuer, certificate, folder }))
+    }
+
+    /// What tells this household from others.
+    pub fn household(&self) -> Fingerprint {
+        Fingerprint::of(&self.certificate)
+    }
+
+    /// The certificate of the household.
+    pub fn certificate(&self) -> &[u8] {
+        &self.certificate
+    }
+
+    /// Whether this node is the only one that ever belonged.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn is_alone(&self) -> Result<bool, TrustError> {
+        let ledger = self.ledger()?;
+        let own = ledger.signed.first().map(|signed| &signed.node);
+        let of_own = |signed: &Signed| Some(&signed.node) == own;
+        Ok(ledger.invitations.is_empty() && ledger.signed.iter().all(of_own))
+    }
+
+    /// Gives this node another name. To be done only while it is alone.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn rename(&self, node: &NodeName, now: SystemTime) -> Result<Identity, TrustError> {
+        let _alone = self.folder.lock()?;
+        let mut ledger = self.ledger()?;
+        ledger.signed.clear();
+        self.admit_own(&mut ledger, node, now)
+    }
+
+    /// Signs for the node on which the authority lives.
+    fn admit_own(
+        &self,
+        ledger: &mut Ledger,
+        node: &NodeName,
+        now: SystemTime,
+    ) -> Result<Identity, TrustError> {
+        let request = Request::new()?;
+        let signed = self.sign(ledger, node, request.der(), now)?;
+        self.keep(ledger)?;
+        let expelled = self.list_expelled(ledger, now)?;
+        Identity::keep(self.folder.root(), &request, &self.certificate, &signed, &expelled)
+    }
+
+    /// Invites a node for so long, and says the secret by which it is known.
+    ///
+    /// # Errors
+    /// When that cannot be written down, or too many are open.
+    pub fn invite(
+        &self,
+        node: &NodeName,
+        span: Duration,
+        now: SystemTime,
+    ) -> Result<Secret, TrustError> {
+        let _alone = self.folder.lock()?;
+        let mut ledger = self.ledger()?;
+        let at = seconds(now);
+        // What was used or has expired is kept a while, so that it can be told from what never was.
+        let kept = INVITATION_SPAN_MAX.as_secs();
+        ledger.invitations.retain(|invited| invited.expires.saturating_add(kept) > at);
+        if ledger.invitations.len() >= INVITATIONS_MAX {
+            let detail = format!("{INVITATIONS_MAX} invitations are open; wait until some expire");
+            let path = self.folder.path("ledger.json").display().to_string();
+            return Err(TrustError::File { path, error: std::io::Error::other(detail) });
+        }
+        let secret = Secret::new()?;
+        ledger.invitations.push(Invited {
+            node: node.clone(),
+            digest: secret.digest(),
+            expires: at + span.min(INVITATION_SPAN_MAX).as_secs(),
+            used: false,
+        });
+        self.keep(&ledger)?;
+        Ok(secret)
+    }
+
+    /// Signs for somebody who was invited, once. Answers with the certificate and the list of the
+    /// expelled.
+    ///
+    /// # Errors
+    /// When it was not invited, the request is no request, or it cannot be written down.
+    pub fn admit(
+        &self,
+        secret: &Secret,
+        request: &[u8],
+        now: SystemTime,
+    ) -> Result<Result<Admitted, JoinRefused>, TrustError> {
+        let _alone = self.folder.lock()?;
+        let mut ledger = self.ledger()?;
+        let digest = secret.digest();
+        let invited = ledger.invitations.iter_mut().find(|invited| invited.digest == digest);
+        let node = match invited {
+            None => return Ok(Err(JoinRefused::Unknown)),
+            Some(invited) if invited.used => return Ok(Err(JoinRefused::Used)),
+            Some(invited) if invited.expires <= seconds(now) => {
+                return Ok(Err(JoinRefused::Expired));
+            }
+            Some(invited) => {
+                invited.used = true;
+                invited.node.clone()
+            }
+        };
+        let certificate = self.sign(&mut ledger, &node, request, now)?;
+        // It is used from now on, also if the answer is lost.
+        self.keep(&ledger)?;
+        let expelled = self.list_expelled(&ledger, now)?;
+        Ok(Ok(Admitted { certificate, expelled }))
+    }
+
+    /// Signs a new certificate for a node that has one.
+    ///
+    /// # Errors
+    /// When the request is no request, the node was expelled, or it cannot be written down.
+    pub fn renew(
+        &self,
+        node: &NodeName,
+        request: &[u8],
+        now: SystemTime,
+    ) -> Result<Vec<u8>, TrustError> {
+        let _alone = self.folder.lock()?;
+        let mut ledger = self.ledger()?;
+        let counts = |signed: &&Signed| signed.node == *node && signed.expelled.is_none();
+        if ledger.signed.iter().find(counts).is_none() {
+            return Err(TrustError::UnknownNode(node.clone()));
+        }
+        let certificate = self.sign(&mut ledger, node, request, now)?;
+        self.keep(&ledger)?;
+        Ok(certificate)
+    }
+
+    /// Takes back everything that was signed for a node, and makes the list that says so.
+    ///
+    /// # Errors
+    /// When there is no such node, or it cannot be written down.
+    pub fn expel(&self, node: &NodeName, now: SystemTime) -> Result<Vec<u8>, TrustError> {
+        let _alone = self.folder.lock()?;
+        let mut ledger = self.ledger()?;
+        let mut is_known = false;
+        for signed in ledger.signed.iter_mut().filter(|signed| signed.node == *node) {
+            is_known = true;
+            signed.expelled.get_or_insert(seconds(now));
+        }
+        // Nor may it come by an invitation that is still open.
+        ledger.invitations.retain(|invited| invited.node != *node);
+        if !is_known {
+            return Err(TrustError::UnknownNode(node.clone()));
+        }
+        ledger.expulsions += 1;
+        self.keep(&ledger)?;
+        let list = self.list_expelled(&ledger, now)?;
+        self.folder.write("expelled.crl", &super::pem_of("X509 CRL", &list))?;
+        Ok(list)
+    }
+
+    /// The nodes that were given a certificate, and whether they were expelled.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn nodes(&self) -> Result<Vec<(NodeName, bool)>, TrustError> {
+        let mut nodes: Vec<(NodeName, bool)> = Vec::new();
+        for signed in self.ledger()?.signed {
+            let is_expelled = signed.expelled.is_some();
+            match nodes.iter_mut().find(|(node, _)| *node == signed.node) {
+                // One that was invited again belongs again.
+                Some((_, expelled)) => *expelled = *expelled && is_expelled,
+                None => nodes.push((signed.node, is_expelled)),
+            }
+        }
+        Ok(nodes)
+    }
+
+    fn sign(
+        &self,
+        ledger: &mut Ledger,
+        node: &NodeName,
+        request: &[u8],
+        now: SystemTime,
+    ) -> Result<Vec<u8>, TrustError> {
+        let request = CertificateSigningRequestDer::from(request.to_vec());
+        // Nothing of what it asks for counts but its key, which it has shown to have.
+        let request = CertificateSigningRequestParams::from_der(&request)?;
+        let serial = super::random::<16>()?;
+        let expires = now + NODE_SPAN;
+        let mut params = CertificateParams::new([node.as_str().to_owned()])?;
+        params.distinguished_name = named(node.as_str());
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.not_before = (now - CLOCK_SKEW).into();
+        params.not_after = expires.into();
+        params.is_ca = IsCa::ExplicitNoCa;
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages =
+            vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        params.use_authority_key_identifier_extension = true;
+        let certificate = params.signed_by(&request.public_key, &self.issuer)?;
+        // What has expired need not be remembered: nobody takes it.
+        let at = seconds(now);
+        ledger.signed.retain(|signed| signed.expires + CLOCK_SKEW.as_secs() > at);
+        ledger.signed.push(Signed {
+            node: node.clone(),
+            serial: hex(&serial),
+            expires: seconds(expires),
+            expelled: None,
+        });
+        Ok(certificate.der().to_vec())
+    }
+
+    fn list_expelled(&self, ledger: &Ledger, now: SystemTime) -> Result<Vec<u8>, TrustError> {
+        let revoked = |signed: &Signed| {
+            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(signed.expelled?);
+            Some(RevokedCertParams {
+                serial_number: SerialNumber::from_slice(&unhex(&signed.serial)?),
+                revocation_time: at.into(),
+                reason_code: None,
+                invalidity_date: None,
+            })
+        };
+        let params = CertificateRevocationListParams {
+            this_update: (now - CLOCK_SKEW).into(),
+            next_update: (now + HOUSEHOLD_SPAN).into(),
+            crl_number: SerialNumber::from(ledger.expulsions),
+            issuing_distribution_point: None,
+            revoked_certs: ledger.signed.iter().filter_map(revoked).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        Ok(params.signed_by(&self.issuer)?.der().to_vec())
+    }
+
+    fn ledger(&self) -> Result<Ledger, TrustError> {
+        let text = self.folder.read("ledger.json")?.unwrap_or_else(|| "{}".to_owned());
+        serde_json::from_str(&text).map_err(|error| TrustError::Damaged {
+            path: self.folder.path("ledger.json").display().to_string(),
+            detail: error.to_string(),
+        })
+    }
+
+    fn keep(&self, ledger: &Ledger) -> Result<(), TrustError> {
+        let text = serde_json::to_string_pretty(ledger);
+        let text = text.map_err(|error| TrustError::Crypto(error.to_string()))?;
+        self.folder.write("ledger.json", &text)
+    }
+}
+
+fn household(now: SystemTime) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = named("genii household");
+    params.not_before = (now - CLOCK_SKEW).into();
+    params.not_after = (now + HOUSEHOLD_SPAN).into();
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+fn named(name: &str) -> DistinguishedName {
+    let mut named = DistinguishedName::new();
+    named.push(DnType::CommonName, name);
+    named
+}
+
+fn read_certificate(folder: &Folder, text: &str) -> Result<CertificateDer<'static>, TrustError> {
+    CertificateDer::from_pem_slice(text.as_bytes()).map_err(|error| TrustError::Damaged {
+        path: folder.path("household.crt").display().to_string(),
+        detail: error.to_string(),
+    })
+}
+
+fn seconds(at: SystemTime) -> u64 {
+    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pair = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
+    (0..text.len()).step_by(2).map(pair).collect()
+}

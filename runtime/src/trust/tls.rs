@@ -1,0 +1,144 @@
+//! Mutual TLS 1.3 from who this node is and whom the household trusts.
+
+use std::sync::{Arc, LazyLock};
+
+use genii_protocols::NodeName;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
+    SignatureScheme,
+};
+
+use super::{Fingerprint, Identity, TrustError};
+
+/// What a link speaks within TLS.
+const LINK_PROTOCOL: &[u8] = b"h2";
+
+/// For who listens. Whoever has no certificate is let in so far that it can ask to join.
+///
+/// # Errors
+/// When the identity does not fit together.
+pub fn server(identity: &Identity) -> Result<ServerConfig, TrustError> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity)?, provider())
+        .with_crls([identity.expelled().0.clone()])
+        .allow_unauthenticated()
+        .build()
+        .map_err(|error| TrustError::Crypto(error.to_string()))?;
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain(identity), identity.key()?)?;
+    config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
+    Ok(config)
+}
+
+/// For who calls.
+///
+/// # Errors
+/// When the identity does not fit together.
+pub fn client(identity: &Identity) -> Result<ClientConfig, TrustError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider())
+        .with_crls([identity.expelled().0.clone()])
+        .build()
+        .map_err(|error| TrustError::Crypto(error.to_string()))?;
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .with_webpki_verifier(verifier)
+        .with_client_auth_cert(chain(identity), identity.key()?)?;
+    config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
+    Ok(config)
+}
+
+/// The node that a certificate names, once TLS has found it good.
+pub fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Option<NodeName> {
+    super::identity::node_of(certificates?.first()?)
+}
+
+fn chain(identity: &Identity) -> Vec<CertificateDer<'static>> {
+    // The household's own comes along for who is about to join, and knows only its fingerprint.
+    vec![identity.certificate().clone(), identity.roots().clone()]
+}
+
+fn roots(identity: &Identity) -> Result<Arc<RootCertStore>, TrustError> {
+    let mut roots = RootCertStore::empty();
+    roots.add(identity.roots().clone())?;
+    Ok(Arc::new(roots))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The name by which who joins calls: it does not know yet whose certificate it will see.
+pub static ANY_NODE: LazyLock<ServerName<'static>> =
+    LazyLock::new(|| ServerName::try_from("any-node").expect("it is a good name"));
+
+/// For who is about to join a household, and knows no more of it than its fingerprint.
+///
+/// # Errors
+/// When the system cannot.
+pub fn joiner(household: Fingerprint) -> Result<ClientConfig, TrustError> {
+    let mut config = ClientConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&rustls::version::TLS13])?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(ByFingerprint { household }))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
+    Ok(config)
+}
+
+/// Takes whoever shows the household's own certificate, and one for itself that this one has
+/// signed. "Dangerous" is what rustls calls every verifier but its own; this one adds the
+/// fingerprint and leaves the rest to that.
+#[derive(Debug)]
+struct ByFingerprint {
+    household: Fingerprint,
+}
+
+impl ServerCertVerifier for ByFingerprint {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        _: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let unknown = || rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer);
+        let household = others.iter().find(|other| Fingerprint::of(other) == self.household);
+        let mut roots = RootCertStore::empty();
+        roots.add(household.ok_or_else(unknown)?.clone().into_owned())?;
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
+        let verifier = verifier.build().map_err(|_| unknown())?;
+        let node = super::identity::node_of(certificate).ok_or_else(unknown)?;
+        let node = ServerName::try_from(node.as_str().to_owned()).map_err(|_| unknown())?;
+        verifier.verify_server_cert(certificate, &[], &node, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        _: &[u8],
+        _: &CertificateDer<'_>,
+        _: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        Err(rustls::Error::General("only TLS 1.3 is spoken".to_owned()))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        provider().signature_verification_algorithms.supported_schemes()
+    }
+}

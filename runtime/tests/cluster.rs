@@ -1,0 +1,340 @@
+//! Whole clusters in one process, on a simulated network and the paused clock.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use genii_protocols::{Address, AskError, Destination, Fault, Json, Never, NodeName, message};
+use genii_runtime::cluster::{Cluster, Membership, Timing};
+use genii_runtime::link::simulated::Waters;
+use genii_runtime::topology::Topology;
+use genii_runtime::{Agent, Catalogue, Context, Handle, House, Node, NodeOptions, Protocol};
+use genii_supervision::StartError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
+
+/// How long anything may take, on the paused clock.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Say it back, and who says it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Echo {
+    text: String,
+}
+message!(Echo = "worker.echo" -> String, refused by WontSay);
+
+/// It does not say that.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[error("it does not say {word:?}")]
+struct WontSay {
+    word: String,
+}
+
+/// Note a number.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Note {
+    number: u64,
+}
+message!(Note = "worker.note" -> ());
+
+/// What was noted, in order.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Notes {}
+message!(Notes = "worker.notes" -> Vec<u64>);
+
+/// Do not answer for so many milliseconds.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Dawdle {
+    millis: u64,
+}
+message!(Dawdle = "worker.dawdle" -> ());
+
+/// Fail.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Crash {}
+message!(Crash = "worker.crash" -> ());
+
+struct Worker {
+    name: String,
+    notes: Vec<u64>,
+}
+
+impl Agent for Worker {
+    type Settings = ();
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new().on::<Echo>().on::<Note>().on::<Notes>().on::<Dawdle>().on::<Crash>()
+    }
+
+    async fn start((): (), context: &mut Context) -> Result<Self, StartError> {
+        let name = format!("{}@{}", context.address(), context.node().name());
+        Ok(Self { name, notes: Vec::new() })
+    }
+}
+
+impl Handle<Echo> for Worker {
+    async fn handle(&mut self, echo: Echo, context: &mut Context) -> Result<String, WontSay> {
+        if echo.text == "unsayable" {
+            return Err(WontSay { word: echo.text });
+        }
+        let from = context.sender().map(|sender| sender.address.to_string()).unwrap_or_default();
+        Ok(format!("{}{from}: {}", self.name, echo.text))
+    }
+}
+
+impl Handle<Note> for Worker {
+    async fn handle(&mut self, note: Note, _: &mut Context) -> Result<(), Never> {
+        self.notes.push(note.number);
+        Ok(())
+    }
+}
+
+impl Handle<Notes> for Worker {
+    async fn handle(&mut self, _: Notes, _: &mut Context) -> Result<Vec<u64>, Never> {
+        Ok(self.notes.clone())
+    }
+}
+
+impl Handle<Dawdle> for Worker {
+    async fn handle(&mut self, dawdle: Dawdle, _: &mut Context) -> Result<(), Never> {
+        tokio::time::sleep(Duration::from_millis(dawdle.millis)).await;
+        Ok(())
+    }
+}
+
+impl Handle<Crash> for Worker {
+    async fn handle(&mut self, _: Crash, _: &mut Context) -> Result<(), Never> {
+        panic!("as it was told");
+    }
+}
+
+fn name(text: &str) -> NodeName {
+    NodeName::new(text).unwrap()
+}
+
+fn address(text: &str) -> Address {
+    Address::parse(text).unwrap()
+}
+
+const TOPOLOGY: &str = r#"
+[groups.here]
+node = "main"
+[groups.there]
+node = "pc2"
+
+[agents."here/lamp"]
+kind = "worker"
+[agents."here/desk"]
+kind = "worker"
+needs = ["there/power"]
+[agents."there/power"]
+kind = "worker"
+[agents."there/printer"]
+kind = "worker"
+fallback = "here/lamp"
+"#;
+
+/// One node of a cluster.
+struct Machine {
+    node: Node,
+    cluster: Cluster,
+    house: House,
+}
+
+impl Machine {
+    async fn boot(waters: &Waters, own: &str, life: u64) -> Self {
+        let node = Node::new(NodeOptions { seed: 7, ..NodeOptions::new(name(own)) });
+        let network = waters.harbour(&name(own));
+        let cluster = Cluster::begin(&node, network, Timing::default(), life);
+        let kinds = Catalogue::new().with::<Worker>("worker");
+        let topology = Topology::parse(TOPOLOGY, &kinds).unwrap();
+        let house = House::begin(node.clone(), kinds, topology).await.unwrap();
+        Self { node, cluster, house }
+    }
+
+    fn meet(&self, other: &str) {
+        self.cluster.meet(&name(other), &[]);
+    }
+
+    fn membership(&self, other: &str) -> Membership {
+        let members = self.cluster.members();
+        members.iter().find(|member| member.node == name(other)).unwrap().membership
+    }
+
+    fn state(&self, agent: &str) -> &'static str {
+        self.house.member(agent).unwrap().view.status.word()
+    }
+
+    async fn echo(&self, to: &str, text: &str) -> Result<String, AskError<WontSay>> {
+        self.node.to(Destination::parse(to).unwrap()).ask(Echo { text: text.to_owned() }).await
+    }
+
+    /// It is gone from one moment to the next; what it was is put away behind the scenes.
+    fn crash(self, waters: &Waters) {
+        waters.crash(self.node.name());
+        self.cluster.end();
+        tokio::spawn(async move { self.house.shutdown().await });
+    }
+}
+
+async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < deadline, "never came true: {what}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+fn waters(seed: u64) -> Waters {
+    Waters::new(seed, (Duration::from_micros(50), Duration::from_millis(2)))
+}
+
+/// Two machines that are linked.
+async fn two(seed: u64) -> (Waters, Machine, Machine) {
+    let waters = waters(seed);
+    let main = Machine::boot(&waters, "main", 1).await;
+    let pc2 = Machine::boot(&waters, "pc2", 1).await;
+    main.meet("pc2");
+    pc2.meet("main");
+    until("both are linked", || {
+        main.membership("pc2") == Membership::Alive && pc2.membership("main") == Membership::Alive
+    })
+    .await;
+    main.house.up().await.unwrap();
+    pc2.house.up().await.unwrap();
+    until("all is known", || main.state("there/printer") == "ready").await;
+    (waters, main, pc2)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_is_the_same_line_of_code_on_either_machine() {
+    for seed in 0..20 {
+        let (_waters, main, pc2) = two(seed).await;
+        assert_eq!(main.echo("there/power", "hi").await.unwrap(), "there/power@pc2: hi");
+        assert_eq!(pc2.echo("here/lamp", "hi").await.unwrap(), "here/lamp@main: hi");
+        assert_eq!(pc2.echo("here/lamp@main", "hi").await.unwrap(), "here/lamp@main: hi");
+        let refused = main.echo("there/power", "unsayable").await.unwrap_err();
+        assert_eq!(refused, AskError::Refused(WontSay { word: "unsayable".to_owned() }));
+        let to = main.node.to(address("there/power"));
+        let json = Json(serde_json::json!({ "text": "json" }));
+        let said = to.ask_json("worker.echo", &json, PATIENCE).await.unwrap();
+        assert_eq!(said.0, "there/power@pc2: json");
+        let unknown = to.ask_json("worker.ecko", &json, PATIENCE).await.unwrap_err();
+        assert!(unknown.to_string().contains("did you mean worker.echo?"), "{unknown}");
+        let nobody = main.echo("there/nobody", "hi").await.unwrap_err();
+        assert!(matches!(nobody.fault(), Some(Fault::NotFound { .. })), "{nobody}");
+        let late = to.ask_within(Dawdle { millis: 500 }, Duration::from_millis(100)).await;
+        assert!(matches!(late.unwrap_err().fault(), Some(Fault::Timeout { .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_told_comes_once_and_in_order_however_much_it_is() {
+    let (_waters, main, _pc2) = two(3).await;
+    let to = main.node.to(address("there/power"));
+    for number in 0..5_000 {
+        to.tell(Note { number }).await.unwrap();
+    }
+    let notes = to.ask(Notes {}).await.unwrap();
+    assert_eq!(notes, (0..5_000).collect::<Vec<_>>());
+    assert_eq!(main.node.dead_letters().total(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_large_travels_in_parts_and_keeps_its_place() {
+    let (_waters, main, _pc2) = two(4).await;
+    let to = main.node.to(address("there/power"));
+    let text = "x".repeat(5 << 20);
+    let answer = to.ask(Echo { text: text.clone() }).await.unwrap();
+    assert_eq!(answer.len(), "there/power@pc2: ".len() + text.len());
+    let too_large = "x".repeat(65 << 20);
+    let refused = to.ask(Echo { text: too_large }).await.unwrap_err();
+    assert!(refused.to_string().contains("more than the limit"), "{refused}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_agent_holds_up_nobody_else() {
+    let (_waters, main, _pc2) = two(5).await;
+    let slow = main.node.to(address("there/printer"));
+    slow.tell(Dawdle { millis: 60_000 }).await.unwrap();
+    let filling = tokio::spawn({
+        let slow = slow.clone();
+        async move {
+            let mut sent = 0;
+            while slow.tell(Note { number: sent }).await.is_ok() {
+                sent += 1;
+            }
+            sent
+        }
+    });
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let began = Instant::now();
+    assert_eq!(main.echo("there/power", "hi").await.unwrap(), "there/power@pc2: hi");
+    assert!(began.elapsed() < Duration::from_millis(20), "{:?}", began.elapsed());
+    assert_eq!(main.membership("pc2"), Membership::Alive);
+    let sent = filling.await.unwrap();
+    assert!((1_000..2_500).contains(&sent), "{sent}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ask_that_waits_on_a_node_that_goes_ends_at_once() {
+    let (waters, main, pc2) = two(6).await;
+    let waiting = tokio::spawn({
+        let to = main.node.to(address("there/power"));
+        async move { to.ask_within(Dawdle { millis: 600_000 }, PATIENCE * 4).await }
+    });
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    let began = Instant::now();
+    pc2.crash(&waters);
+    let lost = waiting.await.unwrap().unwrap_err();
+    assert!(matches!(lost.fault(), Some(Fault::Unreachable { .. })), "{lost}");
+    assert!(began.elapsed() < Duration::from_millis(20), "{:?}", began.elapsed());
+    until("it is down", || main.membership("pc2") == Membership::Down).await;
+    // Those who need what was there lack it, and stand-ins stand in.
+    until("it is degraded", || main.state("here/desk") == "degraded").await;
+    assert_eq!(main.echo("there/printer", "hi").await.unwrap(), "here/lamp@main: hi");
+
+    let pc2 = Machine::boot(&waters, "pc2", 2).await;
+    pc2.meet("main");
+    until("all is well", || main.state("here/desk") == "ready").await;
+    until("it is known", || main.state("there/printer") == "ready").await;
+    assert_eq!(main.echo("there/printer", "hi").await.unwrap(), "there/printer@pc2: hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_is_suspected_then_down_and_heals_by_another_life() {
+    let (waters, main, pc2) = two(8).await;
+    waters.cut(&name("main"), &name("pc2"));
+    let began = Instant::now();
+    until("it is suspected", || main.membership("pc2") == Membership::Suspect).await;
+    let suspected = began.elapsed();
+    until("it is down", || main.membership("pc2") == Membership::Down).await;
+    let down = began.elapsed();
+    assert!(suspected <= Duration::from_millis(410), "{suspected:?}");
+    assert!(down <= Duration::from_millis(1_110), "{down:?}");
+    until("the other sees it too", || pc2.membership("main") == Membership::Down).await;
+    let before = main.cluster.members()[0].incarnation;
+    waters.heal(&name("main"), &name("pc2"));
+    until("it is back", || main.membership("pc2") == Membership::Alive).await;
+    assert!(main.cluster.members()[0].incarnation > before);
+    until("all is known", || main.state("there/power") == "ready").await;
+    assert_eq!(main.echo("there/power", "hi").await.unwrap(), "there/power@pc2: hi");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_that_crashes_while_it_is_asked_from_afar_tells_why() {
+    let (_waters, main, _pc2) = two(9).await;
+    let lost = main.node.to(address("there/power")).ask(Crash {}).await.unwrap_err();
+    assert!(lost.to_string().contains("as it was told"), "{lost}");
+    until("it returns", || main.state("there/power") == "ready").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_node_that_takes_its_leave_is_not_waited_for() {
+    let (_waters, main, pc2) = two(10).await;
+    pc2.cluster.leave().await;
+    until("it has left", || main.membership("pc2") == Membership::Left).await;
+    let fault = main.echo("there/power", "hi").await.unwrap_err();
+    assert!(matches!(fault.fault(), Some(Fault::Unreachable { .. })), "{fault}");
+}

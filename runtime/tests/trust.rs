@@ -1,0 +1,233 @@
+//! Who belongs to a household, and who does not: real certificates and handshakes, no network.
+
+#![allow(clippy::unwrap_used)]
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use genii_protocols::NodeName;
+use genii_runtime::trust::{
+    Admitted, Authority, Identity, Invitation, InvitationFault, JoinRefused, Request, Secret,
+    TrustError, tls,
+};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConnection, ServerConnection};
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn node(name: &str) -> NodeName {
+    NodeName::new(name).unwrap()
+}
+
+/// A household of two, with the folders of both.
+struct Two {
+    scratch: tempfile::TempDir,
+    authority: Authority,
+    main: Identity,
+    pc2: Identity,
+}
+
+impl Two {
+    fn new() -> Self {
+        Self::at(SystemTime::now())
+    }
+
+    fn at(now: SystemTime) -> Self {
+        let scratch = tempfile::tempdir().unwrap();
+        let path = scratch.path().join("main");
+        let (authority, main) = Authority::found(&path, &node("main"), now).unwrap();
+        let pc2 = join(&authority, "pc2", &scratch.path().join("pc2"), now);
+        Self { scratch, authority, main, pc2 }
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.scratch.path().join(name)
+    }
+}
+
+fn join(authority: &Authority, name: &str, path: &Path, now: SystemTime) -> Identity {
+    let secret = authority.invite(&node(name), HOUR, now).unwrap();
+    let request = Request::new().unwrap();
+    let Admitted { certificate, expelled } =
+        authority.admit(&secret, request.der(), now).unwrap().unwrap();
+    Identity::keep(path, &request, authority.certificate(), &certificate, &expelled).unwrap()
+}
+
+/// What both ends of a link learn of each other: who called, or why it came to nothing.
+fn meet(caller: &Identity, called: &Identity, name: &str) -> Result<NodeName, String> {
+    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let client = tls::client(caller).unwrap();
+    let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
+    let mut server = ServerConnection::new(Arc::new(tls::server(called).unwrap())).unwrap();
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut &wire[..]).unwrap();
+        let heard = server.process_new_packets();
+        let mut wire = Vec::new();
+        server.write_tls(&mut wire).unwrap();
+        heard.map_err(|error| format!("the called: {error}"))?;
+        client.read_tls(&mut &wire[..]).unwrap();
+        client.process_new_packets().map_err(|error| format!("the caller: {error}"))?;
+    }
+    Ok(tls::peer(server.peer_certificates()).expect("it has shown a certificate"))
+}
+
+#[test]
+fn two_nodes_of_a_household_know_each_other_by_name() {
+    let two = Two::new();
+    assert_eq!(meet(&two.pc2, &two.main, "main").unwrap(), node("pc2"));
+    assert_eq!(meet(&two.main, &two.pc2, "pc2").unwrap(), node("main"));
+    // Who answers must be who was called.
+    let refused = meet(&two.main, &two.pc2, "pc3").unwrap_err();
+    assert!(refused.contains("the caller"), "{refused}");
+    assert_eq!(two.main.household(), two.pc2.household());
+}
+
+#[test]
+fn what_was_made_is_read_again_and_is_its_owners_alone() {
+    let two = Two::new();
+    let main = Identity::open(&two.path("main")).unwrap().unwrap();
+    let pc2 = Identity::open(&two.path("pc2")).unwrap().unwrap();
+    assert_eq!(meet(&pc2, &main, "main").unwrap(), node("pc2"));
+    assert!(Authority::open(&two.path("pc2")).unwrap().is_none());
+    let authority = Authority::open(&two.path("main")).unwrap().unwrap();
+    assert_eq!(authority.household(), two.main.household());
+    let pc3 = join(&authority, "pc3", &two.path("pc3"), SystemTime::now());
+    assert_eq!(meet(&pc3, &pc2, "pc2").unwrap(), node("pc3"));
+    for folder in ["main", "pc2"] {
+        for file in std::fs::read_dir(two.path(folder)).unwrap() {
+            let file = file.unwrap();
+            let mode = file.metadata().unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}", file.path().display());
+        }
+    }
+    let again = Authority::found(&two.path("main"), &node("main"), SystemTime::now());
+    assert!(matches!(again.err(), Some(TrustError::Present { .. })));
+}
+
+#[test]
+fn a_stranger_is_refused_by_both_ends() {
+    let (two, other) = (Two::new(), Two::new());
+    let refused = meet(&other.pc2, &two.main, "main").unwrap_err();
+    assert!(refused.contains("UnknownIssuer") || refused.contains("BadSignature"), "{refused}");
+    assert!(meet(&two.pc2, &other.main, "main").is_err());
+}
+
+#[test]
+fn who_is_expelled_is_refused_from_then_on() {
+    let two = Two::new();
+    two.authority.expel(&node("pc2"), SystemTime::now()).unwrap();
+    let main = Identity::open(&two.path("main")).unwrap().unwrap();
+    let refused = meet(&two.pc2, &main, "main").unwrap_err();
+    assert!(refused.contains("Revoked"), "{refused}");
+    let refused = meet(&main, &two.pc2, "pc2").unwrap_err();
+    assert!(refused.contains("Revoked"), "{refused}");
+    assert_eq!(two.authority.nodes().unwrap(), [(node("main"), false), (node("pc2"), true)]);
+    // It gets no new certificate by itself, but may be invited again.
+    let request = Request::new().unwrap();
+    let renewed = two.authority.renew(&node("pc2"), request.der(), SystemTime::now());
+    assert!(matches!(renewed, Err(TrustError::UnknownNode(_))));
+    let pc2 = join(&two.authority, "pc2", &two.path("pc2-again"), SystemTime::now());
+    assert_eq!(meet(&pc2, &main, "main").unwrap(), node("pc2"));
+    let unknown = two.authority.expel(&node("pc9"), SystemTime::now());
+    assert!(matches!(unknown, Err(TrustError::UnknownNode(_))));
+}
+
+#[test]
+fn a_certificate_counts_for_its_time_and_whatever_the_clocks_say_for_a_day() {
+    let now = SystemTime::now();
+    let day = 24 * HOUR;
+    let old = Two::at(now - 91 * day);
+    let refused = meet(&old.pc2, &old.main, "main").unwrap_err();
+    assert!(refused.contains("xpired"), "{refused}");
+    for skew in [now + 23 * HOUR, now - 23 * HOUR] {
+        let two = Two::at(skew);
+        assert_eq!(meet(&two.pc2, &two.main, "main").unwrap(), node("pc2"));
+    }
+    let early = Two::at(now + 2 * day);
+    assert!(meet(&early.pc2, &early.main, "main").unwrap_err().contains("not valid yet"));
+    // It is renewed before that, for another key.
+    let two = Two::at(now - 80 * day);
+    assert!(two.pc2.expires().unwrap() < now + 11 * day);
+    let request = Request::new().unwrap();
+    let certificate = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+    let expelled = two.authority.expel(&node("main"), now).unwrap();
+    let (path, household) = (two.path("pc2"), two.authority.certificate());
+    let pc2 = Identity::keep(&path, &request, household, &certificate, &expelled).unwrap();
+    assert!(pc2.expires().unwrap() > now + 89 * day);
+}
+
+#[test]
+fn an_invitation_lets_in_one_and_for_its_time() {
+    let two = Two::new();
+    let now = SystemTime::now();
+    let request = Request::new().unwrap();
+    let admit = |secret: &Secret, now| two.authority.admit(secret, request.der(), now).unwrap();
+    let secret = two.authority.invite(&node("pc3"), HOUR, now).unwrap();
+    let late = admit(&secret, now + HOUR).unwrap_err();
+    assert_eq!(late, JoinRefused::Expired);
+    admit(&secret, now).unwrap();
+    assert_eq!(admit(&secret, now).unwrap_err(), JoinRefused::Used);
+    let unknown = Secret::from_bytes(&[7; 16]).unwrap();
+    assert_eq!(admit(&unknown, now).unwrap_err(), JoinRefused::Unknown);
+    // What is no request is refused, and does not use the invitation up.
+    let secret = two.authority.invite(&node("pc4"), HOUR, now).unwrap();
+    assert!(two.authority.admit(&secret, b"nonsense", now).is_err());
+    assert!(two.authority.admit(&secret, request.der(), now).unwrap().is_ok());
+    // The secret is nowhere in the folder.
+    let ledger = std::fs::read_to_string(two.path("main").join("ledger.json")).unwrap();
+    let hex: String = secret.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert!(!ledger.contains(&hex) && !format!("{secret:?}").contains(&hex));
+}
+
+#[test]
+fn a_line_is_read_as_it_was_written_and_slips_are_noticed() {
+    let two = Two::new();
+    let now = SystemTime::now();
+    let invitation = Invitation {
+        node: node("pc3"),
+        household: two.main.household(),
+        at: vec!["192.168.1.2:7420".to_owned()],
+        expires: now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 60,
+        secret: two.authority.invite(&node("pc3"), HOUR, now).unwrap(),
+    };
+    let line = invitation.line().unwrap();
+    let read: Invitation = format!("  {line}\n").parse().unwrap();
+    assert_eq!(read, invitation);
+    assert!(!read.has_expired(now) && read.has_expired(now + HOUR));
+    let fault = |line: &str| line.parse::<Invitation>().unwrap_err();
+    for cut in 14..line.len() {
+        assert_eq!(fault(&line[..cut]), InvitationFault::Damaged);
+    }
+    for (at, letter) in line.char_indices().skip(13) {
+        let other = if letter == 'A' { "B" } else { "A" };
+        let slip = format!("{}{other}{}", &line[..at], &line[at + 1..]);
+        assert_eq!(fault(&slip), InvitationFault::Damaged, "at {at}");
+    }
+    assert_eq!(fault("hello"), InvitationFault::NoInvitation);
+    assert_eq!(fault(""), InvitationFault::NoInvitation);
+    assert_eq!(fault("genii-join-2-xyz"), InvitationFault::OtherVersion);
+    assert_eq!(fault(&format!("genii-join-1-{}", "A".repeat(5_000))), InvitationFault::TooLong);
+}
+
+#[test]
+fn damaged_files_are_told_by_name() {
+    let two = Two::new();
+    for file in ["node.crt", "node.key", "household.crt", "expelled.crl"] {
+        let path = two.path("pc2").join(file);
+        let good = std::fs::read_to_string(&path).unwrap();
+        for bad in ["", "garbage", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"]
+        {
+            std::fs::write(&path, bad).unwrap();
+            let opened = Identity::open(&two.path("pc2"));
+            let usable = opened.and_then(|it| tls::client(&it.unwrap()).map(drop));
+            let error = usable.unwrap_err().to_string();
+            assert!(!error.contains("PRIVATE"), "{error}");
+        }
+        std::fs::write(&path, good).unwrap();
+    }
+    Identity::open(&two.path("pc2")).unwrap().unwrap();
+}
