@@ -12,7 +12,7 @@ use crate::data::Data;
 use crate::fault::Fault;
 use crate::screen::Screen;
 use crate::settings::Settings;
-use crate::{ctl, import, plan, repl, up};
+use crate::{ctl, household, import, plan, repl, up};
 
 /// Runs a household of agents: starts them in the order of their needs, watches them, restarts
 /// them, and says why.
@@ -45,6 +45,16 @@ enum Command {
     Topology,
     /// Print what is set for the household, and where each setting comes from
     Settings(JsonArg),
+    /// Make a household, of which this machine is the first
+    Init(household::InitArgs),
+    /// Let another machine into the household: print a line that is valid once
+    Invite(household::InviteArgs),
+    /// Make this machine part of a household, by the line that `invite` printed there
+    Join(household::JoinArgs),
+    /// Refuse a machine that belonged to the household
+    Expel(household::ExpelArgs),
+    /// Show who this machine is, and who belongs to its household
+    Household(JsonArg),
     /// Say something to the running household, or all that a script on standard input says
     Ctl(ctl::CtlArgs),
     /// Talk with the running household
@@ -122,6 +132,11 @@ fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
         Command::Import(args) => import::run(&args),
         Command::Topology => print(genii_actors::BUILT_IN_TOPOLOGY),
         Command::Settings(args) => show_settings(&data()?, &args),
+        Command::Init(args) => household::init(&args, &data()?),
+        Command::Invite(args) => household::invite(&args, &data()?),
+        Command::Join(args) => runtime()?.block_on(household::join(&args, &data()?)),
+        Command::Expel(args) => household::expel(&args, &data()?),
+        Command::Household(args) => household::show(&args, &data()?),
         Command::Ctl(args) => {
             let matches = matches.subcommand_matches("ctl");
             let matches = matches.ok_or_else(|| Fault::usage("no command was given"))?;

@@ -13,6 +13,7 @@ mod journal;
 mod kill;
 mod log;
 pub mod messages;
+mod nodes;
 mod plan;
 pub mod ps;
 mod release;
@@ -46,7 +47,7 @@ use crate::screen::Screen;
 use crate::up::ending::Ending;
 
 /// All commands, by name.
-pub const COMMANDS: [Entry; 23] = [
+pub const COMMANDS: [Entry; 24] = [
     entry::<apply::Apply>(),
     entry::<ask::Ask>(),
     entry::<dead_letters::DeadLetters>(),
@@ -56,6 +57,7 @@ pub const COMMANDS: [Entry; 23] = [
     entry::<kill::Kill>(),
     entry::<log::Log>(),
     entry::<messages::Messages>(),
+    entry::<nodes::Nodes>(),
     entry::<plan::Plan>(),
     entry::<ps::Ps>(),
     entry::<release::Release>(),

@@ -71,6 +71,11 @@ impl Data {
         self.folder.join("admin.sock")
     }
 
+    /// Who this machine is, and whom it trusts.
+    pub fn trust(&self) -> PathBuf {
+        self.folder.join("trust")
+    }
+
     /// Where logs go.
     pub fn logs(&self) -> PathBuf {
         self.folder.join("logs")

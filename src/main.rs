@@ -9,6 +9,7 @@ mod commands;
 mod ctl;
 mod data;
 mod fault;
+mod household;
 mod import;
 mod load;
 mod logging;

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use genii_protocols::{NodeName, TimeSpan};
 use genii_runtime::Limits;
+use genii_runtime::trust::Identity;
 use serde::Serialize;
 
 use crate::data::Data;
@@ -21,7 +23,7 @@ struct Setting {
 }
 
 /// All settings, in the order of their names.
-const SETTINGS: [Setting; 9] = [
+const SETTINGS: [Setting; 10] = [
     Setting {
         name: "ask_timeout",
         usual: "5s",
@@ -39,6 +41,12 @@ const SETTINGS: [Setting; 9] = [
         usual: "10000",
         about: "how many lifecycle events are kept",
         fault: not_a_number,
+    },
+    Setting {
+        name: "listen",
+        usual: "",
+        about: "where other machines reach this one, as 0.0.0.0:7420; nowhere if empty",
+        fault: not_a_port,
     },
     Setting {
         name: "log",
@@ -120,7 +128,8 @@ impl Settings {
             } else if let Some(value) = in_file.get(setting.name) {
                 (value.clone(), data.settings_file().display().to_string())
             } else {
-                (setting.usual.to_owned(), "built in".to_owned())
+                by_certificate(setting.name, data)
+                    .unwrap_or_else(|| (setting.usual.to_owned(), "built in".to_owned()))
             };
             if let Some(fault) = (setting.fault)(&value) {
                 let message =
@@ -158,6 +167,11 @@ impl Settings {
         NodeName::new(self.text("node")).expect("the name was looked at when it was read")
     }
 
+    /// Where it listens to other machines, if it does.
+    pub fn listen(&self) -> Option<SocketAddr> {
+        self.text("listen").parse().ok()
+    }
+
     /// The bounds of the node.
     pub fn limits(&self) -> Limits {
         Limits {
@@ -181,6 +195,14 @@ impl Settings {
     pub fn log_files(&self) -> (u64, usize) {
         (self.number("log_file_mb") as u64 * 1_000_000, self.number("log_files"))
     }
+}
+
+/// The name of a machine that belongs to a household, where nothing else is set.
+fn by_certificate(name: &str, data: &Data) -> Option<(String, String)> {
+    let is_node = name == "node";
+    // One that cannot be read is told of where it is needed.
+    let identity = Identity::open(&data.trust()).ok().flatten().filter(|_| is_node)?;
+    Some((identity.node().to_string(), data.trust().join("node.crt").display().to_string()))
 }
 
 fn variable(name: &str) -> String {
@@ -236,6 +258,11 @@ fn not_a_number(text: &str) -> Option<String> {
 
 fn not_a_node(text: &str) -> Option<String> {
     NodeName::new(text).err().map(|error| format!("is not a node name: {error}"))
+}
+
+fn not_a_port(text: &str) -> Option<String> {
+    let good = text.is_empty() || text.parse::<SocketAddr>().is_ok();
+    (!good).then(|| "is not an address with a port, as 0.0.0.0:7420".to_owned())
 }
 
 fn not_a_filter(text: &str) -> Option<String> {

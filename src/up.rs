@@ -14,6 +14,10 @@ use std::sync::Arc;
 use clap::Args;
 use genii_actors::catalogue;
 use genii_protocols::{Name, NodeName};
+use genii_runtime::cluster::{Cluster, Timing};
+use genii_runtime::link::listener::Listener;
+use genii_runtime::link::network::Network;
+use genii_runtime::link::tls_network::TlsNetwork;
 use genii_runtime::{House, Node, NodeOptions};
 
 use self::choice::Choice;
@@ -27,6 +31,7 @@ use crate::admin::server::AdminSocket;
 use crate::commands::{Side, examples, tree, why};
 use crate::data::{Data, DataLock};
 use crate::fault::Fault;
+use crate::household;
 use crate::load::{self, From, LegacyArgs, legacy_file};
 use crate::logging;
 use crate::screen::{Screen, span};
@@ -145,12 +150,22 @@ struct Ended {
 impl Up<'_> {
     async fn live(mut self, settings: &Settings, choice: Choice) -> Result<ExitCode, Fault> {
         let (printer, logs) = (self.printer.clone(), self.data.logs());
-        let outcome = match self.node(settings).await {
+        let begun = match self.node(settings).await {
             Ok(node) => {
+                let listener = self.join_others(settings, &node).await;
+                listener.map(|listener| (node, listener))
+            }
+            Err(fault) => Err(fault),
+        };
+        let outcome = match begun {
+            Ok((node, listener)) => {
                 printer.complain(choice.what_is_left_out());
                 let events = Events::print(&node, printer.clone(), self.is_plain);
                 let ended = self.run(node, choice, &events).await;
                 events.finish().await;
+                if let Some(listener) = listener {
+                    listener.close().await;
+                }
                 ended.and_then(|ended| ended.tell(&printer, &logs))
             }
             Err(fault) => Err(fault),
@@ -212,6 +227,38 @@ impl Up<'_> {
         Ok(self.end(end, house, &ending, socket).await)
     }
 
+    /// Joins the node to the other machines of its household, where it listens to them or knows where
+    /// one is.
+    async fn join_others(
+        &self,
+        settings: &Settings,
+        node: &Node,
+    ) -> Result<Option<Listener>, Fault> {
+        let identity = household::identity(self.data, &settings.node())?;
+        let trust = self.data.trust();
+        let (listener, opens) = match settings.listen() {
+            None => (None, tokio::sync::mpsc::channel(1).1),
+            Some(at) => {
+                let (listener, opens) = Listener::open(at, &trust).await.map_err(|error| {
+                    Fault::new(error.to_string())
+                        .help("set `listen` in genii.toml to another, or to \"\" to listen nowhere")
+                })?;
+                let (at, household) = (listener.at(), identity.household());
+                self.printer.complain(format!("listening at {at} for the household {household}\n"));
+                (Some(listener), opens)
+            }
+        };
+        let places = listener.iter().map(|listener| household::place(listener.at())).collect();
+        let network = TlsNetwork::new(&trust, identity.node().clone(), places, opens);
+        if listener.is_some() || !network.known().is_empty() {
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+            let began = now.unwrap_or_default().as_millis();
+            let began = u64::try_from(began).unwrap_or(u64::MAX / 2);
+            Cluster::begin(node, Arc::new(network), Timing::default(), began);
+        }
+        Ok(listener)
+    }
+
     /// Waits until the house is up, or is to end before that.
     async fn bring_up(&mut self, house: &House, ending: &Ending) -> Option<End> {
         let progress = Progress::show(house, "starting", &self.canvas, self.is_plain);
@@ -271,6 +318,9 @@ impl Up<'_> {
                 std::process::exit(INTERRUPTED.into());
             }
         };
+        if let Some(cluster) = house.node().cluster() {
+            cluster.leave().await;
+        }
         progress.finish().await;
         socket.unlink();
         drop(self.lock);

@@ -1,8 +1,10 @@
 //! The built command, as its users meet it: real processes, real signals, real files.
 #![allow(clippy::unwrap_used)]
 
+mod cluster;
 mod ctl;
 mod faults;
+mod household;
 mod import;
 mod plan;
 mod processes;

@@ -1,0 +1,83 @@
+//! `nodes`: the machines of the household, as this one sees them.
+
+use genii_runtime::cluster::Member;
+use serde::{Deserialize, Serialize};
+
+use super::{Command, Nothing, Out, Refusal, Side};
+use crate::screen::{Screen, millis, seconds};
+
+pub struct Nodes;
+
+/// One machine.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct NodeRow {
+    node: String,
+    /// `this`, or how it stands.
+    state: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    for_seconds: Option<f64>,
+    /// Which life of it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    incarnation: Option<u64>,
+    /// How many of its addresses are known.
+    addresses: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    round_trip_ms: Option<f64>,
+    /// Why it is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    why: Option<String>,
+}
+
+impl Command for Nodes {
+    const NAME: &'static str = "nodes";
+    const ABOUT: &'static str = "Show the machines of the household, as this one sees them";
+    const EXAMPLES: &'static [&'static str] = &["nodes"];
+    type Args = Nothing;
+    type Said = Vec<NodeRow>;
+
+    async fn serve(_: Nothing, side: Side, out: Out<Vec<NodeRow>>) -> Result<(), Refusal> {
+        let node = side.house.node();
+        let topology = side.house.topology();
+        let here = topology.agents.iter().filter(|agent| topology.lives_on(agent, node.name()));
+        let own = NodeRow {
+            node: node.name().to_string(),
+            state: "this".to_owned(),
+            for_seconds: None,
+            incarnation: None,
+            addresses: here.count(),
+            round_trip_ms: None,
+            why: None,
+        };
+        let others = node.cluster().map(|cluster| cluster.members()).unwrap_or_default();
+        let mut rows = vec![own];
+        rows.extend(others.into_iter().map(row));
+        out.say(rows).await
+    }
+
+    fn show(said: Vec<NodeRow>, screen: &mut Screen) {
+        let row = |row: &NodeRow| {
+            vec![
+                row.node.clone(),
+                row.state.clone(),
+                row.for_seconds.map(seconds).unwrap_or_default(),
+                row.addresses.to_string(),
+                row.round_trip_ms.map(millis).unwrap_or_default(),
+                row.why.clone().unwrap_or_default(),
+            ]
+        };
+        let rows = said.iter().map(row).collect();
+        screen.table(&["node", "state", "for", "agents", "round trip", "why"], rows);
+    }
+}
+
+fn row(member: Member) -> NodeRow {
+    NodeRow {
+        node: member.node.to_string(),
+        state: member.membership.word().to_owned(),
+        for_seconds: Some(member.since.elapsed().as_secs_f64()),
+        incarnation: Some(member.incarnation),
+        addresses: member.addresses,
+        round_trip_ms: member.round_trip.map(|span| span.as_secs_f64() * 1e3),
+        why: member.why,
+    }
+}

@@ -1,0 +1,153 @@
+//! Two machines of one household: two real processes, with mutual TLS between them.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+use serde_json::Value;
+
+use crate::support::{House, Running, Said, wait_until};
+
+const TOPOLOGY: &str = r#"
+[groups.core]
+node = "main"
+[groups.far]
+node = "pc2"
+
+[agents."core/twin"]
+kind = "system-digital-twin"
+[agents."core/needy"]
+kind = "unified-error"
+needs = ["far/errors"]
+[agents."far/errors"]
+kind = "unified-error"
+[agents."far/machine"]
+kind = "resource-manager"
+fallback = "core/spare"
+[agents."core/spare"]
+kind = "resource-manager"
+"#;
+
+/// Two machines that have been made one household.
+struct Two {
+    house: House,
+    main: Running,
+    pc2: Running,
+}
+
+impl Two {
+    fn new() -> Self {
+        let house = House::new();
+        house.file("two.toml", TOPOLOGY);
+        house.file("data/genii.toml", "listen = \"127.0.0.1:0\"\n");
+        house.file("pc2/genii.toml", "listen = \"127.0.0.1:0\"\n");
+        let mut main = begin(&house, "data");
+        let line = main.wait_for("listening at ");
+        let at =
+            line.split("listening at ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+        let invited = house.json(&["invite", "pc2", "--at", at, "--json"]);
+        let joined = on(&house, "pc2", &["join", invited["line"].as_str().unwrap()]);
+        assert_eq!(joined.code, 0, "{}", joined.err);
+        let mut pc2 = begin(&house, "pc2");
+        main.wait_for("agents are ready after");
+        pc2.wait_for("agents are ready after");
+        let two = Self { house, main, pc2 };
+        two.until_node("pc2", "alive");
+        two
+    }
+
+    fn node(&self, name: &str) -> Value {
+        let nodes = self.house.json(&["ctl", "nodes", "--json"]);
+        let nodes = nodes.as_array().unwrap();
+        nodes.iter().find(|node| node["node"] == name).cloned().unwrap_or_default()
+    }
+
+    fn until_node(&self, name: &str, state: &str) {
+        wait_until(&format!("{name} to be {state}"), || {
+            let node = self.node(name);
+            if node["state"] == state { Ok(()) } else { Err(node) }
+        });
+    }
+}
+
+fn begin(house: &House, data: &str) -> Running {
+    let (data, file) = (house.path(data), house.path("two.toml"));
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    command.arg("--data").arg(data).args(["up", "--plain", "--topology"]).arg(file);
+    Running::new(command.spawn().unwrap())
+}
+
+/// What `genii` says on another machine.
+fn on(house: &House, data: &str, args: &[&str]) -> Said {
+    let data = house.path(data);
+    let all: Vec<&str> =
+        ["--data", data.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
+    house.genii(&all)
+}
+
+const ASK: [&str; 5] = ["ctl", "ask", "far/errors", "errors.list", "{}"];
+
+#[test]
+fn a_machine_asks_the_other_and_sees_it_go_and_return() {
+    let mut two = Two::new();
+    let answered = two.house.genii(&ASK);
+    assert_eq!(answered.code, 0, "{}", answered.err);
+    let back = on(&two.house, "pc2", &["ctl", "ask", "core/twin", "twin.describe_house", "{}"]);
+    assert_eq!(back.code, 0, "{}", back.err);
+    two.house.wait_for_state("core/needy", "ready");
+    two.house.wait_for_state("far/machine", "ready");
+
+    two.pc2.signal(Signal::KILL);
+    let began = Instant::now();
+    two.until_node("pc2", "down");
+    // Most of it is the time that the command takes to start.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    two.pc2.end();
+    two.house.wait_for_state("core/needy", "degraded");
+    let why = two.house.genii(&["ctl", "why", "core/needy"]).out;
+    assert!(why.contains("pc2"), "{why}");
+    let lost = two.house.genii(&ASK);
+    assert_eq!(lost.code, 1);
+    assert!(lost.err.contains("node pc2 is not connected"), "{}", lost.err);
+    // A stand-in on this machine takes over for what was there.
+    let stood_in = two.house.genii(&["ctl", "ask", "far/machine", "resources.machine", "{}"]);
+    assert_eq!(stood_in.code, 0, "{}", stood_in.err);
+
+    two.pc2 = begin(&two.house, "pc2");
+    two.until_node("pc2", "alive");
+    two.house.wait_for_state("core/needy", "ready");
+    assert_eq!(two.house.genii(&ASK).code, 0);
+    two.pc2.stop();
+    wait_until("pc2 to have left", || {
+        let nodes = two.house.json(&["ctl", "nodes", "--json"]);
+        let left = nodes.as_array().unwrap().iter().any(|it| it["state"] == "left");
+        if left { Ok(()) } else { Err(nodes) }
+    });
+    two.main.stop();
+    two.house.wait_for_no_process();
+}
+
+#[test]
+fn who_is_paused_for_long_comes_back_as_another_life() {
+    let two = Two::new();
+    let before = two.node("pc2")["incarnation"].as_u64().unwrap();
+    two.pc2.signal(Signal::STOP);
+    two.until_node("pc2", "down");
+    two.pc2.signal(Signal::CONT);
+    two.until_node("pc2", "alive");
+    assert!(two.node("pc2")["incarnation"].as_u64().unwrap() > before);
+    two.house.wait_for_state("core/needy", "ready");
+    assert_eq!(two.house.genii(&ASK).code, 0);
+    two.pc2.stop();
+    two.main.stop();
+}
+
+#[test]
+fn who_is_expelled_is_not_linked_any_more() {
+    let two = Two::new();
+    assert_eq!(two.house.genii(&["expel", "pc2"]).code, 0);
+    two.until_node("pc2", "down");
+    let lost = two.house.genii(&ASK);
+    assert!(lost.err.contains("node pc2 is not connected"), "{}", lost.err);
+    two.pc2.stop();
+    two.main.stop();
+}

@@ -1,0 +1,138 @@
+//! Machines that come to belong to a household, and cease to.
+
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::{House, Running, Said};
+use crate::up::STEADY;
+
+/// A household that listens, and where it does.
+fn listening(house: &House) -> (Running, String) {
+    house.file("data/genii.toml", "listen = \"127.0.0.1:0\"\n");
+    let mut running = house.up(&format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}"));
+    let line = running.wait_for("listening at ");
+    let at = line.split("listening at ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
+    let at = at.to_owned();
+    (running, at)
+}
+
+/// What `genii` says with another data folder: another machine.
+fn elsewhere(house: &House, name: &str, args: &[&str]) -> Said {
+    let folder = house.path(name);
+    let args: Vec<&str> =
+        ["--data", folder.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
+    house.genii(&args)
+}
+
+fn invite(house: &House, name: &str, at: &str) -> Value {
+    house.json(&["invite", name, "--at", at, "--json"])
+}
+
+#[test]
+fn a_machine_joins_by_a_line_and_is_expelled_again() {
+    let house = House::new();
+    let (running, at) = listening(&house);
+    let invited = house.genii(&["invite", "pc2", "--at", &at]);
+    assert_eq!(invited.code, 0, "{}", invited.err);
+    assert!(invited.out.starts_with("genii-join-1-") && invited.out.lines().count() == 1);
+    assert!(invited.err.contains("on pc2, run: genii join"), "{}", invited.err);
+    let line = invited.out.trim();
+    let joined = elsewhere(&house, "pc2", &["join", line]);
+    assert_eq!(joined.code, 0, "{}", joined.err);
+    assert!(joined.out.contains("this machine is pc2"), "{}", joined.out);
+    let own = house.json(&["household", "--json"]);
+    let other = elsewhere(&house, "pc2", &["household", "--json"]);
+    let other: Value = serde_json::from_str(&other.out).unwrap();
+    assert_eq!(own["household"], other["household"]);
+    assert_eq!((&own["node"], &other["node"]), (&"main".into(), &"pc2".into()));
+    assert_eq!(own["nodes"][1], serde_json::json!({ "node": "pc2", "expelled": false }));
+    // The line counts once, also for another.
+    let again = elsewhere(&house, "pc3", &["join", line]);
+    assert_eq!(again.code, 1);
+    assert!(again.err.contains("used already"), "{}", again.err);
+    let again = elsewhere(&house, "pc2", &["join", line]);
+    assert!(again.err.contains("belongs to the household"), "{}", again.err);
+
+    assert_eq!(house.genii(&["expel", "pc2"]).code, 0);
+    let own = house.json(&["household", "--json"]);
+    assert_eq!(own["nodes"][1], serde_json::json!({ "node": "pc2", "expelled": true }));
+    let line = invite(&house, "pc2", &at)["line"].as_str().unwrap().to_owned();
+    std::fs::remove_dir_all(house.path("pc2/trust")).unwrap();
+    assert_eq!(elsewhere(&house, "pc2", &["join", &line]).code, 0);
+    running.stop();
+}
+
+#[test]
+fn what_is_wrong_with_a_line_is_said_and_its_secret_is_not() {
+    let house = House::new();
+    let (running, at) = listening(&house);
+    let line = invite(&house, "pc2", &at)["line"].as_str().unwrap().to_owned();
+    let says = |line: &str, code: i32, what: &str| {
+        let said = elsewhere(&house, "pc2", &["join", line]);
+        assert_eq!(said.code, code, "{}", said.err);
+        assert!(said.err.contains(what), "{}", said.err);
+    };
+    says("hello", 2, "this is no invitation");
+    says(&line[..line.len() - 3], 2, "damaged");
+    says("genii-join-7-abc", 2, "another version");
+    let short = house.json(&["invite", "pc2", "--at", &at, "--for", "1ms", "--json"]);
+    says(short["line"].as_str().unwrap(), 1, "has expired");
+    let nowhere = house.json(&["invite", "pc2", "--at", "127.0.0.1:1", "--json"]);
+    says(nowhere["line"].as_str().unwrap(), 1, "nobody answers: 127.0.0.1:1");
+    running.stop();
+    // No part of a line is in any log.
+    let body = line.trim_start_matches("genii-join-1-");
+    for entry in std::fs::read_dir(house.path("data/logs")).unwrap() {
+        let log = std::fs::read_to_string(entry.unwrap().path()).unwrap();
+        assert!(!log.contains(&body[..40]), "{log}");
+    }
+}
+
+#[test]
+fn who_cannot_invite_is_told_why_and_what_to_do() {
+    let house = House::new();
+    let says = |args: &[&str], code: i32, what: &str, help: &str| {
+        let said = house.genii(args);
+        assert_eq!(said.code, code, "{args:?}: {}", said.err);
+        assert!(said.err.contains(what) && said.err.contains(help), "{args:?}: {}", said.err);
+    };
+    says(&["invite", "pc2"], 1, "no household here yet", "genii init");
+    says(&["expel", "pc2"], 1, "no household here yet", "genii init");
+    says(&["household"], 1, "no household here yet", "genii init");
+    let made = house.genii(&["init", "--node", "mainpc"]);
+    assert!(made.out.contains("this machine is mainpc"), "{}{}", made.out, made.err);
+    says(&["init"], 1, "there is a household already", "--data");
+    says(&["invite", "pc2"], 1, "does not listen", "listen = ");
+    says(&["invite", "pc2", "--at", "here"], 2, "not HOST:PORT", "192.168");
+    says(&["invite", "mainpc", "--at", "h:1"], 1, "this machine itself", "another name");
+    says(&["invite", "My PC"], 2, "invalid value", "");
+    says(&["expel", "pc2"], 1, "no node of this household", "genii household");
+    says(&["expel", "mainpc"], 1, "this machine itself", "");
+    // The name in the certificate is the name, and needs no setting.
+    let node = house.json(&["settings", "--json"]);
+    let node = node.as_array().unwrap().iter().find(|setting| setting["name"] == "node").unwrap();
+    assert_eq!(node["value"], "mainpc");
+    assert!(Path::new(node["from"].as_str().unwrap()).ends_with("trust/node.crt"));
+}
+
+#[test]
+fn a_machine_that_others_know_keeps_its_name() {
+    let house = House::new();
+    let topology = format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}");
+    let file = house.file("house.toml", &topology);
+    let file = file.to_str().unwrap();
+    let up = |name: &str| {
+        let mut running = house.begin(&["--topology", file, "--node", name]);
+        running.wait_for("agents are ready after");
+        running.stop();
+    };
+    // While it is alone it may have another.
+    up("first");
+    up("second");
+    house.json(&["invite", "pc2", "--at", "127.0.0.1:1", "--json"]);
+    let refused = house.genii(&["up", "--topology", file, "--node", "third"]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("is second by its certificate"), "{}", refused.err);
+    up("second");
+}
