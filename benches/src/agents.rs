@@ -21,6 +21,11 @@ message!(Increment = "bench.increment" -> ());
 pub struct AddOne(pub u64);
 message!(AddOne = "bench.add_one" -> u64);
 
+/// Take these bytes.
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Take(pub Vec<u8>);
+message!(Take = "bench.take" -> u64);
+
 /// Fail.
 #[derive(Serialize, Deserialize, JsonSchema)]
 pub struct Crash {}
@@ -33,7 +38,7 @@ impl Agent for Counter {
     type Settings = ();
 
     fn protocol() -> Protocol<Self> {
-        Protocol::new().on::<Increment>().on::<AddOne>().on::<Crash>()
+        Protocol::new().on::<Increment>().on::<AddOne>().on::<Take>().on::<Crash>()
     }
 
     async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
@@ -54,6 +59,13 @@ impl Handle<AddOne> for Counter {
     }
 }
 
+impl Handle<Take> for Counter {
+    async fn handle(&mut self, Take(bytes): Take, _: &mut Context) -> Result<u64, Never> {
+        self.0 += bytes.len() as u64;
+        Ok(self.0)
+    }
+}
+
 impl Handle<Crash> for Counter {
     async fn handle(&mut self, _: Crash, _: &mut Context) -> Result<(), Never> {
         panic!("told to crash")
@@ -65,7 +77,14 @@ impl Handle<Crash> for Counter {
 /// # Panics
 /// When the supervisor does not start.
 pub async fn house() -> (Node, SupervisorHandle) {
-    let name = NodeName::new("bench").expect("it is a good name");
+    house_on(NodeName::new("bench").expect("it is a good name")).await
+}
+
+/// As [`house`], on a node of this name.
+///
+/// # Panics
+/// When the supervisor does not start.
+pub async fn house_on(name: NodeName) -> (Node, SupervisorHandle) {
     let limits = Limits { journal_capacity: 1_000, ..Limits::default() };
     let node = Node::new(NodeOptions { limits, ..NodeOptions::new(name) });
     // Restarts are remembered for as long as the window, which must not count as a leak.
