@@ -8,7 +8,7 @@ mod show;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use genii_protocols::NodeName;
 use genii_runtime::trust::{Authority, Identity, TrustError};
@@ -21,6 +21,9 @@ pub use show::run as show;
 
 use crate::data::Data;
 use crate::fault::Fault;
+
+/// So long before it expires, this machine's own certificate is renewed where it can sign.
+const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
 /// A fault of trust, for a person.
 fn fault(error: TrustError) -> Fault {
@@ -47,7 +50,12 @@ pub fn identity(data: &Data, node: &NodeName) -> Result<Identity, Fault> {
         }
     };
     if identity.node() == node {
-        return Ok(identity);
+        let soon = SystemTime::now() + RENEWED_BEFORE;
+        let authority = Authority::open(&trust).map_err(fault)?;
+        return match authority.filter(|_| identity.expires().is_none_or(|at| at < soon)) {
+            Some(authority) => authority.renew_own(node, SystemTime::now()).map_err(fault),
+            None => Ok(identity),
+        };
     }
     // Nobody else knows it by its name yet.
     match Authority::open(&trust).map_err(fault)? {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use genii_protocols::{NodeName, TimeSpan};
 use genii_runtime::Limits;
-use genii_runtime::trust::Identity;
+use genii_runtime::trust::{Authority, Identity};
 use serde::Serialize;
 
 use crate::data::Data;
@@ -202,6 +202,11 @@ fn by_certificate(name: &str, data: &Data) -> Option<(String, String)> {
     let is_node = name == "node";
     // One that cannot be read is told of where it is needed.
     let identity = Identity::open(&data.trust()).ok().flatten().filter(|_| is_node)?;
+    // While it is alone, its name is not known to anybody, and may be another each time.
+    let authority = Authority::open(&data.trust()).ok().flatten();
+    if authority.is_some_and(|authority| authority.is_alone().unwrap_or_default()) {
+        return None;
+    }
     Some((identity.node().to_string(), data.trust().join("node.crt").display().to_string()))
 }
 

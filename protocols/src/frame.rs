@@ -25,6 +25,16 @@ pub const PAYLOAD_MAX_LEN: usize = 64 << 10;
 /// How many texts may have a number.
 pub const NAMES_MAX: usize = 1 << 18;
 
+/// The longest text that may have a number, in bytes.
+pub const NAME_MAX_LEN: usize = 256;
+
+/// What one message takes of a credit at most. What is left of it may be with the receiver, who gives
+/// it back a quarter at a time.
+pub const COST_MAX: u32 = CREDIT_MAX / 4 * 3;
+
+/// How many bytes may be under way in parts at a time.
+pub const PARTS_MAX_LEN: usize = 128 << 20;
+
 /// How much may be on its way to one receiver, in [costs](Letter::cost): about 1,000 small messages
 /// or 1 MiB.
 pub const CREDIT_MAX: u32 = 1_024;
@@ -165,6 +175,11 @@ pub enum Data<'a> {
         /// How much, in [costs](Letter::cost).
         cost: u32,
     },
+    /// The parts of this number are given up.
+    Abandon {
+        /// As in [`Data::Part`].
+        id: u32,
+    },
     /// A part of something that is too large for one frame, which comes when all parts have.
     Part {
         /// Ties the parts together.
@@ -198,7 +213,7 @@ impl Letter<'_> {
     /// What a message of so many bytes takes of its receiver's credit.
     pub fn cost(payload_len: usize) -> u32 {
         let cost = 1 + payload_len / 1_024;
-        u32::try_from(cost).map_or(CREDIT_MAX, |cost| cost.min(CREDIT_MAX))
+        u32::try_from(cost).map_or(COST_MAX, |cost| cost.min(COST_MAX))
     }
 }
 

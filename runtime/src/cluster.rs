@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use genii_protocols::frame::Standing;
-use genii_protocols::{Address, NodeName};
+use genii_protocols::{Address, Destination, Fault, NodeName};
 use genii_supervision::{Change, Key, Status, What};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
@@ -127,12 +127,17 @@ pub(crate) struct Inner {
     /// Where the addresses of others are.
     far: dashmap::DashMap<Address, Far>,
     /// Accepted calls whose data lane has not come yet.
-    half_open:
-        Mutex<HashMap<(NodeName, u64), oneshot::Sender<(Frames, oneshot::Sender<Outgoing>)>>>,
+    half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
     is_leaving: AtomicBool,
     tasks: Mutex<Vec<AbortHandle>>,
 }
+
+/// A link was made and is not needed.
+struct NotNeeded;
+
+/// A data lane that has come to its link: what it sends, and where what is sent back goes.
+type DataLane = (Frames, oneshot::Sender<Outgoing>);
 
 /// Another node.
 struct Peer {
@@ -192,8 +197,10 @@ impl Cluster {
         cluster.0.spawn(greeting::accept(cluster.0.clone()));
         let inner = cluster.0.clone();
         cluster.0.spawn(async move {
-            tokio::time::sleep(inner.timing.join).await;
-            standings::give_up(&inner);
+            loop {
+                tokio::time::sleep(inner.timing.join / 4).await;
+                standings::give_up(&inner);
+            }
         });
         cluster
     }
@@ -305,17 +312,31 @@ impl Inner {
         tasks.push(task);
     }
 
+    fn is_linked(&self, node: &NodeName) -> bool {
+        let peer = self.peers.read().get(node).cloned();
+        peer.is_some_and(|peer| peer.state.lock().link.as_ref().is_some_and(|link| !link.is_over()))
+    }
+
     fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::SeqCst)
     }
 
     /// Takes a link into use, unless there is another.
-    fn establish(self: &Arc<Self>, link: Link, control: Frames, data: Frames) -> Result<(), Link> {
-        let Some(node) = self.node.upgrade() else { return Err(link) };
+    fn establish(
+        self: &Arc<Self>,
+        link: Link,
+        control: Frames,
+        data: Frames,
+    ) -> Result<(), NotNeeded> {
+        let Some(node) = self.node.upgrade() else {
+            link.end();
+            return Err(NotNeeded);
+        };
         let peer = self.peer(&link.peer);
         let mut state = peer.state.lock();
         if state.link.as_ref().is_some_and(|link| !link.is_over()) || self.is_leaving() {
-            return Err(link);
+            link.end();
+            return Err(NotNeeded);
         }
         let link = Arc::new(link);
         state.link = Some(link.clone());
@@ -330,6 +351,7 @@ impl Inner {
 
     /// A link is lost, and with it the life at its other end.
     fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
+        let unheard = link.unheard();
         link.end();
         let mut state = peer.state.lock();
         if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
@@ -346,8 +368,21 @@ impl Inner {
             _ => format!("is down: {why}"),
         };
         self.note(&link.peer, link.incarnation, &text);
+        self.bury(&link.peer, unheard);
         standings::forget(self, &link.peer, membership);
         peer.changed.notify_waiters();
+    }
+
+    /// What was told on a link that is lost, and may not have been handled: nobody knows, and
+    /// somebody may want to.
+    fn bury(&self, node: &NodeName, unheard: Vec<(Address, u32)>) {
+        let Some(own) = self.node.upgrade() else { return };
+        for (address, count) in unheard {
+            let to = Destination::from(address);
+            let fault = Fault::Unreachable { to: to.clone(), node: node.clone() };
+            let what = format!("(up to {count} messages whose handling is not known)");
+            own.dead_letters().add(to, None, what, fault);
+        }
     }
 
     /// Writes about a node into the journal.

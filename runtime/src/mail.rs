@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
-use genii_protocols::frame::Standing;
+use genii_protocols::frame::{NAME_MAX_LEN, Standing};
 use genii_protocols::wire::{self, WireError};
 use genii_protocols::{
     Address, AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection,
@@ -315,7 +315,7 @@ impl Mail {
         let slot = self.node.directory().find(address);
         if let Some(home) = slot.as_ref().and_then(|slot| slot.home()) {
             // Where it lives elsewhere, and is not to be had there, somebody may stand in.
-            let stands = cluster.find(address);
+            let stands = cluster.find(address).filter(|far| far.node == *home);
             let takes = |far: &Far| matches!(far.standing, Standing::Ready | Standing::Degraded);
             let is_there = stands.as_ref().is_some_and(takes);
             let way = far(&home, address);
@@ -347,6 +347,10 @@ impl Mail {
         meta: &'a Meta,
         payload: Result<Vec<u8>, WireError>,
     ) -> Result<Saying<'a>, Box<Fault>> {
+        if message.len() > NAME_MAX_LEN {
+            let name = crate::logbook::cut(message, NAME_KEPT_LEN);
+            return Err(self.rejected(name, Rejection::UnknownMessage { nearest: None }));
+        }
         let payload = payload.map_err(|error| {
             self.rejected(message, Rejection::Malformed { detail: error.to_string() })
         })?;

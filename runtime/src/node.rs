@@ -194,6 +194,11 @@ impl Node {
         self.0.directory.find(address).is_some_and(|slot| slot.home().is_some())
     }
 
+    /// The other node where an address was declared to live, if it was.
+    pub(crate) fn home_of(&self, address: &Address) -> Option<NodeName> {
+        self.0.directory.find(address).and_then(|slot| slot.home()).map(|home| (*home).clone())
+    }
+
     /// All addresses that were declared to live on other nodes, with their nodes.
     pub(crate) fn declared_elsewhere(&self) -> Vec<(Address, NodeName)> {
         let slots = self.0.directory.all().into_iter();

@@ -103,6 +103,15 @@ impl std::fmt::Debug for Fingerprint {
     }
 }
 
+/// What stands behind the name of a node in its certificate: a name alone may be no name of a host,
+/// as `2`.
+const SUFFIX: &str = ".genii.internal";
+
+/// The name of a node as its certificate has it.
+pub fn certified(node: &NodeName) -> String {
+    format!("{node}{SUFFIX}")
+}
+
 /// Bytes that nobody can foretell.
 fn random<const LEN: usize>() -> Result<[u8; LEN], TrustError> {
     let mut bytes = [0; LEN];

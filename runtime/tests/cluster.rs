@@ -331,6 +331,66 @@ async fn an_agent_that_crashes_while_it_is_asked_from_afar_tells_why() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_told_and_may_be_lost_is_a_dead_letter() {
+    let (waters, main, pc2) = two(11).await;
+    waters.cut(&name("main"), &name("pc2"));
+    for number in 0..10 {
+        main.node.to(address("there/power")).tell(Note { number }).await.unwrap();
+    }
+    until("it is down", || main.membership("pc2") == Membership::Down).await;
+    let letters = main.node.dead_letters().tail(10);
+    let told = letters.iter().find(|letter| letter.to.address == address("there/power"));
+    let told = told.expect("it is not silent");
+    assert!(told.message.contains("up to 10 messages"), "{}", told.message);
+    waters.heal(&name("main"), &name("pc2"));
+    until("it is back", || main.state("there/power") == "ready").await;
+    // What belonged to the life before is heard no more.
+    assert_eq!(main.node.to(address("there/power")).ask(Notes {}).await.unwrap(), [0; 0]);
+    drop(pc2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_large_finds_room_whatever_came_before() {
+    let (_waters, main, _pc2) = two(12).await;
+    let to = main.node.to(address("there/power"));
+    to.tell(Note { number: 1 }).await.unwrap();
+    let asks = (0..2).map(|_| {
+        let (power, printer) = (to.clone(), main.node.to(address("there/printer")));
+        tokio::spawn(async move {
+            let text = "x".repeat(40 << 20);
+            let both = tokio::join!(
+                power.ask_within(Echo { text: text.clone() }, PATIENCE),
+                printer.ask_within(Echo { text }, PATIENCE),
+            );
+            both.0.unwrap().len().min(both.1.unwrap().len())
+        })
+    });
+    for ask in asks.collect::<Vec<_>>() {
+        assert!(ask.await.unwrap() > 40 << 20);
+    }
+    // Those that are given up half-way leave nothing behind.
+    for _ in 0..10 {
+        let text = "x".repeat(20 << 20);
+        let _late = to.ask_within(Echo { text }, Duration::from_millis(3)).await;
+    }
+    assert_eq!(main.echo("there/power", "hi").await.unwrap(), "there/power@pc2: hi");
+    assert_eq!(main.membership("pc2"), Membership::Alive);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_its_node_does_not_have_is_not_waited_for() {
+    let waters = waters(13);
+    let main = Machine::boot(&waters, "main", 1).await;
+    let node = Node::new(NodeOptions { seed: 7, ..NodeOptions::new(name("pc2")) });
+    let cluster = Cluster::begin(&node, waters.harbour(&name("pc2")), Timing::default(), 1);
+    cluster.meet(&name("main"), &[]);
+    let began = Instant::now();
+    main.house.up().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    assert_eq!(main.state("here/desk"), "degraded");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_takes_its_leave_is_not_waited_for() {
     let (_waters, main, pc2) = two(10).await;
     pc2.cluster.leave().await;

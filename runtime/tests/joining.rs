@@ -53,6 +53,7 @@ impl Household {
         let expires = SystemTime::now() + HOUR;
         Invitation {
             node: node(name),
+            by: node("main"),
             household: self.authority.household(),
             at,
             expires: expires.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs(),
@@ -98,6 +99,10 @@ async fn where_nobody_can_sign_it_is_said() {
     join(&household.invite("pc2"), &pc2).await.unwrap();
     let second = listen(&pc2).await.unwrap();
     let line = household.invite_at("pc3", vec![second.at().to_string()]);
+    // Who has not invited does not even hear the secret.
+    let error = join(&line, &household.path("pc3")).await.err().unwrap();
+    assert!(error.to_string().contains("not valid for name"), "{error}");
+    let line = Invitation { by: node("pc2"), ..line };
     let error = join(&line, &household.path("pc3")).await.err().unwrap();
     assert!(error.to_string().contains("cannot sign"), "{error}");
     // Nor does who belongs to no household listen.

@@ -10,7 +10,7 @@ use std::time::{Duration, SystemTime};
 use genii_protocols::NodeName;
 use genii_runtime::trust::{
     Admitted, Authority, Identity, Invitation, InvitationFault, JoinRefused, Request, Secret,
-    TrustError, tls,
+    TrustError, certified, tls,
 };
 use rustls::pki_types::ServerName;
 use rustls::{ClientConnection, ServerConnection};
@@ -57,7 +57,7 @@ fn join(authority: &Authority, name: &str, path: &Path, now: SystemTime) -> Iden
 
 /// What both ends of a link learn of each other: who called, or why it came to nothing.
 fn meet(caller: &Identity, called: &Identity, name: &str) -> Result<NodeName, String> {
-    let name = ServerName::try_from(name.to_owned()).unwrap();
+    let name = ServerName::try_from(certified(&node(name))).unwrap();
     let client = tls::client(caller).unwrap();
     let mut client = ClientConnection::new(Arc::new(client), name).unwrap();
     let mut server = ServerConnection::new(Arc::new(tls::server(called).unwrap())).unwrap();
@@ -189,6 +189,7 @@ fn a_line_is_read_as_it_was_written_and_slips_are_noticed() {
     let now = SystemTime::now();
     let invitation = Invitation {
         node: node("pc3"),
+        by: node("main"),
         household: two.main.household(),
         at: vec!["192.168.1.2:7420".to_owned()],
         expires: now.duration_since(SystemTime::UNIX_EPOCH).unwrap().as_secs() + 60,

@@ -36,6 +36,7 @@ pub fn run(args: &InitArgs, data: &Data) -> Result<ExitCode, Fault> {
     data.prepare()?;
     let (authority, _) =
         Authority::found(&data.trust(), &node, SystemTime::now()).map_err(fault)?;
+    authority.is_wanted().map_err(fault)?;
     let household = authority.household().to_string();
     tell(args.json, &json!({ "household": household, "node": node }), || {
         format!(

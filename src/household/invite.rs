@@ -49,8 +49,11 @@ pub fn run(args: &InviteArgs, data: &Data) -> Result<ExitCode, Fault> {
         );
     }
     let own = genii_runtime::trust::Identity::open(&data.trust()).map_err(fault)?;
-    if own.is_some_and(|own| *own.node() == args.node) {
-        return Err(Fault::new(format!("{} is this machine itself", args.node))
+    let by = own.map(|own| own.node().clone()).ok_or_else(|| {
+        Fault::new("this machine has no certificate").help("`genii up` makes one")
+    })?;
+    if by == args.node {
+        return Err(Fault::new(format!("{by} is this machine itself"))
             .help("give the other machine another name"));
     }
     let now = SystemTime::now();
@@ -59,7 +62,7 @@ pub fn run(args: &InviteArgs, data: &Data) -> Result<ExitCode, Fault> {
     let until = now + span;
     let expires = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();
     let household = authority.household();
-    let invitation = Invitation { node: args.node.clone(), household, at, expires, secret };
+    let invitation = Invitation { node: args.node.clone(), by, household, at, expires, secret };
     let line = invitation.line().map_err(|fault| Fault::usage(fault.to_string()))?;
     let until = Timestamp::from(until);
     if !args.json {

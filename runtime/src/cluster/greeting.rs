@@ -7,7 +7,7 @@ use genii_protocols::frame::{Control, Data, Hello, NEWEST, OLDEST, Refused};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Inner, Membership, Peer};
+use super::{Inner, Membership, NotNeeded, Peer};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::{Broken, Lane, Opened};
 use crate::link::outbox::{Batches, Outbox};
@@ -24,6 +24,30 @@ struct Greeted {
     ended: Option<u64>,
     places: Vec<String>,
 }
+
+/// Closes a lane, and with it its connection, unless a link has come of it.
+struct Unless(Option<Arc<Outbox>>);
+
+impl Unless {
+    fn done(outbox: &Arc<Outbox>) -> Self {
+        Self(Some(outbox.clone()))
+    }
+
+    fn is_done(&mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Unless {
+    fn drop(&mut self) {
+        if let Some(outbox) = &self.0 {
+            outbox.close();
+        }
+    }
+}
+
+/// The greatest number of a life. No clock comes near it.
+const LIFE_MAX: u64 = u64::MAX / 2;
 
 /// Why a call came to nothing.
 #[derive(Debug, thiserror::Error)]
@@ -76,6 +100,7 @@ async fn call(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
 async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
     let id = cluster.new_link();
     let (control, data) = (Outbox::new(CONTROL_CAPACITY), Outbox::new(DATA_CAPACITY));
+    let mut guards = [Unless::done(&control), Unless::done(&data)];
     let hello = cluster.hello(peer, id);
     write(&control, &Control::Hello(hello));
     let open = |lane, outbox| cluster.network.open(&peer.name, lane, Batches::of(outbox).boxed());
@@ -99,12 +124,13 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
     let data_frames = Frames::new(open(Lane::Data, &data).await?);
     cluster.network.learn(&peer.name, &greeted.places);
     let link = Link::new(peer.name.clone(), greeted.incarnation, control, data);
-    cluster.establish(link, control_frames, data_frames).map_err(|_| Failed::Another)
+    guards.iter_mut().for_each(Unless::is_done);
+    cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
 }
 
 fn welcome(frame: &[u8]) -> Result<Result<Greeted, Refused>, End> {
     match read(frame)? {
-        Control::Welcome(hello) => Ok(Ok(Greeted::from(hello))),
+        Control::Welcome(hello) => Greeted::read(hello).map(Ok),
         Control::Refused(refused) => Ok(Err(refused)),
         other => Err(End::nonsense(format_args!("{other:?} for a welcome"))),
     }
@@ -150,19 +176,21 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
         }
         half_open.insert((from.clone(), id), attached);
     }
+    let mut guard = Unless::done(&control);
     write(&control, &Control::Welcome(cluster.hello(&peer, id)));
     let _has_gone = outgoing.send(Batches::of(&control).boxed());
     let (data_frames, data_outgoing) = attaching.await.map_err(|_| Failed::Silent)?;
     let data = Outbox::new(DATA_CAPACITY);
+    guard.is_done();
     let _has_gone = data_outgoing.send(Batches::of(&data).boxed());
     cluster.network.learn(&from, &greeted.places);
     let link = Link::new(from, greeted.incarnation, control, data);
-    cluster.establish(link, control_frames, data_frames).map_err(|_| Failed::Another)
+    cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
 }
 
 fn hello(frame: &[u8]) -> Result<Greeted, End> {
     match read(frame)? {
-        Control::Hello(hello) => Ok(Greeted::from(hello)),
+        Control::Hello(hello) => Greeted::read(hello),
         other => Err(End::nonsense(format_args!("{other:?} for a greeting"))),
     }
 }
@@ -181,7 +209,7 @@ fn consider(cluster: &Arc<Inner>, peer: &Arc<Peer>, greeted: &Greeted) -> Result
         return Err(Refused::Ended(ended));
     }
     if let Some(ended) = greeted.ended.filter(|ended| *ended >= state.own) {
-        state.own = ended + 1;
+        state.own = ended.saturating_add(1);
     }
     let current = state.link.clone().filter(|link| !link.is_over());
     match current {
@@ -248,15 +276,18 @@ impl Inner {
     }
 }
 
-impl From<Hello<'_>> for Greeted {
-    fn from(hello: Hello<'_>) -> Self {
+impl Greeted {
+    fn read(hello: Hello<'_>) -> Result<Self, End> {
+        if hello.incarnation.max(hello.ended.unwrap_or_default()) > LIFE_MAX {
+            return Err(End::nonsense("a life that cannot be"));
+        }
         let places = hello.places.into_iter().map(|place| place.into_owned()).collect();
-        Self {
+        Ok(Self {
             versions: hello.versions,
             incarnation: hello.incarnation,
             link: hello.link,
             ended: hello.ended,
             places,
-        }
+        })
     }
 }

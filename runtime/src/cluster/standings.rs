@@ -28,18 +28,23 @@ pub(super) fn tell(cluster: &Arc<Inner>, change: &Change) {
     if cluster.node.upgrade().is_some_and(|node| node.lives_elsewhere(&address)) {
         return;
     }
-    let standing = if change.is_forgotten { Standing::Gone } else { standing_of(&change.now) };
-    let stand = Stand {
+    let gone = Stand {
         address: Cow::Borrowed(address.as_str()),
         incarnation: change.incarnation,
-        standing,
-        detail: detail_of(&change.now),
+        standing: Standing::Gone,
+        detail: Cow::Borrowed(""),
     };
-    let frame = Control::Standings { is_first: false, agents: vec![stand] };
+    let Some(node) = cluster.node.upgrade() else { return };
+    // As it stands when it is told of, so that nothing older is told after it.
+    let frame = || {
+        let view = node.tree().board.view(address.as_str());
+        let stand = view.map_or_else(|| gone.clone(), |view| stand_of(&view));
+        Control::Standings { is_first: false, agents: vec![stand] }
+    };
     for peer in cluster.peers.read().values() {
         let Some(link) = peer.state.lock().link.clone() else { continue };
         // One who has no room is told of everything anew when it has.
-        let written = link.control.write(|buffer| lane::put(buffer, &frame));
+        let written = link.control.write(|buffer| lane::put(buffer, &frame()));
         if matches!(written, Err(NotWritten::Full)) {
             link.is_behind.store(true, std::sync::atomic::Ordering::Release);
         }
@@ -81,23 +86,26 @@ pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
 
 /// Tells one anew who had no room for what it was told.
 pub(super) fn catch_up(cluster: &Arc<Inner>, link: &Arc<Link>) {
-    if link.is_behind.swap(false, std::sync::atomic::Ordering::AcqRel) {
-        if let Some(node) = cluster.node.upgrade() {
-            tell_all(cluster, &node, link);
-        }
+    let is_behind = link.is_behind.swap(false, std::sync::atomic::Ordering::AcqRel);
+    if let Some(node) = cluster.node.upgrade().filter(|_| is_behind) {
+        tell_all(cluster, &node, link);
     }
 }
 
-/// Learns how agents of another node stand; how many of it are known then.
+/// Learns how agents of another node stand. Of that, `known` are known, and as many as it returns
+/// afterwards.
 pub(super) fn learn(
     cluster: &Arc<Inner>,
     from: &NodeName,
+    known: usize,
     is_first: bool,
     agents: &[Stand<'_>],
 ) -> Result<usize, End> {
-    let Some(node) = cluster.node.upgrade() else { return Ok(0) };
+    let Some(node) = cluster.node.upgrade() else { return Ok(known) };
+    let mut known = known;
     if is_first {
         cluster.far.retain(|_, far| far.node != *from);
+        known = 0;
     }
     for stand in agents {
         let address = Address::parse(&stand.address).map_err(End::nonsense)?;
@@ -105,16 +113,29 @@ pub(super) fn learn(
             node: from.clone(),
             incarnation: stand.incarnation,
             standing: stand.standing,
-            detail: stand.detail.as_ref().into(),
+            detail: crate::logbook::cut(&stand.detail, DETAIL_MAX_LEN).into(),
         };
+        // Whoever has it keeps it: one that is declared elsewhere, or told of by a node that is here.
+        let home = node.home_of(&address);
+        let other = cluster.far.get(&address).map(|far| far.node.clone());
+        let others = other.filter(|other| other != from && cluster.is_linked(other));
+        if home.is_some_and(|home| home != *from) || others.is_some() {
+            tracing::warn!(%address, node = %from, "it is told of by a node that does not have it");
+            continue;
+        }
         let status = far.status();
         match stand.standing {
-            Standing::Gone => drop(cluster.far.remove_if(&address, |_, far| far.node == *from)),
-            _ => drop(cluster.far.insert(address.clone(), far)),
+            Standing::Gone => {
+                let was = cluster.far.remove_if(&address, |_, far| far.node == *from);
+                known = known.saturating_sub(usize::from(was.is_some()));
+            }
+            _ => {
+                let before = cluster.far.insert(address.clone(), far);
+                known += usize::from(before.is_none_or(|before| before.node != *from));
+            }
         }
         node.stands_elsewhere(&address, from, stand.incarnation, status);
     }
-    let known = cluster.far.iter().filter(|far| far.node == *from).count();
     match known > ADDRESSES_MAX {
         true => Err(End::nonsense(format_args!("more than {ADDRESSES_MAX} addresses"))),
         false => Ok(known),
@@ -138,13 +159,19 @@ pub(super) fn forget(cluster: &Arc<Inner>, node: &NodeName, membership: Membersh
     }
 }
 
-/// What was expected from nodes that did not come is not expected any more.
+/// What has been expected for too long, and nobody has told of, is not expected any more.
 pub(super) fn give_up(cluster: &Arc<Inner>) {
     let Some(own) = cluster.node.upgrade() else { return };
     for (address, home) in own.declared_elsewhere() {
-        let peer = cluster.peers.read().get(&home).cloned();
-        if peer.is_none_or(|peer| peer.state.lock().link.is_none()) {
-            let why = format!("its node {home} is not connected");
+        let view = own.tree().board.view(address.as_str());
+        let is_late = view.is_some_and(|view| {
+            view.status == Status::Waiting && view.since.elapsed() >= cluster.timing.join
+        });
+        if is_late && cluster.far.get(&address).is_none_or(|far| far.node != home) {
+            let why = match cluster.is_linked(&home) {
+                true => format!("its node {home} does not have it"),
+                false => format!("its node {home} is not connected"),
+            };
             own.stands_elsewhere(&address, &home, 0, Status::Stopped(why.into()));
         }
     }

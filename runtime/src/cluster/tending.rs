@@ -74,34 +74,37 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
                     return end.into();
                 }
                 suspect(cluster, peer, link, false);
+                // Who says very much does not keep this node from what is due.
+                if looked.elapsed() < timing.ping {
+                    continue;
+                }
             }
-            _ = ticks.tick() => {
-                let now = Instant::now();
-                let slept = now - looked;
-                looked = now;
-                if slept > timing.ping + timing.suspect {
-                    // This node itself did nothing for a while. What has come meanwhile is heard
-                    // first, and the other given the time that it would have had.
-                    heard = heard.max(now - timing.suspect);
-                }
-                if cluster.network.is_expelled(&link.peer) {
-                    return End::Broken(Broken::Refused("it was expelled".to_owned())).into();
-                }
-                let silent = now - heard;
-                if silent >= timing.down {
-                    let why = format!("nothing was heard of it for {silent:.1?}");
-                    return End::Broken(Broken::Other(why)).into();
-                }
-                if silent >= timing.suspect {
-                    suspect(cluster, peer, link, true);
-                }
-                let sent = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
-                let ping = Control::Ping(sent);
-                // One for which there is no room is not needed: more is on its way.
-                let _crowded = link.control.write(|buffer| lane::put(buffer, &ping));
-                standings::catch_up(cluster, link);
-            }
+            _ = ticks.tick() => {}
         }
+        let now = Instant::now();
+        let slept = now - looked;
+        looked = now;
+        if slept > timing.ping + timing.suspect {
+            // This node itself did nothing for a while. What has come meanwhile is heard first, and
+            // the other given the time that it would have had.
+            heard = heard.max(now - timing.suspect);
+        }
+        if cluster.network.is_expelled(&link.peer) {
+            return End::Broken(Broken::Refused("it was expelled".to_owned())).into();
+        }
+        let silent = now - heard;
+        if silent >= timing.down {
+            let why = format!("nothing was heard of it for {silent:.1?}");
+            return End::Broken(Broken::Other(why)).into();
+        }
+        if silent >= timing.suspect {
+            suspect(cluster, peer, link, true);
+        }
+        let sent = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
+        let ping = Control::Ping(sent);
+        // One for which there is no room is not needed: more is on its way.
+        let _crowded = link.control.write(|buffer| lane::put(buffer, &ping));
+        standings::catch_up(cluster, link);
     }
 }
 
@@ -123,7 +126,8 @@ fn heed(
             peer.state.lock().round_trip = Some(took);
         }
         Control::Standings { is_first, agents } => {
-            let known = standings::learn(cluster, &link.peer, is_first, &agents)?;
+            let known = peer.state.lock().addresses;
+            let known = standings::learn(cluster, &link.peer, known, is_first, &agents)?;
             peer.state.lock().addresses = known;
         }
         Control::Goodbye => return Ok(true),

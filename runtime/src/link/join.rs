@@ -105,7 +105,12 @@ pub enum JoinError {
 /// # Errors
 /// When nobody answers, or says no.
 pub async fn join(invitation: &Invitation, trust: &Path) -> Result<Identity, JoinError> {
-    if let Some(identity) = Identity::open(trust)? {
+    let own = Authority::open(trust)?;
+    let alone = match own {
+        Some(authority) if authority.is_alone()? => Some(authority),
+        _ => None,
+    };
+    if let Some(identity) = Identity::open(trust)?.filter(|_| alone.is_none()) {
         return Err(JoinError::Present(identity.household()));
     }
     if invitation.has_expired(SystemTime::now()) {
@@ -113,8 +118,8 @@ pub async fn join(invitation: &Invitation, trust: &Path) -> Result<Identity, Joi
     }
     let mut unreachable = Vec::new();
     for at in &invitation.at {
-        match call(at, invitation.household).await {
-            Ok(channel) => return ask(channel, at, invitation, trust).await,
+        match call(at, invitation).await {
+            Ok(channel) => return ask(channel, at, invitation, trust, alone).await,
             Err(error) => unreachable.push(format!("{at}: {error}")),
         }
     }
@@ -122,8 +127,9 @@ pub async fn join(invitation: &Invitation, trust: &Path) -> Result<Identity, Joi
 }
 
 /// Connects to whoever answers for a household at a place.
-async fn call(at: &str, household: Fingerprint) -> Result<Channel, String> {
-    let config = tls::joiner(household).map_err(|error| error.to_string())?;
+async fn call(at: &str, invitation: &Invitation) -> Result<Channel, String> {
+    let config =
+        tls::joiner(invitation.household, &invitation.by).map_err(|error| error.to_string())?;
     let place = at.to_owned();
     let reach = async move {
         let stream = TcpStream::connect(&place).await?;
@@ -151,6 +157,7 @@ async fn ask(
     at: &str,
     invitation: &Invitation,
     trust: &Path,
+    alone: Option<Authority>,
 ) -> Result<Identity, JoinError> {
     let request = Request::new()?;
     let secret = invitation.secret.bytes().to_vec();
@@ -175,6 +182,8 @@ async fn ask(
     if Fingerprint::of(&household) != invitation.household {
         return Err(JoinError::Stranger(at.to_owned()));
     }
+    // A household of one, as `up` makes by itself, gives way.
+    alone.map(Authority::disband).transpose()?;
     let identity = Identity::keep(trust, &request, &household, &certificate, &expelled)?;
     // Who has signed is who is called first.
     if let Ok(node) = NodeName::new(&node) {

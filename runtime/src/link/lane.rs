@@ -10,6 +10,9 @@ use super::network::{Broken, Incoming};
 /// The largest frame, in bytes. A peer that announces a larger one speaks nonsense.
 const FRAME_MAX_LEN: usize = 256 << 10;
 
+/// How much is kept of what makes no sense, in bytes.
+const NONSENSE_KEPT_LEN: usize = 200;
+
 /// How many bytes the length of a frame takes.
 const LENGTH_LEN: usize = 4;
 
@@ -55,7 +58,7 @@ pub(crate) enum End {
 
 impl End {
     pub(crate) fn nonsense(what: impl std::fmt::Display) -> Self {
-        Self::Nonsense(what.to_string())
+        Self::Nonsense(crate::logbook::cut(&what.to_string(), NONSENSE_KEPT_LEN).to_owned())
     }
 }
 
@@ -111,8 +114,11 @@ impl Frames {
     }
 }
 
+/// A frame, and what comes after it.
+type FrameAndRest<'a> = (&'a [u8], &'a [u8]);
+
 /// The first frame of some bytes and what comes after it, if it is there whole.
-fn first(bytes: &[u8]) -> Result<Option<(&[u8], &[u8])>, End> {
+fn first(bytes: &[u8]) -> Result<Option<FrameAndRest<'_>>, End> {
     let Some((length, rest)) = bytes.split_first_chunk::<LENGTH_LEN>() else { return Ok(None) };
     let len = u32::from_le_bytes(*length) as usize;
     if len > FRAME_MAX_LEN {

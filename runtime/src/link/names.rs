@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use genii_protocols::frame::NAMES_MAX;
+use genii_protocols::frame::{NAME_MAX_LEN, NAMES_MAX};
 use parking_lot::{Mutex, RwLock};
 
 use super::lane::End;
@@ -58,6 +58,9 @@ pub(crate) struct Texts(Vec<Arc<str>>);
 impl Texts {
     /// The next text.
     pub(crate) fn add(&mut self, text: &str) -> Result<(), End> {
+        if text.len() > NAME_MAX_LEN {
+            return Err(End::nonsense(format_args!("a name of {} bytes", text.len())));
+        }
         if self.0.len() >= NAMES_MAX {
             return Err(End::nonsense(format_args!("more than {NAMES_MAX} names")));
         }

@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 /// How many bytes a lane takes at once, and so how long a frame may wait behind others.
 const BATCH_MAX_LEN: usize = 128 << 10;
 
+/// How many times its capacity may wait in an outbox, at the very most.
+const ALWAYS_TIMES: usize = 16;
+
 /// An outbox, with a bound in bytes.
 pub(crate) struct Outbox {
     waits: Mutex<Waits>,
@@ -59,12 +62,17 @@ impl Outbox {
         self.write_within(self.capacity, write)
     }
 
-    /// Writes frames whether or not there is room. For what is small and bounded by other means.
+    /// Writes frames whether or not there is room, up to a bound where something is amiss: the other
+    /// end does not read, and asks for ever more. Then the lane ends. For what is small.
     pub(crate) fn write_always<T>(
         &self,
         write: impl FnOnce(&mut BytesMut) -> T,
     ) -> Result<T, NotWritten> {
-        self.write_within(usize::MAX, write)
+        let written = self.write_within(self.capacity * ALWAYS_TIMES, write);
+        if matches!(written, Err(NotWritten::Full)) {
+            self.close();
+        }
+        written
     }
 
     fn write_within<T>(
@@ -112,7 +120,9 @@ impl Outbox {
         waits.closed = true;
         let lane = waits.sleeper.take();
         drop(waits);
-        lane.map(Waker::wake);
+        if let Some(lane) = lane {
+            lane.wake();
+        }
         self.room.notify_waiters();
     }
 

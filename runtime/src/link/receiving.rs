@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use genii_protocols::frame::{self, CREDIT_MAX, Data, Payload};
+use genii_protocols::frame::{self, CREDIT_MAX, Data, PARTS_MAX_LEN, Payload};
 use genii_protocols::{Address, Cause, CauseKind, Fault, Rejection, Sender, wire};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -21,8 +21,8 @@ use crate::mailbox::NotTaken;
 use crate::node::Node;
 use crate::protocol::Content;
 
-/// How many bytes may have come of things that come in parts.
-const PARTS_MAX_LEN: usize = 2 * wire::MESSAGE_MAX_LEN;
+/// How many things may come in parts at a time.
+const IN_PARTS_MAX: usize = 4_096;
 
 /// When so much of a receiver's credit has been handled, it is given back.
 const CREDIT_STEP: u32 = CREDIT_MAX / 4;
@@ -82,11 +82,15 @@ impl Receiving {
             Data::Failed { correlation, fault } => self.link.failed(correlation, fault),
             Data::Credit { to, cost } => self.link.credit(to, cost)?,
             Data::Part { id, bytes } => self.part(id, bytes)?,
+            Data::Abandon { id } => drop(self.whole(id)),
         }
         Ok(())
     }
 
     fn part(&mut self, id: u32, bytes: &[u8]) -> Result<(), End> {
+        if bytes.is_empty() || self.parts.len() > IN_PARTS_MAX {
+            return Err(End::nonsense("too many parts, or parts of nothing"));
+        }
         self.parts_len += bytes.len();
         let parts = self.parts.entry(id).or_default();
         parts.extend_from_slice(bytes);
@@ -117,7 +121,7 @@ impl Receiving {
             }
         };
         let deadline = letter.deadline.map(|left| Instant::now() + Duration::from_micros(left));
-        let ticket = Ticket::new(inlet.clone(), frame::Letter::cost(payload.len()));
+        let ticket = Ticket::new(inlet.clone(), frame::Letter::cost(payload.len()))?;
         let meta = Meta {
             from,
             deadline,
@@ -141,6 +145,7 @@ impl Receiving {
             number,
             address,
             handled: AtomicU32::new(0),
+            outstanding: AtomicU32::new(0),
             overflow: Mutex::default(),
         });
         self.inlets.insert(number, inlet.clone());
@@ -175,6 +180,8 @@ pub(crate) struct Inlet {
     address: Address,
     /// How much has been handled whose credit was not given back.
     handled: AtomicU32,
+    /// How much has come and was not handled.
+    outstanding: AtomicU32,
     overflow: Mutex<Overflow>,
 }
 
@@ -206,7 +213,7 @@ impl Inlet {
         let from = meta.from.clone();
         let line = match self.line() {
             Ok(line) => line,
-            Err(fault) => return self.undelivered(message, from, asked, fault),
+            Err(fault) => return self.undelivered(message, from, asked, *fault),
         };
         let reply = asked.map(|correlation| FarReply {
             inlet: self.clone(),
@@ -230,11 +237,11 @@ impl Inlet {
     }
 
     /// The life that takes messages now.
-    fn line(&self) -> Result<Arc<Line>, Fault> {
+    fn line(&self) -> Result<Arc<Line>, Box<Fault>> {
         let to = || self.address.clone().into();
         let slot = self.node.directory().find(&self.address);
-        let slot = slot.ok_or_else(|| self.node.directory().not_found(&to()))?;
-        slot.route().map_err(|cause| Fault::Down { to: to(), cause: (*cause).clone() })
+        let slot = slot.ok_or_else(|| Box::new(self.node.directory().not_found(&to())))?;
+        slot.route().map_err(|cause| Box::new(Fault::Down { to: to(), cause: (*cause).clone() }))
     }
 
     fn put(self: &Arc<Self>, line: &Arc<Line>, letter: Box<dyn Letter>) {
@@ -277,9 +284,9 @@ impl Inlet {
                 }
                 Err(fault) => {
                     if let Some((message, from)) = told.note {
-                        self.undelivered(message, from, None, fault.clone());
+                        self.undelivered(message, from, None, (*fault).clone());
                     }
-                    told.letter.fail(fault);
+                    told.letter.fail(*fault);
                 }
             }
         }
@@ -323,6 +330,7 @@ impl Inlet {
     }
 
     fn handled(&self, cost: u32) {
+        self.outstanding.fetch_sub(cost, Ordering::Relaxed);
         let handled = self.handled.fetch_add(cost, Ordering::Relaxed) + cost;
         if handled >= CREDIT_STEP {
             let handled = self.handled.swap(0, Ordering::Relaxed);
@@ -340,8 +348,13 @@ pub(crate) struct Ticket {
 }
 
 impl Ticket {
-    fn new(inlet: Arc<Inlet>, cost: u32) -> Self {
-        Self { inlet, cost }
+    fn new(inlet: Arc<Inlet>, cost: u32) -> Result<Self, End> {
+        let before = inlet.outstanding.fetch_add(cost, Ordering::Relaxed);
+        let ticket = Self { inlet, cost };
+        match before.saturating_add(cost) > CREDIT_MAX {
+            true => Err(End::nonsense("it sends beyond its credit")),
+            false => Ok(ticket),
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use genii_protocols::frame::{self, CREDIT_MAX, Data, PAYLOAD_MAX_LEN, Payload};
-use genii_protocols::{Address, Fault, NodeName, wire};
+use genii_protocols::frame::{self, CREDIT_MAX, Data, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, Payload};
+use genii_protocols::{Address, Fault, NodeName, Rejection, wire};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
@@ -35,6 +35,8 @@ pub(crate) struct Link {
     windows: DashMap<Arc<str>, Arc<Window>>,
     questions: Questions,
     parts: AtomicU32,
+    /// How many KiB may still go in parts.
+    parts_room: Semaphore,
     is_over: AtomicBool,
     /// The other end was not told of everything, for want of room.
     pub(crate) is_behind: AtomicBool,
@@ -91,6 +93,7 @@ impl Link {
             windows: DashMap::new(),
             questions: Questions::default(),
             parts: AtomicU32::new(0),
+            parts_room: Semaphore::new(PARTS_MAX_LEN / KIB),
             is_over: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
         }
@@ -107,6 +110,7 @@ impl Link {
         self.control.close();
         self.data.close();
         self.questions.close();
+        self.parts_room.close();
         for window in &self.windows {
             window.credit.close();
         }
@@ -213,7 +217,10 @@ impl Link {
                 window.in_parts.store(true, Ordering::Release);
                 let _done = Done(&window.in_parts);
                 let parts = self.send_parts(&saying.payload).await?;
-                return self.write_when_room(style, saying, Payload::Parts(parts)).await;
+                let whole = Payload::Parts(parts.id);
+                let written = self.write_when_room(style, saying, whole).await;
+                parts.are_used(written.is_ok());
+                return written;
             }
         };
         self.write_when_room(style, saying, payload).await
@@ -234,8 +241,12 @@ impl Link {
     }
 
     /// Sends what is too large for one frame, with room between for others.
-    async fn send_parts(&self, payload: &[u8]) -> Result<u32, NotSent> {
+    async fn send_parts(&self, payload: &[u8]) -> Result<Parts<'_>, NotSent> {
+        let kib = u32::try_from(payload.len().div_ceil(KIB)).unwrap_or(u32::MAX);
+        // The other end lets go of them when it has the frame that they belong to.
+        let room = self.parts_room.acquire_many(kib).await.map_err(|_| NotSent::Lost)?;
         let id = self.parts.fetch_add(1, Ordering::Relaxed);
+        let parts = Parts { link: self, id, is_used: false, _room: room };
         for bytes in payload.chunks(PAYLOAD_MAX_LEN) {
             let part = Data::Part { id, bytes };
             loop {
@@ -246,7 +257,7 @@ impl Link {
                 }
             }
         }
-        Ok(id)
+        Ok(parts)
     }
 
     fn write(
@@ -284,8 +295,8 @@ impl Link {
             Style::Ask(correlation) => Data::Ask { correlation, letter },
         };
         match self.data.write(|buffer| lane::put(buffer, &frame)) {
-            // Everything in it is bounded, so that it has a form.
-            Ok(_) => Ok(()),
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) => Err(NotSent::TooLarge(saying.payload.len())),
             Err(NotWritten::Full) => Err(self.crowded_or_lost()),
             Err(NotWritten::Closed) => Err(NotSent::Lost),
         }
@@ -311,6 +322,18 @@ impl Link {
 
     fn crowded_or_lost(&self) -> NotSent {
         if self.is_over() { NotSent::Lost } else { NotSent::Crowded }
+    }
+
+    /// The receivers that have not said that they have handled everything, each with how much that
+    /// may be at most.
+    pub(crate) fn unheard(&self) -> Vec<(Address, u32)> {
+        let each = self.windows.iter().filter_map(|window| {
+            let whole = CREDIT_MAX as usize;
+            let spent = whole - window.credit.available_permits().min(whole);
+            let address = Address::from_shared(window.key().clone()).ok()?;
+            (spent > 0).then_some((address, u32::try_from(spent).unwrap_or(CREDIT_MAX)))
+        });
+        each.collect()
     }
 
     // What comes back.
@@ -352,23 +375,28 @@ impl Link {
         }
         let link = self.clone();
         tokio::spawn(async move {
-            let payload = match answer.len() > PAYLOAD_MAX_LEN {
+            let parts = match answer.len() > PAYLOAD_MAX_LEN {
                 true => match link.send_parts(&answer).await {
-                    Ok(parts) => Payload::Parts(parts),
+                    Ok(parts) => Some(parts),
                     Err(_) => return,
                 },
-                false => Payload::Whole(&answer),
+                false => None,
             };
+            let whole = || Payload::Whole(&answer);
+            let payload = parts.as_ref().map_or_else(whole, |parts| Payload::Parts(parts.id));
             let reply = Data::Reply { correlation, answer: payload };
             while let Err(NotWritten::Full) = link.data.write(|buffer| lane::put(buffer, &reply)) {
                 link.data.room().await;
+            }
+            if let Some(parts) = parts {
+                parts.are_used(true);
             }
         });
     }
 
     /// Sends what takes the place of a reply.
     pub(crate) fn fail(&self, correlation: u64, fault: Fault) {
-        let failed = Data::Failed { correlation, fault: Box::new(fault) };
+        let failed = Data::Failed { correlation, fault: Box::new(in_short(fault)) };
         let _over = self.data.write_always(|buffer| lane::put(buffer, &failed));
     }
 
@@ -377,6 +405,62 @@ impl Link {
         let credit = Data::Credit { to, cost };
         let _over = self.data.write_always(|buffer| lane::put(buffer, &credit));
     }
+}
+
+const KIB: usize = 1_024;
+
+/// Parts that are under way. Given up unless what they belong to was sent.
+struct Parts<'a> {
+    link: &'a Link,
+    id: u32,
+    is_used: bool,
+    _room: tokio::sync::SemaphorePermit<'a>,
+}
+
+impl Parts<'_> {
+    fn are_used(mut self, is_used: bool) {
+        self.is_used = is_used;
+    }
+}
+
+impl Drop for Parts<'_> {
+    fn drop(&mut self) {
+        if !self.is_used {
+            let abandon = Data::Abandon { id: self.id };
+            let _over = self.link.data.write_always(|buffer| lane::put(buffer, &abandon));
+        }
+    }
+}
+
+/// How much of a text travels in a fault, in bytes; and how many errors of a chain.
+const FAULT_TEXT_LEN: usize = 4_096;
+const FAULT_CHAIN: usize = 8;
+
+/// A fault that fits into a frame whatever an agent said.
+fn in_short(mut fault: Fault) -> Fault {
+    let cut = |text: &mut String| *text = crate::logbook::cut(text, FAULT_TEXT_LEN).to_owned();
+    match &mut fault {
+        Fault::Down { cause, .. } => {
+            cut(&mut cause.message);
+            cause.chain.truncate(FAULT_CHAIN);
+            cause.chain.iter_mut().for_each(cut);
+            cause.place.iter_mut().for_each(cut);
+            cause.handling.iter_mut().for_each(cut);
+        }
+        Fault::Rejected { message, reason, .. } => {
+            cut(message);
+            match reason {
+                Rejection::Malformed { detail } | Rejection::WrongStyle { expected: detail } => {
+                    cut(detail);
+                }
+                Rejection::UnknownMessage { nearest } => nearest.iter_mut().for_each(cut),
+                Rejection::Version { .. } | Rejection::Unanswered => {}
+            }
+        }
+        Fault::Timeout { message, .. } => cut(message),
+        Fault::NotFound { .. } | Fault::Overloaded { .. } | Fault::Unreachable { .. } => {}
+    }
+    fault
 }
 
 /// Why no answer came.

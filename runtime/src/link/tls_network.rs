@@ -22,7 +22,7 @@ use super::lanes::{self, BATCH_MAX_LEN};
 use super::network::{Broken, Certificate, Incoming, Lane, Network, Opened, Outgoing};
 use super::raw::Raw;
 use super::{CONNECTION_WINDOW, HANDSHAKE_PATIENCE, STREAM_WINDOW};
-use crate::trust::{Expelled, Identity, tls};
+use crate::trust::{Expelled, Identity, certified, tls};
 
 /// How many nodes are known at most.
 const PEERS_MAX: usize = 256;
@@ -140,7 +140,7 @@ async fn dial(
     let identity = identity.ok_or_else(|| Broken::Other("this node is nobody".to_owned()))?;
     let config = tls::client(&identity).map_err(|error| Broken::Other(error.to_string()))?;
     let connector = TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from(to.as_str().to_owned());
+    let name = ServerName::try_from(certified(to));
     let name = name.map_err(|error| Broken::Other(error.to_string()))?;
     let mut last = Broken::NoPlace;
     for place in places {
@@ -202,8 +202,10 @@ impl Shown {
         let written = written.and_then(|about| about.modified()).ok();
         let mut expelled = self.expelled.lock();
         if expelled.0 != written {
-            let identity = Identity::open(trust).ok().flatten();
-            *expelled = (written, identity.map(|identity| identity.expelled().clone()));
+            // One that is just being written is read next time; until then the old one counts.
+            if let Some(identity) = Identity::open(trust).ok().flatten() {
+                *expelled = (written, Some(identity.expelled().clone()));
+            }
         }
         let certificates = self.certificates.lock();
         let both = certificates.get(node).zip(expelled.1.as_ref());

@@ -46,6 +46,8 @@ struct Ledger {
     invitations: Vec<Invited>,
     /// How often the list of the expelled was made.
     expulsions: u64,
+    /// Somebody wanted this household; it did not only come about.
+    is_wanted: bool,
 }
 
 /// A certificate that was signed.
@@ -140,15 +142,55 @@ impl Authority {
         &self.certificate
     }
 
-    /// Whether this node is the only one that ever belonged.
+    /// Whether this node is the only one that ever belonged, and nobody asked for a household.
     ///
     /// # Errors
     /// When the ledger cannot be read.
     pub fn is_alone(&self) -> Result<bool, TrustError> {
         let ledger = self.ledger()?;
-        let own = ledger.signed.first().map(|signed| &signed.node);
+        let own = Identity::open(self.folder.root())?;
+        let own = own.as_ref().map(Identity::node);
         let of_own = |signed: &Signed| Some(&signed.node) == own;
-        Ok(ledger.invitations.is_empty() && ledger.signed.iter().all(of_own))
+        let has_others = !ledger.invitations.is_empty() || !ledger.signed.iter().all(of_own);
+        Ok(!ledger.is_wanted && !has_others)
+    }
+
+    /// Says that somebody wants this household and its name, and that it is not to give way.
+    ///
+    /// # Errors
+    /// When it cannot be written down.
+    pub fn is_wanted(&self) -> Result<(), TrustError> {
+        let _alone = self.folder.lock()?;
+        let ledger = Ledger { is_wanted: true, ..self.ledger()? };
+        self.keep(&ledger)
+    }
+
+    /// Signs a new certificate for the node on which the authority lives.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn renew_own(&self, node: &NodeName, now: SystemTime) -> Result<Identity, TrustError> {
+        let _alone = self.folder.lock()?;
+        let mut ledger = self.ledger()?;
+        self.admit_own(&mut ledger, node, now)
+    }
+
+    /// Ends the household, of which nobody else was ever part, so that this node can join another.
+    ///
+    /// # Errors
+    /// When its files cannot be taken away.
+    pub fn disband(self) -> Result<(), TrustError> {
+        let _alone = self.folder.lock()?;
+        for file in ["household.key", "ledger.json", "node.crt"] {
+            let path = self.folder.path(file);
+            match std::fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(super::folder::failed(&path, error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
     }
 
     /// Gives this node another name. To be done only while it is alone.
@@ -315,7 +357,7 @@ impl Authority {
         let request = CertificateSigningRequestParams::from_der(&request)?;
         let serial = super::random::<16>()?;
         let expires = now + NODE_SPAN;
-        let mut params = CertificateParams::new([node.as_str().to_owned()])?;
+        let mut params = CertificateParams::new([super::certified(node)])?;
         params.distinguished_name = named(node.as_str());
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.not_before = (now - CLOCK_SKEW).into();

@@ -160,6 +160,6 @@ impl Identity {
 pub(super) fn node_of(certificate: &CertificateDer<'_>) -> Option<NodeName> {
     let certificate = webpki::EndEntityCert::try_from(certificate).ok()?;
     let mut names = certificate.valid_dns_names();
-    let name = NodeName::new(names.next()?).ok()?;
+    let name = NodeName::new(names.next()?.strip_suffix(super::SUFFIX)?).ok()?;
     names.next().is_none().then_some(name)
 }

@@ -59,6 +59,8 @@ impl fmt::Debug for Secret {
 pub struct Invitation {
     /// Whom it is for.
     pub node: NodeName,
+    /// Who invites, and alone may answer.
+    pub by: NodeName,
     /// The household, so that nobody else can answer for it.
     pub household: Fingerprint,
     /// Where to ask, as `host:port`; the first that answers counts.

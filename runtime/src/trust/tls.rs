@@ -81,11 +81,11 @@ pub static ANY_NODE: LazyLock<ServerName<'static>> =
 ///
 /// # Errors
 /// When the system cannot.
-pub fn joiner(household: Fingerprint) -> Result<ClientConfig, TrustError> {
+pub fn joiner(household: Fingerprint, by: &NodeName) -> Result<ClientConfig, TrustError> {
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ByFingerprint { household }))
+        .with_custom_certificate_verifier(Arc::new(ByFingerprint { household, by: by.clone() }))
         .with_no_client_auth();
     config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
     Ok(config)
@@ -97,6 +97,8 @@ pub fn joiner(household: Fingerprint) -> Result<ClientConfig, TrustError> {
 #[derive(Debug)]
 struct ByFingerprint {
     household: Fingerprint,
+    /// Who has invited. Nobody else is to hear the secret, not even of the household.
+    by: NodeName,
 }
 
 impl ServerCertVerifier for ByFingerprint {
@@ -114,8 +116,7 @@ impl ServerCertVerifier for ByFingerprint {
         roots.add(household.ok_or_else(unknown)?.clone().into_owned())?;
         let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider());
         let verifier = verifier.build().map_err(|_| unknown())?;
-        let node = super::identity::node_of(certificate).ok_or_else(unknown)?;
-        let node = ServerName::try_from(node.as_str().to_owned()).map_err(|_| unknown())?;
+        let node = ServerName::try_from(super::certified(&self.by)).map_err(|_| unknown())?;
         verifier.verify_server_cert(certificate, &[], &node, ocsp, now)
     }
 
