@@ -136,3 +136,25 @@ fn a_machine_that_others_know_keeps_its_name() {
     assert!(refused.err.contains("is second by its certificate"), "{}", refused.err);
     up("second");
 }
+
+/// The first command that anybody types makes a household of one, which gives way to another.
+#[test]
+fn a_machine_that_was_up_by_itself_may_join_another() {
+    let house = House::new();
+    let (running, at) = listening(&house);
+    let file = house.path("house.toml");
+    let mut alone = house.command(env!("CARGO_BIN_EXE_genii"));
+    alone.arg("--data").arg(house.path("pc2")).args(["up", "--plain", "--node", "2", "--topology"]);
+    let mut alone = Running::new(alone.arg(&file).spawn().unwrap());
+    alone.wait_for("agents are ready after");
+    alone.stop();
+    // Given once, its name does not stick.
+    let settings = elsewhere(&house, "pc2", &["settings"]);
+    assert!(settings.out.lines().any(|line| line.contains("node") && line.contains("main")));
+    let line = invite(&house, "pc2", &at)["line"].as_str().unwrap().to_owned();
+    let joined = elsewhere(&house, "pc2", &["join", &line]);
+    assert_eq!(joined.code, 0, "{}", joined.err);
+    let own = elsewhere(&house, "pc2", &["household"]);
+    assert!(own.out.contains("pc2") && own.out.contains("another machine"), "{}", own.out);
+    running.stop();
+}
