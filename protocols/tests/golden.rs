@@ -8,6 +8,9 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
+use genii_protocols::frame::{
+    Control, Data, Hello, Letter, Payload as FramePayload, Refused, Stand, Standing,
+};
 use genii_protocols::{
     Address, Cause, CauseKind, Destination, Envelope, Fault, Kind, Message, MessageInfo, Payload,
     Rejection, Sender, TraceContext, errors, health, resources, twin, wire,
@@ -134,7 +137,93 @@ fn the_bytes_of_envelopes_and_faults_are_those_that_were_promised() {
     check("envelopes.hex", &lines);
 }
 
+fn control_frames() -> Vec<Control<'static>> {
+    let hello = || Hello {
+        versions: (1, 1),
+        incarnation: 1_700_000_000_000,
+        link: 7,
+        ended: Some(3),
+        places: vec!["192.168.1.2:7420".into()],
+        kinds: vec![("process".into(), 99)],
+    };
+    let standings = [
+        Standing::Coming,
+        Standing::Ready,
+        Standing::Degraded,
+        Standing::Down,
+        Standing::Stopped,
+        Standing::Completed,
+        Standing::Quarantined,
+        Standing::Gone,
+    ];
+    let stand = |standing| Stand {
+        address: "memory/recall".into(),
+        incarnation: 4,
+        standing,
+        detail: "because".into(),
+    };
+    let refusals = [Refused::Version(2, 3), Refused::Ended(9), Refused::Crossed, Refused::Leaving];
+    let mut frames = vec![
+        Control::Hello(hello()),
+        Control::Welcome(hello()),
+        Control::Ping(300),
+        Control::Pong(300),
+        Control::Standings { is_first: true, agents: standings.map(stand).into() },
+        Control::Goodbye,
+    ];
+    frames.extend(refusals.map(Control::Refused));
+    frames
+}
+
+fn data_frames() -> Vec<Data<'static>> {
+    let letter = |is_json, payload| Letter {
+        to: 1,
+        message: 2,
+        from: Some((3, 4)),
+        deadline: Some(5_000_000),
+        trace: Some(TraceContext { trace_id: 6, span_id: 7 }),
+        is_json,
+        payload,
+    };
+    let to: Destination = Address::parse("a/b").unwrap().into();
+    vec![
+        Data::Attach { link: 7 },
+        Data::Name("memory.recall"),
+        Data::Tell(letter(false, FramePayload::Whole(b"bytes"))),
+        Data::Ask { correlation: 8, letter: letter(true, FramePayload::Parts(9)) },
+        Data::Reply { correlation: 8, answer: FramePayload::Whole(b"answer") },
+        Data::Failed { correlation: 8, fault: Box::new(Fault::Overloaded { to, capacity: 10 }) },
+        Data::Credit { to: 1, cost: 256 },
+        Data::Abandon { id: 9 },
+        Data::Part { id: 9, bytes: b"part" },
+    ]
+}
+
+#[test]
+fn the_bytes_of_frames_are_those_that_were_promised() {
+    let mut text = String::new();
+    for frame in control_frames() {
+        let bytes = wire::encode(&frame).unwrap();
+        let (read, used): (Control<'_>, usize) = wire::decode_first(&bytes).unwrap();
+        assert_eq!((&read, used), (&frame, bytes.len()));
+        writeln!(text, "control {}", hex(&bytes)).unwrap();
+    }
+    for frame in data_frames() {
+        let bytes = wire::encode(&frame).unwrap();
+        let (read, used): (Data<'_>, usize) = wire::decode_first(&bytes).unwrap();
+        assert_eq!((&read, used), (&frame, bytes.len()));
+        writeln!(text, "data {}", hex(&bytes)).unwrap();
+    }
+    check("frames.hex", &text);
+}
+
 proptest! {
+    #[test]
+    fn garbage_is_no_frame(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        let _either_way = wire::decode_first::<Control<'_>>(&bytes);
+        let _either_way = wire::decode_first::<Data<'_>>(&bytes);
+    }
+
     /// Whatever arrives, reading it ends in a value or an error.
     #[test]
     fn garbage_is_refused(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
