@@ -1,7 +1,7 @@
 //! Between machines: mutual TLS on every link, and nothing in the clear.
 //!
 //! One port serves it all. Whoever shows a certificate of the household is a node of it; whoever
-//! shows none may only ask to [join](join).
+//! shows none may only ask to [join].
 
 mod caller;
 pub mod join;

@@ -1,6 +1,6 @@
 //! What a link needs of a network: lanes between nodes that have proved who they are.
 //!
-//! Two things are one: the real network ([`super::tonic`]), and one that lives in a test with a seed.
+//! Two things are one: the real network ([`super::tls_network`]), and one that lives in a test with a seed.
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
