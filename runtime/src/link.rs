@@ -21,6 +21,11 @@ pub mod tls_network;
 
 use std::time::Duration;
 
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
+use tonic::transport::{Channel, Endpoint, Error, Uri};
+
 pub(crate) use receiving::{FarReply, Ticket};
 
 /// How long a handshake may take, from the first byte to the last.
@@ -38,3 +43,17 @@ const STRANGERS_MAX: usize = 16;
 
 /// How long a stranger may stay connected.
 const STRANGER_STAY: Duration = Duration::from_secs(30);
+
+/// What calls go over, on a connection that is there already.
+async fn channel_over(stream: TlsStream<TcpStream>) -> Result<Channel, Error> {
+    let mut stream = Some(TokioIo::new(stream));
+    let connect = tower::service_fn(move |_: Uri| {
+        let stream = stream.take();
+        async move { stream.ok_or_else(|| std::io::Error::other("it was used already")) }
+    });
+    Endpoint::from_static("http://genii.invalid")
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .connect_with_connector(connect)
+        .await
+}

@@ -25,16 +25,15 @@ const ADDRESSES_MAX: usize = 1_000_000;
 /// Tells all that an agent here stands otherwise.
 pub(super) fn tell(cluster: &Arc<Inner>, change: &Change) {
     let Ok(address) = Address::from_shared(change.key.shared()) else { return };
-    if cluster.node.upgrade().is_some_and(|node| node.lives_elsewhere(&address)) {
+    let Some(node) = cluster.node.upgrade().filter(|node| !node.lives_elsewhere(&address)) else {
         return;
-    }
+    };
     let gone = Stand {
         address: Cow::Borrowed(address.as_str()),
         incarnation: change.incarnation,
         standing: Standing::Gone,
         detail: Cow::Borrowed(""),
     };
-    let Some(node) = cluster.node.upgrade() else { return };
     // As it stands when it is told of, so that nothing older is told after it.
     let frame = || {
         let view = node.tree().board.view(address.as_str());

@@ -8,13 +8,12 @@ use genii_protocols::NodeName;
 use genii_protocols::household::household_client::HouseholdClient;
 use genii_protocols::household::household_server::{Household, HouseholdServer};
 use genii_protocols::household::{JoinReply, JoinRequest};
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::Channel;
 use tonic::{Code, Request as Call, Response, Status};
 
-use super::HANDSHAKE_PATIENCE;
+use super::{HANDSHAKE_PATIENCE, channel_over};
 use crate::trust::{
     Admitted, Authority, Fingerprint, Identity, Invitation, JoinRefused, Request, Secret,
     TrustError, tls,
@@ -143,13 +142,7 @@ async fn call(at: &str, invitation: &Invitation) -> Result<Channel, String> {
         Ok(Err(error)) => return Err(error.to_string()),
         Err(_) => return Err(format!("no answer within {HANDSHAKE_PATIENCE:?}")),
     };
-    let mut stream = Some(TokioIo::new(stream));
-    let connect = tower::service_fn(move |_: Uri| {
-        let stream = stream.take();
-        async move { stream.ok_or_else(|| std::io::Error::other("it was used already")) }
-    });
-    let endpoint = Endpoint::from_static("http://genii.invalid");
-    endpoint.connect_with_connector(connect).await.map_err(|error| error.to_string())
+    channel_over(stream).await.map_err(|error| error.to_string())
 }
 
 async fn ask(

@@ -8,7 +8,6 @@ use std::time::SystemTime;
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
 use genii_protocols::NodeName;
-use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -16,12 +15,12 @@ use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tonic::Request;
 use tonic::client::Grpc;
-use tonic::transport::{Channel, Endpoint, Uri};
+use tonic::transport::Channel;
 
 use super::lanes::{self, BATCH_MAX_LEN};
 use super::network::{Broken, Certificate, Incoming, Lane, Network, Opened, Outgoing};
 use super::raw::Raw;
-use super::{CONNECTION_WINDOW, HANDSHAKE_PATIENCE, STREAM_WINDOW};
+use super::{HANDSHAKE_PATIENCE, channel_over};
 use crate::trust::{Expelled, Identity, certified, tls};
 
 /// How many nodes are known at most.
@@ -172,15 +171,7 @@ async fn reach(
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|shown| shown.first()).cloned();
     let certificate = certificate.map(Certificate::into_owned);
-    let mut stream = Some(TokioIo::new(stream));
-    let connect = tower::service_fn(move |_: Uri| {
-        let stream = stream.take();
-        async move { stream.ok_or_else(|| std::io::Error::other("it was used already")) }
-    });
-    let endpoint = Endpoint::from_static("http://genii.invalid")
-        .initial_stream_window_size(STREAM_WINDOW)
-        .initial_connection_window_size(CONNECTION_WINDOW);
-    let channel = endpoint.connect_with_connector(connect).await;
+    let channel = channel_over(stream).await;
     let channel = channel.map_err(|error| Broken::Other(format!("{place}: {error}")))?;
     Ok((channel, certificate))
 }

@@ -181,7 +181,7 @@ impl Authority {
     /// When its files cannot be taken away.
     pub fn disband(self) -> Result<(), TrustError> {
         let _alone = self.folder.lock()?;
-        for file in ["household.key", "ledger.json", "node.crt"] {
+        for file in ["household.crt", "household.key", "ledger.json", "node.crt"] {
             let path = self.folder.path(file);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
