@@ -97,7 +97,25 @@ fn main() {
     other.wait().unwrap();
 }
 
+/// What is to be measured: all of it, or what was named after `cargo bench --bench remote --`.
+fn is_wanted(name: &str) -> bool {
+    let mut named = std::env::args().skip(1).filter(|arg| !arg.starts_with("--")).peekable();
+    named.peek().is_none() || named.any(|arg| arg == name)
+}
+
 fn measure(runtime: &Runtime, mail: &Mail) {
+    if is_wanted("tell") {
+        measure_tells(runtime, mail);
+    }
+    if is_wanted("ask") {
+        measure_asks(runtime, mail);
+    }
+    if is_wanted("one-by-one") {
+        measure_one_by_one(runtime, mail);
+    }
+}
+
+fn measure_tells(runtime: &Runtime, mail: &Mail) {
     let payload = vec![7_u8; PAYLOAD_LEN];
     let tells = Contender::new("genii, to another process", || {
         let (mail, payload) = (mail.clone(), payload.clone());
@@ -109,6 +127,9 @@ fn measure(runtime: &Runtime, mail: &Mail) {
         })
     });
     compare("tell, 64 bytes", TELLS, vec![tells]);
+}
+
+fn measure_asks(runtime: &Runtime, mail: &Mail) {
     let asks = Contender::new("genii, to another process", || {
         let mail = mail.clone();
         timed(runtime, async move {
@@ -127,6 +148,9 @@ fn measure(runtime: &Runtime, mail: &Mail) {
         })
     });
     compare("ask, from 64 tasks", ASKS, vec![asks]);
+}
+
+fn measure_one_by_one(runtime: &Runtime, mail: &Mail) {
     let mut times = runtime.block_on(async {
         let mail = mail.clone();
         let asking = tokio::spawn(async move {

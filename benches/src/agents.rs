@@ -23,7 +23,11 @@ message!(AddOne = "bench.add_one" -> u64);
 
 /// Take these bytes.
 #[derive(Clone, Serialize, Deserialize, JsonSchema)]
-pub struct Take(pub Vec<u8>);
+pub struct Take(
+    #[serde(with = "serde_bytes")]
+    #[schemars(with = "Vec<u8>")]
+    pub Vec<u8>,
+);
 message!(Take = "bench.take" -> u64);
 
 /// Fail.

@@ -35,9 +35,9 @@ pub const COST_MAX: u32 = CREDIT_MAX / 4 * 3;
 /// How many bytes may be under way in parts at a time.
 pub const PARTS_MAX_LEN: usize = 128 << 20;
 
-/// How much may be on its way to one receiver, in [costs](Letter::cost): about 1,000 small messages
+/// How much may be on its way to one receiver, in [costs](Letter::cost): about 4,000 small messages
 /// or 1 MiB.
-pub const CREDIT_MAX: u32 = 1_024;
+pub const CREDIT_MAX: u32 = 4_096;
 
 /// A frame of the control lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -185,6 +185,7 @@ pub enum Data<'a> {
         /// Ties the parts together.
         id: u32,
         /// The bytes.
+        #[serde(borrow, with = "serde_bytes")]
         bytes: &'a [u8],
     },
 }
@@ -212,7 +213,7 @@ pub struct Letter<'a> {
 impl Letter<'_> {
     /// What a message of so many bytes takes of its receiver's credit.
     pub fn cost(payload_len: usize) -> u32 {
-        let cost = 1 + payload_len / 1_024;
+        let cost = 1 + payload_len / 256;
         u32::try_from(cost).map_or(COST_MAX, |cost| cost.min(COST_MAX))
     }
 }
@@ -221,7 +222,7 @@ impl Letter<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Payload<'a> {
     /// All of them.
-    Whole(&'a [u8]),
+    Whole(#[serde(borrow, with = "serde_bytes")] &'a [u8]),
     /// Those that came in parts of this number.
     Parts(u32),
 }

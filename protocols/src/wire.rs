@@ -13,6 +13,9 @@ pub const VERSION: u16 = 1;
 /// The largest encoded message, in bytes (64 MiB).
 pub const MESSAGE_MAX_LEN: usize = 64 << 20;
 
+/// Room for a small message, in bytes.
+const SMALL_LEN: usize = 128;
+
 /// What can be wrong with bytes that should have been a message.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
@@ -45,7 +48,9 @@ fn config() -> impl bincode::config::Config {
 /// # Errors
 /// [`WireError::Encode`] or [`WireError::TooLarge`].
 pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, WireError> {
-    let bytes = bincode::serde::encode_to_vec(value, config()).map_err(WireError::Encode)?;
+    // Most messages are small, and find room at once.
+    let mut bytes = Vec::with_capacity(SMALL_LEN);
+    encode_into(value, &mut bytes)?;
     if bytes.len() > MESSAGE_MAX_LEN {
         return Err(WireError::TooLarge { len: bytes.len() });
     }

@@ -5,7 +5,7 @@
 //! names the stand-in.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
@@ -218,6 +218,8 @@ impl Slot {
 #[derive(Default)]
 pub(crate) struct Directory {
     slots: DashMap<Address, Arc<Slot>>,
+    /// Rises when a way that somebody remembers may be another.
+    edition: AtomicU64,
 }
 
 impl Directory {
@@ -227,7 +229,9 @@ impl Directory {
             return slot.clone();
         }
         let slot = || Arc::new(Slot::new(address.clone()));
-        self.slots.entry(address.clone()).or_insert_with(slot).clone()
+        let slot = self.slots.entry(address.clone()).or_insert_with(slot).clone();
+        self.ways_changed();
+        slot
     }
 
     pub(crate) fn find(&self, address: &Address) -> Option<Arc<Slot>> {
@@ -239,6 +243,17 @@ impl Directory {
         if let Some((_, slot)) = self.slots.remove(address).filter(|(_, slot)| !slot.has_ended()) {
             slot.shut(u64::MAX, Cause::new(CauseKind::Stopped, "it was removed"), true);
         }
+        self.ways_changed();
+    }
+
+    /// Which edition of the ways from here this is. One that was found in another may be wrong.
+    pub(crate) fn edition(&self) -> u64 {
+        self.edition.load(Ordering::Acquire)
+    }
+
+    /// Ways from here have changed.
+    pub(crate) fn ways_changed(&self) {
+        self.edition.fetch_add(1, Ordering::AcqRel);
     }
 
     pub(crate) fn not_found(&self, to: &Destination) -> Fault {

@@ -1,33 +1,31 @@
 //! Sending: tell, ask and stream.
 
+mod far;
+mod way;
+
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use bytes::Bytes;
-use genii_protocols::frame::{NAME_MAX_LEN, Standing};
-use genii_protocols::wire::{self, WireError};
+use genii_protocols::wire;
 use genii_protocols::{
-    Address, AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection,
-    Sender, Streamed, TraceContext,
+    AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection, Sender,
+    Streamed, TraceContext,
 };
-use serde::de::DeserializeOwned;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use crate::cluster::Far;
+use self::way::{FarWay, Remembered, Way};
 use crate::deadlines::Late;
 use crate::directory::{Line, Slot, State};
 use crate::letter::{Answer, Letter, Meta, Question, ReplyTo};
-use crate::link::questions::FarAnswer;
-use crate::link::sending::{AskLost, Link, NotSent, Saying};
 use crate::mailbox::NotTaken;
 use crate::node::Node;
 use crate::protocol::JsonReply;
+use crate::stream::{Answers, CREDIT, Flow, Items, JsonAnswers, JsonFlow, Source, StreamQuestion};
+
 /// How much of a message's name is kept with a dead letter, where anybody may have written it.
 const NAME_KEPT_LEN: usize = 200;
-
-use crate::stream::{Answers, CREDIT, Flow, Items, JsonAnswers, JsonFlow, Source, StreamQuestion};
 
 /// Sends to one destination. Keep it where you send often: it remembers the way, and notices when
 /// the agent behind it is another, or elsewhere.
@@ -41,6 +39,7 @@ pub struct Mail {
     /// The way, once it is known. A slot that was forgotten stays shut for good, and then the
     /// directory is asked every time.
     slot: OnceLock<Arc<Slot>>,
+    remembered: Remembered,
     from: Option<Arc<Sender>>,
     deadline: Option<Instant>,
     trace: Option<Box<TraceContext>>,
@@ -48,7 +47,8 @@ pub struct Mail {
 
 impl Mail {
     pub(crate) fn new(node: Node, to: Destination) -> Self {
-        Self { node, to, slot: OnceLock::new(), from: None, deadline: None, trace: None }
+        let (slot, remembered) = (OnceLock::new(), Remembered::default());
+        Self { node, to, slot, remembered, from: None, deadline: None, trace: None }
     }
 
     /// The same, from an agent that handles a message with this deadline and trace.
@@ -69,6 +69,9 @@ impl Mail {
     /// # Errors
     /// When it cannot be delivered. It is then a dead letter too.
     pub async fn tell<M: Message>(&self, message: M) -> Result<(), Box<Fault>> {
+        if let Some(far) = self.remembered() {
+            return self.bury(M::NAME, self.tell_far(&far, &message).await);
+        }
         let result = match self.push(self.told(message)) {
             Pushed::Taken => return Ok(()),
             Pushed::Full(line, letter) => {
@@ -76,7 +79,7 @@ impl Mail {
                 self.push_when_room(&line, letter, deadline).await
             }
             Pushed::Closed(line) => Err(self.ended(&line)),
-            Pushed::Far(far, letter) => self.tell_far(&far, &mut *told::<M>(letter)).await,
+            Pushed::Far(far, letter) => self.tell_far(&far, &told::<M>(letter).message).await,
             Pushed::Nowhere(fault) => Err(fault),
         };
         self.bury(M::NAME, result)
@@ -91,14 +94,7 @@ impl Mail {
             Pushed::Taken => Ok(()),
             Pushed::Full(line, _) => Err(self.overloaded(&line)),
             Pushed::Closed(line) => Err(self.ended(&line)),
-            Pushed::Far(far, letter) => {
-                let mut question = told::<M>(letter);
-                let meta = std::mem::take(&mut question.meta);
-                let said = self.saying(&far, M::NAME, &meta, wire::encode(&question.message));
-                said.and_then(|said| {
-                    far.link.try_tell(&said).map_err(|why| self.not_sent(&far, why))
-                })
-            }
+            Pushed::Far(far, letter) => self.try_tell_far(&far, &told::<M>(letter).message),
             Pushed::Nowhere(fault) => Err(fault),
         };
         self.bury(M::NAME, result)
@@ -300,134 +296,6 @@ impl Mail {
         }
     }
 
-    /// The way to who takes messages now, here or on another node.
-    fn way(&self) -> Result<Way, Box<Fault>> {
-        let Some(cluster) = self.node.cluster() else { return self.line().map(Way::Near) };
-        let far = |node: &NodeName, address: &Address| {
-            let link = cluster.link(node).ok_or_else(|| self.unreachable(node.clone()))?;
-            Ok(Way::Far(FarWay { link, address: address.clone() }))
-        };
-        let pinned = self.to.node.as_ref().filter(|node| *node != self.node.name());
-        let address = &self.to.address;
-        if let Some(node) = pinned {
-            return far(node, address);
-        }
-        let slot = self.node.directory().find(address);
-        if let Some(home) = slot.as_ref().and_then(|slot| slot.home()) {
-            // Where it lives elsewhere, and is not to be had there, somebody may stand in.
-            let stands = cluster.find(address).filter(|far| far.node == *home);
-            let takes = |far: &Far| matches!(far.standing, Standing::Ready | Standing::Degraded);
-            let is_there = stands.as_ref().is_some_and(takes);
-            let way = far(&home, address);
-            return match (is_there && way.is_ok(), self.line()) {
-                (false, Ok(stand_in)) => Ok(Way::Near(stand_in)),
-                (_, _) => way,
-            };
-        }
-        match (self.line(), slot) {
-            (Ok(line), _) => Ok(Way::Near(line)),
-            // Nobody here has the address: another node may have told of it.
-            (Err(fault), None) => match cluster.find(address) {
-                Some(there) => far(&there.node, address),
-                None => Err(fault),
-            },
-            // It is down here, and its stand-in may live elsewhere.
-            (Err(fault), Some(slot)) => {
-                let stand_in = slot.stand_in_elsewhere();
-                let way = stand_in.and_then(|(node, address)| far(&node, &address).ok());
-                way.ok_or(fault)
-            }
-        }
-    }
-
-    fn saying<'a>(
-        &self,
-        far: &'a FarWay,
-        message: &'a str,
-        meta: &'a Meta,
-        payload: Result<Vec<u8>, WireError>,
-    ) -> Result<Saying<'a>, Box<Fault>> {
-        if message.len() > NAME_MAX_LEN {
-            let name = crate::logbook::cut(message, NAME_KEPT_LEN);
-            return Err(self.rejected(name, Rejection::UnknownMessage { nearest: None }));
-        }
-        let payload = payload.map_err(|error| {
-            self.rejected(message, Rejection::Malformed { detail: error.to_string() })
-        })?;
-        Ok(Saying { to: &far.address, message, meta, is_json: false, payload })
-    }
-
-    fn saying_json<'a>(
-        &self,
-        far: &'a FarWay,
-        message: &'a str,
-        meta: &'a Meta,
-        content: &Json,
-    ) -> Result<Saying<'a>, Box<Fault>> {
-        let payload = content.0.to_string().into_bytes();
-        Ok(Saying { is_json: true, ..self.saying(far, message, meta, Ok(payload))? })
-    }
-
-    async fn tell_far<M: Message>(
-        &self,
-        far: &FarWay,
-        question: &mut Question<M>,
-    ) -> Result<(), Box<Fault>> {
-        let meta = std::mem::take(&mut question.meta);
-        let said = self.saying(far, M::NAME, &meta, wire::encode(&question.message))?;
-        let deadline = self.deadline_within(self.node.limits().tell_patience);
-        let told = Box::pin(far.link.tell(said, deadline, self.node.deadlines())).await;
-        told.map_err(|why| self.not_sent(far, why))
-    }
-
-    async fn ask_far(
-        &self,
-        far: &FarWay,
-        said: Saying<'_>,
-        asked_at: Instant,
-        deadline: Instant,
-    ) -> Result<Bytes, Box<Fault>> {
-        let message = said.message.to_owned();
-        let asked = Box::pin(far.link.ask(said, deadline, self.node.deadlines())).await;
-        match asked {
-            Ok(FarAnswer::Reply(answer)) => Ok(answer),
-            Ok(FarAnswer::Failed(fault)) => Err(fault),
-            Err(AskLost::NotSent(why)) => Err(self.not_sent(far, why)),
-            Err(AskLost::Broken) => Err(self.unreachable(far.link.peer.clone())),
-            Err(AskLost::Late) => Err(self.timed_out(&message, deadline - asked_at)),
-        }
-    }
-
-    fn not_sent(&self, far: &FarWay, why: NotSent) -> Box<Fault> {
-        match why {
-            NotSent::Crowded => {
-                let capacity = genii_protocols::frame::CREDIT_MAX as usize;
-                Box::new(Fault::Overloaded { to: self.to.clone(), capacity })
-            }
-            NotSent::Lost => self.unreachable(far.link.peer.clone()),
-            NotSent::TooLarge(len) => {
-                let detail = WireError::TooLarge { len }.to_string();
-                self.rejected("a message", Rejection::Malformed { detail })
-            }
-        }
-    }
-
-    /// What an answer from afar says.
-    fn settled<R: DeserializeOwned, E: DeserializeOwned>(
-        &self,
-        message: &str,
-        answer: &[u8],
-    ) -> Result<R, AskError<E>> {
-        match wire::decode::<Result<R, E>>(answer) {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(refusal)) => Err(AskError::Refused(refusal)),
-            Err(error) => {
-                let detail = format!("its answer: {error}");
-                Err(self.rejected(message, Rejection::Malformed { detail }).into())
-            }
-        }
-    }
-
     /// The life here that takes messages now.
     fn line(&self) -> Result<Arc<Line>, Box<Fault>> {
         let slot = match self.slot.get() {
@@ -529,23 +397,8 @@ enum Pushed {
     Taken,
     Full(Arc<Line>, Box<dyn Letter>),
     Closed(Arc<Line>),
-    Far(FarWay, Box<dyn Letter>),
+    Far(Arc<FarWay>, Box<dyn Letter>),
     Nowhere(Box<Fault>),
-}
-
-/// The way to who takes a message.
-enum Way {
-    /// To a life here.
-    Near(Arc<Line>),
-    /// To another node.
-    Far(FarWay),
-}
-
-/// The way to an address on another node.
-struct FarWay {
-    link: Arc<Link>,
-    /// The address, or that of a stand-in.
-    address: Address,
 }
 
 /// A letter that was told as what it was made of.

@@ -35,6 +35,10 @@ pub(crate) struct Mailbox {
     room: Notify,
     /// How many senders wait for room.
     waiting: AtomicUsize,
+    /// Wakes those who wait for room for many letters.
+    roomy: Notify,
+    /// How much room is kept for them.
+    reserved: AtomicUsize,
 }
 
 #[derive(Default)]
@@ -61,6 +65,8 @@ impl Mailbox {
             urgent_waits: AtomicBool::new(false),
             room: Notify::new(),
             waiting: AtomicUsize::new(0),
+            roomy: Notify::new(),
+            reserved: AtomicUsize::new(0),
         }
     }
 
@@ -83,7 +89,8 @@ impl Mailbox {
         if queues.closed {
             return Err(NotTaken::Closed);
         }
-        if queues.normal.len() + self.in_hand.load(Ordering::Relaxed) >= self.capacity {
+        let reserved = self.reserved.load(Ordering::Relaxed).min(self.capacity / 2);
+        if self.taken(&queues) + reserved >= self.capacity {
             return Err(NotTaken::Full(letter));
         }
         queues.normal.push_back(letter);
@@ -109,6 +116,51 @@ impl Mailbox {
             };
             room.await;
         }
+    }
+
+    /// Puts in as many letters as there is room for, from the front; whether that was all of them.
+    ///
+    /// # Errors
+    /// When the mailbox has closed. All letters are still there.
+    pub(crate) fn push_many(
+        &self,
+        letters: &mut VecDeque<Box<dyn Letter>>,
+    ) -> Result<bool, Closed> {
+        let mut queues = self.queues.lock();
+        if queues.closed {
+            return Err(Closed);
+        }
+        let room = self.capacity.saturating_sub(self.taken(&queues)).min(letters.len());
+        queues.normal.extend(letters.drain(..room));
+        if room > 0 {
+            wake(queues);
+        }
+        Ok(letters.is_empty())
+    }
+
+    /// Waits until there is room for many letters at once, or the mailbox has closed. Some room is
+    /// kept meanwhile, so that others who are quicker do not take all of it.
+    pub(crate) async fn roomy(&self) {
+        let wanted = BATCH_MAX.min(self.capacity / 2);
+        let _reserving = Reserving::new(self, wanted);
+        loop {
+            let roomy = self.roomy.notified();
+            tokio::pin!(roomy);
+            // Enlisted before the look, so that room made between the two is not missed.
+            roomy.as_mut().enable();
+            {
+                let queues = self.queues.lock();
+                let room = self.capacity.saturating_sub(self.taken(&queues));
+                if queues.closed || room >= wanted.max(1) {
+                    return;
+                }
+            }
+            roomy.await;
+        }
+    }
+
+    fn taken(&self, queues: &Queues) -> usize {
+        queues.normal.len() + self.in_hand.load(Ordering::Relaxed)
     }
 
     /// Puts an urgent message in. Returns it if the mailbox has closed or the lane is full. A life
@@ -137,6 +189,7 @@ impl Mailbox {
         self.urgent_waits.store(true, Ordering::Release);
         wake(queues);
         self.room.notify_waiters();
+        self.roomy.notify_waiters();
     }
 
     // For the host alone.
@@ -183,12 +236,14 @@ impl Mailbox {
     }
 
     fn let_senders_in(&self, queues: &Queues) {
+        if self.reserved.load(Ordering::Relaxed) > 0 {
+            self.roomy.notify_waiters();
+        }
         let waiting = self.waiting.load(Ordering::Relaxed);
         if waiting == 0 {
             return;
         }
-        let taken = queues.normal.len() + self.in_hand.load(Ordering::Relaxed);
-        for _ in 0..self.capacity.saturating_sub(taken).min(waiting) {
+        for _ in 0..self.capacity.saturating_sub(self.taken(queues)).min(waiting) {
             self.room.notify_one();
         }
     }
@@ -216,6 +271,31 @@ fn wake(mut queues: MutexGuard<'_, Queues>) {
     if let Some(host) = queues.sleeper.take() {
         drop(queues);
         host.wake();
+    }
+}
+
+/// The mailbox has closed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Closed;
+
+/// Keeps room for many letters, also if whoever waits for it stops half-way.
+struct Reserving<'a> {
+    mailbox: &'a Mailbox,
+    room: usize,
+}
+
+impl<'a> Reserving<'a> {
+    fn new(mailbox: &'a Mailbox, room: usize) -> Self {
+        // Even where none can be kept, somebody waits.
+        let room = room.max(1);
+        mailbox.reserved.fetch_add(room, Ordering::SeqCst);
+        Self { mailbox, room }
+    }
+}
+
+impl Drop for Reserving<'_> {
+    fn drop(&mut self) {
+        self.mailbox.reserved.fetch_sub(self.room, Ordering::SeqCst);
     }
 }
 

@@ -264,12 +264,14 @@ impl Node {
             }
         }
         self.set_fallback(address, fallback);
+        self.0.directory.ways_changed();
     }
 
     /// Says who stands in for an address while it is down; nothing if the address is not known.
     pub(crate) fn set_fallback(&self, address: &Address, fallback: Option<&Address>) {
         if let Some(slot) = self.0.directory.find(address) {
             slot.set_stand_in(fallback.map(|fallback| self.0.directory.claim(fallback)));
+            self.0.directory.ways_changed();
         }
     }
 

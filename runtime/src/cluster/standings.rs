@@ -135,6 +135,7 @@ pub(super) fn learn(
         }
         node.stands_elsewhere(&address, from, stand.incarnation, status);
     }
+    node.directory().ways_changed();
     match known > ADDRESSES_MAX {
         true => Err(End::nonsense(format_args!("more than {ADDRESSES_MAX} addresses"))),
         false => Ok(known),
@@ -152,6 +153,7 @@ pub(super) fn forget(cluster: &Arc<Inner>, node: &NodeName, membership: Membersh
         stays
     });
     let Some(own) = cluster.node.upgrade() else { return };
+    own.directory().ways_changed();
     let why = format!("its node {node} is {}", membership.word());
     for (address, incarnation) in gone {
         own.stands_elsewhere(&address, node, incarnation, Status::Stopped(why.as_str().into()));

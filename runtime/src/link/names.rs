@@ -18,7 +18,8 @@ pub(crate) struct Numbers {
 
 #[derive(Default)]
 struct Known {
-    numbers: HashMap<Arc<str>, u32>,
+    /// Only texts of this node come here, so that hashing need not be on its guard.
+    numbers: HashMap<Arc<str>, u32, foldhash::fast::RandomState>,
     texts: Vec<Arc<str>>,
 }
 

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,9 +15,9 @@ use tokio::time::Instant;
 use super::lane::{End, Frames, read};
 use super::names::Texts;
 use super::sending::Link;
-use crate::directory::Line;
+use crate::directory::{Line, Slot, State};
 use crate::letter::{Letter, Meta};
-use crate::mailbox::NotTaken;
+use crate::mailbox::{Closed, NotTaken};
 use crate::node::Node;
 use crate::protocol::Content;
 
@@ -35,8 +35,9 @@ pub(crate) struct Receiving {
     node: Node,
     link: Arc<Link>,
     texts: Texts,
-    inlets: HashMap<u32, Arc<Inlet>>,
-    senders: HashMap<(u32, u64), Arc<Sender>>,
+    /// By the number of the receiver.
+    inlets: Vec<Option<Arc<Inlet>>>,
+    senders: HashMap<(u32, u64), Arc<Sender>, foldhash::fast::RandomState>,
     parts: HashMap<u32, Vec<u8>>,
     parts_len: usize,
 }
@@ -47,8 +48,8 @@ impl Receiving {
             node,
             link,
             texts: Texts::default(),
-            inlets: HashMap::new(),
-            senders: HashMap::new(),
+            inlets: Vec::new(),
+            senders: HashMap::default(),
             parts: HashMap::new(),
             parts_len: 0,
         }
@@ -110,7 +111,6 @@ impl Receiving {
 
     fn deliver(&mut self, letter: frame::Letter<'_>, asked: Option<u64>) -> Result<(), End> {
         let inlet = self.inlet(letter.to)?;
-        let message = self.texts.get(letter.message)?.clone();
         let from = letter.from.map(|from| self.sender(from)).transpose()?;
         let whole;
         let payload = match letter.payload {
@@ -130,12 +130,14 @@ impl Receiving {
             ticket: Some(ticket),
         };
         let content = if letter.is_json { Content::Json(payload) } else { Content::Wire(payload) };
-        inlet.deliver(&message, content, meta, asked);
+        inlet.deliver(self.texts.get(letter.message)?, content, meta, asked);
         Ok(())
     }
 
     fn inlet(&mut self, number: u32) -> Result<Arc<Inlet>, End> {
-        if let Some(inlet) = self.inlets.get(&number) {
+        // A name that the other end has told; there are no more numbers than those.
+        let index = number as usize;
+        if let Some(Some(inlet)) = self.inlets.get(index) {
             return Ok(inlet.clone());
         }
         let address = address(self.texts.get(number)?)?;
@@ -144,11 +146,15 @@ impl Receiving {
             link: self.link.clone(),
             number,
             address,
+            slot: OnceLock::new(),
             handled: AtomicU32::new(0),
             outstanding: AtomicU32::new(0),
             overflow: Mutex::default(),
         });
-        self.inlets.insert(number, inlet.clone());
+        if self.inlets.len() <= index {
+            self.inlets.resize(index + 1, None);
+        }
+        self.inlets[index] = Some(inlet.clone());
         Ok(inlet)
     }
 
@@ -178,6 +184,9 @@ pub(crate) struct Inlet {
     /// As the other end knows the receiver.
     number: u32,
     address: Address,
+    /// What the directory had for it. A slot that was forgotten stays shut for good, and then the
+    /// directory is asked every time.
+    slot: OnceLock<Arc<Slot>>,
     /// How much has been handled whose credit was not given back.
     handled: AtomicU32,
     /// How much has come and was not handled.
@@ -238,9 +247,15 @@ impl Inlet {
 
     /// The life that takes messages now.
     fn line(&self) -> Result<Arc<Line>, Box<Fault>> {
+        if let Some(slot) = self.slot.get()
+            && let State::Open(line) = &**slot.state()
+        {
+            return Ok(line.clone());
+        }
         let to = || self.address.clone().into();
         let slot = self.node.directory().find(&self.address);
         let slot = slot.ok_or_else(|| Box::new(self.node.directory().not_found(&to())))?;
+        let _known_already = self.slot.set(slot.clone());
         slot.route().map_err(|cause| Box::new(Fault::Down { to: to(), cause: (*cause).clone() }))
     }
 
@@ -264,24 +279,31 @@ impl Inlet {
 
     /// Carries to the mailbox what did not find room, in its order.
     async fn carry(self: Arc<Self>) {
+        while let Some(line) = self.carry_what_fits() {
+            line.mailbox.roomy().await;
+        }
+    }
+
+    /// Carries what finds room; returns the life in whose mailbox there is none for the rest.
+    fn carry_what_fits(&self) -> Option<Arc<Line>> {
+        let mut overflow = self.overflow.lock();
         loop {
-            let letter = {
-                let mut overflow = self.overflow.lock();
-                match overflow.letters.pop_front() {
-                    Some(letter) => letter,
-                    None => {
-                        overflow.is_carried = false;
-                        return;
-                    }
-                }
+            let line = self.line();
+            let pushed = match &line {
+                Ok(line) => line.mailbox.push_many(&mut overflow.letters),
+                Err(_) => Err(Closed),
+            };
+            if pushed == Ok(false) {
+                return line.ok();
+            }
+            // There is no life that takes the next; the one after that may find another.
+            let Some(letter) = overflow.letters.pop_front() else {
+                overflow.is_carried = false;
+                return None;
             };
             let told = self.told(letter);
-            match self.line() {
-                Ok(line) => {
-                    if line.mailbox.push_when_room(told.letter).await.is_err() {
-                        self.bury(told.note, &line);
-                    }
-                }
+            match line {
+                Ok(line) => self.bury(told.note, &line),
                 Err(fault) => {
                     if let Some((message, from)) = told.note {
                         self.undelivered(message, from, None, (*fault).clone());

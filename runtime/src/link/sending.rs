@@ -42,8 +42,9 @@ pub(crate) struct Link {
     pub(crate) is_behind: AtomicBool,
 }
 
-/// What may be on its way to one receiver.
-struct Window {
+/// A receiver at the other end, and what may be on its way to it.
+pub(crate) struct Window {
+    number: u32,
     credit: Semaphore,
     /// Held while something goes in parts, so that nothing overtakes it.
     turn: tokio::sync::Mutex<()>,
@@ -52,7 +53,7 @@ struct Window {
 
 /// A message to be sent.
 pub(crate) struct Saying<'a> {
-    pub(crate) to: &'a Address,
+    pub(crate) to: &'a Window,
     pub(crate) message: &'a str,
     pub(crate) meta: &'a Meta,
     pub(crate) is_json: bool,
@@ -130,7 +131,7 @@ impl Link {
     /// As [`Link::tell`], if there is room at once.
     pub(crate) fn try_tell(&self, saying: &Saying<'_>) -> Result<(), NotSent> {
         check_len(saying)?;
-        let window = self.window(saying.to);
+        let window = saying.to;
         if saying.payload.len() > PAYLOAD_MAX_LEN || window.in_parts.load(Ordering::Acquire) {
             return Err(NotSent::Crowded);
         }
@@ -167,7 +168,7 @@ impl Link {
         deadlines: &Deadlines,
     ) -> Result<(), NotSent> {
         check_len(saying)?;
-        let window = self.window(saying.to);
+        let window = saying.to;
         let cost = frame::Letter::cost(saying.payload.len());
         let permit = match window.credit.try_acquire_many(cost) {
             Ok(permit) => permit,
@@ -192,7 +193,7 @@ impl Link {
                 }
             }
         }
-        let rest = Box::pin(self.send_in_turn(&window, style, saying));
+        let rest = Box::pin(self.send_in_turn(window, style, saying));
         let sent = match deadlines.before(deadline, rest).await {
             Ok(sent) => sent,
             Err(Late) => Err(self.crowded_or_lost()),
@@ -266,12 +267,7 @@ impl Link {
         saying: &Saying<'_>,
         payload: Payload<'_>,
     ) -> Result<(), NotSent> {
-        let number = |text: &str| {
-            let tell = |text: &str| {
-                self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
-            };
-            self.numbers.of(text, tell).ok_or(NotSent::Lost)
-        };
+        let number = |text: &str| self.number(text);
         let meta = saying.meta;
         let from = meta
             .from
@@ -282,7 +278,7 @@ impl Link {
             u64::try_from(left).unwrap_or(u64::MAX)
         };
         let letter = frame::Letter {
-            to: number(saying.to.as_str())?,
+            to: saying.to.number,
             message: number(saying.message)?,
             from: from.transpose()?,
             deadline: meta.deadline.map(left),
@@ -302,12 +298,26 @@ impl Link {
         }
     }
 
-    fn window(&self, to: &Address) -> Arc<Window> {
+    /// The number of a text, which the other end is told if it does not know it.
+    fn number(&self, text: &str) -> Result<u32, NotSent> {
+        let tell = |text: &str| {
+            self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
+        };
+        self.numbers.of(text, tell).ok_or(NotSent::Lost)
+    }
+
+    /// A receiver at the other end, to send to. Keep it where you send often.
+    ///
+    /// # Errors
+    /// When the link is over, or too many receivers are known.
+    pub(crate) fn window(&self, to: &Address) -> Result<Arc<Window>, NotSent> {
         if let Some(window) = self.windows.get(to.as_str()) {
-            return window.clone();
+            return Ok(window.clone());
         }
+        let number = self.number(to.as_str())?;
         let new = || {
             Arc::new(Window {
+                number,
                 credit: Semaphore::new(CREDIT_MAX as usize),
                 turn: tokio::sync::Mutex::default(),
                 in_parts: AtomicBool::new(false),
@@ -317,7 +327,7 @@ impl Link {
         if self.is_over() {
             window.credit.close();
         }
-        window
+        Ok(window)
     }
 
     fn crowded_or_lost(&self) -> NotSent {

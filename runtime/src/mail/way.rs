@@ -1,0 +1,110 @@
+//! The way from here to who takes a message.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use genii_protocols::frame::Standing;
+use genii_protocols::{Address, Fault, NodeName};
+
+use super::Mail;
+use crate::cluster::{Cluster, Far};
+use crate::directory::{Line, State};
+use crate::link::sending::{Link, Window};
+
+/// The way to who takes a message.
+pub(super) enum Way {
+    /// To a life here.
+    Near(Arc<Line>),
+    /// To another node.
+    Far(Arc<FarWay>),
+}
+
+/// The way to an address on another node.
+pub(super) struct FarWay {
+    pub(super) link: Arc<Link>,
+    /// The address there, or that of a stand-in.
+    pub(super) window: Arc<Window>,
+    /// The edition of the ways from here in which it was found.
+    edition: u64,
+}
+
+/// The way to another node as it was found last.
+#[derive(Default)]
+pub(super) struct Remembered(ArcSwapOption<FarWay>);
+
+impl Clone for Remembered {
+    fn clone(&self) -> Self {
+        Self(ArcSwapOption::new(self.0.load_full()))
+    }
+}
+
+impl Mail {
+    /// The way to another node that was found last, if it is still right.
+    pub(super) fn remembered(&self) -> Option<Arc<FarWay>> {
+        let known = self.remembered.0.load();
+        let far = known.as_ref()?;
+        let is_right = far.edition == self.node.directory().edition() && !far.link.is_over();
+        is_right.then(|| far.clone())
+    }
+
+    /// The way to who takes messages now, here or on another node.
+    pub(super) fn way(&self) -> Result<Way, Box<Fault>> {
+        if let Some(slot) = self.slot.get()
+            && let State::Open(line) = &**slot.state()
+        {
+            return Ok(Way::Near(line.clone()));
+        }
+        let Some(cluster) = self.node.cluster() else { return self.line().map(Way::Near) };
+        if let Some(far) = self.remembered() {
+            return Ok(Way::Far(far));
+        }
+        self.find_way(cluster)
+    }
+
+    fn find_way(&self, cluster: &Cluster) -> Result<Way, Box<Fault>> {
+        let edition = self.node.directory().edition();
+        let far = |node: &NodeName, address: &Address| {
+            let link = cluster.link(node).ok_or_else(|| self.unreachable(node.clone()))?;
+            let window = link.window(address).map_err(|_| self.unreachable(node.clone()))?;
+            Ok(FarWay { link, window, edition })
+        };
+        let pinned = self.to.node.as_ref().filter(|node| *node != self.node.name());
+        let address = &self.to.address;
+        if let Some(node) = pinned {
+            return far(node, address).map(|far| self.remember(far));
+        }
+        let slot = self.node.directory().find(address);
+        if let Some(home) = slot.as_ref().and_then(|slot| slot.home()) {
+            // Where it lives elsewhere, and is not to be had there, somebody may stand in.
+            let stands = cluster.find(address).filter(|far| far.node == *home);
+            let takes = |far: &Far| matches!(far.standing, Standing::Ready | Standing::Degraded);
+            let way = far(&home, address);
+            if stands.as_ref().is_some_and(takes) && way.is_ok() {
+                return way.map(|far| self.remember(far));
+            }
+            return match self.line() {
+                Ok(stand_in) => Ok(Way::Near(stand_in)),
+                Err(_) => way.map(|far| Way::Far(Arc::new(far))),
+            };
+        }
+        let Some(slot) = slot else {
+            // Nobody here has the address: another node may have told of it.
+            return match cluster.find(address) {
+                Some(there) => far(&there.node, address).map(|far| self.remember(far)),
+                None => self.line().map(Way::Near),
+            };
+        };
+        // Where it is down here, its stand-in may live elsewhere.
+        self.line().map(Way::Near).or_else(|fault| {
+            let stand_in = slot.stand_in_elsewhere();
+            let way = stand_in.and_then(|(node, address)| far(&node, &address).ok());
+            way.map(|far| Way::Far(Arc::new(far))).ok_or(fault)
+        })
+    }
+
+    fn remember(&self, far: FarWay) -> Way {
+        let far = Arc::new(far);
+        self.remembered.0.store(Some(far.clone()));
+        Way::Far(far)
+    }
+}
