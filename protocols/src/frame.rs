@@ -11,7 +11,7 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Fault, TraceContext};
+use crate::{Cause, Fault, TraceContext};
 
 /// The oldest version of this that is understood.
 pub const OLDEST: u16 = 1;
@@ -38,6 +38,10 @@ pub const PARTS_MAX_LEN: usize = 128 << 20;
 /// How much may be on its way to one receiver, in [costs](Letter::cost): about 4,000 small messages
 /// or 1 MiB.
 pub const CREDIT_MAX: u32 = 4_096;
+
+/// What one item of a stream takes of the credit of that stream at least: 64 items may be on their
+/// way, or 1 MiB.
+pub const ITEM_COST_MIN: u32 = CREDIT_MAX / 64;
 
 /// A frame of the control lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -187,6 +191,69 @@ pub enum Data<'a> {
         /// The bytes.
         #[serde(borrow, with = "serde_bytes")]
         bytes: &'a [u8],
+    },
+    /// A message that wants many answers. Its last is a [`Data::Reply`] or [`Data::Failed`].
+    Stream {
+        /// Ties the answers to it.
+        correlation: u64,
+        /// The message.
+        #[serde(borrow)]
+        letter: Letter<'a>,
+    },
+    /// One of many answers.
+    Item {
+        /// As it was asked.
+        correlation: u64,
+        /// An item, in the form in which was asked.
+        #[serde(borrow)]
+        item: Payload<'a>,
+    },
+    /// So much more of many answers may be sent.
+    More {
+        /// As it was asked.
+        correlation: u64,
+        /// How much, in [costs](Letter::cost) of [`ITEM_COST_MIN`] at least.
+        cost: u32,
+    },
+    /// Nobody wants the rest of many answers.
+    Forget {
+        /// As it was asked.
+        correlation: u64,
+    },
+    /// The end of the life that is behind an address now is to be told.
+    Watch {
+        /// Ties what is told to it.
+        watch: u64,
+        /// The address, by number.
+        to: u32,
+        /// Where that life is to end too if the one that watches does: whose life that is, by number,
+        /// and which.
+        from: Option<(u32, u64)>,
+    },
+    /// It need not be told any more.
+    Unwatch {
+        /// As in [`Data::Watch`].
+        watch: u64,
+    },
+    /// A life that was watched has ended, or is not there.
+    Ended {
+        /// As in [`Data::Watch`].
+        watch: u64,
+        /// Which life; zero if there was none.
+        incarnation: u64,
+        /// Why it ended.
+        cause: Box<Cause>,
+        /// Whether it ended otherwise than in good order.
+        is_abnormal: bool,
+    },
+    /// A life has ended that watched, and to which the watched one is linked.
+    Broke {
+        /// As in [`Data::Watch`].
+        watch: u64,
+        /// Why it ended.
+        cause: Box<Cause>,
+        /// Whether it ended otherwise than in good order.
+        is_abnormal: bool,
     },
 }
 

@@ -186,6 +186,7 @@ fn data_frames() -> Vec<Data<'static>> {
         payload,
     };
     let to: Destination = Address::parse("a/b").unwrap().into();
+    let cause = || Box::new(Cause::new(CauseKind::Panic, "it broke"));
     vec![
         Data::Attach { link: 7 },
         Data::Name("memory.recall"),
@@ -196,6 +197,14 @@ fn data_frames() -> Vec<Data<'static>> {
         Data::Credit { to: 1, cost: 256 },
         Data::Abandon { id: 9 },
         Data::Part { id: 9, bytes: b"part" },
+        Data::Stream { correlation: 8, letter: letter(false, FramePayload::Whole(b"bytes")) },
+        Data::Item { correlation: 8, item: FramePayload::Whole(b"item") },
+        Data::More { correlation: 8, cost: 1_024 },
+        Data::Forget { correlation: 8 },
+        Data::Watch { watch: 5, to: 1, from: Some((3, 4)) },
+        Data::Unwatch { watch: 5 },
+        Data::Ended { watch: 5, incarnation: 6, cause: cause(), is_abnormal: true },
+        Data::Broke { watch: 5, cause: cause(), is_abnormal: false },
     ]
 }
 

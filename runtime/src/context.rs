@@ -13,6 +13,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use crate::directory::{Line, Slot};
 use crate::house::House;
 use crate::letter::{Meta, Question, ReplyTo};
+use crate::link::sending::Link;
 use crate::mail::Mail;
 use crate::monitor::{Bond, WATCHES_MAX, WatchId};
 use crate::node::Node;
@@ -43,8 +44,25 @@ pub struct Context {
 struct Held {
     tasks: JoinSet<()>,
     timers: HashMap<u64, AbortHandle>,
-    watches: HashMap<WatchId, Arc<Slot>>,
+    watches: HashMap<WatchId, Watched>,
     next: u64,
+}
+
+/// Whose life is watched.
+enum Watched {
+    /// One here.
+    Near(Arc<Slot>),
+    /// One on another node.
+    Far { address: Address, bond: Bond, link: Arc<Link>, watch: u64, line: Arc<Line> },
+}
+
+impl Watched {
+    fn address(&self) -> &Address {
+        match self {
+            Self::Near(slot) => &slot.address,
+            Self::Far { address, .. } => address,
+        }
+    }
 }
 
 /// Ends an agent from one of its tasks.
@@ -263,39 +281,59 @@ impl Context {
     /// Watches no longer.
     pub fn unwatch(&mut self, watch: WatchId) {
         let line = self.line.clone();
-        if let Some(slot) = self.held().watches.remove(&watch) {
-            slot.watchers.remove(watch, &line);
-            if let Some(other) = slot.line() {
-                line.slot.watchers.remove(watch.of_the_other(), &other);
+        match self.held().watches.remove(&watch) {
+            Some(Watched::Near(slot)) => {
+                slot.watchers.remove(watch, &line);
+                if let Some(other) = slot.line() {
+                    line.slot.watchers.remove(watch.of_the_other(), &other);
+                }
             }
+            Some(Watched::Far { link, watch, .. }) => link.unwatch(watch, &line),
+            None => {}
         }
     }
 
     fn watch(&mut self, address: &Address, bond: Bond) -> WatchId {
         let line = self.line.clone();
         let found = self.node.directory().find(address);
+        let elsewhere = self.node.elsewhere(address);
         let held = self.held();
         assert!(held.watches.len() < WATCHES_MAX, "an agent may watch {WATCHES_MAX} lives");
         held.next += 1;
         let id = WatchId(held.next);
+        if let Some((node, link)) = elsewhere {
+            let watched =
+                link.and_then(|link| Some((link.watch(address, bond, &line).ok()?, link)));
+            match watched {
+                Some((watch, link)) => {
+                    let address = address.clone();
+                    held.watches.insert(id, Watched::Far { address, bond, link, watch, line });
+                }
+                None => {
+                    let why = format!("its node {node} cannot be reached");
+                    tell_absent(address, bond, &line, &why);
+                }
+            }
+            return id;
+        }
         match found {
             Some(slot) if slot.line().is_some() => {
                 slot.watchers.add(id, bond, &line);
-                held.watches.insert(id, slot.clone());
+                held.watches.insert(id, Watched::Near(slot.clone()));
                 // It may have ended in between, and then nobody would tell.
                 if slot.line().is_none() {
                     slot.watchers.remove(id, &line);
-                    tell_absent(address, bond, &line);
+                    tell_absent(address, bond, &line, NO_LIFE);
                 }
             }
-            _ => tell_absent(address, bond, &line),
+            _ => tell_absent(address, bond, &line, NO_LIFE),
         }
         id
     }
 
     pub(crate) fn forget_watches_of(&mut self, address: &Address) {
         if let Some(held) = &mut self.held {
-            held.watches.retain(|_, slot| slot.address != *address);
+            held.watches.retain(|_, watched| watched.address() != address);
         }
     }
 
@@ -313,6 +351,12 @@ impl Drop for Held {
         for timer in self.timers.values() {
             timer.abort();
         }
+        for watched in self.watches.values() {
+            // Whom it is linked to is told by its end.
+            if let Watched::Far { bond: Bond::Monitor, link, watch, line, .. } = watched {
+                link.unwatch(*watch, line);
+            }
+        }
     }
 }
 
@@ -320,9 +364,10 @@ fn own<M: Message>(message: M) -> Box<Question<M>> {
     Box::new(Question { meta: Meta::default(), message, reply: ReplyTo::Nobody })
 }
 
-fn tell_absent(address: &Address, bond: Bond, watcher: &Arc<Line>) {
-    let cause =
-        genii_protocols::Cause::new(genii_protocols::CauseKind::Stopped, "there is no such life");
+const NO_LIFE: &str = "there is no such life";
+
+fn tell_absent(address: &Address, bond: Bond, watcher: &Arc<Line>, why: &str) {
+    let cause = genii_protocols::Cause::new(genii_protocols::CauseKind::Stopped, why);
     let down = Down { address: address.clone(), incarnation: 0, cause, is_abnormal: true };
     let news = match bond {
         Bond::Monitor => Urgent::Down(Arc::new(down)),

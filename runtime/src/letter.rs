@@ -3,7 +3,10 @@
 use std::any::{Any, TypeId};
 use std::sync::Arc;
 
-use genii_protocols::{AskError, Fault, Json, Message, Sender, TraceContext, wire};
+use genii_protocols::{
+    AskError, Destination, Fault, Json, Message, Rejection, Sender, TraceContext, wire,
+};
+use serde::de::DeserializeOwned;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -79,7 +82,8 @@ impl<M: Message> ReplyTo<M> {
     }
 }
 
-fn send_far<R, E>(asker: FarReply, answer: Result<R, AskError<E>>)
+/// Answers somebody on another node.
+pub(crate) fn send_far<R, E>(asker: FarReply, answer: Result<R, AskError<E>>)
 where
     R: serde::Serialize,
     E: serde::Serialize,
@@ -97,6 +101,27 @@ where
                 Err(refusal) => Err(Json::of(refusal)),
             };
             asker.answer(wire::encode(&settled));
+        }
+    }
+}
+
+/// What an answer from another node says.
+pub(crate) fn settled<R, E>(
+    to: &Destination,
+    message: &str,
+    answer: &[u8],
+) -> Result<R, AskError<E>>
+where
+    R: DeserializeOwned,
+    E: DeserializeOwned,
+{
+    match wire::decode::<Result<R, E>>(answer) {
+        Ok(Ok(reply)) => Ok(reply),
+        Ok(Err(refusal)) => Err(AskError::Refused(refusal)),
+        Err(error) => {
+            let reason = Rejection::Malformed { detail: format!("its answer: {error}") };
+            let (to, message) = (to.clone(), message.to_owned());
+            Err(Fault::Rejected { to, message, reason }.into())
         }
     }
 }

@@ -4,6 +4,7 @@
 //! shows none may only ask to [join].
 
 mod caller;
+pub(crate) mod flowing;
 pub mod join;
 pub(crate) mod lane;
 mod lanes;
@@ -18,6 +19,7 @@ pub(crate) mod receiving;
 pub(crate) mod sending;
 pub mod simulated;
 pub mod tls_network;
+mod watching;
 
 use std::time::Duration;
 

@@ -18,11 +18,13 @@ use tokio::time::Instant;
 use self::way::{FarWay, Remembered, Way};
 use crate::deadlines::Late;
 use crate::directory::{Line, Slot, State};
-use crate::letter::{Answer, Letter, Meta, Question, ReplyTo};
+use crate::letter::{Answer, Letter, Meta, Question, ReplyTo, settled};
 use crate::mailbox::NotTaken;
 use crate::node::Node;
 use crate::protocol::JsonReply;
-use crate::stream::{Answers, CREDIT, Flow, Items, JsonAnswers, JsonFlow, Source, StreamQuestion};
+use crate::stream::{
+    Answers, CREDIT, Flow, Flowing, Items, JsonAnswers, JsonFlow, Origin, Source, StreamQuestion,
+};
 
 /// How much of a message's name is kept with a dead letter, where anybody may have written it.
 const NAME_KEPT_LEN: usize = 200;
@@ -122,7 +124,7 @@ impl Mail {
                 let meta = self.meta(Some(deadline));
                 let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
                 let answer = self.ask_far(&far, said, asked_at, deadline).await?;
-                return self.settled::<M::Reply, M::Refusal>(M::NAME, &answer);
+                return settled::<M::Reply, M::Refusal>(&self.to, M::NAME, &answer);
             }
         };
         let (asker, answer) = oneshot::channel();
@@ -146,12 +148,21 @@ impl Mail {
     /// When the question cannot be delivered. Everything later comes through the answers.
     pub async fn stream<M: Streamed>(&self, message: M) -> Result<Answers<M>, Box<Fault>> {
         let patience = self.node.limits().ask_timeout;
-        let line = self.line()?;
+        let line = match self.way()? {
+            Way::Near(line) => line,
+            Way::Far(far) => {
+                let meta = self.meta(self.deadline);
+                let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
+                let stream = self.stream_far(&far, said, patience).await?;
+                let source = self.far_source(&far, patience, M::NAME);
+                return Ok(Answers::new(Flowing::Far(stream), source));
+            }
+        };
         let (items, flow) = mpsc::channel::<Flow<M>>(CREDIT);
         let meta = self.meta(self.deadline);
         let letter = Box::new(StreamQuestion { meta, message, items: Items::Typed(items) });
         self.push_when_room(&line, letter, self.earlier(Instant::now() + patience)).await?;
-        Ok(Answers::new(flow, self.source(&line, patience, M::NAME)))
+        Ok(Answers::new(Flowing::Near(flow), self.source(&line, patience, M::NAME)))
     }
 
     /// As [`Mail::tell`], for a message in JSON.
@@ -199,7 +210,7 @@ impl Mail {
                 let meta = self.meta(Some(deadline));
                 let said = self.saying_json(&far, message, &meta, content)?;
                 let answer = self.ask_far(&far, said, began, deadline).await?;
-                return self.settled::<Json, Json>(message, &answer);
+                return settled::<Json, Json>(&self.to, message, &answer);
             }
         };
         let (asker, answer) = oneshot::channel();
@@ -223,13 +234,22 @@ impl Mail {
         content: &Json,
         patience: Duration,
     ) -> Result<JsonAnswers, Box<Fault>> {
-        let line = self.line()?;
+        let line = match self.way()? {
+            Way::Near(line) => line,
+            Way::Far(far) => {
+                let meta = self.meta(self.deadline);
+                let said = self.saying_json(&far, message, &meta, content)?;
+                let stream = self.stream_far(&far, said, patience).await?;
+                let source = self.far_source(&far, patience, message.to_owned());
+                return Ok(JsonAnswers::new(Flowing::Far(stream), source));
+            }
+        };
         let (items, flow) = mpsc::channel::<JsonFlow>(CREDIT);
         let reply = JsonReply::Items(items);
         let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
         let name = letter.name();
         self.push_when_room(&line, letter, self.earlier(Instant::now() + patience)).await?;
-        Ok(JsonAnswers::new(flow, self.source(&line, patience, name)))
+        Ok(JsonAnswers::new(Flowing::Near(flow), self.source(&line, patience, name)))
     }
 
     fn told<M: Message>(&self, message: M) -> Box<dyn Letter> {
@@ -256,13 +276,9 @@ impl Mail {
     }
 
     fn source(&self, line: &Arc<Line>, patience: Duration, message: &'static str) -> Source {
-        Source {
-            to: self.to.clone(),
-            slot: line.slot.clone(),
-            incarnation: line.identity.incarnation,
-            patience,
-            message,
-        }
+        let (slot, incarnation) = (line.slot.clone(), line.identity.incarnation);
+        let origin = Origin::Near { slot, incarnation };
+        Source { to: self.to.clone(), origin, patience, message: message.into() }
     }
 
     fn earlier(&self, deadline: Instant) -> Instant {

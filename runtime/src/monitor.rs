@@ -5,6 +5,7 @@ use std::sync::{Arc, Weak};
 use parking_lot::Mutex;
 
 use crate::directory::Line;
+use crate::link::sending::Link;
 use crate::urgent::{Down, Urgent};
 
 /// How many lives one agent may watch.
@@ -37,38 +38,83 @@ pub(crate) struct Watchers {
     watchers: Mutex<Vec<Watcher>>,
 }
 
-struct Watcher {
-    id: WatchId,
-    bond: Bond,
-    /// The watching life.
-    line: Weak<Line>,
+enum Watcher {
+    /// A life here.
+    Near { id: WatchId, bond: Bond, line: Weak<Line> },
+    /// A life at the other end of a link, which is told by it.
+    Far { link: Weak<Link>, watch: u64, end: FarEnd },
+}
+
+/// At which end of a watch over a link a life here is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum FarEnd {
+    /// It is watched.
+    Watched,
+    /// It watches, and whom it watches is linked to it.
+    Watcher,
 }
 
 impl Watchers {
     pub(crate) fn add(&self, id: WatchId, bond: Bond, line: &Arc<Line>) {
+        self.enlist(Watcher::Near { id, bond, line: Arc::downgrade(line) });
+    }
+
+    pub(crate) fn add_far(&self, link: &Arc<Link>, watch: u64, end: FarEnd) {
+        self.enlist(Watcher::Far { link: Arc::downgrade(link), watch, end });
+    }
+
+    fn enlist(&self, watcher: Watcher) {
         let mut watchers = self.watchers.lock();
-        watchers.retain(|watcher| watcher.line.strong_count() > 0);
-        watchers.push(Watcher { id, bond, line: Arc::downgrade(line) });
+        watchers.retain(|watcher| match watcher {
+            Watcher::Near { line, .. } => line.strong_count() > 0,
+            Watcher::Far { link, .. } => link.upgrade().is_some_and(|link| !link.is_over()),
+        });
+        watchers.push(watcher);
     }
 
     pub(crate) fn remove(&self, id: WatchId, line: &Arc<Line>) {
-        let same = |watcher: &Watcher| {
-            watcher.id == id && std::ptr::eq(watcher.line.as_ptr(), Arc::as_ptr(line))
+        let same = |watcher: &Watcher| match watcher {
+            Watcher::Near { id: known, line: of, .. } => {
+                *known == id && std::ptr::eq(of.as_ptr(), Arc::as_ptr(line))
+            }
+            Watcher::Far { .. } => false,
+        };
+        self.watchers.lock().retain(|watcher| !same(watcher));
+    }
+
+    pub(crate) fn remove_far(&self, link: &Arc<Link>, watch: u64) {
+        let same = |watcher: &Watcher| match watcher {
+            Watcher::Far { link: over, watch: known, .. } => {
+                *known == watch && std::ptr::eq(over.as_ptr(), Arc::as_ptr(link))
+            }
+            Watcher::Near { .. } => false,
         };
         self.watchers.lock().retain(|watcher| !same(watcher));
     }
 
     /// Tells all that the life they watched has ended.
     pub(crate) fn tell(&self, down: &Arc<Down>) {
-        for watcher in std::mem::take(&mut *self.watchers.lock()) {
-            let Some(line) = watcher.line.upgrade() else { continue };
-            let news = match watcher.bond {
-                Bond::Monitor => Urgent::Down(down.clone()),
-                Bond::Link => Urgent::LinkDown(down.clone()),
-            };
-            if line.mailbox.push_urgent(news).is_err() {
-                tracing::debug!(watcher = %line.identity.address, "ended before it could be told");
+        let watchers = std::mem::take(&mut *self.watchers.lock());
+        for watcher in watchers {
+            match watcher {
+                Watcher::Near { bond, line, .. } => tell_near(&line, bond, down),
+                Watcher::Far { link, watch, end } => {
+                    if let Some(link) = link.upgrade() {
+                        link.ended(watch, end, down);
+                    }
+                }
             }
         }
+    }
+}
+
+fn tell_near(line: &Weak<Line>, bond: Bond, down: &Arc<Down>) {
+    let Some(line) = line.upgrade() else { return };
+    let news = match bond {
+        Bond::Monitor => Urgent::Down(down.clone()),
+        Bond::Link => Urgent::LinkDown(down.clone()),
+    };
+    if line.mailbox.push_urgent(news).is_err() {
+        tracing::debug!(watcher = %line.identity.address, "ended before it could be told");
     }
 }

@@ -19,6 +19,7 @@ use crate::dead_letters::DeadLetters;
 use crate::deadlines::Deadlines;
 use crate::directory::{Directory, Slot};
 use crate::host::HostStart;
+use crate::link::sending::Link;
 use crate::logbook::Logbook;
 use crate::mail::Mail;
 use crate::process::keep::Keepers;
@@ -197,6 +198,17 @@ impl Node {
     /// The other node where an address was declared to live, if it was.
     pub(crate) fn home_of(&self, address: &Address) -> Option<NodeName> {
         self.0.directory.find(address).and_then(|slot| slot.home()).map(|home| (*home).clone())
+    }
+
+    /// The other node where an address is, as far as is known, and the link to it if there is one.
+    pub(crate) fn elsewhere(&self, address: &Address) -> Option<(NodeName, Option<Arc<Link>>)> {
+        let cluster = self.cluster()?;
+        let home = match self.0.directory.find(address) {
+            Some(slot) => (*slot.home()?).clone(),
+            None => cluster.find(address)?.node,
+        };
+        let link = cluster.link(&home);
+        Some((home, link))
     }
 
     /// All addresses that were declared to live on other nodes, with their nodes.

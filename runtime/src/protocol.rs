@@ -120,7 +120,7 @@ impl<A> Protocol<A> {
             info: MessageInfo::of_stream::<M>,
             handle: handle_stream::<A, M>,
             from_json: stream_from_json::<M>,
-            from_afar: stream_from_afar,
+            from_afar: stream_from_afar::<M>,
         })
     }
 
@@ -336,13 +336,10 @@ fn question_from_afar<M: Message>(
     meta: Meta,
     reply: Option<FarReply>,
 ) -> Result<Box<dyn Letter>, NotRead> {
-    let message = match content {
-        Content::Wire(bytes) => wire::decode::<M>(bytes).map_err(malformed),
-        Content::Json(text) => {
-            serde_json::from_slice(text).map_err(malformed).and_then(|content| read(&Json(content)))
-        }
-    };
-    match message {
+    if reply.as_ref().is_some_and(FarReply::wants_many) {
+        return Err((Rejection::WrongStyle { expected: "an ask or a tell".to_owned() }, reply));
+    }
+    match read_from_afar::<M>(content) {
         Err(reason) => Err((reason, reply)),
         Ok(message) => {
             let reply = reply.map_or(ReplyTo::Nobody, ReplyTo::Far);
@@ -351,14 +348,30 @@ fn question_from_afar<M: Message>(
     }
 }
 
-/// Streams stay on their node as yet.
-fn stream_from_afar(
-    _: Content<'_>,
-    _: Meta,
+fn stream_from_afar<M: Streamed>(
+    content: Content<'_>,
+    meta: Meta,
     reply: Option<FarReply>,
 ) -> Result<Box<dyn Letter>, NotRead> {
-    let expected = "a stream, from an agent on its own node".to_owned();
-    Err((Rejection::WrongStyle { expected }, reply))
+    let reply = match reply {
+        Some(reply) if reply.wants_many() => reply,
+        other => {
+            return Err((Rejection::WrongStyle { expected: "a stream".to_owned() }, other));
+        }
+    };
+    match read_from_afar::<M>(content) {
+        Err(reason) => Err((reason, Some(reply))),
+        Ok(message) => Ok(Box::new(StreamQuestion::<M> { meta, message, items: reply.into() })),
+    }
+}
+
+fn read_from_afar<M: Message>(content: Content<'_>) -> Result<M, Rejection> {
+    match content {
+        Content::Wire(bytes) => wire::decode::<M>(bytes).map_err(malformed),
+        Content::Json(text) => {
+            serde_json::from_slice(text).map_err(malformed).and_then(|content| read(&Json(content)))
+        }
+    }
 }
 
 fn malformed(error: impl std::fmt::Display) -> Rejection {

@@ -5,14 +5,19 @@
 //! refusal, a fault.
 
 use std::any::TypeId;
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genii_protocols::{AskError, Destination, Fault, Json, Streamed};
+use genii_protocols::{AskError, Destination, Fault, Json, NodeName, Rejection, Streamed, wire};
+use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
 use crate::directory::{Line, Slot};
-use crate::letter::{Answer, JsonAnswer, Letter, Meta, in_json};
+use crate::letter::{Answer, JsonAnswer, Letter, Meta, in_json, send_far, settled};
+use crate::link::FarReply;
+use crate::link::flowing::{FarFlow, FarStream};
+use crate::link::questions::FarAnswer;
 use crate::reply::unanswered;
 
 /// How many items may be on their way to an asker.
@@ -36,6 +41,8 @@ pub(crate) type JsonItems = mpsc::Sender<JsonFlow>;
 pub(crate) enum Items<M: Streamed> {
     Typed(mpsc::Sender<Flow<M>>),
     Json(JsonItems),
+    /// To an asker on another node.
+    Far(FarReply),
 }
 
 impl<M: Streamed> From<JsonItems> for Items<M> {
@@ -44,26 +51,41 @@ impl<M: Streamed> From<JsonItems> for Items<M> {
     }
 }
 
+impl<M: Streamed> From<FarReply> for Items<M> {
+    fn from(asker: FarReply) -> Self {
+        Self::Far(asker)
+    }
+}
+
 impl<M: Streamed> Items<M> {
     async fn send(&self, item: M::Item) -> Result<(), AskerGone> {
         let sent = match self {
             Self::Typed(items) => items.send(Flow::Item(item)).await.is_ok(),
             Self::Json(items) => items.send(JsonFlow::Item(Json::of(&item))).await.is_ok(),
+            Self::Far(asker) => {
+                let item = match asker.is_json() {
+                    true => wire::encode(&Json::of(&item)),
+                    false => wire::encode(&item),
+                };
+                asker.item(item).await.is_ok()
+            }
         };
         if sent { Ok(()) } else { Err(AskerGone) }
     }
 
-    async fn end(&self, answer: Answer<M>) {
+    async fn end(self, answer: Answer<M>) {
         // An asker that is gone does not care how it ended.
         match self {
+            Self::Far(asker) => send_far(asker, answer),
             Self::Typed(items) => drop(items.send(Flow::End(answer)).await),
             Self::Json(items) => drop(items.send(JsonFlow::End(in_json(answer))).await),
         }
     }
 
     /// Ends at once if there is room; if there is not, the asker sees the stream break off.
-    fn try_end(&self, fault: Fault) {
+    fn try_end(self, fault: Fault) {
         match self {
+            Self::Far(asker) => asker.fail(fault),
             Self::Typed(items) => drop(items.try_send(Flow::End(Err(fault.into())))),
             Self::Json(items) => drop(items.try_send(JsonFlow::End(Err(fault.into())))),
         }
@@ -73,6 +95,7 @@ impl<M: Streamed> Items<M> {
         match self {
             Self::Typed(items) => items.closed().await,
             Self::Json(items) => items.closed().await,
+            Self::Far(asker) => asker.forgotten().await,
         }
     }
 }
@@ -160,32 +183,52 @@ impl<M: Streamed> Drop for Outlet<M> {
 
 /// The answers to a streamed question. Dropped, it tells the agent to stop.
 pub struct Answers<M: Streamed> {
-    flow: mpsc::Receiver<Flow<M>>,
+    flow: Flowing<Flow<M>>,
     end: Option<Answer<M>>,
     source: Source,
+}
+
+/// How what flows comes to who asked for it.
+pub(crate) enum Flowing<T> {
+    /// Within this process.
+    Near(mpsc::Receiver<T>),
+    /// From another node.
+    Far(FarStream),
 }
 
 /// Where a stream comes from, to say why it broke off.
 pub(crate) struct Source {
     pub(crate) to: Destination,
-    pub(crate) slot: Arc<Slot>,
-    pub(crate) incarnation: u64,
+    pub(crate) origin: Origin,
     /// How long to wait for each item.
     pub(crate) patience: Duration,
-    pub(crate) message: &'static str,
+    pub(crate) message: Cow<'static, str>,
+}
+
+/// Who answers.
+pub(crate) enum Origin {
+    /// A life here.
+    Near { slot: Arc<Slot>, incarnation: u64 },
+    /// A life on another node.
+    Far(NodeName),
 }
 
 impl Source {
     fn too_slow(&self) -> Fault {
         Fault::Timeout {
             to: self.to.clone(),
-            message: self.message.to_owned(),
+            message: self.message.clone().into_owned(),
             after: self.patience.into(),
         }
     }
 
     async fn broken_off(&self) -> Fault {
-        let cause = self.slot.cause_of_end(self.incarnation);
+        let cause = match &self.origin {
+            Origin::Near { slot, incarnation } => slot.cause_of_end(*incarnation),
+            Origin::Far(node) => {
+                return Fault::Unreachable { to: self.to.clone(), node: node.clone() };
+            }
+        };
         match tokio::time::timeout(self.patience, cause).await {
             Ok(cause) => Fault::Down { to: self.to.clone(), cause: (*cause).clone() },
             Err(_) => self.too_slow(),
@@ -193,8 +236,55 @@ impl Source {
     }
 }
 
+impl Source {
+    /// What has come from another node: an item, or how the stream ended.
+    fn read<I, R, E>(&self, came: FarFlow) -> Result<I, Result<R, AskError<E>>>
+    where
+        I: DeserializeOwned,
+        R: DeserializeOwned,
+        E: DeserializeOwned,
+    {
+        match came {
+            FarFlow::Item(item) => wire::decode(&item).map_err(|error| {
+                let detail = format!("an item of its answer: {error}");
+                let (to, message) = (self.to.clone(), self.message.clone().into_owned());
+                let reason = Rejection::Malformed { detail };
+                Err(Fault::Rejected { to, message, reason }.into())
+            }),
+            FarFlow::End(FarAnswer::Failed(fault)) => Err(Err(AskError::Fault(fault))),
+            FarFlow::End(FarAnswer::Reply(answer)) => {
+                Err(settled(&self.to, &self.message, &answer))
+            }
+        }
+    }
+}
+
+impl<M: Streamed> Flowing<Flow<M>> {
+    async fn next(&mut self, source: &Source) -> Option<Flow<M>> {
+        match self {
+            Self::Near(flow) => flow.recv().await,
+            Self::Far(stream) => {
+                let read = source.read(stream.next().await?);
+                Some(read.map_or_else(Flow::End, Flow::Item))
+            }
+        }
+    }
+}
+
+impl Flowing<JsonFlow> {
+    async fn next(&mut self, source: &Source) -> Option<JsonFlow> {
+        match self {
+            Self::Near(flow) => flow.recv().await,
+            Self::Far(stream) => {
+                let read = source.read(stream.next().await?);
+                Some(read.map_or_else(JsonFlow::End, JsonFlow::Item))
+            }
+        }
+    }
+}
+
 impl<M: Streamed> Answers<M> {
-    pub(crate) fn new(flow: mpsc::Receiver<Flow<M>>, source: Source) -> Self {
+    pub(crate) fn new(flow: Flowing<Flow<M>>, source: Source) -> Self {
         Self { flow, end: None, source }
     }
 
@@ -203,7 +293,7 @@ impl<M: Streamed> Answers<M> {
         if self.end.is_some() {
             return None;
         }
-        match tokio::time::timeout(self.source.patience, self.flow.recv()).await {
+        match tokio::time::timeout(self.source.patience, self.flow.next(&self.source)).await {
             Ok(Some(Flow::Item(item))) => return Some(item),
             Ok(Some(Flow::End(answer))) => self.end = Some(answer),
             Ok(None) => self.end = Some(Err(self.source.broken_off().await.into())),
@@ -224,7 +314,7 @@ impl<M: Streamed> Answers<M> {
 
 /// The answers to a streamed question that was put in JSON.
 pub struct JsonAnswers {
-    flow: mpsc::Receiver<JsonFlow>,
+    flow: Flowing<JsonFlow>,
     source: Source,
 }
 
@@ -238,13 +328,13 @@ pub enum JsonNext {
 }
 
 impl JsonAnswers {
-    pub(crate) fn new(flow: mpsc::Receiver<JsonFlow>, source: Source) -> Self {
+    pub(crate) fn new(flow: Flowing<JsonFlow>, source: Source) -> Self {
         Self { flow, source }
     }
 
     /// The next item or the end. Not to be called again after the end.
     pub async fn next(&mut self) -> JsonNext {
-        match tokio::time::timeout(self.source.patience, self.flow.recv()).await {
+        match tokio::time::timeout(self.source.patience, self.flow.next(&self.source)).await {
             Ok(Some(JsonFlow::Item(item))) => JsonNext::Item(item),
             Ok(Some(JsonFlow::End(answer))) => JsonNext::End(answer),
             Ok(None) => JsonNext::End(Err(self.source.broken_off().await.into())),

@@ -1,5 +1,6 @@
 //! Questions that were asked over a link and wait for their answers.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -7,6 +8,9 @@ use genii_protocols::Fault;
 use parking_lot::Mutex;
 use slab::Slab;
 use tokio::sync::oneshot;
+
+use super::flowing::Flowing;
+use super::lane::End;
 
 /// How many slabs there are, so that threads seldom meet.
 const SHARDS: usize = 16;
@@ -23,6 +27,14 @@ pub(crate) enum FarAnswer {
     Failed(Box<Fault>),
 }
 
+/// Who waits for what comes back.
+enum Asker {
+    /// For one answer.
+    One(oneshot::Sender<FarAnswer>),
+    /// For many.
+    Many(Arc<Flowing>),
+}
+
 /// The questions of one link.
 pub(crate) struct Questions {
     shards: [Mutex<Shard>; SHARDS],
@@ -31,7 +43,7 @@ pub(crate) struct Questions {
 
 #[derive(Default)]
 struct Shard {
-    waiting: Slab<(u64, oneshot::Sender<FarAnswer>)>,
+    waiting: Slab<(u64, Asker)>,
     closed: bool,
 }
 
@@ -45,32 +57,55 @@ impl Questions {
     /// A new question: what ties its answer to it, and where that comes. `None` when the link is
     /// over, or far too many wait.
     pub(crate) fn add(&self) -> Option<(u64, oneshot::Receiver<FarAnswer>)> {
+        let (answer, comes) = oneshot::channel();
+        Some((self.enlist(Asker::One(answer))?, comes))
+    }
+
+    /// As [`Questions::add`], for a question that has many answers.
+    pub(crate) fn add_stream(&self, flowing: Arc<Flowing>) -> Option<u64> {
+        self.enlist(Asker::Many(flowing))
+    }
+
+    fn enlist(&self, asker: Asker) -> Option<u64> {
         let sequence = self.next.fetch_add(1, Ordering::Relaxed);
         let shard = sequence % SHARDS as u64;
         let mut waits = self.shards[shard as usize].lock();
         let entry = waits.waiting.vacant_entry();
         let index = entry.key() as u64;
-        let (answer, comes) = oneshot::channel();
         // The sequence in front, so that an answer that comes late is not taken for another's.
         let correlation = (((sequence << INDEX_BITS) | index) << SHARD_BITS) | shard;
         if index >> INDEX_BITS != 0 {
             return None;
         }
-        entry.insert((correlation, answer));
+        entry.insert((correlation, asker));
         match waits.closed {
             true => {
                 waits.waiting.remove(index as usize);
                 None
             }
-            false => Some((correlation, comes)),
+            false => Some(correlation),
         }
     }
 
     /// An answer has come. It is dropped if nobody waits for it any more.
     pub(crate) fn answer(&self, correlation: u64, answer: FarAnswer) {
-        if let Some(asker) = self.remove(correlation) {
-            let _asker_has_gone = asker.send(answer);
+        match self.remove(correlation) {
+            Some(Asker::One(asker)) => {
+                let _asker_has_gone = asker.send(answer);
+            }
+            Some(Asker::Many(flowing)) => flowing.end(answer),
+            None => {}
         }
+    }
+
+    /// One of many answers has come. It is dropped if nobody waits for it any more.
+    pub(crate) fn item(&self, correlation: u64, item: Bytes) -> Result<(), End> {
+        let (shard, index) = place(correlation);
+        let flowing = match self.shards[shard].lock().waiting.get(index) {
+            Some((known, Asker::Many(flowing))) if *known == correlation => flowing.clone(),
+            _ => return Ok(()),
+        };
+        flowing.item(item)
     }
 
     /// Nobody waits for this answer any more.
@@ -78,9 +113,8 @@ impl Questions {
         self.remove(correlation);
     }
 
-    fn remove(&self, correlation: u64) -> Option<oneshot::Sender<FarAnswer>> {
-        let shard = (correlation % SHARDS as u64) as usize;
-        let index = ((correlation >> SHARD_BITS) & ((1 << INDEX_BITS) - 1)) as usize;
+    fn remove(&self, correlation: u64) -> Option<Asker> {
+        let (shard, index) = place(correlation);
         let mut waits = self.shards[shard].lock();
         let is_it = waits.waiting.get(index).is_some_and(|(known, _)| *known == correlation);
         is_it.then(|| waits.waiting.remove(index).1)
@@ -100,6 +134,13 @@ impl Questions {
     fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().waiting.len()).sum()
     }
+}
+
+/// The slab of a correlation, and the place in it.
+fn place(correlation: u64) -> (usize, usize) {
+    let shard = (correlation % SHARDS as u64) as usize;
+    let index = ((correlation >> SHARD_BITS) & ((1 << INDEX_BITS) - 1)) as usize;
+    (shard, index)
 }
 
 #[cfg(test)]

@@ -12,9 +12,10 @@ use genii_protocols::{Address, Cause, CauseKind, Fault, Rejection, Sender, wire}
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use super::flowing::FarOutlet;
 use super::lane::{End, Frames, read};
 use super::names::Texts;
-use super::sending::Link;
+use super::sending::{Link, NotSent};
 use crate::directory::{Line, Slot, State};
 use crate::letter::{Letter, Meta};
 use crate::mailbox::{Closed, NotTaken};
@@ -72,13 +73,36 @@ impl Receiving {
             Data::Attach { .. } => return Err(End::nonsense("it attaches twice")),
             Data::Name(text) => self.texts.add(text)?,
             Data::Tell(letter) => self.deliver(letter, None)?,
-            Data::Ask { correlation, letter } => self.deliver(letter, Some(correlation))?,
+            Data::Ask { correlation, letter } => {
+                self.deliver(letter, Some(Asked { correlation, wants_many: false }))?;
+            }
+            Data::Stream { correlation, letter } => {
+                self.deliver(letter, Some(Asked { correlation, wants_many: true }))?;
+            }
             Data::Reply { correlation, answer } => {
-                let reply = match answer {
-                    Payload::Whole(bytes) => Bytes::copy_from_slice(bytes),
-                    Payload::Parts(id) => self.whole(id)?.into(),
-                };
+                let reply = self.bytes(answer)?;
                 self.link.answered(correlation, reply);
+            }
+            Data::Item { correlation, item } => {
+                let item = self.bytes(item)?;
+                self.link.item_came(correlation, item)?;
+            }
+            Data::More { correlation, cost } => self.link.more_wanted(correlation, cost),
+            Data::Forget { correlation } => self.link.close_outlet(correlation),
+            Data::Watch { watch, to, from } => {
+                let to = address(self.texts.get(to)?)?;
+                let linked = match from {
+                    Some((number, life)) => Some((address(self.texts.get(number)?)?, life)),
+                    None => None,
+                };
+                self.link.watched(&self.node, watch, &to, linked);
+            }
+            Data::Unwatch { watch } => self.link.unwatched(watch),
+            Data::Ended { watch, incarnation, cause, is_abnormal } => {
+                self.link.watched_ended(watch, incarnation, *cause, is_abnormal);
+            }
+            Data::Broke { watch, cause, is_abnormal } => {
+                self.link.watcher_ended(watch, *cause, is_abnormal);
             }
             Data::Failed { correlation, fault } => self.link.failed(correlation, fault),
             Data::Credit { to, cost } => self.link.credit(to, cost)?,
@@ -86,6 +110,13 @@ impl Receiving {
             Data::Abandon { id } => drop(self.whole(id)),
         }
         Ok(())
+    }
+
+    fn bytes(&mut self, payload: Payload<'_>) -> Result<Bytes, End> {
+        match payload {
+            Payload::Whole(bytes) => Ok(Bytes::copy_from_slice(bytes)),
+            Payload::Parts(id) => self.whole(id).map(Bytes::from),
+        }
     }
 
     fn part(&mut self, id: u32, bytes: &[u8]) -> Result<(), End> {
@@ -109,7 +140,7 @@ impl Receiving {
         Ok(parts)
     }
 
-    fn deliver(&mut self, letter: frame::Letter<'_>, asked: Option<u64>) -> Result<(), End> {
+    fn deliver(&mut self, letter: frame::Letter<'_>, asked: Option<Asked>) -> Result<(), End> {
         let inlet = self.inlet(letter.to)?;
         let from = letter.from.map(|from| self.sender(from)).transpose()?;
         let whole;
@@ -194,6 +225,13 @@ pub(crate) struct Inlet {
     overflow: Mutex<Overflow>,
 }
 
+/// That an answer is wanted, or many.
+#[derive(Clone, Copy)]
+struct Asked {
+    correlation: u64,
+    wants_many: bool,
+}
+
 /// The name of a message, and who sent it.
 type Note = (&'static str, Option<Arc<Sender>>);
 
@@ -217,18 +255,30 @@ impl Inlet {
         message: &str,
         content: Content<'_>,
         meta: Meta,
-        asked: Option<u64>,
+        asked: Option<Asked>,
     ) {
         let from = meta.from.clone();
         let line = match self.line() {
             Ok(line) => line,
             Err(fault) => return self.undelivered(message, from, asked, *fault),
         };
-        let reply = asked.map(|correlation| FarReply {
+        let outlet = match asked.filter(|asked| asked.wants_many) {
+            None => None,
+            Some(asked) => match self.link.open_outlet(asked.correlation) {
+                Some(outlet) => Some(outlet),
+                None => {
+                    let (to, capacity) = (self.address.clone().into(), line.mailbox.capacity());
+                    let crowded = Fault::Overloaded { to, capacity };
+                    return self.undelivered(message, from, Some(asked), crowded);
+                }
+            },
+        };
+        let reply = asked.map(|asked| FarReply {
             inlet: self.clone(),
             line: line.clone(),
-            correlation,
+            correlation: asked.correlation,
             is_json: matches!(content, Content::Json(_)),
+            outlet,
             is_done: false,
         });
         match line.protocol.far_letter(message, content, meta, reply) {
@@ -339,11 +389,11 @@ impl Inlet {
         &self,
         message: &str,
         from: Option<Arc<Sender>>,
-        asked: Option<u64>,
+        asked: Option<Asked>,
         fault: Fault,
     ) {
         match asked {
-            Some(correlation) => self.link.fail(correlation, fault),
+            Some(asked) => self.link.fail(asked.correlation, fault),
             None => {
                 let to = self.address.clone().into();
                 self.node.dead_letters().add(to, from, message.to_owned(), fault);
@@ -399,6 +449,8 @@ pub(crate) struct FarReply {
     line: Arc<Line>,
     correlation: u64,
     is_json: bool,
+    /// Where items go, if many answers are wanted.
+    outlet: Option<Arc<FarOutlet>>,
     is_done: bool,
 }
 
@@ -414,10 +466,7 @@ impl FarReply {
         match answer {
             Ok(answer) => self.inlet.link.reply(self.correlation, answer),
             Err(error) => {
-                let reason = Rejection::Malformed { detail: format!("its answer: {error}") };
-                let to = self.inlet.address.clone().into();
-                let fault = Fault::Rejected { to, message: "the answer".to_owned(), reason };
-                self.inlet.link.fail(self.correlation, fault);
+                self.inlet.link.fail(self.correlation, self.not_encoded("its answer", &error));
             }
         }
     }
@@ -430,7 +479,41 @@ impl FarReply {
 
     /// Whether nobody needs the answer any more.
     pub(crate) fn is_forgotten(&self) -> bool {
-        self.inlet.link.is_over()
+        self.inlet.link.is_over() || self.outlet.as_ref().is_some_and(|outlet| outlet.is_over())
+    }
+
+    /// Whether many answers are wanted.
+    pub(crate) fn wants_many(&self) -> bool {
+        self.outlet.is_some()
+    }
+
+    /// Sends one of many answers that has been encoded, as soon as there is room for it.
+    ///
+    /// # Errors
+    /// When nobody wants it any more, or it cannot be sent; then neither can what follows.
+    pub(crate) async fn item(&self, item: Result<Vec<u8>, wire::WireError>) -> Result<(), NotSent> {
+        let Some(outlet) = &self.outlet else { return Err(NotSent::Lost) };
+        match item {
+            Ok(item) => self.inlet.link.item(outlet, self.correlation, &item).await,
+            Err(error) => {
+                self.inlet.link.fail(self.correlation, self.not_encoded("an item of it", &error));
+                outlet.end();
+                Err(NotSent::Lost)
+            }
+        }
+    }
+
+    /// Waits until nobody wants the rest of many answers.
+    pub(crate) async fn forgotten(&self) {
+        if let Some(outlet) = &self.outlet {
+            outlet.gone().await;
+        }
+    }
+
+    fn not_encoded(&self, what: &str, error: &wire::WireError) -> Fault {
+        let reason = Rejection::Malformed { detail: format!("{what}: {error}") };
+        let to = self.inlet.address.clone().into();
+        Fault::Rejected { to, message: "the answer".to_owned(), reason }
     }
 
     /// Somebody else answers.
@@ -441,6 +524,9 @@ impl FarReply {
 
 impl Drop for FarReply {
     fn drop(&mut self) {
+        if self.outlet.is_some() {
+            self.inlet.link.close_outlet(self.correlation);
+        }
         if self.is_done || self.inlet.link.is_over() {
             return;
         }

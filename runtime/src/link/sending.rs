@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use bytes::Bytes;
 use dashmap::DashMap;
 use genii_protocols::frame::{self, CREDIT_MAX, Data, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, Payload};
-use genii_protocols::{Address, Fault, NodeName, Rejection, wire};
+use genii_protocols::{Address, Cause, Fault, NodeName, Rejection, wire};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
+use super::flowing::{FarOutlet, FarStream, Flowing, Outlets};
 use super::lane::{self, End};
 use super::names::Numbers;
 use super::outbox::{NotWritten, Outbox};
 use super::questions::{FarAnswer, Questions};
+use super::watching::Watching;
 use crate::deadlines::{Deadlines, Late};
 use crate::letter::Meta;
 
@@ -33,7 +35,9 @@ pub(crate) struct Link {
     pub(crate) data: Arc<Outbox>,
     numbers: Numbers,
     windows: DashMap<Arc<str>, Arc<Window>>,
-    questions: Questions,
+    pub(super) questions: Questions,
+    outlets: Outlets,
+    pub(super) watching: Watching,
     parts: AtomicU32,
     /// How many KiB may still go in parts.
     parts_room: Semaphore,
@@ -76,6 +80,7 @@ pub(crate) enum NotSent {
 enum Style {
     Tell,
     Ask(u64),
+    Stream(u64),
 }
 
 impl Link {
@@ -93,6 +98,8 @@ impl Link {
             numbers: Numbers::default(),
             windows: DashMap::new(),
             questions: Questions::default(),
+            outlets: Outlets::default(),
+            watching: Watching::default(),
             parts: AtomicU32::new(0),
             parts_room: Semaphore::new(PARTS_MAX_LEN / KIB),
             is_over: AtomicBool::new(false),
@@ -111,6 +118,8 @@ impl Link {
         self.control.close();
         self.data.close();
         self.questions.close();
+        self.outlets.end_all();
+        self.watching.end_all(&self.peer);
         self.parts_room.close();
         for window in &self.windows {
             window.credit.close();
@@ -158,6 +167,21 @@ impl Link {
             Ok(Err(_)) => Err(AskLost::Broken),
             Err(Late) => Err(AskLost::Late),
         }
+    }
+
+    /// Sends a message that has many answers.
+    pub(crate) async fn stream(
+        self: &Arc<Self>,
+        saying: Saying<'_>,
+        deadline: Instant,
+        deadlines: &Deadlines,
+    ) -> Result<FarStream, NotSent> {
+        let (flowing, comes) = Flowing::new();
+        let correlation = self.questions.add_stream(flowing.clone()).ok_or(NotSent::Lost)?;
+        let link = self.clone();
+        let stream = FarStream { link, correlation, flowing, comes, taken: 0, is_over: false };
+        self.send(Style::Stream(correlation), &saying, deadline, deadlines).await?;
+        Ok(stream)
     }
 
     async fn send(
@@ -242,7 +266,7 @@ impl Link {
     }
 
     /// Sends what is too large for one frame, with room between for others.
-    async fn send_parts(&self, payload: &[u8]) -> Result<Parts<'_>, NotSent> {
+    pub(super) async fn send_parts(&self, payload: &[u8]) -> Result<Parts<'_>, NotSent> {
         let kib = u32::try_from(payload.len().div_ceil(KIB)).unwrap_or(u32::MAX);
         // The other end lets go of them when it has the frame that they belong to.
         let room = self.parts_room.acquire_many(kib).await.map_err(|_| NotSent::Lost)?;
@@ -289,6 +313,7 @@ impl Link {
         let frame = match style {
             Style::Tell => Data::Tell(letter),
             Style::Ask(correlation) => Data::Ask { correlation, letter },
+            Style::Stream(correlation) => Data::Stream { correlation, letter },
         };
         match self.data.write(|buffer| lane::put(buffer, &frame)) {
             Ok(Ok(())) => Ok(()),
@@ -299,7 +324,7 @@ impl Link {
     }
 
     /// The number of a text, which the other end is told if it does not know it.
-    fn number(&self, text: &str) -> Result<u32, NotSent> {
+    pub(super) fn number(&self, text: &str) -> Result<u32, NotSent> {
         let tell = |text: &str| {
             self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
         };
@@ -370,6 +395,26 @@ impl Link {
         self.questions.answer(correlation, FarAnswer::Failed(fault));
     }
 
+    /// One of many answers to a question has come.
+    pub(crate) fn item_came(&self, correlation: u64, item: Bytes) -> Result<(), End> {
+        self.questions.item(correlation, item)
+    }
+
+    /// The other end wants many answers; `None` when it has asked for too many of those.
+    pub(crate) fn open_outlet(&self, correlation: u64) -> Option<Arc<FarOutlet>> {
+        self.outlets.open(correlation)
+    }
+
+    /// The other end has taken so much of many answers.
+    pub(crate) fn more_wanted(&self, correlation: u64, cost: u32) {
+        self.outlets.more(correlation, cost);
+    }
+
+    /// The rest of many answers is not wanted, or there is none.
+    pub(crate) fn close_outlet(&self, correlation: u64) {
+        self.outlets.end(correlation);
+    }
+
     // What is sent back.
 
     /// Sends a reply. One for which there is no room waits in a task of its own; there are no more of
@@ -420,15 +465,15 @@ impl Link {
 const KIB: usize = 1_024;
 
 /// Parts that are under way. Given up unless what they belong to was sent.
-struct Parts<'a> {
+pub(super) struct Parts<'a> {
     link: &'a Link,
-    id: u32,
+    pub(super) id: u32,
     is_used: bool,
     _room: tokio::sync::SemaphorePermit<'a>,
 }
 
 impl Parts<'_> {
-    fn are_used(mut self, is_used: bool) {
+    pub(super) fn are_used(mut self, is_used: bool) {
         self.is_used = is_used;
     }
 }
@@ -451,11 +496,7 @@ fn in_short(mut fault: Fault) -> Fault {
     let cut = |text: &mut String| *text = crate::logbook::cut(text, FAULT_TEXT_LEN).to_owned();
     match &mut fault {
         Fault::Down { cause, .. } => {
-            cut(&mut cause.message);
-            cause.chain.truncate(FAULT_CHAIN);
-            cause.chain.iter_mut().for_each(cut);
-            cause.place.iter_mut().for_each(cut);
-            cause.handling.iter_mut().for_each(cut);
+            *cause = short_cause(std::mem::replace(cause, Cause::new(cause.kind, "")));
         }
         Fault::Rejected { message, reason, .. } => {
             cut(message);
@@ -471,6 +512,17 @@ fn in_short(mut fault: Fault) -> Fault {
         Fault::NotFound { .. } | Fault::Overloaded { .. } | Fault::Unreachable { .. } => {}
     }
     fault
+}
+
+/// A cause that fits into a frame whatever an agent said.
+pub(super) fn short_cause(mut cause: Cause) -> Cause {
+    let cut = |text: &mut String| *text = crate::logbook::cut(text, FAULT_TEXT_LEN).to_owned();
+    cut(&mut cause.message);
+    cause.chain.truncate(FAULT_CHAIN);
+    cause.chain.iter_mut().for_each(cut);
+    cause.place.iter_mut().for_each(cut);
+    cause.handling.iter_mut().for_each(cut);
+    cause
 }
 
 /// Why no answer came.

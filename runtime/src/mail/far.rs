@@ -1,17 +1,21 @@
 //! Sending to an agent on another node.
 
+use std::borrow::Cow;
+use std::time::Duration;
+
 use bytes::Bytes;
 use genii_protocols::frame::NAME_MAX_LEN;
 use genii_protocols::wire::{self, WireError};
-use genii_protocols::{AskError, Fault, Json, Message, Rejection};
-use serde::de::DeserializeOwned;
+use genii_protocols::{Fault, Json, Message, Rejection};
 use tokio::time::Instant;
 
 use super::way::FarWay;
 use super::{Mail, NAME_KEPT_LEN};
 use crate::letter::Meta;
+use crate::link::flowing::FarStream;
 use crate::link::questions::FarAnswer;
 use crate::link::sending::{AskLost, NotSent, Saying};
+use crate::stream::{Origin, Source};
 
 impl Mail {
     pub(super) fn saying<'a>(
@@ -100,19 +104,26 @@ impl Mail {
         }
     }
 
-    /// What an answer from afar says.
-    pub(super) fn settled<R: DeserializeOwned, E: DeserializeOwned>(
+    /// Asks an agent on another node for a stream.
+    pub(super) async fn stream_far(
         &self,
-        message: &str,
-        answer: &[u8],
-    ) -> Result<R, AskError<E>> {
-        match wire::decode::<Result<R, E>>(answer) {
-            Ok(Ok(reply)) => Ok(reply),
-            Ok(Err(refusal)) => Err(AskError::Refused(refusal)),
-            Err(error) => {
-                let detail = format!("its answer: {error}");
-                Err(self.rejected(message, Rejection::Malformed { detail }).into())
-            }
-        }
+        far: &FarWay,
+        said: Saying<'_>,
+        patience: Duration,
+    ) -> Result<FarStream, Box<Fault>> {
+        let deadline = self.earlier(Instant::now() + patience);
+        let asked = Box::pin(far.link.stream(said, deadline, self.node.deadlines())).await;
+        asked.map_err(|why| self.not_sent(far, why))
+    }
+
+    /// Where a stream of another node comes from.
+    pub(super) fn far_source(
+        &self,
+        far: &FarWay,
+        patience: Duration,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Source {
+        let origin = Origin::Far(far.link.peer.clone());
+        Source { to: self.to.clone(), origin, patience, message: message.into() }
     }
 }
