@@ -33,6 +33,7 @@ fn fault(error: TrustError) -> Fault {
             "bring the file back from a copy; or expel this node, empty its folder `trust`, and join again"
         }
         TrustError::Present { .. } => "name another data folder with --data DIR to make another",
+        TrustError::List(_) => "wait until certificates of those who were expelled have run out",
         TrustError::UnknownNode(_) => "`genii household` shows the nodes",
         TrustError::Stranger | TrustError::Crypto(_) => "",
     };

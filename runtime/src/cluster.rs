@@ -6,6 +6,7 @@
 //! heard again a node must begin another life towards the other, with a greater incarnation. So both
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
+mod expulsions;
 mod greeting;
 mod standings;
 mod tending;
@@ -145,6 +146,8 @@ struct Peer {
     state: Mutex<PeerState>,
     /// Tells who calls it that it may be time to.
     changed: Notify,
+    /// The list of the expelled that it has.
+    list: expulsions::List,
 }
 
 struct PeerState {
@@ -298,6 +301,7 @@ impl Inner {
                 round_trip: None,
             }),
             changed: Notify::new(),
+            list: expulsions::List::default(),
         });
         peers.insert(name.clone(), peer.clone());
         drop(peers);
@@ -344,6 +348,7 @@ impl Inner {
         peer.stand(&mut state, Membership::Alive, None);
         drop(state);
         self.note(&link.peer, link.incarnation, "is linked");
+        expulsions::begin(self, &peer, &link);
         standings::tell_all(self, &node, &link);
         self.spawn(tending::tend(self.clone(), peer, link, control, data));
         Ok(())

@@ -13,16 +13,21 @@
 //! | `expelled.crl` | the certificates that count no more, signed by the authority | everywhere |
 
 mod authority;
+pub mod credentials;
+mod expelled;
 mod folder;
 mod identity;
 mod invitation;
+mod tally;
 pub mod tls;
 
 use genii_protocols::NodeName;
 
 pub use authority::{Admitted, Authority, JoinRefused};
-pub use identity::{Expelled, Identity, Request};
+pub use expelled::{EXPELLED_MAX_LEN, Expelled, NoList};
+pub use identity::{Identity, Request};
 pub use invitation::{Invitation, InvitationFault, Secret};
+pub use tally::{Tally, TurnedAway};
 
 /// Why trust cannot be made, read or given.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +60,9 @@ pub enum TrustError {
     /// A certificate or a request cannot be made or read.
     #[error("cryptography: {0}")]
     Crypto(String),
+    /// So many were expelled that the list has no room for another.
+    #[error(transparent)]
+    List(#[from] NoList),
     /// Nobody of this name was ever given a certificate.
     #[error("{0} is no node of this household")]
     UnknownNode(NodeName),

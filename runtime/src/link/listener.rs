@@ -2,13 +2,10 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use parking_lot::Mutex;
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinHandle;
@@ -22,7 +19,8 @@ use super::network::Opened;
 use super::{
     CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STRANGERS_MAX, STREAM_WINDOW, join,
 };
-use crate::trust::{Identity, TrustError, tls};
+use crate::trust::TurnedAway;
+use crate::trust::credentials::{Credentials, NoCredentials};
 
 /// How many lanes may wait to be taken.
 const OPENED_MAX: usize = 16;
@@ -45,7 +43,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 /// The port, and what serves it. Dropped, it is no longer served.
 pub struct Listener {
     at: SocketAddr,
-    turned_away: Arc<AtomicU64>,
+    credentials: Arc<Credentials>,
     stop: Option<oneshot::Sender<()>>,
     accepting: JoinHandle<()>,
     serving: JoinHandle<()>,
@@ -58,20 +56,17 @@ impl Listener {
     ///
     /// # Errors
     /// When it is nobody, or the port cannot be had.
-    pub async fn open(
-        at: SocketAddr,
-        trust: &Path,
-    ) -> Result<(Self, mpsc::Receiver<Opened>), ListenError> {
-        let papers = Papers::read(trust)?;
+    pub async fn open(at: SocketAddr, trust: &Path) -> Result<(Self, Opens), ListenError> {
+        let credentials = Credentials::at(trust);
+        credentials.current()?;
         let port = TcpListener::bind(at).await;
         let port = port.map_err(|error| ListenError::Port { at, error })?;
         let at = port.local_addr().map_err(|error| ListenError::Port { at, error })?;
         let (met, strangers) = mpsc::channel(CALLERS_MAX);
         let (linked, nodes) = mpsc::channel(CALLERS_MAX);
         let (opened, opens) = mpsc::channel(OPENED_MAX);
-        let turned_away = Arc::new(AtomicU64::new(0));
         let doors = Doors { strangers: met, nodes: linked };
-        let accepting = accept(port, Arc::new(papers), doors, turned_away.clone());
+        let accepting = accept(port, credentials.clone(), doors);
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder()
             .concurrency_limit_per_connection(CALLS_MAX)
@@ -96,7 +91,8 @@ impl Listener {
             }
         });
         let accepting = tokio::spawn(accepting);
-        let listener = Self { at, turned_away, stop: Some(stop), accepting, serving, linking };
+        let opens = Opens { opened: opens, credentials: Some(credentials.clone()) };
+        let listener = Self { at, credentials, stop: Some(stop), accepting, serving, linking };
         Ok((listener, opens))
     }
 
@@ -105,9 +101,9 @@ impl Listener {
         self.at
     }
 
-    /// How many callers did not get through the handshake.
+    /// How many callers were turned away.
     pub fn turned_away(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
+        self.credentials.tally().counts().iter().map(|(_, count)| count).sum()
     }
 
     /// Takes no more calls, and gives those that are served a moment to end.
@@ -126,6 +122,19 @@ impl Drop for Listener {
     }
 }
 
+/// What other nodes open, and the credentials by which they were let in.
+pub struct Opens {
+    pub(super) opened: mpsc::Receiver<Opened>,
+    /// Those of the port; none where nobody listens.
+    pub(super) credentials: Option<Arc<Credentials>>,
+}
+
+impl From<mpsc::Receiver<Opened>> for Opens {
+    fn from(opened: mpsc::Receiver<Opened>) -> Self {
+        Self { opened, credentials: None }
+    }
+}
+
 /// Where callers go: strangers may ask to join, nodes may open lanes.
 #[derive(Clone)]
 struct Doors {
@@ -136,12 +145,9 @@ struct Doors {
 /// Why nobody listens.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// This node is nobody.
-    #[error("this node belongs to no household")]
-    Nobody,
-    /// Who it is cannot be read.
+    /// This node is nobody, or who it is cannot be read.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    Nobody(#[from] NoCredentials),
     /// The port cannot be had.
     #[error("{at} cannot be listened at: {error}")]
     Port {
@@ -153,7 +159,7 @@ pub enum ListenError {
 }
 
 /// Takes connections, and hands on those that get through the handshake.
-async fn accept(port: TcpListener, papers: Arc<Papers>, doors: Doors, turned_away: Arc<AtomicU64>) {
+async fn accept(port: TcpListener, credentials: Arc<Credentials>, doors: Doors) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
     let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
     loop {
@@ -166,14 +172,14 @@ async fn accept(port: TcpListener, papers: Arc<Papers>, doors: Doors, turned_awa
             }
         };
         let Ok(permit) = handshakes.clone().try_acquire_owned() else {
-            turned_away.fetch_add(1, Ordering::Relaxed);
+            credentials.tally().count(TurnedAway::Crowded);
             continue;
         };
-        let (papers, doors, turned_away) = (papers.clone(), doors.clone(), turned_away.clone());
+        let (credentials, doors) = (credentials.clone(), doors.clone());
         let strangers = strangers.clone();
         tokio::spawn(async move {
             let greeting =
-                tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &papers, &strangers));
+                tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &credentials, &strangers));
             let greeted = greeting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
             drop(permit);
             match greeted {
@@ -182,7 +188,7 @@ async fn accept(port: TcpListener, papers: Arc<Papers>, doors: Doors, turned_awa
                     let _closed = door.send(Ok(caller)).await;
                 }
                 Err(error) => {
-                    turned_away.fetch_add(1, Ordering::Relaxed);
+                    credentials.tally().count(TurnedAway::Garbage);
                     tracing::info!(%from, "a caller was turned away: {error}");
                 }
             }
@@ -192,50 +198,11 @@ async fn accept(port: TcpListener, papers: Arc<Papers>, doors: Doors, turned_awa
 
 async fn greet(
     stream: TcpStream,
-    papers: &Papers,
+    credentials: &Credentials,
     strangers: &Arc<Semaphore>,
 ) -> io::Result<Caller> {
     stream.set_nodelay(true)?;
-    let stream = TlsAcceptor::from(papers.current()).accept(stream).await?;
+    let current = credentials.current().map_err(io::Error::other)?;
+    let stream = TlsAcceptor::from(current.server.clone()).accept(stream).await?;
     Caller::new(stream, strangers)
-}
-
-/// Who this node is and whom it trusts, as the folder says at the time.
-struct Papers {
-    folder: PathBuf,
-    read: Mutex<(Option<Stamp>, Arc<ServerConfig>)>,
-}
-
-/// When the files were last written.
-type Stamp = [SystemTime; 2];
-
-impl Papers {
-    fn read(folder: &Path) -> Result<Self, ListenError> {
-        let read = (stamp(folder), config(folder)?);
-        Ok(Self { folder: folder.to_owned(), read: Mutex::new(read) })
-    }
-
-    /// For the next caller. What was written since the last one counts.
-    fn current(&self) -> Arc<ServerConfig> {
-        let mut read = self.read.lock();
-        let now = stamp(&self.folder);
-        if now != read.0 {
-            match config(&self.folder) {
-                Ok(config) => *read = (now, config),
-                // They are being written, or were taken away.
-                Err(error) => tracing::warn!("certificates cannot be read anew: {error}"),
-            }
-        }
-        read.1.clone()
-    }
-}
-
-fn stamp(folder: &Path) -> Option<Stamp> {
-    let written = |name: &str| std::fs::metadata(folder.join(name)).ok()?.modified().ok();
-    Some([written("node.crt")?, written("expelled.crl")?])
-}
-
-fn config(folder: &Path) -> Result<Arc<ServerConfig>, ListenError> {
-    let identity = Identity::open(folder)?.ok_or(ListenError::Nobody)?;
-    Ok(Arc::new(tls::server(&identity)?))
 }

@@ -1,9 +1,8 @@
 //! The real network: gRPC streams over mutual TLS.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -18,10 +17,12 @@ use tonic::client::Grpc;
 use tonic::transport::Channel;
 
 use super::lanes::{self, BATCH_MAX_LEN};
+use super::listener::Opens;
 use super::network::{Broken, Certificate, Incoming, Lane, Network, Opened, Outgoing};
 use super::raw::Raw;
 use super::{HANDSHAKE_PATIENCE, channel_over};
-use crate::trust::{Expelled, Identity, certified, tls};
+use crate::trust::certified;
+use crate::trust::credentials::Credentials;
 
 /// How many nodes are known at most.
 const PEERS_MAX: usize = 256;
@@ -31,7 +32,7 @@ const PLACES_MAX: usize = 8;
 
 /// The network as this node has it.
 pub struct TlsNetwork {
-    trust: PathBuf,
+    credentials: Arc<Credentials>,
     own: NodeName,
     /// Where others reach this node.
     places: Vec<String>,
@@ -43,15 +44,12 @@ pub struct TlsNetwork {
 impl TlsNetwork {
     /// The network of a node: who it is by a folder of trust, where others reach it, and what they
     /// open, as its [listener](super::listener::Listener) hands it on.
-    pub fn new(
-        trust: &Path,
-        own: NodeName,
-        places: Vec<String>,
-        opened: mpsc::Receiver<Opened>,
-    ) -> Self {
+    pub fn new(trust: &Path, own: NodeName, places: Vec<String>, opens: impl Into<Opens>) -> Self {
         let peers = Mutex::new(super::peers::read(trust));
+        let Opens { opened, credentials } = opens.into();
+        let credentials = credentials.unwrap_or_else(|| Credentials::at(trust));
         let (shown, opened) = (Arc::default(), tokio::sync::Mutex::new(opened));
-        Self { trust: trust.to_owned(), own, places, peers, shown, opened }
+        Self { credentials, own, places, peers, shown, opened }
     }
 
     fn places_of(&self, node: &NodeName) -> Vec<String> {
@@ -66,10 +64,10 @@ impl Network for TlsNetwork {
         lane: Lane,
         outgoing: Outgoing,
     ) -> BoxFuture<'static, Result<Incoming, Broken>> {
-        let (trust, to, places) = (self.trust.clone(), to.clone(), self.places_of(to));
-        let shown = self.shown.clone();
+        let (credentials, to) = (self.credentials.clone(), to.clone());
+        let (places, shown) = (self.places_of(&to), self.shown.clone());
         async move {
-            let channel = dial(&trust, &to, &places, &shown).await?;
+            let channel = dial(&credentials, &to, &places, &shown).await?;
             let mut grpc = Grpc::new(channel).max_decoding_message_size(BATCH_MAX_LEN);
             grpc.ready().await.map_err(|error| Broken::Other(error.to_string()))?;
             let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
@@ -104,12 +102,18 @@ impl Network for TlsNetwork {
         let is_new = peers.get(node) != Some(&places);
         if is_new && (peers.len() < PEERS_MAX || peers.contains_key(node)) {
             peers.insert(node.clone(), places);
-            super::peers::write(&self.trust, &peers);
+            super::peers::write(self.credentials.folder(), &peers);
         }
     }
 
+    fn credentials(&self) -> Option<&Arc<Credentials>> {
+        Some(&self.credentials)
+    }
+
     fn is_expelled(&self, node: &NodeName) -> bool {
-        self.shown.is_expelled(node, &self.trust)
+        let Ok(current) = self.credentials.current() else { return false };
+        let shown = self.shown.0.lock();
+        shown.get(node).is_some_and(|shown| current.identity.expelled().contains(shown))
     }
 
     fn known(&self) -> Vec<NodeName> {
@@ -130,15 +134,13 @@ fn held<T: Send + 'static, I: Send + 'static>(
 
 /// Connects to a node, wherever it is.
 async fn dial(
-    trust: &Path,
+    credentials: &Credentials,
     to: &NodeName,
     places: &[String],
     shown: &Shown,
 ) -> Result<Channel, Broken> {
-    let identity = Identity::open(trust).map_err(|error| Broken::Other(error.to_string()))?;
-    let identity = identity.ok_or_else(|| Broken::Other("this node is nobody".to_owned()))?;
-    let config = tls::client(&identity).map_err(|error| Broken::Other(error.to_string()))?;
-    let connector = TlsConnector::from(Arc::new(config));
+    let current = credentials.current().map_err(|error| Broken::Other(error.to_string()))?;
+    let connector = TlsConnector::from(current.client.clone());
     let name = ServerName::try_from(certified(to));
     let name = name.map_err(|error| Broken::Other(error.to_string()))?;
     let mut last = Broken::NoPlace;
@@ -176,30 +178,12 @@ async fn reach(
     Ok((channel, certificate))
 }
 
-/// The certificates by which nodes were linked last, and those that count no more.
+/// The certificates by which nodes were linked last.
 #[derive(Default)]
-struct Shown {
-    certificates: Mutex<BTreeMap<NodeName, Certificate>>,
-    expelled: Mutex<(Option<SystemTime>, Option<Expelled>)>,
-}
+struct Shown(Mutex<BTreeMap<NodeName, Certificate>>);
 
 impl Shown {
     fn note(&self, node: &NodeName, certificate: &Certificate) {
-        self.certificates.lock().insert(node.clone(), certificate.clone());
-    }
-
-    fn is_expelled(&self, node: &NodeName, trust: &Path) -> bool {
-        let written = std::fs::metadata(trust.join("expelled.crl"));
-        let written = written.and_then(|about| about.modified()).ok();
-        let mut expelled = self.expelled.lock();
-        if expelled.0 != written {
-            // One that is just being written is read next time; until then the old one counts.
-            if let Some(identity) = Identity::open(trust).ok().flatten() {
-                *expelled = (written, Some(identity.expelled().clone()));
-            }
-        }
-        let certificates = self.certificates.lock();
-        let both = certificates.get(node).zip(expelled.1.as_ref());
-        both.is_some_and(|(certificate, expelled)| expelled.contains(certificate))
+        self.0.lock().insert(node.clone(), certificate.clone());
     }
 }

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use genii_protocols::NodeName;
 use rcgen::{CertificateParams, KeyPair};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::folder::Folder;
-use super::{Fingerprint, TrustError};
+use super::{Expelled, Fingerprint, TrustError};
 
 /// A node of a household: its certificate and key, and whom the household trusts.
 #[derive(Clone)]
@@ -20,22 +20,6 @@ pub struct Identity {
     key: String,
     expelled: Expelled,
     folder: Folder,
-}
-
-/// The certificates that count no more, as the authority has signed it.
-#[derive(Clone)]
-pub struct Expelled(pub(super) CertificateRevocationListDer<'static>);
-
-impl Expelled {
-    /// Whether a certificate counts no more. What cannot be read counts as little.
-    pub fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
-        let Ok((_, list)) = x509_parser::parse_x509_crl(&self.0) else { return true };
-        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
-            return true;
-        };
-        let mut serials = list.iter_revoked_certificates().map(|revoked| revoked.raw_serial());
-        serials.any(|serial| serial == certificate.raw_serial())
-    }
 }
 
 /// A key that asks for its certificate.
@@ -84,11 +68,10 @@ impl Identity {
         let certificate = certificate_of("node.crt", &certificate)?;
         PrivateKeyDer::from_pem_slice(key.as_bytes())
             .map_err(|error| damaged("node.key", error.to_string()))?;
-        let expelled = CertificateRevocationListDer::from_pem_slice(expelled.as_bytes())
+        let expelled = Expelled::read_pem(&expelled)
             .map_err(|error| damaged("expelled.crl", error.to_string()))?;
         let node = node_of(&certificate)
             .ok_or_else(|| damaged("node.crt", "it names no node".to_owned()))?;
-        let expelled = Expelled(expelled);
         Ok(Some(Self { node, household, certificate, key, expelled, folder }))
     }
 
@@ -107,7 +90,7 @@ impl Identity {
         let household = CertificateDer::from(household.to_vec());
         let certificate = CertificateDer::from(certificate.to_vec());
         let node = node_of(&certificate).ok_or(TrustError::Stranger)?;
-        let expelled = Expelled(CertificateRevocationListDer::from(expelled.to_vec()));
+        let expelled = Expelled::signed_by(&household, expelled)?;
         let key = request.key.serialize_pem();
         let identity = Self { node, household, certificate, key, expelled, folder };
         // What does not fit together is not written.
@@ -115,7 +98,7 @@ impl Identity {
         let pem = super::pem_of;
         identity.folder.write("node.key", &identity.key)?;
         identity.folder.write("node.crt", &pem("CERTIFICATE", &identity.certificate))?;
-        identity.folder.write("expelled.crl", &pem("X509 CRL", &identity.expelled.0))?;
+        identity.folder.write("expelled.crl", &pem("X509 CRL", identity.expelled.list()))?;
         identity.folder.write("household.crt", &pem("CERTIFICATE", &identity.household))?;
         Ok(identity)
     }
@@ -141,13 +124,19 @@ impl Identity {
         &self.household
     }
 
-    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
+    /// Its certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
     pub(super) fn key(&self) -> Result<PrivateKeyDer<'static>, TrustError> {
         let key = PrivateKeyDer::from_pem_slice(self.key.as_bytes());
         key.map_err(|error| TrustError::Crypto(error.to_string()))
+    }
+
+    /// This node, with another list of the expelled.
+    pub(super) fn with_expelled(self, expelled: Expelled) -> Self {
+        Self { expelled, ..self }
     }
 
     /// The certificates that count no more.

@@ -24,7 +24,7 @@ const LINK_PROTOCOL: &[u8] = b"h2";
 /// When the identity does not fit together.
 pub fn server(identity: &Identity) -> Result<ServerConfig, TrustError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity)?, provider())
-        .with_crls([identity.expelled().0.clone()])
+        .with_crls([identity.expelled().list().clone()])
         .allow_unauthenticated()
         .build()
         .map_err(|error| TrustError::Crypto(error.to_string()))?;
@@ -42,7 +42,7 @@ pub fn server(identity: &Identity) -> Result<ServerConfig, TrustError> {
 /// When the identity does not fit together.
 pub fn client(identity: &Identity) -> Result<ClientConfig, TrustError> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider())
-        .with_crls([identity.expelled().0.clone()])
+        .with_crls([identity.expelled().list().clone()])
         .build()
         .map_err(|error| TrustError::Crypto(error.to_string()))?;
     let mut config = ClientConfig::builder_with_provider(provider())
