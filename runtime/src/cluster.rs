@@ -8,6 +8,7 @@
 
 mod expulsions;
 mod greeting;
+mod renewing;
 mod standings;
 mod tending;
 
@@ -198,6 +199,7 @@ impl Cluster {
             cluster.0.peer(&peer);
         }
         cluster.0.spawn(greeting::accept(cluster.0.clone()));
+        cluster.0.spawn(renewing::keep_renewed(cluster.0.clone()));
         let inner = cluster.0.clone();
         cluster.0.spawn(async move {
             loop {

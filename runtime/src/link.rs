@@ -15,6 +15,7 @@ pub(crate) mod peers;
 pub(crate) mod questions;
 mod raw;
 pub(crate) mod receiving;
+pub mod renewal;
 pub(crate) mod sending;
 pub mod simulated;
 pub mod tls_network;

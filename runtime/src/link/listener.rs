@@ -37,6 +37,9 @@ const CALL_PATIENCE: Duration = Duration::from_secs(10);
 /// How many calls of one connection are served at once.
 const CALLS_MAX: usize = 8;
 
+/// How many calls a node may make at once on one connection: a lane is one.
+const NODE_CALLS_MAX: u32 = 8;
+
 /// How long calls that are being served may take to end when the port closes.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
@@ -78,7 +81,9 @@ impl Listener {
         let links = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(NODE_CALLS_MAX)
             .add_service(Lanes { opened })
+            .add_service(join::service(trust))
             .serve_with_incoming(ReceiverStream::new(nodes));
         let linking = tokio::spawn(async move {
             if let Err(error) = links.await {

@@ -67,7 +67,8 @@ impl Network for TlsNetwork {
         let (credentials, to) = (self.credentials.clone(), to.clone());
         let (places, shown) = (self.places_of(&to), self.shown.clone());
         async move {
-            let channel = dial(&credentials, &to, &places, &shown).await?;
+            let (channel, certificate) = dial(&credentials, &to, &places).await?;
+            certificate.inspect(|certificate| shown.note(&to, certificate));
             let mut grpc = Grpc::new(channel).max_decoding_message_size(BATCH_MAX_LEN);
             grpc.ready().await.map_err(|error| Broken::Other(error.to_string()))?;
             let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
@@ -133,12 +134,11 @@ fn held<T: Send + 'static, I: Send + 'static>(
 }
 
 /// Connects to a node, wherever it is.
-async fn dial(
+pub(super) async fn dial(
     credentials: &Credentials,
     to: &NodeName,
     places: &[String],
-    shown: &Shown,
-) -> Result<Channel, Broken> {
+) -> Result<(Channel, Option<Certificate>), Broken> {
     let current = credentials.current().map_err(|error| Broken::Other(error.to_string()))?;
     let connector = TlsConnector::from(current.client.clone());
     let name = ServerName::try_from(certified(to));
@@ -147,10 +147,7 @@ async fn dial(
     for place in places {
         let reaching = reach(place, &connector, name.clone());
         match tokio::time::timeout(HANDSHAKE_PATIENCE, reaching).await {
-            Ok(Ok((channel, certificate))) => {
-                certificate.inspect(|certificate| shown.note(to, certificate));
-                return Ok(channel);
-            }
+            Ok(Ok(reached)) => return Ok(reached),
             Ok(Err(broken)) => last = broken,
             Err(_) => last = Broken::Other(format!("no answer at {place}")),
         }

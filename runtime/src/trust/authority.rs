@@ -21,6 +21,12 @@ use super::{Expelled, Fingerprint, Identity, Request, TrustError};
 /// How long the certificate of a node counts. It is renewed long before.
 pub const NODE_SPAN: Duration = Duration::from_secs(90 * DAY);
 
+/// So long before it runs out, the certificate of a node is renewed.
+pub const RENEWED_BEFORE: Duration = Duration::from_secs(30 * DAY);
+
+/// How many certificates of one node may count at a time, older ones among them.
+pub(super) const CERTIFICATES_MAX: usize = 128;
+
 /// How long the certificate of a household counts.
 const HOUSEHOLD_SPAN: Duration = Duration::from_secs(20 * 365 * DAY);
 
@@ -290,7 +296,8 @@ impl Authority {
     /// Signs a new certificate for a node that has one.
     ///
     /// # Errors
-    /// When the request is no request, the node was expelled, or it cannot be written down.
+    /// When the request is no request, the node was expelled or has too many, or it cannot be written
+    /// down.
     pub fn renew(
         &self,
         node: &NodeName,
@@ -299,9 +306,14 @@ impl Authority {
     ) -> Result<Vec<u8>, TrustError> {
         let _alone = self.folder.lock()?;
         let mut ledger = self.ledger()?;
-        let counts = |signed: &&Signed| signed.node == *node && signed.expelled.is_none();
-        if ledger.signed.iter().find(counts).is_none() {
+        let belongs = |signed: &&Signed| signed.node == *node && signed.expelled.is_none();
+        if ledger.signed.iter().find(belongs).is_none() {
             return Err(TrustError::UnknownNode(node.clone()));
+        }
+        let at = seconds(now);
+        let count = ledger.signed.iter().filter(belongs).filter(|it| it.expires > at).count();
+        if count >= CERTIFICATES_MAX {
+            return Err(TrustError::TooMany(node.clone()));
         }
         let certificate = self.sign(&mut ledger, node, request, now)?;
         self.keep(&ledger)?;

@@ -53,6 +53,19 @@ pub fn client(identity: &Identity) -> Result<ClientConfig, TrustError> {
     Ok(config)
 }
 
+/// Whether the authority has signed the certificate of an identity for its name and for today.
+///
+/// # Errors
+/// When it has not.
+pub(super) fn verify_own(identity: &Identity) -> Result<(), TrustError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider());
+    let verifier = verifier.build().map_err(|error| TrustError::Crypto(error.to_string()))?;
+    let name = ServerName::try_from(super::certified(identity.node()));
+    let name = name.map_err(|error| TrustError::Crypto(error.to_string()))?;
+    verifier.verify_server_cert(identity.certificate(), &[], &name, &[], UnixTime::now())?;
+    Ok(())
+}
+
 /// The node that a certificate names, once TLS has found it good.
 pub fn peer(certificates: Option<&[CertificateDer<'_>]>) -> Option<NodeName> {
     super::identity::node_of(certificates?.first()?)

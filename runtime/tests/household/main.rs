@@ -4,3 +4,4 @@
 
 mod expelling;
 mod nodes;
+mod renewing;
