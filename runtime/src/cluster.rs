@@ -29,6 +29,7 @@ use crate::link::lane::{End, Frames};
 use crate::link::network::{Network, Outgoing};
 use crate::link::sending::Link;
 use crate::node::{Node, WeakNode};
+use crate::trust::TurnedAway;
 
 /// How links are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -213,7 +214,12 @@ impl Cluster {
     /// The other nodes, by name.
     pub fn members(&self) -> Vec<Member> {
         let peers = self.0.peers.read();
-        peers.values().map(|peer| peer.member()).collect()
+        peers.values().map(|peer| self.0.with_verdict(peer.member())).collect()
+    }
+
+    /// How many callers and lists were turned away at this node's port, by why.
+    pub fn turned_away(&self) -> Vec<(TurnedAway, u64)> {
+        self.0.network.credentials().map(|it| it.tally().counts()).unwrap_or_default()
     }
 
     /// Another node is known from now on.
@@ -323,6 +329,21 @@ impl Inner {
         peer.is_some_and(|peer| peer.state.lock().link.as_ref().is_some_and(|link| !link.is_over()))
     }
 
+    /// What a node sent made no sense.
+    fn count_nonsense(&self, end: &End) {
+        if let (End::Nonsense(_), Some(credentials)) = (end, self.network.credentials()) {
+            credentials.tally().count(TurnedAway::Nonsense);
+        }
+    }
+
+    /// A node that is not there, with why it was turned away at the port, if it was.
+    fn with_verdict(&self, member: Member) -> Member {
+        let is_there = matches!(member.membership, Membership::Alive | Membership::Suspect);
+        let credentials = self.network.credentials().filter(|_| !is_there);
+        let verdict = credentials.and_then(|it| it.tally().why(&member.node));
+        Member { why: verdict.or(member.why), ..member }
+    }
+
     fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::SeqCst)
     }
@@ -358,6 +379,7 @@ impl Inner {
 
     /// A link is lost, and with it the life at its other end.
     fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
+        self.count_nonsense(why);
         let unheard = link.unheard();
         link.end();
         let mut state = peer.state.lock();

@@ -21,6 +21,8 @@ mod identity;
 mod invitation;
 mod tally;
 pub mod tls;
+pub mod verdict;
+mod watched;
 
 use genii_protocols::NodeName;
 
@@ -29,6 +31,7 @@ pub use expelled::{EXPELLED_MAX_LEN, Expelled, NoList};
 pub use identity::{Identity, Request};
 pub use invitation::{Invitation, InvitationFault, Secret};
 pub use tally::{Tally, TurnedAway};
+pub use watched::Watch;
 
 /// Why trust cannot be made, read or given.
 #[derive(Debug, thiserror::Error)]

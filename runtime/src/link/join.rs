@@ -16,6 +16,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Request as Call, Response, Status};
 
 use super::caller::CallerName;
+use super::network::Certificate;
 use super::{HANDSHAKE_PATIENCE, channel_over};
 use crate::trust::{
     Admitted, Authority, Fingerprint, Identity, Invitation, JoinRefused, Request, Secret,
@@ -65,17 +66,25 @@ impl Door {
 #[tonic::async_trait]
 impl Household for Door {
     async fn join(&self, call: Call<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        heed_caller(&call);
         let JoinRequest { secret, request } = call.into_inner();
         self.sign(move |trust| admit(trust, &secret, &request)).await
     }
 
     async fn renew(&self, call: Call<RenewRequest>) -> Result<Response<RenewReply>, Status> {
-        let caller = call.extensions().get::<CallerName>().and_then(|caller| caller.0.clone());
+        let caller = heed_caller(&call);
         let stranger = || Status::unauthenticated("only a node of the household can renew");
         let (node, _) = caller.ok_or_else(stranger)?;
         let RenewRequest { request } = call.into_inner();
         self.sign(move |trust| renew(trust, &node, &request)).await
     }
+}
+
+/// The node that calls, unless it is a stranger.
+fn heed_caller<T>(call: &Call<T>) -> Option<(NodeName, Certificate)> {
+    let caller = call.extensions().get::<CallerName>()?;
+    caller.asks();
+    caller.node.clone()
 }
 
 fn renew(trust: &Path, node: &NodeName, request: &[u8]) -> Result<RenewReply, Status> {

@@ -1,26 +1,29 @@
 //! The port of a node.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use super::caller::Caller;
+use super::crowd::Crowd;
 use super::lanes::Lanes;
 use super::network::Opened;
-use super::{
-    CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STRANGERS_MAX, STREAM_WINDOW, join,
-};
+use super::{CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STREAM_WINDOW, join};
 use crate::trust::TurnedAway;
 use crate::trust::credentials::{Credentials, NoCredentials};
+use crate::trust::verdict::alert_of;
 
 /// How many lanes may wait to be taken.
 const OPENED_MAX: usize = 16;
@@ -40,7 +43,15 @@ const CALLS_MAX: usize = 8;
 /// How many calls a node may make at once on one connection: a lane is one.
 const NODE_CALLS_MAX: u32 = 8;
 
-/// How long calls that are being served may take to end when the port closes.
+/// A connection of a node on which nothing was heard for so long is asked for a sign of life, and ended
+/// when none comes for as long.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// How much is read of what somebody sends who was turned away, in bytes.
+const REST_MAX_LEN: u64 = 64 << 10;
+
+/// How long calls that are being served may take to end when the port closes, and who is turned away
+/// to read why.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The port, and what serves it. Dropped, it is no longer served.
@@ -82,6 +93,8 @@ impl Listener {
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_concurrent_streams(NODE_CALLS_MAX)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_service(Lanes { opened })
             .add_service(join::service(trust))
             .serve_with_incoming(ReceiverStream::new(nodes));
@@ -165,8 +178,8 @@ pub enum ListenError {
 
 /// Takes connections, and hands on those that get through the handshake.
 async fn accept(port: TcpListener, credentials: Arc<Credentials>, doors: Doors) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+    let crowd = Crowd::default();
+    let mut handshakes = Handshakes::default();
     loop {
         let (stream, from) = match port.accept().await {
             Ok(accepted) => accepted,
@@ -176,38 +189,87 @@ async fn accept(port: TcpListener, credentials: Arc<Credentials>, doors: Doors) 
                 continue;
             }
         };
-        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
-            credentials.tally().count(TurnedAway::Crowded);
-            continue;
-        };
-        let (credentials, doors) = (credentials.clone(), doors.clone());
-        let strangers = strangers.clone();
-        tokio::spawn(async move {
-            let greeting =
-                tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &credentials, &strangers));
+        let (credentials, doors, crowd) = (credentials.clone(), doors.clone(), crowd.clone());
+        let tally = credentials.clone();
+        let handshake = async move {
+            let greeting = tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &credentials));
             let greeted = greeting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            drop(permit);
             match greeted {
-                Ok(caller) => {
+                Ok(stream) => {
+                    let caller = Caller::new(stream, credentials, &crowd);
                     let door = if caller.is_stranger() { doors.strangers } else { doors.nodes };
                     let _closed = door.send(Ok(caller)).await;
                 }
-                Err(error) => {
-                    credentials.tally().count(TurnedAway::Garbage);
-                    tracing::info!(%from, "a caller was turned away: {error}");
-                }
+                Err(error) => turn_away(&credentials, from, &error),
             }
-        });
+        };
+        if handshakes.begin(handshake) {
+            tally.tally().count(TurnedAway::Crowded);
+        }
+    }
+}
+
+/// The handshakes that go on, the oldest first.
+#[derive(Default)]
+struct Handshakes(VecDeque<AbortHandle>);
+
+impl Handshakes {
+    /// Begins one; whether another was ended for it.
+    fn begin(&mut self, handshake: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.0.retain(|other| !other.is_finished());
+        let oldest = if self.0.len() < HANDSHAKES_MAX { None } else { self.0.pop_front() };
+        self.0.push_back(tokio::spawn(handshake).abort_handle());
+        oldest.inspect(AbortHandle::abort).is_some()
+    }
+}
+
+impl Drop for Handshakes {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
     }
 }
 
 async fn greet(
-    stream: TcpStream,
+    mut stream: TcpStream,
     credentials: &Credentials,
-    strangers: &Arc<Semaphore>,
-) -> io::Result<Caller> {
+) -> io::Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
     let current = credentials.current().map_err(io::Error::other)?;
-    let stream = TlsAcceptor::from(current.server.clone()).accept(stream).await?;
-    Caller::new(stream, strangers)
+    let accepting = TlsAcceptor::from(current.server.clone()).accept(stream).into_fallible();
+    let error = match accepting.await {
+        Ok(stream) => return Ok(stream),
+        Err((error, failed)) => {
+            stream = failed;
+            error
+        }
+    };
+    if is_about_certificate(&error) {
+        // It was told why. Whatever it has sent meanwhile is read, since unread it would take back
+        // what it was told.
+        let _closed = stream.shutdown().await;
+        let (mut rest, mut nowhere) = (stream.take(REST_MAX_LEN), tokio::io::sink());
+        let reading = tokio::io::copy(&mut rest, &mut nowhere);
+        let _enough = tokio::time::timeout(LAST_WORDS, reading).await;
+    }
+    Err(error)
+}
+
+fn is_about_certificate(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// Counts who did not get through, and says why.
+fn turn_away(credentials: &Credentials, from: SocketAddr, error: &io::Error) {
+    let why = match (error.kind(), alert_of(error)) {
+        // The verifier has counted it, which knows more.
+        _ if is_about_certificate(error) => None,
+        (_, Some(_)) => Some(TurnedAway::Distrusted),
+        (io::ErrorKind::TimedOut, _) => Some(TurnedAway::Slow),
+        _ => Some(TurnedAway::Garbage),
+    };
+    if let Some(why) = why {
+        credentials.tally().count(why);
+    }
+    tracing::debug!(%from, "a caller was turned away: {error}");
 }

@@ -9,7 +9,8 @@ use genii_protocols::household::household_client::HouseholdClient;
 use tonic::{Code, Request as Call};
 
 use super::join::{JOIN_MAX_LEN, SIGN_PATIENCE};
-use super::tls_network::dial;
+use super::network::Broken;
+use super::tls_network::{dial, refused_or};
 use crate::trust::credentials::{Credentials, NoCredentials};
 use crate::trust::{Authority, Identity, Request, TrustError};
 
@@ -90,10 +91,11 @@ async fn ask(
 ) -> Result<Vec<u8>, NotSigned> {
     let unreachable = |why: String| NotSigned::Unreachable(why);
     let reached = dial(credentials, node, places).await;
-    let (channel, _) = reached.map_err(|broken| unreachable(broken.to_string()))?;
+    let dialled = reached.map_err(|broken| unreachable(broken.to_string()))?;
+    let alert = dialled.alert.clone();
     let mut call = Call::new(RenewRequest { request: request.der().to_vec() });
     call.set_timeout(SIGN_PATIENCE);
-    let mut door = HouseholdClient::new(channel).max_decoding_message_size(JOIN_MAX_LEN);
+    let mut door = HouseholdClient::new(dialled.channel).max_decoding_message_size(JOIN_MAX_LEN);
     match tokio::time::timeout(SIGN_PATIENCE, door.renew(call)).await {
         Err(_) => Err(unreachable("no answer in time".to_owned())),
         Ok(Ok(reply)) => Ok(reply.into_inner().certificate),
@@ -102,7 +104,10 @@ async fn ask(
             Code::PermissionDenied | Code::Internal => {
                 NotSigned::Refused(status.message().to_owned())
             }
-            _ => unreachable(status.message().to_owned()),
+            _ => {
+                let broken = Broken::Other(status.message().to_owned());
+                unreachable(refused_or(broken, credentials, &alert).to_string())
+            }
         }),
     }
 }

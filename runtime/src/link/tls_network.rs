@@ -16,13 +16,15 @@ use tonic::Request;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 
+use super::heard::{Alert, Heard};
 use super::lanes::{self, BATCH_MAX_LEN};
 use super::listener::Opens;
 use super::network::{Broken, Certificate, Incoming, Lane, Network, Opened, Outgoing};
 use super::raw::Raw;
 use super::{HANDSHAKE_PATIENCE, channel_over};
-use crate::trust::certified;
 use crate::trust::credentials::Credentials;
+use crate::trust::verdict::of_alert;
+use crate::trust::{certified, tls};
 
 /// How many nodes are known at most.
 const PEERS_MAX: usize = 256;
@@ -67,12 +69,14 @@ impl Network for TlsNetwork {
         let (credentials, to) = (self.credentials.clone(), to.clone());
         let (places, shown) = (self.places_of(&to), self.shown.clone());
         async move {
-            let (channel, certificate) = dial(&credentials, &to, &places).await?;
-            certificate.inspect(|certificate| shown.note(&to, certificate));
-            let mut grpc = Grpc::new(channel).max_decoding_message_size(BATCH_MAX_LEN);
-            grpc.ready().await.map_err(|error| Broken::Other(error.to_string()))?;
+            let dialled = dial(&credentials, &to, &places).await?;
+            dialled.certificate.inspect(|certificate| shown.note(&to, certificate));
+            let mut grpc = Grpc::new(dialled.channel).max_decoding_message_size(BATCH_MAX_LEN);
+            let refused = |broken| refused_or(broken, &credentials, &dialled.alert);
+            let ready = grpc.ready().await;
+            ready.map_err(|error| refused(Broken::Other(error.to_string())))?;
             let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
-            let batches = opened.map_err(|status| lanes::broken(&status))?.into_inner();
+            let batches = opened.map_err(|status| refused(lanes::broken(&status)))?.into_inner();
             // The connection lives as long as what comes in on it.
             Ok(lanes::incoming(batches).chain(held(grpc)).boxed())
         }
@@ -133,14 +137,34 @@ fn held<T: Send + 'static, I: Send + 'static>(
     .filter_map(std::future::ready)
 }
 
+/// A connection to a node.
+pub(super) struct Dialled {
+    pub(super) channel: Channel,
+    certificate: Option<Certificate>,
+    pub(super) alert: Alert,
+}
+
+/// Why a call failed: the other end may have said so when it ended the connection.
+pub(super) fn refused_or(broken: Broken, credentials: &Credentials, alert: &Alert) -> Broken {
+    match (*alert.lock(), credentials.current()) {
+        (Some(alert), Ok(current)) => Broken::Refused(of_alert(alert, &current.identity)),
+        _ => broken,
+    }
+}
+
 /// Connects to a node, wherever it is.
 pub(super) async fn dial(
     credentials: &Credentials,
     to: &NodeName,
     places: &[String],
-) -> Result<(Channel, Option<Certificate>), Broken> {
+) -> Result<Dialled, Broken> {
     let current = credentials.current().map_err(|error| Broken::Other(error.to_string()))?;
-    let connector = TlsConnector::from(current.client.clone());
+    let verdict = Arc::new(Mutex::new(None));
+    let tell = verdict.clone();
+    let watch = Arc::new(move |verdict| *tell.lock() = Some(verdict));
+    let config = tls::client_watched(&current.identity, watch);
+    let config = config.map_err(|error| Broken::Other(error.to_string()))?;
+    let connector = TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from(certified(to));
     let name = name.map_err(|error| Broken::Other(error.to_string()))?;
     let mut last = Broken::NoPlace;
@@ -148,7 +172,13 @@ pub(super) async fn dial(
         let reaching = reach(place, &connector, name.clone());
         match tokio::time::timeout(HANDSHAKE_PATIENCE, reaching).await {
             Ok(Ok(reached)) => return Ok(reached),
-            Ok(Err(broken)) => last = broken,
+            Ok(Err(broken)) => {
+                // Why it was not taken, in place of what TLS says about it.
+                last = match verdict.lock().take() {
+                    Some(why) => Broken::Refused(format!("{place}: {why}")),
+                    None => broken,
+                }
+            }
             Err(_) => last = Broken::Other(format!("no answer at {place}")),
         }
     }
@@ -159,7 +189,7 @@ async fn reach(
     place: &str,
     connector: &TlsConnector,
     name: ServerName<'static>,
-) -> Result<(Channel, Option<Certificate>), Broken> {
+) -> Result<Dialled, Broken> {
     let stream = TcpStream::connect(place).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::ConnectionRefused => Broken::NobodyThere(place.to_owned()),
         _ => Broken::Other(format!("{place}: {error}")),
@@ -170,9 +200,10 @@ async fn reach(
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|shown| shown.first()).cloned();
     let certificate = certificate.map(Certificate::into_owned);
-    let channel = channel_over(stream).await;
+    let alert = Alert::default();
+    let channel = channel_over(Heard { stream, alert: alert.clone() }).await;
     let channel = channel.map_err(|error| Broken::Other(format!("{place}: {error}")))?;
-    Ok((channel, certificate))
+    Ok(Dialled { channel, certificate, alert })
 }
 
 /// The certificates by which nodes were linked last.

@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use rustls::{ClientConfig, ServerConfig};
+use rustls::ServerConfig;
 
 use super::folder::Folder;
 use super::tally::{Tally, TurnedAway};
+use super::verdict::Verdict;
 use super::{Expelled, Identity, NoList, TrustError, tls};
 
 /// How long to wait before files that could not be read are read again.
@@ -22,7 +23,7 @@ const FILES: [&str; 3] = ["node.crt", "expelled.crl", "household.crt"];
 /// The credentials of a node. What is written into its folder counts from the next connection on.
 pub struct Credentials {
     folder: Folder,
-    tally: Tally,
+    tally: Arc<Tally>,
     state: Mutex<State>,
 }
 
@@ -46,8 +47,6 @@ pub struct Current {
     pub identity: Identity,
     /// For who listens.
     pub server: Arc<ServerConfig>,
-    /// For who calls.
-    pub client: Arc<ClientConfig>,
 }
 
 /// Why there are no credentials.
@@ -65,7 +64,7 @@ impl Credentials {
     /// Those of a folder of trust.
     pub fn at(folder: &Path) -> Arc<Self> {
         let folder = Folder::at(folder);
-        Arc::new(Self { folder, tally: Tally::default(), state: Mutex::default() })
+        Arc::new(Self { folder, tally: Arc::default(), state: Mutex::default() })
     }
 
     /// The folder.
@@ -155,8 +154,10 @@ impl Credentials {
         if let Some(learned) = learned.filter(|it| it.number() > identity.expelled().number()) {
             identity = identity.with_expelled(learned.clone());
         }
-        let (server, client) = (tls::server(&identity)?, tls::client(&identity)?);
-        Ok(Arc::new(Current { identity, server: Arc::new(server), client: Arc::new(client) }))
+        let tally = self.tally.clone();
+        let watch = Arc::new(move |verdict: Verdict| tally.refuse(&verdict));
+        let server = Arc::new(tls::server_watched(&identity, watch)?);
+        Ok(Arc::new(Current { identity, server }))
     }
 
     /// The files as they are.

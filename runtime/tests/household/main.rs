@@ -4,4 +4,7 @@
 
 mod expelling;
 mod nodes;
+mod port;
+mod refusing;
 mod renewing;
+mod wire;

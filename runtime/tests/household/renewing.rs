@@ -1,36 +1,16 @@
 //! Certificates are renewed before they run out, and whenever somebody wants it.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use genii_protocols::household::RenewRequest;
 use genii_protocols::household::household_client::HouseholdClient;
 use genii_runtime::link::renewal::{RenewError, renew};
-use genii_runtime::trust::{Identity, Request, tls};
-use hyper_util::rt::TokioIo;
-use rustls::ClientConfig;
-use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
-use tonic::transport::Endpoint;
+use genii_runtime::trust::{Identity, Request};
 
 use crate::nodes::{Household, Running, name};
+use crate::wire;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
-
-async fn connect(at: SocketAddr, config: ClientConfig) -> TlsStream<TcpStream> {
-    let stream = TcpStream::connect(at).await.unwrap();
-    let connector = TlsConnector::from(Arc::new(config));
-    connector.connect(tls::ANY_NODE.clone(), stream).await.unwrap()
-}
-
-/// The certificate that a node shows to who calls it now.
-async fn shown(household: &Household, node: &Running) -> Vec<u8> {
-    let config = tls::joiner(household.authority.household(), &node.name).unwrap();
-    let stream = connect(node.listener.at(), config).await;
-    stream.get_ref().1.peer_certificates().unwrap()[0].to_vec()
-}
 
 /// Lets two meet, so that each knows afterwards where the other is.
 async fn acquaint(household: &Household, node: &str, main: &Running) {
@@ -54,7 +34,7 @@ async fn one_that_runs_out_soon_is_renewed_without_a_hand() {
     .await;
     // It is shown from the next connection on, by the node as it runs.
     assert_ne!(now().certificate(), before.certificate());
-    assert_eq!(shown(&household, &b).await, now().certificate().to_vec());
+    assert_eq!(wire::shown(&household, &b).await, now().certificate().to_vec());
     main.end().await;
     let main = household.begin("main").await;
     b.meet(&main);
@@ -108,14 +88,7 @@ async fn whoever_wants_another_has_it_or_is_told_why_not() {
 async fn a_stranger_gets_no_certificate() {
     let household = Household::new();
     let main = household.begin("main").await;
-    let config = tls::joiner(household.authority.household(), &name("main")).unwrap();
-    let mut stream = Some(TokioIo::new(connect(main.listener.at(), config).await));
-    let connector = tower::service_fn(move |_: tonic::transport::Uri| {
-        let stream = stream.take();
-        async move { stream.ok_or_else(|| std::io::Error::other("it was used already")) }
-    });
-    let endpoint = Endpoint::from_static("http://genii.invalid");
-    let channel = endpoint.connect_with_connector(connector).await.unwrap();
+    let channel = wire::channel(wire::stranger(&household, &main).await).await;
     let request = Request::new().unwrap().der().to_vec();
     let refused = HouseholdClient::new(channel).renew(RenewRequest { request }).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated);
