@@ -53,6 +53,9 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
     let mut ticks = tokio::time::interval(timing.ping);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        // Silence is noticed when it has lasted, and not at the next ping after that.
+        let is_suspect = heard.elapsed() >= timing.suspect;
+        let due = heard + if is_suspect { timing.down } else { timing.suspect };
         tokio::select! {
             // What was said counts before how long nothing was.
             biased;
@@ -80,6 +83,7 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
                 }
             }
             _ = ticks.tick() => {}
+            () = tokio::time::sleep_until(due) => {}
         }
         let now = Instant::now();
         let slept = now - looked;
