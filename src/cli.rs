@@ -54,7 +54,7 @@ enum Command {
     /// Refuse a machine that belonged to the household
     Expel(household::ExpelArgs),
     /// Show who this machine is, and who belongs to its household
-    Household(JsonArg),
+    Household(household::HouseholdArgs),
     /// Say something to the running household, or all that a script on standard input says
     Ctl(ctl::CtlArgs),
     /// Talk with the running household
@@ -136,7 +136,7 @@ fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
         Command::Invite(args) => household::invite(&args, &data()?),
         Command::Join(args) => runtime()?.block_on(household::join(&args, &data()?)),
         Command::Expel(args) => household::expel(&args, &data()?),
-        Command::Household(args) => household::show(&args, &data()?),
+        Command::Household(args) => runtime()?.block_on(household::household(&args, &data()?)),
         Command::Ctl(args) => {
             let matches = matches.subcommand_matches("ctl");
             let matches = matches.ok_or_else(|| Fault::usage("no command was given"))?;

@@ -4,26 +4,24 @@ mod expel;
 mod init;
 mod invite;
 mod join;
+mod renew;
 mod show;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use genii_protocols::NodeName;
-use genii_runtime::trust::{Authority, Identity, TrustError};
+use genii_runtime::trust::{Authority, Identity, RENEWED_BEFORE, TrustError};
 
 pub use expel::{ExpelArgs, run as expel};
 pub use init::{InitArgs, run as init};
 pub use invite::{InviteArgs, run as invite};
 pub use join::{JoinArgs, run as join};
-pub use show::run as show;
+pub use show::{HouseholdArgs, run as household};
 
 use crate::data::Data;
 use crate::fault::Fault;
-
-/// So long before it expires, this machine's own certificate is renewed where it can sign.
-const RENEWED_BEFORE: Duration = Duration::from_secs(30 * 86_400);
 
 /// A fault of trust, for a person.
 fn fault(error: TrustError) -> Fault {
@@ -33,6 +31,8 @@ fn fault(error: TrustError) -> Fault {
             "bring the file back from a copy; or expel this node, empty its folder `trust`, and join again"
         }
         TrustError::Present { .. } => "name another data folder with --data DIR to make another",
+        TrustError::List(_) => "wait until certificates of those who were expelled have run out",
+        TrustError::TooMany(_) => "",
         TrustError::UnknownNode(_) => "`genii household` shows the nodes",
         TrustError::Stranger | TrustError::Crypto(_) => "",
     };

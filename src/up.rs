@@ -237,7 +237,7 @@ impl Up<'_> {
         let identity = household::identity(self.data, &settings.node())?;
         let trust = self.data.trust();
         let (listener, opens) = match settings.listen() {
-            None => (None, tokio::sync::mpsc::channel(1).1),
+            None => (None, tokio::sync::mpsc::channel(1).1.into()),
             Some(at) => {
                 let (listener, opens) = Listener::open(at, &trust).await.map_err(|error| {
                     Fault::new(error.to_string())

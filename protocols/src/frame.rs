@@ -66,6 +66,10 @@ pub enum Control<'a> {
     },
     /// The sender leaves, and is not to be waited for.
     Goodbye,
+    /// Which list of the expelled the sender has.
+    Expulsions(u64),
+    /// That list, as the authority of the household has signed it.
+    Expelled(&'a [u8]),
 }
 
 /// Who a node is. Its name is not in it: that comes from its certificate.

@@ -172,6 +172,7 @@ fn control_frames() -> Vec<Control<'static>> {
         Control::Goodbye,
     ];
     frames.extend(refusals.map(Control::Refused));
+    frames.extend([Control::Expulsions(300), Control::Expelled(b"list")]);
     frames
 }
 

@@ -6,7 +6,9 @@
 //! heard again a node must begin another life towards the other, with a greater incarnation. So both
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
+mod expulsions;
 mod greeting;
+mod renewing;
 mod standings;
 mod tending;
 
@@ -27,6 +29,7 @@ use crate::link::lane::{End, Frames};
 use crate::link::network::{Network, Outgoing};
 use crate::link::sending::Link;
 use crate::node::{Node, WeakNode};
+use crate::trust::TurnedAway;
 
 /// How links are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +148,8 @@ struct Peer {
     state: Mutex<PeerState>,
     /// Tells who calls it that it may be time to.
     changed: Notify,
+    /// The list of the expelled that it has.
+    list: expulsions::List,
 }
 
 struct PeerState {
@@ -195,6 +200,7 @@ impl Cluster {
             cluster.0.peer(&peer);
         }
         cluster.0.spawn(greeting::accept(cluster.0.clone()));
+        cluster.0.spawn(renewing::keep_renewed(cluster.0.clone()));
         let inner = cluster.0.clone();
         cluster.0.spawn(async move {
             loop {
@@ -208,7 +214,12 @@ impl Cluster {
     /// The other nodes, by name.
     pub fn members(&self) -> Vec<Member> {
         let peers = self.0.peers.read();
-        peers.values().map(|peer| peer.member()).collect()
+        peers.values().map(|peer| self.0.with_verdict(peer.member())).collect()
+    }
+
+    /// How many callers and lists were turned away at this node's port, by why.
+    pub fn turned_away(&self) -> Vec<(TurnedAway, u64)> {
+        self.0.network.credentials().map(|it| it.tally().counts()).unwrap_or_default()
     }
 
     /// Another node is known from now on.
@@ -298,6 +309,7 @@ impl Inner {
                 round_trip: None,
             }),
             changed: Notify::new(),
+            list: expulsions::List::default(),
         });
         peers.insert(name.clone(), peer.clone());
         drop(peers);
@@ -315,6 +327,21 @@ impl Inner {
     fn is_linked(&self, node: &NodeName) -> bool {
         let peer = self.peers.read().get(node).cloned();
         peer.is_some_and(|peer| peer.state.lock().link.as_ref().is_some_and(|link| !link.is_over()))
+    }
+
+    /// What a node sent made no sense.
+    fn count_nonsense(&self, end: &End) {
+        if let (End::Nonsense(_), Some(credentials)) = (end, self.network.credentials()) {
+            credentials.tally().count(TurnedAway::Nonsense);
+        }
+    }
+
+    /// A node that is not there, with why it was turned away at the port, if it was.
+    fn with_verdict(&self, member: Member) -> Member {
+        let is_there = matches!(member.membership, Membership::Alive | Membership::Suspect);
+        let credentials = self.network.credentials().filter(|_| !is_there);
+        let verdict = credentials.and_then(|it| it.tally().why(&member.node));
+        Member { why: verdict.or(member.why), ..member }
     }
 
     fn is_leaving(&self) -> bool {
@@ -344,6 +371,7 @@ impl Inner {
         peer.stand(&mut state, Membership::Alive, None);
         drop(state);
         self.note(&link.peer, link.incarnation, "is linked");
+        expulsions::begin(self, &peer, &link);
         standings::tell_all(self, &node, &link);
         self.spawn(tending::tend(self.clone(), peer, link, control, data));
         Ok(())
@@ -351,6 +379,7 @@ impl Inner {
 
     /// A link is lost, and with it the life at its other end.
     fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
+        self.count_nonsense(why);
         let unheard = link.unheard();
         link.end();
         let mut state = peer.state.lock();

@@ -4,7 +4,9 @@
 //! shows none may only ask to [join].
 
 mod caller;
+mod crowd;
 pub(crate) mod flowing;
+mod heard;
 pub mod join;
 pub(crate) mod lane;
 mod lanes;
@@ -16,6 +18,7 @@ pub(crate) mod peers;
 pub(crate) mod questions;
 mod raw;
 pub(crate) mod receiving;
+pub mod renewal;
 pub(crate) mod sending;
 pub mod simulated;
 pub mod tls_network;
@@ -24,8 +27,7 @@ mod watching;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
-use tokio_rustls::client::TlsStream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tonic::transport::{Channel, Endpoint, Error, Uri};
 
 pub(crate) use receiving::{FarReply, Ticket};
@@ -37,17 +39,18 @@ const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
 const STREAM_WINDOW: u32 = 4 << 20;
 const CONNECTION_WINDOW: u32 = 8 << 20;
 
-/// How many callers may be in their handshake at once; more are turned away.
+/// How many callers may be in their handshake at once. With one more, the one that has been at it for
+/// longest is turned away: who means it takes some milliseconds.
 const HANDSHAKES_MAX: usize = 64;
-
-/// How many strangers may be connected at once; more are turned away.
-const STRANGERS_MAX: usize = 16;
 
 /// How long a stranger may stay connected.
 const STRANGER_STAY: Duration = Duration::from_secs(30);
 
 /// What calls go over, on a connection that is there already.
-async fn channel_over(stream: TlsStream<TcpStream>) -> Result<Channel, Error> {
+async fn channel_over<S>(stream: S) -> Result<Channel, Error>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
     let mut stream = Some(TokioIo::new(stream));
     let connect = tower::service_fn(move |_: Uri| {
         let stream = stream.take();

@@ -10,19 +10,28 @@
 //! | `household.key` | the key of the authority | where the household was made |
 //! | `ledger.json` | what was signed, and who is invited | where the household was made |
 //! | `node.crt`, `node.key` | the certificate of this node, and its key | everywhere |
+//! | `node.next.key` | its key, while the certificate is replaced | everywhere, for a moment |
 //! | `expelled.crl` | the certificates that count no more, signed by the authority | everywhere |
 
 mod authority;
+pub mod credentials;
+mod expelled;
 mod folder;
 mod identity;
 mod invitation;
+mod tally;
 pub mod tls;
+pub mod verdict;
+mod watched;
 
 use genii_protocols::NodeName;
 
-pub use authority::{Admitted, Authority, JoinRefused};
-pub use identity::{Expelled, Identity, Request};
+pub use authority::{Admitted, Authority, JoinRefused, RENEWED_BEFORE};
+pub use expelled::{EXPELLED_MAX_LEN, Expelled, NoList};
+pub use identity::{Identity, Request};
 pub use invitation::{Invitation, InvitationFault, Secret};
+pub use tally::{Tally, TurnedAway};
+pub use watched::Watch;
 
 /// Why trust cannot be made, read or given.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +64,12 @@ pub enum TrustError {
     /// A certificate or a request cannot be made or read.
     #[error("cryptography: {0}")]
     Crypto(String),
+    /// So many were expelled that the list has no room for another.
+    #[error(transparent)]
+    List(#[from] NoList),
+    /// A node has more certificates than it can need.
+    #[error("{0} has {max} certificates that still count; wait until some run out", max = authority::CERTIFICATES_MAX)]
+    TooMany(NodeName),
     /// Nobody of this name was ever given a certificate.
     #[error("{0} is no node of this household")]
     UnknownNode(NodeName),

@@ -107,7 +107,7 @@ async fn where_nobody_can_sign_it_is_said() {
     assert!(error.to_string().contains("cannot sign"), "{error}");
     // Nor does who belongs to no household listen.
     let nobody = listen(&household.path("nobody")).await.err().unwrap();
-    assert!(matches!(nobody, ListenError::Nobody), "{nobody}");
+    assert!(matches!(nobody, ListenError::Nobody(_)), "{nobody}");
 }
 
 #[tokio::test]

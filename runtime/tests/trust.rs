@@ -214,6 +214,75 @@ fn a_line_is_read_as_it_was_written_and_slips_are_noticed() {
     assert_eq!(fault(&format!("genii-join-1-{}", "A".repeat(5_000))), InvitationFault::TooLong);
 }
 
+/// Wherever a renewal is cut short, the folder holds a certificate with its key, and can be renewed.
+#[test]
+fn a_renewal_that_is_cut_short_leaves_an_identity() {
+    let two = Two::new();
+    let path = two.path("pc2");
+    let read = |name: &str| std::fs::read(path.join(name)).unwrap();
+    let renew = || {
+        let request = Request::new().unwrap();
+        let now = SystemTime::now();
+        let signed = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+        Identity::open(&path).unwrap().unwrap().renew(&request, &signed).unwrap()
+    };
+    let (old, old_key) = (read("node.crt"), read("node.key"));
+    renew();
+    let (new, new_key) = (read("node.crt"), read("node.key"));
+    assert!(old != new && old_key != new_key);
+    assert!(!path.join("node.next.key").exists());
+    // The certificate, its key, the key that waits, and a file that was half written.
+    let states = [
+        (&old, &old_key, None, Some(".node.next.key.new")),
+        (&old, &old_key, Some(&new_key), None),
+        (&old, &old_key, Some(&new_key), Some(".node.crt.new")),
+        (&new, &old_key, Some(&new_key), None),
+        (&new, &new_key, None, None),
+        (&new, &new_key, Some(&old_key), None),
+    ];
+    for (at, (certificate, key, next, draft)) in states.into_iter().enumerate() {
+        std::fs::write(path.join("node.crt"), certificate).unwrap();
+        std::fs::write(path.join("node.key"), key).unwrap();
+        let _seldom_there = std::fs::remove_file(path.join("node.next.key"));
+        if let Some(next) = next {
+            std::fs::write(path.join("node.next.key"), next).unwrap();
+        }
+        if let Some(draft) = draft {
+            std::fs::write(path.join(draft), "-----BEGIN").unwrap();
+        }
+        let opened = Identity::open(&path).unwrap().unwrap();
+        assert_eq!(meet(&opened, &two.main, "main").unwrap(), node("pc2"), "state {at}");
+        let renewed = renew();
+        assert_eq!(meet(&renewed, &two.main, "main").unwrap(), node("pc2"), "state {at}");
+        let opened = Identity::open(&path).unwrap().unwrap();
+        assert_eq!(opened.certificate(), renewed.certificate(), "state {at}");
+    }
+    // What was signed for another key, or by another household, is not kept.
+    let (request, other) = (Request::new().unwrap(), Request::new().unwrap());
+    let now = SystemTime::now();
+    let signed = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+    let opened = || Identity::open(&path).unwrap().unwrap();
+    assert!(opened().renew(&other, &signed).is_err());
+    let foreign = Two::new().authority.renew(&node("pc2"), request.der(), now).unwrap();
+    assert!(opened().renew(&request, &foreign).is_err());
+    let main = two.authority.renew(&node("main"), request.der(), now).unwrap();
+    assert!(opened().renew(&request, &main).is_err());
+    assert_eq!(meet(&opened(), &two.main, "main").unwrap(), node("pc2"));
+}
+
+/// Nobody can make the ledger grow without end.
+#[test]
+fn a_node_has_so_many_certificates_and_no_more() {
+    let two = Two::new();
+    let (request, now) = (Request::new().unwrap(), SystemTime::now());
+    let renew = |now| two.authority.renew(&node("pc2"), request.der(), now);
+    let refused = (0..200).find_map(|_| renew(now).err()).unwrap();
+    assert!(refused.to_string().contains("128 certificates that still count"), "{refused}");
+    assert!(two.authority.renew(&node("main"), request.der(), now).is_ok());
+    // Those that have run out do not count.
+    assert!(renew(now + 90 * 24 * HOUR + HOUR).is_ok());
+}
+
 #[test]
 fn damaged_files_are_told_by_name() {
     let two = Two::new();

@@ -1,6 +1,8 @@
 //! `nodes`: the machines of the household, as this one sees them.
 
-use genii_runtime::cluster::Member;
+use std::collections::BTreeMap;
+
+use genii_runtime::cluster::{Cluster, Member};
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Nothing, Out, Refusal, Side};
@@ -26,6 +28,9 @@ pub struct NodeRow {
     /// Why it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// How many callers this machine has turned away, by why.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    turned_away: BTreeMap<String, u64>,
 }
 
 impl Command for Nodes {
@@ -47,6 +52,7 @@ impl Command for Nodes {
             addresses: here.count(),
             round_trip_ms: None,
             why: None,
+            turned_away: node.cluster().map(turned_away).unwrap_or_default(),
         };
         let others = node.cluster().map(|cluster| cluster.members()).unwrap_or_default();
         let mut rows = vec![own];
@@ -67,6 +73,9 @@ impl Command for Nodes {
         };
         let rows = said.iter().map(row).collect();
         screen.table(&["node", "state", "for", "agents", "round trip", "why"], rows);
+        for (why, count) in said.iter().flat_map(|row| &row.turned_away) {
+            screen.line(screen.faint(&format!("turned away: {why} {count}")));
+        }
     }
 }
 
@@ -79,5 +88,11 @@ fn row(member: Member) -> NodeRow {
         addresses: member.addresses,
         round_trip_ms: member.round_trip.map(|span| span.as_secs_f64() * 1e3),
         why: member.why,
+        turned_away: BTreeMap::new(),
     }
+}
+
+fn turned_away(cluster: &Cluster) -> BTreeMap<String, u64> {
+    let counts = cluster.turned_away().into_iter();
+    counts.map(|(why, count)| (why.word().to_owned(), count)).collect()
 }

@@ -1,19 +1,52 @@
 //! `genii household`: who belongs.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
+use clap::{Args, Subcommand};
 use genii_protocols::Timestamp;
 use genii_runtime::trust::{Authority, Identity};
 use serde_json::json;
 
 use super::fault;
 use crate::cli::JsonArg;
+use crate::commands::examples;
 use crate::data::Data;
 use crate::fault::Fault;
 use crate::screen::Screen;
 
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, after_help = examples(&[
+    "genii household",
+    "genii household renew",
+]))]
+pub struct HouseholdArgs {
+    #[command(subcommand)]
+    command: Option<HouseholdCommand>,
+    #[command(flatten)]
+    json: JsonArg,
+}
+
+#[derive(Debug, Subcommand)]
+enum HouseholdCommand {
+    /// Give this machine another certificate and another key, now
+    ///
+    /// They are renewed by themselves while genii runs, 30 days before they run out. The machine
+    /// where the household was made signs; genii must run there and be reached from here. A genii
+    /// that runs here uses them from its next connection on.
+    Renew(JsonArg),
+}
+
+/// Does what is asked of the household.
+pub async fn run(args: &HouseholdArgs, data: &Data) -> Result<ExitCode, Fault> {
+    match &args.command {
+        None => show(&args.json, data),
+        Some(HouseholdCommand::Renew(args)) => super::renew::run(args, data).await,
+    }
+}
+
 /// Shows who this machine is, and where the household was made, who else belongs.
-pub fn run(args: &JsonArg, data: &Data) -> Result<ExitCode, Fault> {
+fn show(args: &JsonArg, data: &Data) -> Result<ExitCode, Fault> {
     let trust = data.trust();
     let identity = Identity::open(&trust).map_err(fault)?.ok_or_else(|| {
         Fault::new("there is no household here yet")
@@ -36,7 +69,11 @@ pub fn run(args: &JsonArg, data: &Data) -> Result<ExitCode, Fault> {
     screen.line(format!("household    {}", identity.household()));
     screen.line(format!("this machine {}", identity.node()));
     if let Some(expires) = expires {
-        screen.line(format!("certificate  until {expires}"));
+        let over = match identity.expires().is_some_and(|at| at < SystemTime::now()) {
+            true => ", and counts no more: let it be invited again",
+            false => "",
+        };
+        screen.line(format!("certificate  until {expires}{over}"));
     }
     match nodes {
         None => screen

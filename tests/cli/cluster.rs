@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::{House, Running, Said, wait_until};
 
-const TOPOLOGY: &str = r#"
+pub const TOPOLOGY: &str = r#"
 [groups.core]
 node = "main"
 [groups.far]
@@ -28,14 +28,14 @@ kind = "resource-manager"
 "#;
 
 /// Two machines that have been made one household.
-struct Two {
-    house: House,
-    main: Running,
-    pc2: Running,
+pub struct Two {
+    pub house: House,
+    pub main: Running,
+    pub pc2: Running,
 }
 
 impl Two {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let house = House::new();
         house.file("two.toml", TOPOLOGY);
         house.file("data/genii.toml", "listen = \"127.0.0.1:0\"\n");
@@ -55,13 +55,13 @@ impl Two {
         two
     }
 
-    fn node(&self, name: &str) -> Value {
+    pub fn node(&self, name: &str) -> Value {
         let nodes = self.house.json(&["ctl", "nodes", "--json"]);
         let nodes = nodes.as_array().unwrap();
         nodes.iter().find(|node| node["node"] == name).cloned().unwrap_or_default()
     }
 
-    fn until_node(&self, name: &str, state: &str) {
+    pub fn until_node(&self, name: &str, state: &str) {
         wait_until(&format!("{name} to be {state}"), || {
             let node = self.node(name);
             if node["state"] == state { Ok(()) } else { Err(node) }
@@ -77,14 +77,14 @@ fn begin(house: &House, data: &str) -> Running {
 }
 
 /// What `genii` says on another machine.
-fn on(house: &House, data: &str, args: &[&str]) -> Said {
+pub fn on(house: &House, data: &str, args: &[&str]) -> Said {
     let data = house.path(data);
     let all: Vec<&str> =
         ["--data", data.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
     house.genii(&all)
 }
 
-const ASK: [&str; 5] = ["ctl", "ask", "far/errors", "errors.list", "{}"];
+pub const ASK: [&str; 5] = ["ctl", "ask", "far/errors", "errors.list", "{}"];
 
 #[test]
 fn a_machine_asks_the_other_and_sees_it_go_and_return() {

@@ -158,3 +158,30 @@ fn a_machine_that_was_up_by_itself_may_join_another() {
     assert!(own.out.contains("pc2") && own.out.contains("another machine"), "{}", own.out);
     running.stop();
 }
+
+#[test]
+fn a_certificate_is_renewed_by_hand_on_any_machine() {
+    let house = House::new();
+    let (running, at) = listening(&house);
+    let line = invite(&house, "pc2", &at)["line"].as_str().unwrap().to_owned();
+    assert_eq!(elsewhere(&house, "pc2", &["join", &line]).code, 0);
+    let files = |folder: &str| {
+        ["node.crt", "node.key"].map(|name| std::fs::read(house.path(folder).join(name)).unwrap())
+    };
+    let before = files("pc2/trust");
+    let renewed = elsewhere(&house, "pc2", &["household", "renew", "--json"]);
+    assert_eq!(renewed.code, 0, "{}", renewed.err);
+    let renewed: Value = serde_json::from_str(&renewed.out).unwrap();
+    assert_eq!(renewed["node"], "pc2");
+    assert!(renewed["expires"].is_string());
+    let after = files("pc2/trust");
+    assert!(before[0] != after[0] && before[1] != after[1]);
+    // The one that signs needs nobody, and shows the new one from then on.
+    let own = house.genii(&["household", "renew"]);
+    assert!(own.out.contains("main has another certificate"), "{}{}", own.out, own.err);
+    assert_eq!(elsewhere(&house, "pc2", &["household", "renew"]).code, 0);
+    running.stop();
+    let alone = elsewhere(&house, "pc2", &["household", "renew"]);
+    assert_eq!(alone.code, 1);
+    assert!(alone.err.contains("nobody listens") && alone.err.contains("is up"), "{}", alone.err);
+}

@@ -1,12 +1,15 @@
 //! The built command, as its users meet it: real processes, real signals, real files.
 #![allow(clippy::unwrap_used)]
 
+mod cables;
 mod cluster;
 mod ctl;
 mod faults;
 mod household;
 mod import;
+mod peers;
 mod plan;
+mod port;
 mod processes;
 mod repl;
 mod support;

@@ -265,6 +265,14 @@ impl Running {
         Pid::from_child(&self.child)
     }
 
+    /// The memory that it holds, in bytes.
+    pub fn resident(&self) -> u64 {
+        let file = format!("/proc/{}/smaps_rollup", self.pid().as_raw_nonzero());
+        let text = std::fs::read_to_string(file).unwrap();
+        let line = text.lines().find(|line| line.starts_with("Rss:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 1024
+    }
+
     /// Waits until it ends; its exit code, and everything that it said.
     pub fn end(&mut self) -> (Option<i32>, String) {
         let status = wait(&mut self.child);
@@ -297,7 +305,8 @@ fn wait(child: &mut Child) -> ExitStatus {
     wait_until("genii to end", || child.try_wait().unwrap())
 }
 
-fn finish(mut child: Child) -> Said {
+/// Waits until a command has ended.
+pub fn finish(mut child: Child) -> Said {
     let read = |mut from: Box<dyn Read + Send>| {
         std::thread::spawn(move || {
             let mut text = String::new();

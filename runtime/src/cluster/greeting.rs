@@ -81,7 +81,7 @@ pub(super) async fn keep_calling(cluster: Arc<Inner>, peer: Arc<Peer>) {
             Ok(()) => wait = cluster.timing.retry.0,
             Err(failed) => {
                 tracing::debug!(node = %peer.name, "cannot be linked: {failed}");
-                peer.state.lock().why.get_or_insert_with(|| failed.to_string());
+                cluster.note_failed_call(&peer, &failed);
                 let pause = wait.mul_f64(1.0 - 0.3 * cluster.chance());
                 let _either_way = timeout(pause, changed).await;
                 wait = (wait * 2).min(cluster.timing.retry.1);
@@ -149,6 +149,9 @@ pub(super) async fn accept(cluster: Arc<Inner>) {
             };
             if let Err(failed) = answered.unwrap_or(Err(Failed::Silent)) {
                 tracing::debug!(node = %from, "its call came to nothing: {failed}");
+                if let Failed::Lane(end) = &failed {
+                    cluster_of_call.count_nonsense(end);
+                }
             }
         });
     }
@@ -269,6 +272,25 @@ impl Inner {
     fn begin_another_life(&self, peer: &Peer, ended: u64) {
         let mut state = peer.state.lock();
         state.own = state.own.max(ended.saturating_add(1));
+    }
+
+    /// Keeps why a node cannot be linked: what ended its last life, or, above that, that it is refused
+    /// or refuses this node, which no waiting mends.
+    fn note_failed_call(&self, peer: &Peer, failed: &Failed) {
+        let is_refused = matches!(
+            failed,
+            Failed::Broken(Broken::Refused(_)) | Failed::Lane(End::Broken(Broken::Refused(_)))
+        );
+        let why = failed.to_string();
+        let mut state = peer.state.lock();
+        if !is_refused {
+            state.why.get_or_insert(why);
+        } else if state.why.as_ref() != Some(&why) {
+            state.why = Some(why.clone());
+            let incarnation = state.incarnation;
+            drop(state);
+            self.note(&peer.name, incarnation, &format!("cannot be linked: {why}"));
+        }
     }
 
     fn chance(&self) -> f64 {

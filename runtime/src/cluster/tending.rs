@@ -6,7 +6,7 @@ use std::time::Duration;
 use genii_protocols::frame::Control;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Inner, Membership, Peer, standings};
+use super::{Inner, Membership, Peer, expulsions, standings};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::Broken;
 use crate::link::receiving::Receiving;
@@ -53,6 +53,9 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
     let mut ticks = tokio::time::interval(timing.ping);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        // Silence is noticed when it has lasted, and not at the next ping after that.
+        let is_suspect = heard.elapsed() >= timing.suspect;
+        let due = heard + if is_suspect { timing.down } else { timing.suspect };
         tokio::select! {
             // What was said counts before how long nothing was.
             biased;
@@ -80,6 +83,7 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
                 }
             }
             _ = ticks.tick() => {}
+            () = tokio::time::sleep_until(due) => {}
         }
         let now = Instant::now();
         let slept = now - looked;
@@ -92,6 +96,7 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
         if cluster.network.is_expelled(&link.peer) {
             return End::Broken(Broken::Refused("it was expelled".to_owned())).into();
         }
+        expulsions::tell(cluster, peer, link);
         let silent = now - heard;
         if silent >= timing.down {
             let why = format!("nothing was heard of it for {silent:.1?}");
@@ -131,6 +136,8 @@ fn heed(
             peer.state.lock().addresses = known;
         }
         Control::Goodbye => return Ok(true),
+        Control::Expulsions(number) => peer.list.is(number),
+        Control::Expelled(list) => expulsions::learn(cluster, peer, link, list)?,
         other => return Err(End::nonsense(format_args!("{other:?} when greetings are over"))),
     }
     Ok(false)

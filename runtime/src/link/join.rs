@@ -1,4 +1,5 @@
-//! Joining a household: the only thing that a stranger may ask.
+//! Joining a household, which is the only thing that a stranger may ask; and the certificates that
+//! nodes are given later.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,12 +8,15 @@ use std::time::{Duration, SystemTime};
 use genii_protocols::NodeName;
 use genii_protocols::household::household_client::HouseholdClient;
 use genii_protocols::household::household_server::{Household, HouseholdServer};
-use genii_protocols::household::{JoinReply, JoinRequest};
+use genii_protocols::household::{JoinReply, JoinRequest, RenewReply, RenewRequest};
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
 use tonic::transport::Channel;
 use tonic::{Code, Request as Call, Response, Status};
 
+use super::caller::CallerName;
+use super::network::Certificate;
 use super::{HANDSHAKE_PATIENCE, channel_over};
 use crate::trust::{
     Admitted, Authority, Fingerprint, Identity, Invitation, JoinRefused, Request, Secret,
@@ -20,14 +24,18 @@ use crate::trust::{
 };
 
 /// The largest request or reply, in bytes.
-const JOIN_MAX_LEN: usize = 64 << 10;
+pub(super) const JOIN_MAX_LEN: usize = 64 << 10;
 
 /// How long the authority may take to sign.
-const SIGN_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const SIGN_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many certificates may be signed at once; who asks for more is to ask again.
+const SIGNING_MAX: usize = 4;
 
 /// The service that lets others join the household of a folder of trust.
 pub(super) fn service(trust: &Path) -> HouseholdServer<Door> {
-    HouseholdServer::new(Door { trust: trust.to_owned() })
+    let signing = Arc::new(Semaphore::new(SIGNING_MAX));
+    HouseholdServer::new(Door { trust: trust.to_owned(), signing })
         .max_decoding_message_size(JOIN_MAX_LEN)
         .max_encoding_message_size(JOIN_MAX_LEN)
 }
@@ -35,29 +43,78 @@ pub(super) fn service(trust: &Path) -> HouseholdServer<Door> {
 /// The door to a household.
 pub(super) struct Door {
     trust: PathBuf,
+    signing: Arc<Semaphore>,
+}
+
+impl Door {
+    /// Does the work of the authority, away from those who wait for other things.
+    async fn sign<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Path) -> Result<T, Status> + Send + 'static,
+    ) -> Result<Response<T>, Status> {
+        let many = |_| Status::resource_exhausted("many ask for certificates just now; ask again");
+        let permit = self.signing.clone().try_acquire_owned().map_err(many)?;
+        let trust = self.trust.clone();
+        let signed = tokio::task::spawn_blocking(move || {
+            let _permit = permit;
+            work(&trust)
+        });
+        signed.await.map_err(|_| Status::internal("it failed"))?.map(Response::new)
+    }
 }
 
 #[tonic::async_trait]
 impl Household for Door {
     async fn join(&self, call: Call<JoinRequest>) -> Result<Response<JoinReply>, Status> {
+        heed_caller(&call);
         let JoinRequest { secret, request } = call.into_inner();
-        let trust = self.trust.clone();
-        let signing = move || admit(&trust, &secret, &request);
-        let signed = tokio::task::spawn_blocking(signing).await;
-        signed.map_err(|_| Status::internal("it failed"))?.map(Response::new)
+        self.sign(move |trust| admit(trust, &secret, &request)).await
+    }
+
+    async fn renew(&self, call: Call<RenewRequest>) -> Result<Response<RenewReply>, Status> {
+        let caller = heed_caller(&call);
+        let stranger = || Status::unauthenticated("only a node of the household can renew");
+        let (node, _) = caller.ok_or_else(stranger)?;
+        let RenewRequest { request } = call.into_inner();
+        self.sign(move |trust| renew(trust, &node, &request)).await
     }
 }
 
-fn admit(trust: &Path, secret: &[u8], request: &[u8]) -> Result<JoinReply, Status> {
-    let failed = |error: TrustError| {
-        tracing::warn!("a machine that wants to join cannot be let in: {error}");
-        Status::internal("the certificate cannot be signed; its log says why")
-    };
-    let authority = Authority::open(trust).map_err(failed)?.ok_or_else(|| {
+/// The node that calls, unless it is a stranger.
+fn heed_caller<T>(call: &Call<T>) -> Option<(NodeName, Certificate)> {
+    let caller = call.extensions().get::<CallerName>()?;
+    caller.asks();
+    caller.node.clone()
+}
+
+fn renew(trust: &Path, node: &NodeName, request: &[u8]) -> Result<RenewReply, Status> {
+    let authority = authority(trust)?;
+    let signed = authority.renew(node, request, SystemTime::now());
+    let certificate = signed.map_err(|error| match error {
+        TrustError::UnknownNode(_) | TrustError::TooMany(_) => {
+            Status::permission_denied(error.to_string())
+        }
+        error => failed(error),
+    })?;
+    tracing::info!(%node, "its certificate was renewed");
+    Ok(RenewReply { certificate })
+}
+
+fn authority(trust: &Path) -> Result<Authority, Status> {
+    Authority::open(trust).map_err(failed)?.ok_or_else(|| {
         Status::failed_precondition(
             "this node cannot sign certificates; its household was made elsewhere",
         )
-    })?;
+    })
+}
+
+fn failed(error: TrustError) -> Status {
+    tracing::warn!("a certificate cannot be signed: {error}");
+    Status::internal("the certificate cannot be signed; its log says why")
+}
+
+fn admit(trust: &Path, secret: &[u8], request: &[u8]) -> Result<JoinReply, Status> {
+    let authority = authority(trust)?;
     let secret = Secret::from_bytes(secret);
     let refused = |refused: JoinRefused| Status::permission_denied(refused.to_string());
     let secret = secret.ok_or_else(|| refused(JoinRefused::Unknown))?;

@@ -99,7 +99,10 @@ impl StreamingService<Bytes> for Opening {
         let (opened, lane) = (self.opened.clone(), self.lane);
         async move {
             let name = request.extensions().get::<CallerName>().cloned();
-            let known = name.and_then(|name| name.0);
+            let known = name.and_then(|name| {
+                name.asks();
+                name.node
+            });
             let (from, certificate) =
                 known.ok_or_else(|| Status::unauthenticated("it has no certificate"))?;
             let certificate = Some(certificate);

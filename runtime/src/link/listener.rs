@@ -1,28 +1,29 @@
 //! The port of a node.
 
+use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use parking_lot::Mutex;
-use rustls::ServerConfig;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::{AbortHandle, JoinHandle};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use super::caller::Caller;
+use super::crowd::Crowd;
 use super::lanes::Lanes;
 use super::network::Opened;
-use super::{
-    CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STRANGERS_MAX, STREAM_WINDOW, join,
-};
-use crate::trust::{Identity, TrustError, tls};
+use super::{CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STREAM_WINDOW, join};
+use crate::trust::TurnedAway;
+use crate::trust::credentials::{Credentials, NoCredentials};
+use crate::trust::verdict::alert_of;
 
 /// How many lanes may wait to be taken.
 const OPENED_MAX: usize = 16;
@@ -39,13 +40,24 @@ const CALL_PATIENCE: Duration = Duration::from_secs(10);
 /// How many calls of one connection are served at once.
 const CALLS_MAX: usize = 8;
 
-/// How long calls that are being served may take to end when the port closes.
+/// How many calls a node may make at once on one connection: a lane is one.
+const NODE_CALLS_MAX: u32 = 8;
+
+/// A connection of a node on which nothing was heard for so long is asked for a sign of life, and ended
+/// when none comes for as long.
+const KEEPALIVE: Duration = Duration::from_secs(20);
+
+/// How much is read of what somebody sends who was turned away, in bytes.
+const REST_MAX_LEN: u64 = 64 << 10;
+
+/// How long calls that are being served may take to end when the port closes, and who is turned away
+/// to read why.
 const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The port, and what serves it. Dropped, it is no longer served.
 pub struct Listener {
     at: SocketAddr,
-    turned_away: Arc<AtomicU64>,
+    credentials: Arc<Credentials>,
     stop: Option<oneshot::Sender<()>>,
     accepting: JoinHandle<()>,
     serving: JoinHandle<()>,
@@ -58,20 +70,17 @@ impl Listener {
     ///
     /// # Errors
     /// When it is nobody, or the port cannot be had.
-    pub async fn open(
-        at: SocketAddr,
-        trust: &Path,
-    ) -> Result<(Self, mpsc::Receiver<Opened>), ListenError> {
-        let papers = Papers::read(trust)?;
+    pub async fn open(at: SocketAddr, trust: &Path) -> Result<(Self, Opens), ListenError> {
+        let credentials = Credentials::at(trust);
+        credentials.current()?;
         let port = TcpListener::bind(at).await;
         let port = port.map_err(|error| ListenError::Port { at, error })?;
         let at = port.local_addr().map_err(|error| ListenError::Port { at, error })?;
         let (met, strangers) = mpsc::channel(CALLERS_MAX);
         let (linked, nodes) = mpsc::channel(CALLERS_MAX);
         let (opened, opens) = mpsc::channel(OPENED_MAX);
-        let turned_away = Arc::new(AtomicU64::new(0));
         let doors = Doors { strangers: met, nodes: linked };
-        let accepting = accept(port, Arc::new(papers), doors, turned_away.clone());
+        let accepting = accept(port, credentials.clone(), doors);
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder()
             .concurrency_limit_per_connection(CALLS_MAX)
@@ -83,7 +92,11 @@ impl Listener {
         let links = Server::builder()
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_concurrent_streams(NODE_CALLS_MAX)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_service(Lanes { opened })
+            .add_service(join::service(trust))
             .serve_with_incoming(ReceiverStream::new(nodes));
         let linking = tokio::spawn(async move {
             if let Err(error) = links.await {
@@ -96,7 +109,8 @@ impl Listener {
             }
         });
         let accepting = tokio::spawn(accepting);
-        let listener = Self { at, turned_away, stop: Some(stop), accepting, serving, linking };
+        let opens = Opens { opened: opens, credentials: Some(credentials.clone()) };
+        let listener = Self { at, credentials, stop: Some(stop), accepting, serving, linking };
         Ok((listener, opens))
     }
 
@@ -105,9 +119,9 @@ impl Listener {
         self.at
     }
 
-    /// How many callers did not get through the handshake.
+    /// How many callers were turned away.
     pub fn turned_away(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
+        self.credentials.tally().counts().iter().map(|(_, count)| count).sum()
     }
 
     /// Takes no more calls, and gives those that are served a moment to end.
@@ -126,6 +140,19 @@ impl Drop for Listener {
     }
 }
 
+/// What other nodes open, and the credentials by which they were let in.
+pub struct Opens {
+    pub(super) opened: mpsc::Receiver<Opened>,
+    /// Those of the port; none where nobody listens.
+    pub(super) credentials: Option<Arc<Credentials>>,
+}
+
+impl From<mpsc::Receiver<Opened>> for Opens {
+    fn from(opened: mpsc::Receiver<Opened>) -> Self {
+        Self { opened, credentials: None }
+    }
+}
+
 /// Where callers go: strangers may ask to join, nodes may open lanes.
 #[derive(Clone)]
 struct Doors {
@@ -136,12 +163,9 @@ struct Doors {
 /// Why nobody listens.
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
-    /// This node is nobody.
-    #[error("this node belongs to no household")]
-    Nobody,
-    /// Who it is cannot be read.
+    /// This node is nobody, or who it is cannot be read.
     #[error(transparent)]
-    Trust(#[from] TrustError),
+    Nobody(#[from] NoCredentials),
     /// The port cannot be had.
     #[error("{at} cannot be listened at: {error}")]
     Port {
@@ -153,9 +177,9 @@ pub enum ListenError {
 }
 
 /// Takes connections, and hands on those that get through the handshake.
-async fn accept(port: TcpListener, papers: Arc<Papers>, doors: Doors, turned_away: Arc<AtomicU64>) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    let strangers = Arc::new(Semaphore::new(STRANGERS_MAX));
+async fn accept(port: TcpListener, credentials: Arc<Credentials>, doors: Doors) {
+    let crowd = Crowd::default();
+    let mut handshakes = Handshakes::default();
     loop {
         let (stream, from) = match port.accept().await {
             Ok(accepted) => accepted,
@@ -165,77 +189,87 @@ async fn accept(port: TcpListener, papers: Arc<Papers>, doors: Doors, turned_awa
                 continue;
             }
         };
-        let Ok(permit) = handshakes.clone().try_acquire_owned() else {
-            turned_away.fetch_add(1, Ordering::Relaxed);
-            continue;
-        };
-        let (papers, doors, turned_away) = (papers.clone(), doors.clone(), turned_away.clone());
-        let strangers = strangers.clone();
-        tokio::spawn(async move {
-            let greeting =
-                tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &papers, &strangers));
+        let (credentials, doors, crowd) = (credentials.clone(), doors.clone(), crowd.clone());
+        let tally = credentials.clone();
+        let handshake = async move {
+            let greeting = tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &credentials));
             let greeted = greeting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            drop(permit);
             match greeted {
-                Ok(caller) => {
+                Ok(stream) => {
+                    let caller = Caller::new(stream, credentials, &crowd);
                     let door = if caller.is_stranger() { doors.strangers } else { doors.nodes };
                     let _closed = door.send(Ok(caller)).await;
                 }
-                Err(error) => {
-                    turned_away.fetch_add(1, Ordering::Relaxed);
-                    tracing::info!(%from, "a caller was turned away: {error}");
-                }
+                Err(error) => turn_away(&credentials, from, &error),
             }
-        });
+        };
+        if handshakes.begin(handshake) {
+            tally.tally().count(TurnedAway::Crowded);
+        }
+    }
+}
+
+/// The handshakes that go on, the oldest first.
+#[derive(Default)]
+struct Handshakes(VecDeque<AbortHandle>);
+
+impl Handshakes {
+    /// Begins one; whether another was ended for it.
+    fn begin(&mut self, handshake: impl Future<Output = ()> + Send + 'static) -> bool {
+        self.0.retain(|other| !other.is_finished());
+        let oldest = if self.0.len() < HANDSHAKES_MAX { None } else { self.0.pop_front() };
+        self.0.push_back(tokio::spawn(handshake).abort_handle());
+        oldest.inspect(AbortHandle::abort).is_some()
+    }
+}
+
+impl Drop for Handshakes {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
     }
 }
 
 async fn greet(
-    stream: TcpStream,
-    papers: &Papers,
-    strangers: &Arc<Semaphore>,
-) -> io::Result<Caller> {
+    mut stream: TcpStream,
+    credentials: &Credentials,
+) -> io::Result<TlsStream<TcpStream>> {
     stream.set_nodelay(true)?;
-    let stream = TlsAcceptor::from(papers.current()).accept(stream).await?;
-    Caller::new(stream, strangers)
-}
-
-/// Who this node is and whom it trusts, as the folder says at the time.
-struct Papers {
-    folder: PathBuf,
-    read: Mutex<(Option<Stamp>, Arc<ServerConfig>)>,
-}
-
-/// When the files were last written.
-type Stamp = [SystemTime; 2];
-
-impl Papers {
-    fn read(folder: &Path) -> Result<Self, ListenError> {
-        let read = (stamp(folder), config(folder)?);
-        Ok(Self { folder: folder.to_owned(), read: Mutex::new(read) })
-    }
-
-    /// For the next caller. What was written since the last one counts.
-    fn current(&self) -> Arc<ServerConfig> {
-        let mut read = self.read.lock();
-        let now = stamp(&self.folder);
-        if now != read.0 {
-            match config(&self.folder) {
-                Ok(config) => *read = (now, config),
-                // They are being written, or were taken away.
-                Err(error) => tracing::warn!("certificates cannot be read anew: {error}"),
-            }
+    let current = credentials.current().map_err(io::Error::other)?;
+    let accepting = TlsAcceptor::from(current.server.clone()).accept(stream).into_fallible();
+    let error = match accepting.await {
+        Ok(stream) => return Ok(stream),
+        Err((error, failed)) => {
+            stream = failed;
+            error
         }
-        read.1.clone()
+    };
+    if is_about_certificate(&error) {
+        // It was told why. Whatever it has sent meanwhile is read, since unread it would take back
+        // what it was told.
+        let _closed = stream.shutdown().await;
+        let (mut rest, mut nowhere) = (stream.take(REST_MAX_LEN), tokio::io::sink());
+        let reading = tokio::io::copy(&mut rest, &mut nowhere);
+        let _enough = tokio::time::timeout(LAST_WORDS, reading).await;
     }
+    Err(error)
 }
 
-fn stamp(folder: &Path) -> Option<Stamp> {
-    let written = |name: &str| std::fs::metadata(folder.join(name)).ok()?.modified().ok();
-    Some([written("node.crt")?, written("expelled.crl")?])
+fn is_about_certificate(error: &io::Error) -> bool {
+    let error = error.get_ref().and_then(|error| error.downcast_ref());
+    matches!(error, Some(rustls::Error::InvalidCertificate(_)))
 }
 
-fn config(folder: &Path) -> Result<Arc<ServerConfig>, ListenError> {
-    let identity = Identity::open(folder)?.ok_or(ListenError::Nobody)?;
-    Ok(Arc::new(tls::server(&identity)?))
+/// Counts who did not get through, and says why.
+fn turn_away(credentials: &Credentials, from: SocketAddr, error: &io::Error) {
+    let why = match (error.kind(), alert_of(error)) {
+        // The verifier has counted it, which knows more.
+        _ if is_about_certificate(error) => None,
+        (_, Some(_)) => Some(TurnedAway::Distrusted),
+        (io::ErrorKind::TimedOut, _) => Some(TurnedAway::Slow),
+        _ => Some(TurnedAway::Garbage),
+    };
+    if let Some(why) = why {
+        credentials.tally().count(why);
+    }
+    tracing::debug!(%from, "a caller was turned away: {error}");
 }

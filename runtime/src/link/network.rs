@@ -2,12 +2,16 @@
 //!
 //! Two things are one: the real network ([`super::tls_network`]), and one that lives in a test with a seed.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use genii_protocols::NodeName;
 use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
+
+use crate::trust::credentials::Credentials;
 
 /// The two lanes of a link, each a connection of its own, so that neither waits for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -79,6 +83,11 @@ pub trait Network: Send + Sync + 'static {
 
     /// The nodes that may be reached.
     fn known(&self) -> Vec<NodeName>;
+
+    /// By which nodes know each other, where they do by certificates.
+    fn credentials(&self) -> Option<&Arc<Credentials>> {
+        None
+    }
 
     /// Whether a node that is linked does not belong any more.
     fn is_expelled(&self, _node: &NodeName) -> bool {

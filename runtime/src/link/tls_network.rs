@@ -1,9 +1,8 @@
 //! The real network: gRPC streams over mutual TLS.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use futures_util::future::BoxFuture;
 use futures_util::{FutureExt, StreamExt};
@@ -17,11 +16,15 @@ use tonic::Request;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 
+use super::heard::{Alert, Heard};
 use super::lanes::{self, BATCH_MAX_LEN};
+use super::listener::Opens;
 use super::network::{Broken, Certificate, Incoming, Lane, Network, Opened, Outgoing};
 use super::raw::Raw;
 use super::{HANDSHAKE_PATIENCE, channel_over};
-use crate::trust::{Expelled, Identity, certified, tls};
+use crate::trust::credentials::Credentials;
+use crate::trust::verdict::of_alert;
+use crate::trust::{certified, tls};
 
 /// How many nodes are known at most.
 const PEERS_MAX: usize = 256;
@@ -31,7 +34,7 @@ const PLACES_MAX: usize = 8;
 
 /// The network as this node has it.
 pub struct TlsNetwork {
-    trust: PathBuf,
+    credentials: Arc<Credentials>,
     own: NodeName,
     /// Where others reach this node.
     places: Vec<String>,
@@ -43,15 +46,12 @@ pub struct TlsNetwork {
 impl TlsNetwork {
     /// The network of a node: who it is by a folder of trust, where others reach it, and what they
     /// open, as its [listener](super::listener::Listener) hands it on.
-    pub fn new(
-        trust: &Path,
-        own: NodeName,
-        places: Vec<String>,
-        opened: mpsc::Receiver<Opened>,
-    ) -> Self {
+    pub fn new(trust: &Path, own: NodeName, places: Vec<String>, opens: impl Into<Opens>) -> Self {
         let peers = Mutex::new(super::peers::read(trust));
+        let Opens { opened, credentials } = opens.into();
+        let credentials = credentials.unwrap_or_else(|| Credentials::at(trust));
         let (shown, opened) = (Arc::default(), tokio::sync::Mutex::new(opened));
-        Self { trust: trust.to_owned(), own, places, peers, shown, opened }
+        Self { credentials, own, places, peers, shown, opened }
     }
 
     fn places_of(&self, node: &NodeName) -> Vec<String> {
@@ -66,14 +66,17 @@ impl Network for TlsNetwork {
         lane: Lane,
         outgoing: Outgoing,
     ) -> BoxFuture<'static, Result<Incoming, Broken>> {
-        let (trust, to, places) = (self.trust.clone(), to.clone(), self.places_of(to));
-        let shown = self.shown.clone();
+        let (credentials, to) = (self.credentials.clone(), to.clone());
+        let (places, shown) = (self.places_of(&to), self.shown.clone());
         async move {
-            let channel = dial(&trust, &to, &places, &shown).await?;
-            let mut grpc = Grpc::new(channel).max_decoding_message_size(BATCH_MAX_LEN);
-            grpc.ready().await.map_err(|error| Broken::Other(error.to_string()))?;
+            let dialled = dial(&credentials, &to, &places).await?;
+            dialled.certificate.inspect(|certificate| shown.note(&to, certificate));
+            let mut grpc = Grpc::new(dialled.channel).max_decoding_message_size(BATCH_MAX_LEN);
+            let refused = |broken| refused_or(broken, &credentials, &dialled.alert);
+            let ready = grpc.ready().await;
+            ready.map_err(|error| refused(Broken::Other(error.to_string())))?;
             let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
-            let batches = opened.map_err(|status| lanes::broken(&status))?.into_inner();
+            let batches = opened.map_err(|status| refused(lanes::broken(&status)))?.into_inner();
             // The connection lives as long as what comes in on it.
             Ok(lanes::incoming(batches).chain(held(grpc)).boxed())
         }
@@ -104,12 +107,18 @@ impl Network for TlsNetwork {
         let is_new = peers.get(node) != Some(&places);
         if is_new && (peers.len() < PEERS_MAX || peers.contains_key(node)) {
             peers.insert(node.clone(), places);
-            super::peers::write(&self.trust, &peers);
+            super::peers::write(self.credentials.folder(), &peers);
         }
     }
 
+    fn credentials(&self) -> Option<&Arc<Credentials>> {
+        Some(&self.credentials)
+    }
+
     fn is_expelled(&self, node: &NodeName) -> bool {
-        self.shown.is_expelled(node, &self.trust)
+        let Ok(current) = self.credentials.current() else { return false };
+        let shown = self.shown.0.lock();
+        shown.get(node).is_some_and(|shown| current.identity.expelled().contains(shown))
     }
 
     fn known(&self) -> Vec<NodeName> {
@@ -128,16 +137,33 @@ fn held<T: Send + 'static, I: Send + 'static>(
     .filter_map(std::future::ready)
 }
 
+/// A connection to a node.
+pub(super) struct Dialled {
+    pub(super) channel: Channel,
+    certificate: Option<Certificate>,
+    pub(super) alert: Alert,
+}
+
+/// Why a call failed: the other end may have said so when it ended the connection.
+pub(super) fn refused_or(broken: Broken, credentials: &Credentials, alert: &Alert) -> Broken {
+    match (*alert.lock(), credentials.current()) {
+        (Some(alert), Ok(current)) => Broken::Refused(of_alert(alert, &current.identity)),
+        _ => broken,
+    }
+}
+
 /// Connects to a node, wherever it is.
-async fn dial(
-    trust: &Path,
+pub(super) async fn dial(
+    credentials: &Credentials,
     to: &NodeName,
     places: &[String],
-    shown: &Shown,
-) -> Result<Channel, Broken> {
-    let identity = Identity::open(trust).map_err(|error| Broken::Other(error.to_string()))?;
-    let identity = identity.ok_or_else(|| Broken::Other("this node is nobody".to_owned()))?;
-    let config = tls::client(&identity).map_err(|error| Broken::Other(error.to_string()))?;
+) -> Result<Dialled, Broken> {
+    let current = credentials.current().map_err(|error| Broken::Other(error.to_string()))?;
+    let verdict = Arc::new(Mutex::new(None));
+    let tell = verdict.clone();
+    let watch = Arc::new(move |verdict| *tell.lock() = Some(verdict));
+    let config = tls::client_watched(&current.identity, watch);
+    let config = config.map_err(|error| Broken::Other(error.to_string()))?;
     let connector = TlsConnector::from(Arc::new(config));
     let name = ServerName::try_from(certified(to));
     let name = name.map_err(|error| Broken::Other(error.to_string()))?;
@@ -145,11 +171,14 @@ async fn dial(
     for place in places {
         let reaching = reach(place, &connector, name.clone());
         match tokio::time::timeout(HANDSHAKE_PATIENCE, reaching).await {
-            Ok(Ok((channel, certificate))) => {
-                certificate.inspect(|certificate| shown.note(to, certificate));
-                return Ok(channel);
+            Ok(Ok(reached)) => return Ok(reached),
+            Ok(Err(broken)) => {
+                // Why it was not taken, in place of what TLS says about it.
+                last = match verdict.lock().take() {
+                    Some(why) => Broken::Refused(format!("{place}: {why}")),
+                    None => broken,
+                }
             }
-            Ok(Err(broken)) => last = broken,
             Err(_) => last = Broken::Other(format!("no answer at {place}")),
         }
     }
@@ -160,7 +189,7 @@ async fn reach(
     place: &str,
     connector: &TlsConnector,
     name: ServerName<'static>,
-) -> Result<(Channel, Option<Certificate>), Broken> {
+) -> Result<Dialled, Broken> {
     let stream = TcpStream::connect(place).await.map_err(|error| match error.kind() {
         std::io::ErrorKind::ConnectionRefused => Broken::NobodyThere(place.to_owned()),
         _ => Broken::Other(format!("{place}: {error}")),
@@ -171,35 +200,18 @@ async fn reach(
     let certificates = stream.get_ref().1.peer_certificates();
     let certificate = certificates.and_then(|shown| shown.first()).cloned();
     let certificate = certificate.map(Certificate::into_owned);
-    let channel = channel_over(stream).await;
+    let alert = Alert::default();
+    let channel = channel_over(Heard { stream, alert: alert.clone() }).await;
     let channel = channel.map_err(|error| Broken::Other(format!("{place}: {error}")))?;
-    Ok((channel, certificate))
+    Ok(Dialled { channel, certificate, alert })
 }
 
-/// The certificates by which nodes were linked last, and those that count no more.
+/// The certificates by which nodes were linked last.
 #[derive(Default)]
-struct Shown {
-    certificates: Mutex<BTreeMap<NodeName, Certificate>>,
-    expelled: Mutex<(Option<SystemTime>, Option<Expelled>)>,
-}
+struct Shown(Mutex<BTreeMap<NodeName, Certificate>>);
 
 impl Shown {
     fn note(&self, node: &NodeName, certificate: &Certificate) {
-        self.certificates.lock().insert(node.clone(), certificate.clone());
-    }
-
-    fn is_expelled(&self, node: &NodeName, trust: &Path) -> bool {
-        let written = std::fs::metadata(trust.join("expelled.crl"));
-        let written = written.and_then(|about| about.modified()).ok();
-        let mut expelled = self.expelled.lock();
-        if expelled.0 != written {
-            // One that is just being written is read next time; until then the old one counts.
-            if let Some(identity) = Identity::open(trust).ok().flatten() {
-                *expelled = (written, Some(identity.expelled().clone()));
-            }
-        }
-        let certificates = self.certificates.lock();
-        let both = certificates.get(node).zip(expelled.1.as_ref());
-        both.is_some_and(|(certificate, expelled)| expelled.contains(certificate))
+        self.0.lock().insert(node.clone(), certificate.clone());
     }
 }

@@ -1,5 +1,6 @@
 //! Who signs: the authority of a household, and its ledger.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -15,10 +16,16 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
 use super::invitation::{INVITATION_SPAN_MAX, Secret};
-use super::{Fingerprint, Identity, Request, TrustError};
+use super::{Expelled, Fingerprint, Identity, Request, TrustError};
 
 /// How long the certificate of a node counts. It is renewed long before.
 pub const NODE_SPAN: Duration = Duration::from_secs(90 * DAY);
+
+/// So long before it runs out, the certificate of a node is renewed.
+pub const RENEWED_BEFORE: Duration = Duration::from_secs(30 * DAY);
+
+/// How many certificates of one node may count at a time, older ones among them.
+pub(super) const CERTIFICATES_MAX: usize = 128;
 
 /// How long the certificate of a household counts.
 const HOUSEHOLD_SPAN: Duration = Duration::from_secs(20 * 365 * DAY);
@@ -27,6 +34,9 @@ const HOUSEHOLD_SPAN: Duration = Duration::from_secs(20 * 365 * DAY);
 const CLOCK_SKEW: Duration = Duration::from_secs(DAY);
 
 const DAY: u64 = 86_400;
+
+/// The file of the list of the expelled.
+const EXPELLED: &str = "expelled.crl";
 
 /// How many invitations may be open at a time.
 const INVITATIONS_MAX: usize = 256;
@@ -44,7 +54,7 @@ pub struct Authority {
 struct Ledger {
     signed: Vec<Signed>,
     invitations: Vec<Invited>,
-    /// How often the list of the expelled was made.
+    /// The number of the last list of the expelled.
     expulsions: u64,
     /// Somebody wanted this household; it did not only come about.
     is_wanted: bool,
@@ -214,7 +224,7 @@ impl Authority {
         let request = Request::new()?;
         let signed = self.sign(ledger, node, request.der(), now)?;
         self.keep(ledger)?;
-        let expelled = self.list_expelled(ledger, now)?;
+        let expelled = self.expelled_so_far(ledger, now)?;
         Identity::keep(self.folder.root(), &request, &self.certificate, &signed, &expelled)
     }
 
@@ -279,14 +289,15 @@ impl Authority {
         let certificate = self.sign(&mut ledger, &node, request, now)?;
         // It is used from now on, also if the answer is lost.
         self.keep(&ledger)?;
-        let expelled = self.list_expelled(&ledger, now)?;
+        let expelled = self.expelled_so_far(&ledger, now)?;
         Ok(Ok(Admitted { certificate, expelled }))
     }
 
     /// Signs a new certificate for a node that has one.
     ///
     /// # Errors
-    /// When the request is no request, the node was expelled, or it cannot be written down.
+    /// When the request is no request, the node was expelled or has too many, or it cannot be written
+    /// down.
     pub fn renew(
         &self,
         node: &NodeName,
@@ -295,9 +306,14 @@ impl Authority {
     ) -> Result<Vec<u8>, TrustError> {
         let _alone = self.folder.lock()?;
         let mut ledger = self.ledger()?;
-        let counts = |signed: &&Signed| signed.node == *node && signed.expelled.is_none();
-        if ledger.signed.iter().find(counts).is_none() {
+        let belongs = |signed: &&Signed| signed.node == *node && signed.expelled.is_none();
+        if ledger.signed.iter().find(belongs).is_none() {
             return Err(TrustError::UnknownNode(node.clone()));
+        }
+        let at = seconds(now);
+        let count = ledger.signed.iter().filter(belongs).filter(|it| it.expires > at).count();
+        if count >= CERTIFICATES_MAX {
+            return Err(TrustError::TooMany(node.clone()));
         }
         let certificate = self.sign(&mut ledger, node, request, now)?;
         self.keep(&ledger)?;
@@ -321,10 +337,15 @@ impl Authority {
         if !is_known {
             return Err(TrustError::UnknownNode(node.clone()));
         }
-        ledger.expulsions += 1;
+        // Others know the last list that was made, also if the ledger is from a copy.
+        let before = self.last_list()?;
+        let last = before.as_ref().map_or(0, Expelled::number);
+        ledger.expulsions = ledger.expulsions.max(last) + 1;
+        let list = self.list_expelled(&ledger, before.as_ref(), now)?;
+        Expelled::read(&list)?;
+        // The list first: what it says holds, also if the ledger is not written any more.
+        self.folder.write(EXPELLED, &super::pem_of("X509 CRL", &list))?;
         self.keep(&ledger)?;
-        let list = self.list_expelled(&ledger, now)?;
-        self.folder.write("expelled.crl", &super::pem_of("X509 CRL", &list))?;
         Ok(list)
     }
 
@@ -334,8 +355,11 @@ impl Authority {
     /// When the ledger cannot be read.
     pub fn nodes(&self) -> Result<Vec<(NodeName, bool)>, TrustError> {
         let mut nodes: Vec<(NodeName, bool)> = Vec::new();
+        let list = self.last_list()?;
         for signed in self.ledger()?.signed {
-            let is_expelled = signed.expelled.is_some();
+            let is_listed = list.as_ref().zip(unhex(&signed.serial));
+            let is_listed = is_listed.is_some_and(|(list, serial)| list.has_serial(&serial));
+            let is_expelled = signed.expelled.is_some() || is_listed;
             match nodes.iter_mut().find(|(node, _)| *node == signed.node) {
                 // One that was invited again belongs again.
                 Some((_, expelled)) => *expelled = *expelled && is_expelled,
@@ -380,22 +404,56 @@ impl Authority {
         Ok(certificate.der().to_vec())
     }
 
-    fn list_expelled(&self, ledger: &Ledger, now: SystemTime) -> Result<Vec<u8>, TrustError> {
-        let revoked = |signed: &Signed| {
-            let at = SystemTime::UNIX_EPOCH + Duration::from_secs(signed.expelled?);
-            Some(RevokedCertParams {
-                serial_number: SerialNumber::from_slice(&unhex(&signed.serial)?),
-                revocation_time: at.into(),
-                reason_code: None,
-                invalidity_date: None,
-            })
+    /// The list of the expelled that was made last.
+    fn last_list(&self) -> Result<Option<Expelled>, TrustError> {
+        let damaged = |error: super::NoList| TrustError::Damaged {
+            path: self.folder.path(EXPELLED).display().to_string(),
+            detail: error.to_string(),
         };
+        let text = self.folder.read(EXPELLED)?;
+        text.map(|text| Expelled::read_pem(&text).map_err(damaged)).transpose()
+    }
+
+    /// The list of the expelled as it is, for who is let in.
+    fn expelled_so_far(&self, ledger: &Ledger, now: SystemTime) -> Result<Vec<u8>, TrustError> {
+        match self.last_list()? {
+            Some(list) => Ok(list.list().to_vec()),
+            None => self.list_expelled(ledger, None, now),
+        }
+    }
+
+    /// Makes a list of the expelled: those of the ledger, and those of the list before it whose
+    /// certificates may still run.
+    fn list_expelled(
+        &self,
+        ledger: &Ledger,
+        before: Option<&Expelled>,
+        now: SystemTime,
+    ) -> Result<Vec<u8>, TrustError> {
+        let revoked = |serial: &[u8], at: SystemTime| RevokedCertParams {
+            serial_number: SerialNumber::from_slice(serial),
+            revocation_time: at.into(),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let mut expelled = BTreeMap::new();
+        let still_runs = |at: &SystemTime| *at + NODE_SPAN + CLOCK_SKEW > now;
+        let before = before.into_iter().flat_map(Expelled::serials);
+        for (serial, at) in before.filter(|(_, at)| still_runs(at)) {
+            expelled.insert(serial.to_vec(), at);
+        }
+        for signed in &ledger.signed {
+            if let Some((at, serial)) = signed.expelled.zip(unhex(&signed.serial)) {
+                let serial = super::expelled::plain(&serial).to_vec();
+                expelled.insert(serial, SystemTime::UNIX_EPOCH + Duration::from_secs(at));
+            }
+        }
         let params = CertificateRevocationListParams {
             this_update: (now - CLOCK_SKEW).into(),
             next_update: (now + HOUSEHOLD_SPAN).into(),
             crl_number: SerialNumber::from(ledger.expulsions),
             issuing_distribution_point: None,
-            revoked_certs: ledger.signed.iter().filter_map(revoked).collect(),
+            revoked_certs: expelled.iter().map(|(serial, at)| revoked(serial, *at)).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
         Ok(params.signed_by(&self.issuer)?.der().to_vec())

@@ -63,6 +63,16 @@ impl Folder {
         write().map_err(|error| failed(&path, error))
     }
 
+    /// Puts a file in the place of another.
+    pub(super) fn rename(&self, from: &str, to: &str) -> Result<(), TrustError> {
+        let path = self.path(to);
+        let rename = || {
+            std::fs::rename(self.path(from), &path)?;
+            File::open(&self.0)?.sync_all()
+        };
+        rename().map_err(|error| failed(&path, error))
+    }
+
     /// Keeps others from changing the folder as long as the file lives.
     pub(super) fn lock(&self) -> Result<File, TrustError> {
         let path = self.path("lock");

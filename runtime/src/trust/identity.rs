@@ -4,12 +4,21 @@ use std::path::Path;
 use std::time::SystemTime;
 
 use genii_protocols::NodeName;
-use rcgen::{CertificateParams, KeyPair};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::folder::Folder;
-use super::{Fingerprint, TrustError};
+use super::{Expelled, Fingerprint, TrustError};
+
+/// The file of its certificate.
+const CERTIFICATE: &str = "node.crt";
+
+/// The file of its key.
+const KEY: &str = "node.key";
+
+/// The file of its key while its certificate is replaced.
+const NEXT_KEY: &str = "node.next.key";
 
 /// A node of a household: its certificate and key, and whom the household trusts.
 #[derive(Clone)]
@@ -20,22 +29,6 @@ pub struct Identity {
     key: String,
     expelled: Expelled,
     folder: Folder,
-}
-
-/// The certificates that count no more, as the authority has signed it.
-#[derive(Clone)]
-pub struct Expelled(pub(super) CertificateRevocationListDer<'static>);
-
-impl Expelled {
-    /// Whether a certificate counts no more. What cannot be read counts as little.
-    pub fn contains(&self, certificate: &CertificateDer<'_>) -> bool {
-        let Ok((_, list)) = x509_parser::parse_x509_crl(&self.0) else { return true };
-        let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate) else {
-            return true;
-        };
-        let mut serials = list.iter_revoked_certificates().map(|revoked| revoked.raw_serial());
-        serials.any(|serial| serial == certificate.raw_serial())
-    }
 }
 
 /// A key that asks for its certificate.
@@ -68,9 +61,14 @@ impl Identity {
     /// When it is there and cannot be read.
     pub fn open(folder: &Path) -> Result<Option<Self>, TrustError> {
         let folder = Folder::at(folder);
+        // Between the two files that it reads, both may have been replaced.
+        Self::read(&folder).or_else(|_| Self::read(&folder))
+    }
+
+    fn read(folder: &Folder) -> Result<Option<Self>, TrustError> {
         let read = |name: &str| folder.read(name);
-        let parts = (read("household.crt")?, read("node.crt")?, read("node.key")?);
-        let (Some(household), Some(certificate), Some(key)) = parts else { return Ok(None) };
+        let parts = (read("household.crt")?, read(CERTIFICATE)?);
+        let (Some(household), Some(certificate)) = parts else { return Ok(None) };
         let expelled = read("expelled.crl")?.unwrap_or_default();
         let damaged = |name: &str, detail: String| TrustError::Damaged {
             path: folder.path(name).display().to_string(),
@@ -81,14 +79,14 @@ impl Identity {
                 .map_err(|error| damaged(name, error.to_string()))
         };
         let household = certificate_of("household.crt", &household)?;
-        let certificate = certificate_of("node.crt", &certificate)?;
-        PrivateKeyDer::from_pem_slice(key.as_bytes())
-            .map_err(|error| damaged("node.key", error.to_string()))?;
-        let expelled = CertificateRevocationListDer::from_pem_slice(expelled.as_bytes())
+        let certificate = certificate_of(CERTIFICATE, &certificate)?;
+        let (key, _) = key_of(folder, &certificate)?
+            .ok_or_else(|| damaged(KEY, format!("it is not the key of {CERTIFICATE}")))?;
+        let expelled = Expelled::read_pem(&expelled)
             .map_err(|error| damaged("expelled.crl", error.to_string()))?;
         let node = node_of(&certificate)
-            .ok_or_else(|| damaged("node.crt", "it names no node".to_owned()))?;
-        let expelled = Expelled(expelled);
+            .ok_or_else(|| damaged(CERTIFICATE, "it names no node".to_owned()))?;
+        let folder = folder.clone();
         Ok(Some(Self { node, household, certificate, key, expelled, folder }))
     }
 
@@ -107,17 +105,48 @@ impl Identity {
         let household = CertificateDer::from(household.to_vec());
         let certificate = CertificateDer::from(certificate.to_vec());
         let node = node_of(&certificate).ok_or(TrustError::Stranger)?;
-        let expelled = Expelled(CertificateRevocationListDer::from(expelled.to_vec()));
+        let expelled = Expelled::signed_by(&household, expelled)?;
         let key = request.key.serialize_pem();
         let identity = Self { node, household, certificate, key, expelled, folder };
         // What does not fit together is not written.
         super::tls::client(&identity)?;
         let pem = super::pem_of;
-        identity.folder.write("node.key", &identity.key)?;
-        identity.folder.write("node.crt", &pem("CERTIFICATE", &identity.certificate))?;
-        identity.folder.write("expelled.crl", &pem("X509 CRL", &identity.expelled.0))?;
+        identity.keep_own()?;
+        identity.folder.write("expelled.crl", &pem("X509 CRL", identity.expelled.list()))?;
         identity.folder.write("household.crt", &pem("CERTIFICATE", &identity.household))?;
         Ok(identity)
+    }
+
+    /// Takes another certificate, for another key, in the place of its own.
+    ///
+    /// # Errors
+    /// When the authority has not signed it for this node and this key, or it cannot be written.
+    pub fn renew(self, request: &Request, certificate: &[u8]) -> Result<Self, TrustError> {
+        let certificate = CertificateDer::from(certificate.to_vec());
+        let key = request.key.serialize_pem();
+        let identity = Self { certificate, key, ..self };
+        super::tls::client(&identity)?;
+        super::tls::verify_own(&identity)?;
+        let _alone = identity.folder.lock()?;
+        identity.keep_own()?;
+        Ok(identity)
+    }
+
+    /// Writes the certificate and its key. Whenever that is cut short, the folder holds a certificate
+    /// with its key: the new key waits beside the old one until the certificate is replaced, which
+    /// happens at once or not at all.
+    fn keep_own(&self) -> Result<(), TrustError> {
+        let folder = &self.folder;
+        // One that was cut short before is brought to its end, or else its key would be lost.
+        let before = folder.read(CERTIFICATE)?;
+        let before = before.and_then(|text| CertificateDer::from_pem_slice(text.as_bytes()).ok());
+        let before = before.map(|certificate| key_of(folder, &certificate)).transpose()?.flatten();
+        if before.is_some_and(|(_, name)| name == NEXT_KEY) {
+            folder.rename(NEXT_KEY, KEY)?;
+        }
+        folder.write(NEXT_KEY, &self.key)?;
+        folder.write(CERTIFICATE, &super::pem_of("CERTIFICATE", &self.certificate))?;
+        folder.rename(NEXT_KEY, KEY)
     }
 
     /// Its name.
@@ -141,7 +170,8 @@ impl Identity {
         &self.household
     }
 
-    pub(super) fn certificate(&self) -> &CertificateDer<'static> {
+    /// Its certificate.
+    pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
@@ -150,10 +180,32 @@ impl Identity {
         key.map_err(|error| TrustError::Crypto(error.to_string()))
     }
 
+    /// This node, with another list of the expelled.
+    pub(super) fn with_expelled(self, expelled: Expelled) -> Self {
+        Self { expelled, ..self }
+    }
+
     /// The certificates that count no more.
     pub fn expelled(&self) -> &Expelled {
         &self.expelled
     }
+}
+
+/// The key of a certificate, and the file in which it is.
+fn key_of(
+    folder: &Folder,
+    certificate: &CertificateDer<'_>,
+) -> Result<Option<(String, &'static str)>, TrustError> {
+    for name in [KEY, NEXT_KEY] {
+        let Some(text) = folder.read(name)? else { continue };
+        let Ok(key) = KeyPair::from_pem(&text) else { continue };
+        if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate)
+            && certificate.public_key().raw == key.subject_public_key_info()
+        {
+            return Ok(Some((text, name)));
+        }
+    }
+    Ok(None)
 }
 
 /// The node that a certificate is for: its only name.

@@ -7,12 +7,13 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
     SignatureScheme,
 };
 
+use super::watched::{Watch, Watched};
 use super::{Fingerprint, Identity, TrustError};
 
 /// What a link speaks within TLS.
@@ -23,16 +24,27 @@ const LINK_PROTOCOL: &[u8] = b"h2";
 /// # Errors
 /// When the identity does not fit together.
 pub fn server(identity: &Identity) -> Result<ServerConfig, TrustError> {
+    server_watched(identity, Arc::new(drop))
+}
+
+/// As [`server`], and tells of each certificate that is not taken.
+///
+/// # Errors
+/// When the identity does not fit together.
+pub fn server_watched(identity: &Identity, watch: Watch) -> Result<ServerConfig, TrustError> {
     let verifier = WebPkiClientVerifier::builder_with_provider(roots(identity)?, provider())
-        .with_crls([identity.expelled().0.clone()])
+        .with_crls([identity.expelled().list().clone()])
         .allow_unauthenticated()
         .build()
         .map_err(|error| TrustError::Crypto(error.to_string()))?;
     let mut config = ServerConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_client_cert_verifier(verifier)
+        .with_client_cert_verifier(Arc::new(Watched { watch, verifier }))
         .with_single_cert(chain(identity), identity.key()?)?;
     config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
+    // A session that is taken up again would not be asked for its certificate.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
     Ok(config)
 }
 
@@ -41,16 +53,38 @@ pub fn server(identity: &Identity) -> Result<ServerConfig, TrustError> {
 /// # Errors
 /// When the identity does not fit together.
 pub fn client(identity: &Identity) -> Result<ClientConfig, TrustError> {
+    client_watched(identity, Arc::new(drop))
+}
+
+/// As [`client`], and tells of each certificate that is not taken.
+///
+/// # Errors
+/// When the identity does not fit together.
+pub fn client_watched(identity: &Identity, watch: Watch) -> Result<ClientConfig, TrustError> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider())
-        .with_crls([identity.expelled().0.clone()])
+        .with_crls([identity.expelled().list().clone()])
         .build()
         .map_err(|error| TrustError::Crypto(error.to_string()))?;
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
-        .with_webpki_verifier(verifier)
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Watched { watch, verifier }))
         .with_client_auth_cert(chain(identity), identity.key()?)?;
     config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
     Ok(config)
+}
+
+/// Whether the authority has signed the certificate of an identity for its name and for today.
+///
+/// # Errors
+/// When it has not.
+pub(super) fn verify_own(identity: &Identity) -> Result<(), TrustError> {
+    let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider());
+    let verifier = verifier.build().map_err(|error| TrustError::Crypto(error.to_string()))?;
+    let name = ServerName::try_from(super::certified(identity.node()));
+    let name = name.map_err(|error| TrustError::Crypto(error.to_string()))?;
+    verifier.verify_server_cert(identity.certificate(), &[], &name, &[], UnixTime::now())?;
+    Ok(())
 }
 
 /// The node that a certificate names, once TLS has found it good.

@@ -1,0 +1,10 @@
+//! Households of nodes in one process, over real ports and mutual TLS.
+
+#![allow(clippy::unwrap_used)]
+
+mod expelling;
+mod nodes;
+mod port;
+mod refusing;
+mod renewing;
+mod wire;

@@ -1,0 +1,95 @@
+//! Certificates are renewed before they run out, and whenever somebody wants it.
+
+use std::time::{Duration, SystemTime};
+
+use genii_protocols::household::RenewRequest;
+use genii_protocols::household::household_client::HouseholdClient;
+use genii_runtime::link::renewal::{RenewError, renew};
+use genii_runtime::trust::{Identity, Request};
+
+use crate::nodes::{Household, Running, name};
+use crate::wire;
+
+const DAY: Duration = Duration::from_secs(24 * 3_600);
+
+/// Lets two meet, so that each knows afterwards where the other is.
+async fn acquaint(household: &Household, node: &str, main: &Running) {
+    let running = household.begin(node).await;
+    running.meet(main);
+    running.until_linked("main").await;
+    running.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_runs_out_soon_is_renewed_without_a_hand() {
+    let household = Household::new();
+    let before = household.admit_at("b", SystemTime::now() - 70 * DAY);
+    let main = household.begin("main").await;
+    acquaint(&household, "b", &main).await;
+    let b = household.begin("b").await;
+    let now = || b.credentials.current().unwrap().identity.clone();
+    b.until("the certificate to be renewed", || {
+        now().expires().unwrap() > SystemTime::now() + 80 * DAY
+    })
+    .await;
+    // It is shown from the next connection on, by the node as it runs.
+    assert_ne!(now().certificate(), before.certificate());
+    assert_eq!(wire::shown(&household, &b).await, now().certificate().to_vec());
+    main.end().await;
+    let main = household.begin("main").await;
+    b.meet(&main);
+    b.until_linked("main").await;
+    // It is of the authority's ledger, so that it can be taken back.
+    household.authority.expel(&name("b"), SystemTime::now()).unwrap();
+    main.until_lost("b", "expelled").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_authority_renews_its_own_and_one_that_has_time_is_left_alone() {
+    let household = Household::new();
+    household.admit("b");
+    let authority = &household.authority;
+    authority.renew_own(&name("main"), SystemTime::now() - 70 * DAY).unwrap();
+    let (main, b) = (household.begin("main").await, household.begin("b").await);
+    let before = b.credentials.current().unwrap();
+    b.meet(&main);
+    b.until_linked("main").await;
+    main.until("the certificate to be renewed", || {
+        let now = main.credentials.current().unwrap();
+        now.identity.expires().unwrap() > SystemTime::now() + 80 * DAY
+    })
+    .await;
+    let now = b.credentials.current().unwrap();
+    assert_eq!(now.identity.certificate(), before.identity.certificate());
+    assert!(b.is_linked("main"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_wants_another_has_it_or_is_told_why_not() {
+    let household = Household::new();
+    household.admit("b");
+    let main = household.begin("main").await;
+    let unknown = renew(&household.path("b")).await.err().unwrap();
+    assert!(matches!(unknown, RenewError::NobodySigns), "{unknown}");
+    let nobody = renew(&household.path("nobody")).await.err().unwrap();
+    assert!(nobody.to_string().contains("no household"), "{nobody}");
+    acquaint(&household, "b", &main).await;
+    let before = Identity::open(&household.path("b")).unwrap().unwrap();
+    let after = renew(&household.path("b")).await.unwrap();
+    assert_ne!(before.certificate(), after.certificate());
+    let kept = Identity::open(&household.path("b")).unwrap().unwrap();
+    assert_eq!(kept.certificate(), after.certificate());
+    main.end().await;
+    let gone = renew(&household.path("b")).await.err().unwrap();
+    assert!(gone.to_string().contains("nobody listens"), "{gone}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stranger_gets_no_certificate() {
+    let household = Household::new();
+    let main = household.begin("main").await;
+    let channel = wire::channel(wire::stranger(&household, &main).await).await;
+    let request = Request::new().unwrap().der().to_vec();
+    let refused = HouseholdClient::new(channel).renew(RenewRequest { request }).await;
+    assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated);
+}
