@@ -8,6 +8,7 @@
 
 mod greeting;
 mod standings;
+mod tables;
 mod tending;
 
 use std::collections::{BTreeMap, HashMap};
@@ -345,13 +346,14 @@ impl Inner {
         drop(state);
         self.note(&link.peer, link.incarnation, "is linked");
         standings::tell_all(self, &node, &link);
+        tables::tell_all(self, &node, &link);
         self.spawn(tending::tend(self.clone(), peer, link, control, data));
         Ok(())
     }
 
     /// A link is lost, and with it the life at its other end.
     fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
-        let unheard = link.unheard();
+        let (unheard, undistributed) = (link.unheard(), link.undistributed());
         link.end();
         let mut state = peer.state.lock();
         if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
@@ -370,6 +372,7 @@ impl Inner {
         self.note(&link.peer, link.incarnation, &text);
         self.bury(&link.peer, unheard);
         standings::forget(self, &link.peer, membership);
+        tables::forget(self, link, undistributed);
         peer.changed.notify_waiters();
     }
 

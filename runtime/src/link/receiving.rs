@@ -1,5 +1,7 @@
 //! What comes in on a data lane, and how it reaches the agents here.
 
+mod publications;
+
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,6 +41,8 @@ pub(crate) struct Receiving {
     senders: HashMap<(u32, u64), Arc<Sender>>,
     parts: HashMap<u32, Vec<u8>>,
     parts_len: usize,
+    /// How much of what was published has been handed out and not given back.
+    distributed: u32,
 }
 
 impl Receiving {
@@ -51,6 +55,7 @@ impl Receiving {
             senders: HashMap::new(),
             parts: HashMap::new(),
             parts_len: 0,
+            distributed: 0,
         }
     }
 
@@ -83,6 +88,8 @@ impl Receiving {
             Data::Credit { to, cost } => self.link.credit(to, cost)?,
             Data::Part { id, bytes } => self.part(id, bytes)?,
             Data::Abandon { id } => drop(self.whole(id)),
+            Data::Published(published) => self.published(published)?,
+            Data::Distributed { cost } => self.link.distributed(cost),
         }
         Ok(())
     }
