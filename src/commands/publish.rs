@@ -51,6 +51,7 @@ impl Command for Publish {
                 "nobody has subscribed to it; `topics` lists what is subscribed to".to_owned()
             }
             (here, 0) => format!("handed to {here} here"),
+            (here, 1) => format!("handed to {here} here, and sent to 1 other machine"),
             (here, nodes) => format!("handed to {here} here, and sent to {nodes} other machines"),
         });
     }

@@ -28,14 +28,14 @@ kind = "resource-manager"
 "#;
 
 /// Two machines that have been made one household.
-struct Two {
-    house: House,
-    main: Running,
-    pc2: Running,
+pub struct Two {
+    pub house: House,
+    pub main: Running,
+    pub pc2: Running,
 }
 
 impl Two {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let house = House::new();
         house.file("two.toml", TOPOLOGY);
         house.file("data/genii.toml", "listen = \"127.0.0.1:0\"\n");
@@ -77,7 +77,7 @@ fn begin(house: &House, data: &str) -> Running {
 }
 
 /// What `genii` says on another machine.
-fn on(house: &House, data: &str, args: &[&str]) -> Said {
+pub fn on(house: &House, data: &str, args: &[&str]) -> Said {
     let data = house.path(data);
     let all: Vec<&str> =
         ["--data", data.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();

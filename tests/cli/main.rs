@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cluster;
+mod company;
 mod ctl;
 mod faults;
 mod household;
