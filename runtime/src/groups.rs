@@ -16,6 +16,7 @@ use parking_lot::Mutex;
 pub use monitor::{GroupEvent, GroupMonitor};
 
 use crate::heard::{Changed, Heard, TooMany};
+use crate::link::sending::Link;
 use crate::node::Node;
 use crate::ring::Ring;
 
@@ -203,16 +204,20 @@ impl Groups {
         Control::Groups { told, members: memberships.iter().map(joined).collect() }
     }
 
-    /// Another node has these agents in groups.
+    /// The node at the other end of a link has these agents in groups.
     pub(crate) fn hear(
         &self,
-        node: &NodeName,
+        link: &Link,
         told: Told,
         memberships: Vec<(Membership, u32)>,
     ) -> Result<(), TooMany> {
         let mut state = self.0.lock();
-        let changed = state.heard.hear(node, told, memberships)?;
-        state.follow(node, changed);
+        // A link that is over is forgotten, or about to be: nothing of it is to come after that.
+        if link.is_over() {
+            return Ok(());
+        }
+        let changed = state.heard.hear(&link.peer, told, memberships)?;
+        state.follow(&link.peer, changed);
         Ok(())
     }
 

@@ -30,6 +30,7 @@ pub(crate) use subscription::Subscribed;
 pub use subscription::{Heard, Subscription, SubscriptionId};
 
 use crate::heard::{self, Changed, TooMany};
+use crate::link::sending::Link;
 use crate::node::Node;
 use crate::ring::Ring;
 use trie::Trie;
@@ -302,16 +303,20 @@ impl Topics {
         Control::Patterns { told, patterns: patterns.iter().map(wanted).collect() }
     }
 
-    /// Another node has subscribers for these.
+    /// The node at the other end of a link has subscribers for these.
     pub(crate) fn hear(
         &self,
-        node: &NodeName,
+        link: &Link,
         told: Told,
         patterns: Vec<(Pattern, u32)>,
     ) -> Result<(), TooMany> {
         let mut far = self.far.write();
-        let changed = far.heard.hear(node, told, patterns)?;
-        far.follow(node, changed);
+        // A link that is over is forgotten, or about to be: nothing of it is to come after that.
+        if link.is_over() {
+            return Ok(());
+        }
+        let changed = far.heard.hear(&link.peer, told, patterns)?;
+        far.follow(&link.peer, changed);
         Ok(())
     }
 

@@ -5,6 +5,8 @@
 
 mod company {
     mod groups;
+    mod nonsense;
+    mod scripted;
     mod topics;
 }
 

@@ -130,7 +130,7 @@ pub(super) fn hear_patterns(
         Ok((pattern, wanted.subscribers))
     };
     let patterns = patterns.iter().map(read).collect::<Result<Vec<_>, End>>()?;
-    let heard = node.topics().hear(&link.peer, told, patterns);
+    let heard = node.topics().hear(link, told, patterns);
     heard.map_err(|TooMany(max)| End::nonsense(format_args!("more than {max} patterns")))
 }
 
@@ -148,7 +148,7 @@ pub(super) fn hear_groups(
         Ok(((group, (address, joined.incarnation)), joined.times))
     };
     let members = members.iter().map(read).collect::<Result<Vec<_>, End>>()?;
-    let heard = node.groups().hear(&link.peer, told, members);
+    let heard = node.groups().hear(link, told, members);
     heard.map_err(|TooMany(max)| End::nonsense(format_args!("more than {max} memberships")))
 }
 
