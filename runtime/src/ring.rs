@@ -20,8 +20,10 @@ struct State<T> {
     /// What waits, each with its length in bytes.
     waits: VecDeque<(T, usize)>,
     len: usize,
-    /// How many went since that was last told.
+    /// How many went, ever.
     lost: u64,
+    /// How many of those have not been told.
+    untold: u64,
     is_closed: bool,
 }
 
@@ -37,7 +39,7 @@ pub(crate) enum Taken<T> {
 impl<T> Ring<T> {
     /// A ring for so many things, and so many bytes.
     pub(crate) fn new(capacity: usize, len_max: usize) -> Self {
-        let state = State { waits: VecDeque::new(), len: 0, lost: 0, is_closed: false };
+        let state = State { waits: VecDeque::new(), len: 0, lost: 0, untold: 0, is_closed: false };
         Self { state: Mutex::new(state), capacity, len_max, filled: Notify::new() }
     }
 
@@ -54,6 +56,7 @@ impl<T> Ring<T> {
             lost += 1;
         }
         state.lost += lost;
+        state.untold += lost;
         state.len += len;
         state.waits.push_back((one, len));
         drop(state);
@@ -79,12 +82,17 @@ impl<T> Ring<T> {
     /// Takes the next, if there is one now.
     pub(crate) fn try_take(&self) -> Option<Taken<T>> {
         let mut state = self.state.lock();
-        if state.lost > 0 {
-            return Some(Taken::Lost(std::mem::take(&mut state.lost)));
+        if state.untold > 0 {
+            return Some(Taken::Lost(std::mem::take(&mut state.untold)));
         }
         let (one, len) = state.waits.pop_front()?;
         state.len -= len;
         Some(Taken::One(one))
+    }
+
+    /// How many went, ever.
+    pub(crate) fn lost(&self) -> u64 {
+        self.state.lock().lost
     }
 
     /// Nothing more comes.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use genii_protocols::frame::{Control, Told, Wanted};
-use genii_protocols::{Json, NodeName, Pattern, Rejection, Sender, Topic, TraceContext};
+use genii_protocols::{Address, Json, NodeName, Pattern, Rejection, Sender, Topic, TraceContext};
 use parking_lot::RwLock;
 use serde::de::DeserializeOwned;
 
@@ -38,8 +38,9 @@ use trie::Trie;
 /// How many publications wait for a subscriber. Then the oldest go.
 pub const SUBSCRIPTION_CAPACITY: usize = 1_000;
 
-/// How many bytes wait for a subscriber. Then the oldest go. One publication always fits.
-pub const SUBSCRIPTION_MAX_LEN: usize = genii_protocols::wire::MESSAGE_MAX_LEN;
+/// How many bytes wait for a subscriber. Then the oldest go. One publication that is larger may wait
+/// alone.
+pub const SUBSCRIPTION_MAX_LEN: usize = 8 << 20;
 
 /// How many subscriptions a node may have; more are refused.
 pub const SUBSCRIPTIONS_MAX: usize = 1 << 16;
@@ -150,7 +151,7 @@ pub enum NotSubscribed {
         /// The wire name.
         message: &'static str,
         /// The address of the agent.
-        agent: genii_protocols::Address,
+        agent: Address,
     },
 }
 
@@ -163,6 +164,17 @@ pub struct WantedBy {
     pub node: NodeName,
     /// How many subscribers.
     pub subscribers: u32,
+}
+
+/// A subscriber on a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SubscriberHere {
+    /// Which topics it wants.
+    pub patterns: Vec<Pattern>,
+    /// The agent, if it is one.
+    pub agent: Option<Address>,
+    /// How many publications it has lost, because it did not take them in time.
+    pub lost: u64,
 }
 
 /// The subscriptions of a node, and what is known of those of the others.
@@ -347,6 +359,20 @@ impl Sink {
             Self::Agent(agent) => agent.take(node, publication),
         }
     }
+
+    fn agent(&self) -> Option<&Address> {
+        match self {
+            Self::Ring(_) => None,
+            Self::Agent(agent) => Some(agent.address()),
+        }
+    }
+
+    fn lost(&self) -> u64 {
+        match self {
+            Self::Ring(ring) => ring.lost(),
+            Self::Agent(agent) => agent.lost(),
+        }
+    }
 }
 
 impl Node {
@@ -402,7 +428,21 @@ impl Node {
         all
     }
 
-    /// How many publications subscribers here have lost, because they did not take them in time.
+    /// All subscribers here, the oldest first.
+    pub fn subscribers(&self) -> Vec<SubscriberHere> {
+        let own = self.topics().own.read();
+        let mut all: Vec<_> = own.subscribers.iter().collect();
+        all.sort_unstable_by_key(|(id, _)| **id);
+        let here = |subscriber: &Subscriber| SubscriberHere {
+            patterns: subscriber.patterns.iter().cloned().collect(),
+            agent: subscriber.sink.agent().cloned(),
+            lost: subscriber.sink.lost(),
+        };
+        all.into_iter().map(|(_, subscriber)| here(subscriber)).collect()
+    }
+
+    /// How many publications subscribers here have lost, because they did not take them in time;
+    /// those that have ended are counted too.
     pub fn publications_lost(&self) -> u64 {
         self.topics().lost.load(Ordering::Relaxed)
     }

@@ -1,6 +1,7 @@
 //! `topics`: what is subscribed to, on which machines, by how many.
 
-use genii_protocols::Pattern;
+use genii_protocols::{Address, Pattern};
+use genii_runtime::topics::SubscriberHere;
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Nothing, Out, Refusal, Side};
@@ -13,8 +14,19 @@ pub struct Topics;
 pub struct Said {
     /// Each pattern on each machine.
     pub patterns: Vec<Wanted>,
-    /// How many publications were lost here by subscribers that were too slow.
+    /// Subscribers on this machine that were too slow, and lost something.
+    slow: Vec<Slow>,
+    /// How many publications were lost on this machine, also by subscribers that have ended.
     lost_here: u64,
+}
+
+/// A subscriber that was too slow.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Slow {
+    /// The agent; none if it is something else, as a shell.
+    agent: Option<Address>,
+    patterns: Vec<Pattern>,
+    lost: u64,
 }
 
 /// A pattern with its subscribers on a machine.
@@ -40,7 +52,13 @@ impl Command for Topics {
             node: by.node.to_string(),
             subscribers: by.subscribers,
         });
-        out.say(Said { patterns: wanted.collect(), lost_here: node.publications_lost() }).await
+        let slow = node.subscribers().into_iter().filter(|subscriber| subscriber.lost > 0);
+        let said = Said {
+            patterns: wanted.collect(),
+            slow: slow.map(Slow::from).collect(),
+            lost_here: node.publications_lost(),
+        };
+        out.say(said).await
     }
 
     fn show(said: Said, screen: &mut Screen) {
@@ -55,9 +73,22 @@ impl Command for Topics {
             screen.table(&["pattern", "node", "subscribers"], rows);
         }
         if said.lost_here > 0 {
-            let lost =
-                format!("{} publications were lost here by slow subscribers", said.lost_here);
-            screen.line(screen.faint(&lost));
+            let lost = said.lost_here;
+            screen.line(format!("{lost} publications were lost here by slow subscribers:"));
+            let row = |slow: &Slow| {
+                let patterns: Vec<&str> = slow.patterns.iter().map(Pattern::as_str).collect();
+                let agent = slow.agent.as_ref().map_or("(no agent)", Address::as_str);
+                vec![agent.to_owned(), patterns.join(" "), slow.lost.to_string()]
+            };
+            let rows = said.slow.iter().map(row).collect();
+            screen.table(&["subscriber", "patterns", "lost"], rows);
         }
+    }
+}
+
+impl From<SubscriberHere> for Slow {
+    fn from(subscriber: SubscriberHere) -> Self {
+        let SubscriberHere { patterns, agent, lost } = subscriber;
+        Self { agent, patterns, lost }
     }
 }

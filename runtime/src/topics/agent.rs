@@ -33,8 +33,10 @@ pub(crate) struct AgentSink {
 struct Waits {
     count: usize,
     len: usize,
-    /// How many were lost since the agent was last told.
+    /// How many were lost, ever.
     lost: u64,
+    /// How many of those the agent has not been told of.
+    untold: u64,
     /// The last one that was handled could not be read.
     is_unreadable: bool,
 }
@@ -92,12 +94,21 @@ impl AgentSink {
         }
     }
 
+    pub(super) fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// How many it has lost, ever.
+    pub(super) fn lost(&self) -> u64 {
+        self.waits.lock().lost
+    }
+
     /// Takes something published, and says how many were lost for it.
     pub(super) fn take(self: &Arc<Self>, node: &Node, publication: &Arc<Publication>) -> u64 {
         // A life that has ended wants nothing any more.
         let Some(line) = self.line.upgrade() else { return 0 };
         let Some(lost) = self.make_room(publication.text().len()) else {
-            return self.lose(node, publication, 1, WAITING_MAX);
+            return self.lose(node, publication, 0, WAITING_MAX);
         };
         let arrival = Arrival { publication: publication.clone(), lost, sink: self.clone() };
         let trace = publication.trace().map(Box::new);
@@ -105,35 +116,40 @@ impl AgentSink {
         match line.mailbox.push((self.announce)(meta, arrival)) {
             Ok(()) | Err(NotTaken::Closed) => 0,
             Err(NotTaken::Full(letter)) => {
+                // It lets go of its room, and what it would have told is still to be told.
                 drop(letter);
-                self.lose(node, publication, lost + 1, line.mailbox.capacity());
-                1
+                self.lose(node, publication, lost, line.mailbox.capacity())
             }
         }
     }
 
-    /// Makes room for so many bytes, if there is some, and says how many were lost before.
+    /// Makes room for so many bytes, if there is some, and says how many were lost that the agent was
+    /// not told of.
     fn make_room(&self, len: usize) -> Option<u64> {
         let mut waits = self.waits.lock();
-        if waits.count >= WAITING_MAX || waits.len + len > SUBSCRIPTION_MAX_LEN {
+        // One that is larger may wait alone.
+        let is_too_much = waits.count > 0 && waits.len + len > SUBSCRIPTION_MAX_LEN;
+        if waits.count >= WAITING_MAX || is_too_much {
             return None;
         }
         waits.count += 1;
         waits.len += len;
-        Some(std::mem::take(&mut waits.lost))
+        Some(std::mem::take(&mut waits.untold))
     }
 
-    /// Something is lost. The first of a row is a dead letter, and all are counted.
-    fn lose(&self, node: &Node, publication: &Publication, lost: u64, capacity: usize) -> u64 {
+    /// One is lost, after so many of which the agent was not told. The first of a row is a dead
+    /// letter, and all are counted.
+    fn lose(&self, node: &Node, publication: &Publication, before: u64, capacity: usize) -> u64 {
         let mut waits = self.waits.lock();
-        let is_first = waits.lost == 0;
-        waits.lost += lost;
+        waits.lost += 1;
+        waits.untold += before + 1;
+        let is_first = waits.untold == 1;
         drop(waits);
-        if is_first && lost == 1 {
+        if is_first {
             let to = self.address.clone().into();
             self.bury(node, publication, Fault::Overloaded { to, capacity });
         }
-        lost
+        1
     }
 
     /// Something was handled, or could not be read.

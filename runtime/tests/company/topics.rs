@@ -119,6 +119,8 @@ async fn who_does_not_listen_loses_the_oldest_is_told_and_holds_up_nobody() {
     let (all, more) = heard(&mut slow).await;
     assert_eq!((numbers(&all, "one"), more), ((lost..5_000).collect(), 0));
     assert_eq!(two.node.publications_lost(), lost);
+    let lost_of: Vec<u64> = two.node.subscribers().iter().map(|it| it.lost).collect();
+    assert_eq!(lost_of, [lost], "the other has ended");
 }
 
 #[tokio::test(start_paused = true)]
@@ -139,6 +141,9 @@ async fn an_agent_that_is_slow_is_told_how_much_it_lost_and_answers_others() {
     assert_eq!(letters.total(), 1);
     let letter = letters.tail(1)[0].message.to_string();
     assert_eq!(letter, "listener.count (published on world.flood)");
+    let slow = &three.node.subscribers()[0];
+    assert_eq!(slow.agent, Some(address("three/ear")));
+    assert_eq!(slow.lost, three.node.publications_lost());
     one.count("world.after", 1).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     let last = counts(&three, "three/ear").await.pop().unwrap();
