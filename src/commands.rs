@@ -8,6 +8,7 @@ mod apply;
 mod ask;
 mod dead_letters;
 mod deps;
+pub mod groups;
 mod inspect;
 mod journal;
 mod kill;
@@ -16,6 +17,7 @@ pub mod messages;
 mod nodes;
 mod plan;
 pub mod ps;
+mod publish;
 mod release;
 mod restart;
 mod resume;
@@ -23,10 +25,12 @@ mod shutdown;
 mod start;
 mod state;
 mod stop;
+mod subscribe;
 mod suspend;
 pub mod target;
 mod tell;
 mod top;
+pub mod topics;
 pub mod tree;
 pub mod why;
 
@@ -47,11 +51,12 @@ use crate::screen::Screen;
 use crate::up::ending::Ending;
 
 /// All commands, by name.
-pub const COMMANDS: [Entry; 24] = [
+pub const COMMANDS: [Entry; 28] = [
     entry::<apply::Apply>(),
     entry::<ask::Ask>(),
     entry::<dead_letters::DeadLetters>(),
     entry::<deps::Deps>(),
+    entry::<groups::Groups>(),
     entry::<inspect::Inspect>(),
     entry::<journal::Journal>(),
     entry::<kill::Kill>(),
@@ -60,6 +65,7 @@ pub const COMMANDS: [Entry; 24] = [
     entry::<nodes::Nodes>(),
     entry::<plan::Plan>(),
     entry::<ps::Ps>(),
+    entry::<publish::Publish>(),
     entry::<release::Release>(),
     entry::<restart::Restart>(),
     entry::<resume::Resume>(),
@@ -67,9 +73,11 @@ pub const COMMANDS: [Entry; 24] = [
     entry::<start::Start>(),
     entry::<state::State>(),
     entry::<stop::Stop>(),
+    entry::<subscribe::Subscribe>(),
     entry::<suspend::Suspend>(),
     entry::<tell::Tell>(),
     entry::<top::Top>(),
+    entry::<topics::Topics>(),
     entry::<tree::Tree>(),
     entry::<why::Why>(),
 ];

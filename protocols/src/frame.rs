@@ -43,6 +43,9 @@ pub const CREDIT_MAX: u32 = 4_096;
 /// way, or 1 MiB.
 pub const ITEM_COST_MIN: u32 = CREDIT_MAX / 64;
 
+/// How much of what was published may be on its way to one node, in [costs](Letter::cost).
+pub const PUBLISHED_MAX: u32 = 4_096;
+
 /// A frame of the control lane.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Control<'a> {
@@ -70,6 +73,53 @@ pub enum Control<'a> {
     Expulsions(u64),
     /// That list, as the authority of the household has signed it.
     Expelled(&'a [u8]),
+    /// Which agents of the sender are in which groups.
+    Groups {
+        /// What it is of all that the sender has to tell of them.
+        told: Told,
+        /// Each agent in each group.
+        members: Vec<Joined<'a>>,
+    },
+    /// To what there are subscribers at the sender.
+    Patterns {
+        /// What it is of all that the sender has to tell of them.
+        told: Told,
+        /// Each pattern.
+        patterns: Vec<Wanted<'a>>,
+    },
+}
+
+/// What a frame is of a table that its sender tells of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Told {
+    /// All that there is follows, under this number, which is greater than those before.
+    First(u64),
+    /// How some of it stands now.
+    News,
+    /// All that there is has been told since the first of this number; what was not is no more.
+    Last(u64),
+}
+
+/// An agent in a group.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Joined<'a> {
+    /// The group.
+    pub group: Cow<'a, str>,
+    /// The address of the agent.
+    pub address: Cow<'a, str>,
+    /// Which life of it.
+    pub incarnation: u64,
+    /// How many times it has joined; zero if it is no member any more.
+    pub times: u32,
+}
+
+/// A pattern to which there are subscribers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted<'a> {
+    /// The pattern.
+    pub pattern: Cow<'a, str>,
+    /// How many subscribers there are; zero if there are none any more.
+    pub subscribers: u32,
 }
 
 /// Who a node is. Its name is not in it: that comes from its certificate.
@@ -259,6 +309,27 @@ pub enum Data<'a> {
         /// Whether it ended otherwise than in good order.
         is_abnormal: bool,
     },
+    /// Something published, for whoever has subscribed at the receiver.
+    Published(#[serde(borrow)] Publication<'a>),
+    /// So much of what was published has been handed to those who had subscribed.
+    Distributed {
+        /// How much, in [costs](Letter::cost).
+        cost: u32,
+    },
+}
+
+/// Something published, on its way.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Publication<'a> {
+    /// What it is about.
+    pub topic: &'a str,
+    /// Who published it, when an agent did: its address by number, and which life of it.
+    pub from: Option<(u32, u64)>,
+    /// The trace that it is part of.
+    pub trace: Option<TraceContext>,
+    /// JSON text, or the parts that it is in.
+    #[serde(borrow)]
+    pub payload: Payload<'a>,
 }
 
 /// A message on its way.

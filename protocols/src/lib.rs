@@ -10,6 +10,7 @@
 //! | [`mod@message`] | what makes a struct a message: its wire name, reply and refusal |
 //! | [`envelope`] | what surrounds a message on its way |
 //! | [`frame`] | what nodes say to each other on a link |
+//! | [`topic`] | what something that is published is about, and patterns of that |
 //! | [`fault`] | every way a message can fail to be answered, and the cause that travels with it |
 //! | [`wire`] | the one place that knows bincode |
 //! | [`json`], [`time`] | values that read well as JSON and travel well as bytes |
@@ -29,6 +30,7 @@ pub mod json;
 pub mod message;
 pub mod resources;
 pub mod time;
+pub mod topic;
 pub mod twin;
 pub mod wire;
 
@@ -38,3 +40,4 @@ pub use fault::{AskError, Cause, CauseKind, Fault, Rejection};
 pub use json::Json;
 pub use message::{Message, MessageInfo, Never, Streamed, Style};
 pub use time::{TimeSpan, Timestamp};
+pub use topic::{Pattern, Topic, TopicError};

@@ -9,7 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use genii_protocols::frame::{
-    Control, Data, Hello, Letter, Payload as FramePayload, Refused, Stand, Standing,
+    Control, Data, Hello, Joined, Letter, Payload as FramePayload, Publication, Refused, Stand,
+    Standing, Told, Wanted,
 };
 use genii_protocols::{
     Address, Cause, CauseKind, Destination, Envelope, Fault, Kind, Message, MessageInfo, Payload,
@@ -173,6 +174,17 @@ fn control_frames() -> Vec<Control<'static>> {
     ];
     frames.extend(refusals.map(Control::Refused));
     frames.extend([Control::Expulsions(300), Control::Expelled(b"list")]);
+    let joined = || Joined {
+        group: "speakers".into(),
+        address: "memory/recall".into(),
+        incarnation: 4,
+        times: 2,
+    };
+    let wanted = || Wanted { pattern: "world.*.**".into(), subscribers: 300 };
+    for told in [Told::First(1), Told::News, Told::Last(1)] {
+        frames.push(Control::Groups { told, members: vec![joined()] });
+        frames.push(Control::Patterns { told, patterns: vec![wanted()] });
+    }
     frames
 }
 
@@ -206,6 +218,13 @@ fn data_frames() -> Vec<Data<'static>> {
         Data::Unwatch { watch: 5 },
         Data::Ended { watch: 5, incarnation: 6, cause: cause(), is_abnormal: true },
         Data::Broke { watch: 5, cause: cause(), is_abnormal: false },
+        Data::Published(Publication {
+            topic: "world.updates",
+            from: Some((3, 4)),
+            trace: Some(TraceContext { trace_id: 6, span_id: 7 }),
+            payload: FramePayload::Whole(b"{}"),
+        }),
+        Data::Distributed { cost: 256 },
     ]
 }
 

@@ -10,6 +10,7 @@ mod expulsions;
 mod greeting;
 mod renewing;
 mod standings;
+mod tables;
 mod tending;
 
 use std::collections::{BTreeMap, HashMap};
@@ -373,6 +374,7 @@ impl Inner {
         self.note(&link.peer, link.incarnation, "is linked");
         expulsions::begin(self, &peer, &link);
         standings::tell_all(self, &node, &link);
+        tables::tell_all(self, &node, &link);
         self.spawn(tending::tend(self.clone(), peer, link, control, data));
         Ok(())
     }
@@ -380,7 +382,7 @@ impl Inner {
     /// A link is lost, and with it the life at its other end.
     fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
         self.count_nonsense(why);
-        let unheard = link.unheard();
+        let (unheard, undistributed) = (link.unheard(), link.undistributed());
         link.end();
         let mut state = peer.state.lock();
         if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
@@ -399,6 +401,7 @@ impl Inner {
         self.note(&link.peer, link.incarnation, &text);
         self.bury(&link.peer, unheard);
         standings::forget(self, &link.peer, membership);
+        tables::forget(self, link, undistributed);
         peer.changed.notify_waiters();
     }
 

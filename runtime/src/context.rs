@@ -1,5 +1,7 @@
 //! What an agent has at hand while it handles a message.
 
+mod company;
+
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
@@ -18,6 +20,7 @@ use crate::mail::Mail;
 use crate::monitor::{Bond, WATCHES_MAX, WatchId};
 use crate::node::Node;
 use crate::scope;
+use crate::topics::{Arrival, Subscribed, SubscriptionId};
 use crate::urgent::{Down, Urgent};
 
 /// How many timers one agent may have.
@@ -34,6 +37,8 @@ pub struct Context {
     report: Report,
     /// What travels beside the message being handled.
     pub(crate) meta: Meta,
+    /// What was published, where that is what is being handled.
+    pub(crate) arrival: Option<Arrival>,
     /// It wants to end, for this reason.
     pub(crate) end: Option<ExitReason>,
     held: Option<Box<Held>>,
@@ -45,6 +50,7 @@ struct Held {
     tasks: JoinSet<()>,
     timers: HashMap<u64, AbortHandle>,
     watches: HashMap<WatchId, Watched>,
+    subscriptions: HashMap<SubscriptionId, Subscribed>,
     next: u64,
 }
 
@@ -85,7 +91,8 @@ pub struct TimerId(u64);
 
 impl Context {
     pub(crate) fn new(node: Node, house: Option<House>, line: Arc<Line>, report: Report) -> Self {
-        Self { node, house, line, report, meta: Meta::default(), end: None, held: None }
+        let meta = Meta::default();
+        Self { node, house, line, report, meta, arrival: None, end: None, held: None }
     }
 
     /// The agent's own address.

@@ -69,7 +69,7 @@ async fn start<A: Agent>(
         is_ready_later: false.into(),
     });
     slot.begin(line.clone());
-    let unborn = Unborn(Some(line.clone()));
+    let unborn = Unborn(Some((node.clone(), line.clone())));
     let context = Context::new(node, house, line.clone(), place.report());
     let birth = Birth { settings, protocol, context };
     place.spawn_controlled(Host::<A>(PhantomData), birth, |_| line.clone()).await?;
@@ -79,7 +79,7 @@ async fn start<A: Agent>(
 }
 
 /// Takes a life back out of the directory when its start fails or is called off.
-struct Unborn(Option<Arc<Line>>);
+struct Unborn(Option<(Node, Arc<Line>)>);
 
 impl Unborn {
     fn born(mut self) {
@@ -89,9 +89,10 @@ impl Unborn {
 
 impl Drop for Unborn {
     fn drop(&mut self) {
-        if let Some(line) = &self.0 {
+        if let Some((node, line)) = &self.0 {
             line.mailbox.close();
             line.slot.end(line.identity.incarnation);
+            node.leave_groups(&line.identity);
         }
     }
 }
@@ -253,6 +254,7 @@ impl<A: Agent> Life<A> {
             }
             false => scope::catch(answering).await,
         };
+        self.context.arrival = None;
         let now = Instant::now();
         match answered {
             Ok(outcome) => slot.vitals.end(outcome, now - self.clock),
@@ -407,6 +409,7 @@ impl<A: Agent> Life<A> {
             self.give_up(letter, &meta, Fault::Down { to, cause: cause.clone() });
         }
         line.slot.end(line.identity.incarnation);
+        self.context.node().leave_groups(&line.identity);
     }
 }
 

@@ -18,12 +18,14 @@ use crate::cluster::Cluster;
 use crate::dead_letters::DeadLetters;
 use crate::deadlines::Deadlines;
 use crate::directory::{Directory, Slot};
+use crate::groups::Groups;
 use crate::host::HostStart;
 use crate::link::sending::Link;
 use crate::logbook::Logbook;
 use crate::mail::Mail;
 use crate::process::keep::Keepers;
 use crate::protocol::Protocols;
+use crate::topics::Topics;
 use crate::urgent::{Down, Urgent};
 use crate::vitals::Counters;
 use crate::{cause, watchdog};
@@ -98,6 +100,8 @@ struct Inner {
     protocols: Protocols,
     logbook: Logbook,
     keepers: Keepers,
+    groups: Groups,
+    topics: Topics,
     cluster: OnceLock<Cluster>,
     tasks: OnceLock<Vec<AbortHandle>>,
 }
@@ -131,6 +135,8 @@ impl Node {
                 protocols: Protocols::default(),
                 logbook: Logbook::default(),
                 keepers: Keepers::new(keeper, mark),
+                groups: Groups::default(),
+                topics: Topics::default(),
                 cluster: OnceLock::new(),
                 tasks: OnceLock::new(),
             }
@@ -424,6 +430,14 @@ impl Node {
 
     pub(crate) fn protocols(&self) -> &Protocols {
         &self.0.protocols
+    }
+
+    pub(crate) fn groups(&self) -> &Groups {
+        &self.0.groups
+    }
+
+    pub(crate) fn topics(&self) -> &Topics {
+        &self.0.topics
     }
 }
 

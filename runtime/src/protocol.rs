@@ -16,6 +16,7 @@ use crate::letter::{JsonAnswer, Letter, Meta, Question, ReplyTo};
 use crate::link::FarReply;
 use crate::reply::Promise;
 use crate::stream::{JsonItems, Outlet, StreamQuestion};
+use crate::topics::Announced;
 use crate::vitals::Outcome;
 
 /// The messages that an agent of type `A` answers.
@@ -237,9 +238,9 @@ fn handle<'a, A: Handle<M>, M: Message>(
     letter: Box<dyn Letter>,
     context: &'a mut Context,
 ) -> BoxFuture<'a, Outcome> {
-    let question = match letter.downcast::<Question<M>>() {
+    let question = match question::<M>(letter, context) {
         Ok(question) => question,
-        Err(letter) => return wrong_style(letter, context, "an ask or a tell"),
+        Err(outcome) => return outcome,
     };
     Box::pin(async move {
         let Question { message, reply, .. } = *question;
@@ -255,9 +256,9 @@ fn handle_later<'a, A: HandleLater<M>, M: Message>(
     letter: Box<dyn Letter>,
     context: &'a mut Context,
 ) -> BoxFuture<'a, Outcome> {
-    let question = match letter.downcast::<Question<M>>() {
+    let question = match question::<M>(letter, context) {
         Ok(question) => question,
-        Err(letter) => return wrong_style(letter, context, "an ask or a tell"),
+        Err(outcome) => return outcome,
     };
     Box::pin(async move {
         let Question { message, reply, .. } = *question;
@@ -282,6 +283,26 @@ fn handle_stream<'a, A: HandleStream<M>, M: Streamed>(
         agent.handle_stream(message, outlet, context).await;
         Outcome::Handled
     })
+}
+
+/// The question in a letter; or something published, which nobody waits to have answered.
+fn question<'a, M: Message>(
+    letter: Box<dyn Letter>,
+    context: &mut Context,
+) -> Result<Box<Question<M>>, BoxFuture<'a, Outcome>> {
+    let letter = match letter.downcast::<Question<M>>() {
+        Ok(question) => return Ok(question),
+        Err(letter) => letter,
+    };
+    let announced = match letter.downcast::<Announced<M>>() {
+        Ok(announced) => announced,
+        Err(letter) => return Err(wrong_style(letter, context, "an ask or a tell")),
+    };
+    let read = announced.read(context.node());
+    let (message, arrival) =
+        read.ok_or_else(|| Box::pin(std::future::ready(Outcome::Refused)) as BoxFuture<'a, _>)?;
+    context.arrival = Some(arrival);
+    Ok(Box::new(Question { meta: Meta::default(), message, reply: ReplyTo::Nobody }))
 }
 
 fn wrong_style<'a>(

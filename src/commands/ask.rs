@@ -112,6 +112,6 @@ pub fn fault_refusal(to: &Destination, fault: &genii_protocols::Fault) -> Refusa
 }
 
 /// Reads JSON from a command line.
-fn json(text: &str) -> Result<Json, String> {
+pub fn json(text: &str) -> Result<Json, String> {
     serde_json::from_str(text).map_err(|error| format!("it is no JSON: {error}"))
 }

@@ -44,11 +44,21 @@ impl Completer {
             "ADDR" => plain(self.known.addresses()),
             "GROUP" => plain(self.known.groups()),
             "NAME" => plain([self.known.groups(), self.known.addresses()].concat()),
+            "PATTERN" => plain(self.known.patterns()),
+            "TOPIC" => plain(self.topics()),
+            "PROCESS-GROUP" => plain(self.known.process_groups()),
             "MESSAGE" => self.messages(place),
             "JSON" => self.content(place),
             "FILE" => files(&place.word),
             _ => Vec::new(),
         }
+    }
+
+    /// What is subscribed to by its whole name.
+    fn topics(&self) -> Vec<String> {
+        let mut topics = self.known.patterns();
+        topics.retain(|pattern| genii_protocols::Topic::parse(pattern).is_ok());
+        topics
     }
 
     fn messages(&self, place: &Place) -> Vec<Choice> {
@@ -254,6 +264,9 @@ mod tests {
         check("ask --timeout 3s a/b x.y ", value("JSON"), "");
         check("ask --timeout 3", value("TIME"), "3");
         check("ask a/b x.y '{\"a\": ", Expects::Nothing, "");
+        check("subscribe a.b ", value("PATTERN"), "");
+        check("publish ", value("TOPIC"), "");
+        check("groups sp", value("PROCESS-GROUP"), "sp");
         check("journal --f", Expects::Flag("journal".to_owned()), "--f");
         check("nonsense x", Expects::Nothing, "x");
     }

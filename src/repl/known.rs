@@ -12,7 +12,9 @@ use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
 use crate::admin::client::Client;
+use crate::commands::groups::Group;
 use crate::commands::messages::Answers;
+use crate::commands::topics::Said as Topics;
 
 /// How long a person who types waits for completion.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -57,6 +59,21 @@ impl Known {
         let mut groups: Vec<String> = groups.map(|(group, _)| group.to_owned()).collect();
         groups.dedup();
         groups
+    }
+
+    /// The patterns that are subscribed to, in order.
+    pub fn patterns(&self) -> Vec<String> {
+        let topics = self.ask::<Topics>("topics", &json!({}));
+        let patterns = topics.into_iter().flat_map(|topics| topics.patterns);
+        let mut patterns: Vec<String> = patterns.map(|wanted| wanted.pattern.to_string()).collect();
+        patterns.dedup();
+        patterns
+    }
+
+    /// The groups that agents have joined, in order.
+    pub fn process_groups(&self) -> Vec<String> {
+        let groups = self.ask::<Vec<Group>>("groups", &json!({ "group": null }));
+        groups.into_iter().flatten().map(|group| group.group.to_string()).collect()
     }
 
     /// The messages that an agent answers.

@@ -3,6 +3,7 @@
 
 mod cables;
 mod cluster;
+mod company;
 mod ctl;
 mod faults;
 mod household;

@@ -264,7 +264,7 @@ impl Inner {
     }
 
     /// A name for a link that this node has not had before.
-    fn new_link(&self) -> u64 {
+    pub(super) fn new_link(&self) -> u64 {
         self.links.fetch_add(1, std::sync::atomic::Ordering::Relaxed)
     }
 

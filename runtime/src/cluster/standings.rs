@@ -88,6 +88,7 @@ pub(super) fn catch_up(cluster: &Arc<Inner>, link: &Arc<Link>) {
     let is_behind = link.is_behind.swap(false, std::sync::atomic::Ordering::AcqRel);
     if let Some(node) = cluster.node.upgrade().filter(|_| is_behind) {
         tell_all(cluster, &node, link);
+        super::tables::tell_all(cluster, &node, link);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use genii_protocols::frame::Control;
 use tokio::time::{Instant, MissedTickBehavior};
 
-use super::{Inner, Membership, Peer, expulsions, standings};
+use super::{Inner, Membership, Peer, expulsions, standings, tables};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::Broken;
 use crate::link::receiving::Receiving;
@@ -134,6 +134,12 @@ fn heed(
             let known = peer.state.lock().addresses;
             let known = standings::learn(cluster, &link.peer, known, is_first, &agents)?;
             peer.state.lock().addresses = known;
+        }
+        Control::Groups { told, members } => {
+            tables::hear_groups(cluster, link, told, &members)?;
+        }
+        Control::Patterns { told, patterns } => {
+            tables::hear_patterns(cluster, link, told, &patterns)?;
         }
         Control::Goodbye => return Ok(true),
         Control::Expulsions(number) => peer.list.is(number),

@@ -1,5 +1,7 @@
 //! What comes in on a data lane, and how it reaches the agents here.
 
+mod publications;
+
 use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -41,6 +43,8 @@ pub(crate) struct Receiving {
     senders: HashMap<(u32, u64), Arc<Sender>, foldhash::fast::RandomState>,
     parts: HashMap<u32, Vec<u8>>,
     parts_len: usize,
+    /// How much of what was published has been handed out and not given back.
+    distributed: u32,
 }
 
 impl Receiving {
@@ -53,6 +57,7 @@ impl Receiving {
             senders: HashMap::default(),
             parts: HashMap::new(),
             parts_len: 0,
+            distributed: 0,
         }
     }
 
@@ -108,6 +113,8 @@ impl Receiving {
             Data::Credit { to, cost } => self.link.credit(to, cost)?,
             Data::Part { id, bytes } => self.part(id, bytes)?,
             Data::Abandon { id } => drop(self.whole(id)),
+            Data::Published(published) => self.published(published)?,
+            Data::Distributed { cost } => self.link.distributed(cost),
         }
         Ok(())
     }

@@ -1,11 +1,15 @@
 //! A link that is up, and what is sent on it.
 
+mod publishing;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use genii_protocols::frame::{self, CREDIT_MAX, Data, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, Payload};
+use genii_protocols::frame::{
+    self, CREDIT_MAX, Data, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, PUBLISHED_MAX, Payload,
+};
 use genii_protocols::{Address, Cause, Fault, NodeName, Rejection, wire};
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -41,6 +45,8 @@ pub(crate) struct Link {
     parts: AtomicU32,
     /// How many KiB may still go in parts.
     parts_room: Semaphore,
+    /// How much more of what is published may be on its way.
+    published: Semaphore,
     is_over: AtomicBool,
     /// The other end was not told of everything, for want of room.
     pub(crate) is_behind: AtomicBool,
@@ -102,6 +108,7 @@ impl Link {
             watching: Watching::default(),
             parts: AtomicU32::new(0),
             parts_room: Semaphore::new(PARTS_MAX_LEN / KIB),
+            published: Semaphore::new(PUBLISHED_MAX as usize),
             is_over: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
         }
@@ -121,6 +128,7 @@ impl Link {
         self.outlets.end_all();
         self.watching.end_all(&self.peer);
         self.parts_room.close();
+        self.published.close();
         for window in &self.windows {
             window.credit.close();
         }
