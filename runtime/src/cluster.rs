@@ -6,6 +6,7 @@
 //! heard again a node must begin another life towards the other, with a greater incarnation. So both
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
+mod figures;
 mod greeting;
 mod standings;
 mod tending;
@@ -27,6 +28,8 @@ use crate::link::lane::{End, Frames};
 use crate::link::network::{Network, Outgoing};
 use crate::link::sending::Link;
 use crate::node::{Node, WeakNode};
+
+pub use figures::Figures;
 
 /// How links are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,6 +113,8 @@ pub struct Member {
     pub addresses: usize,
     /// How long a ping and its answer took last.
     pub round_trip: Option<Duration>,
+    /// How often it was dropped because what it said made no sense.
+    pub nonsense: u64,
 }
 
 /// This node among the others. Cheap to clone; all clones are the same.
@@ -130,6 +135,8 @@ pub(crate) struct Inner {
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
     is_leaving: AtomicBool,
+    /// How often somebody was dropped whose words made no sense.
+    nonsense: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -161,6 +168,7 @@ struct PeerState {
     why: Option<String>,
     addresses: usize,
     round_trip: Option<Duration>,
+    nonsense: u64,
 }
 
 /// Where an address of another node is, and how it stands.
@@ -187,6 +195,7 @@ impl Cluster {
             half_open: Mutex::default(),
             links: AtomicU64::new(began),
             is_leaving: AtomicBool::new(false),
+            nonsense: AtomicU64::new(0),
             tasks: Mutex::default(),
         });
         let cluster = Self(inner);
@@ -226,11 +235,16 @@ impl Cluster {
             peers.iter().filter_map(|peer| peer.state.lock().link.clone()).collect();
         for link in &links {
             tending::say_goodbye(link);
+            // What waits is still sent, and the other end hears it out.
+            link.data.close();
         }
         // Who has heard ends the link.
         let until = Instant::now() + LEAVE_PATIENCE;
         while links.iter().any(|link| !link.is_over()) && Instant::now() < until {
             tokio::time::sleep(LEAVE_LOOK).await;
+        }
+        for link in links.iter().filter(|link| !link.is_over()) {
+            self.0.bury(&link.peer, link.unheard());
         }
         self.end();
     }
@@ -296,6 +310,7 @@ impl Inner {
                 why: None,
                 addresses: 0,
                 round_trip: None,
+                nonsense: 0,
             }),
             changed: Notify::new(),
         });
@@ -353,6 +368,7 @@ impl Inner {
     fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
         let unheard = link.unheard();
         link.end();
+        self.heard_nonsense(&link.peer, why);
         let mut state = peer.state.lock();
         if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
             return;
@@ -412,6 +428,7 @@ impl Peer {
             why: state.why.clone(),
             addresses: state.addresses,
             round_trip: state.round_trip,
+            nonsense: state.nonsense,
         }
     }
 }

@@ -26,6 +26,13 @@ pub struct NodeRow {
     /// Why it is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     why: Option<String>,
+    /// How often it was dropped because what it said made no sense.
+    #[serde(default, skip_serializing_if = "is_none")]
+    nonsense: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Command for Nodes {
@@ -47,6 +54,7 @@ impl Command for Nodes {
             addresses: here.count(),
             round_trip_ms: None,
             why: None,
+            nonsense: 0,
         };
         let others = node.cluster().map(|cluster| cluster.members()).unwrap_or_default();
         let mut rows = vec![own];
@@ -79,5 +87,6 @@ fn row(member: Member) -> NodeRow {
         addresses: member.addresses,
         round_trip_ms: member.round_trip.map(|span| span.as_secs_f64() * 1e3),
         why: member.why,
+        nonsense: member.nonsense,
     }
 }

@@ -151,6 +151,7 @@ pub(super) fn forget(cluster: &Arc<Inner>, node: &NodeName, membership: Membersh
         }
         stays
     });
+    gone.sort_unstable();
     let Some(own) = cluster.node.upgrade() else { return };
     let why = format!("its node {node} is {}", membership.word());
     for (address, incarnation) in gone {
