@@ -7,6 +7,7 @@
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
 mod expulsions;
+mod figures;
 mod greeting;
 mod renewing;
 mod standings;
@@ -31,6 +32,8 @@ use crate::link::network::{Network, Outgoing};
 use crate::link::sending::Link;
 use crate::node::{Node, WeakNode};
 use crate::trust::TurnedAway;
+
+pub use figures::Figures;
 
 /// How links are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,6 +117,8 @@ pub struct Member {
     pub addresses: usize,
     /// How long a ping and its answer took last.
     pub round_trip: Option<Duration>,
+    /// How often it was dropped because what it said made no sense.
+    pub nonsense: u64,
 }
 
 /// This node among the others. Cheap to clone; all clones are the same.
@@ -134,6 +139,8 @@ pub(crate) struct Inner {
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
     is_leaving: AtomicBool,
+    /// How often somebody was dropped whose words made no sense.
+    nonsense: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
 }
 
@@ -167,6 +174,7 @@ struct PeerState {
     why: Option<String>,
     addresses: usize,
     round_trip: Option<Duration>,
+    nonsense: u64,
 }
 
 /// Where an address of another node is, and how it stands.
@@ -193,6 +201,7 @@ impl Cluster {
             half_open: Mutex::default(),
             links: AtomicU64::new(began),
             is_leaving: AtomicBool::new(false),
+            nonsense: AtomicU64::new(0),
             tasks: Mutex::default(),
         });
         let cluster = Self(inner);
@@ -238,11 +247,16 @@ impl Cluster {
             peers.iter().filter_map(|peer| peer.state.lock().link.clone()).collect();
         for link in &links {
             tending::say_goodbye(link);
+            // What waits is still sent, and the other end hears it out.
+            link.data.close();
         }
         // Who has heard ends the link.
         let until = Instant::now() + LEAVE_PATIENCE;
         while links.iter().any(|link| !link.is_over()) && Instant::now() < until {
             tokio::time::sleep(LEAVE_LOOK).await;
+        }
+        for link in links.iter().filter(|link| !link.is_over()) {
+            self.0.bury(&link.peer, link.unheard());
         }
         self.end();
     }
@@ -308,6 +322,7 @@ impl Inner {
                 why: None,
                 addresses: 0,
                 round_trip: None,
+                nonsense: 0,
             }),
             changed: Notify::new(),
             list: expulsions::List::default(),
@@ -384,6 +399,7 @@ impl Inner {
         self.count_nonsense(why);
         let (unheard, undistributed) = (link.unheard(), link.undistributed());
         link.end();
+        self.heard_nonsense(&link.peer, why);
         let mut state = peer.state.lock();
         if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
             return;
@@ -444,6 +460,7 @@ impl Peer {
             why: state.why.clone(),
             addresses: state.addresses,
             round_trip: state.round_trip,
+            nonsense: state.nonsense,
         }
     }
 }

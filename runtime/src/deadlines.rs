@@ -56,6 +56,7 @@ impl Deadlines {
             let earliest = self.earliest.load(Ordering::SeqCst);
             let due = self.began + Duration::from_nanos(earliest) + GRANULARITY;
             tokio::select! {
+                biased;
                 () = self.earlier.notified() => continue,
                 () = tokio::time::sleep_until(due), if earliest != u64::MAX => {}
             }

@@ -217,10 +217,13 @@ impl Node {
         Some((home, link))
     }
 
-    /// All addresses that were declared to live on other nodes, with their nodes.
+    /// All addresses that were declared to live on other nodes, by name, with their nodes.
     pub(crate) fn declared_elsewhere(&self) -> Vec<(Address, NodeName)> {
         let slots = self.0.directory.all().into_iter();
-        slots.filter_map(|slot| Some((slot.address.clone(), (*slot.home()?).clone()))).collect()
+        let homes = slots.filter_map(|slot| Some((slot.address.clone(), (*slot.home()?).clone())));
+        let mut homes: Vec<(Address, NodeName)> = homes.collect();
+        homes.sort_unstable();
+        homes
     }
 
     /// An agent of another node stands so. It matters here if it was declared.

@@ -392,6 +392,32 @@ async fn what_its_node_does_not_have_is_not_waited_for() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_a_node_says_before_it_leaves_is_heard() {
+    for seed in 0..20 {
+        let (_waters, main, pc2) = two(20 + seed).await;
+        let to = pc2.node.to(address("here/lamp"));
+        for number in 0..500 {
+            to.tell(Note { number }).await.unwrap();
+        }
+        pc2.cluster.leave().await;
+        let notes = main.node.to(address("here/lamp")).ask(Notes {}).await.unwrap();
+        assert_eq!(notes, (0..500).collect::<Vec<_>>());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_node_that_leaves_could_not_say_is_a_dead_letter() {
+    let (waters, main, pc2) = two(41).await;
+    waters.cut(&name("main"), &name("pc2"));
+    pc2.node.to(address("here/lamp")).tell(Note { number: 1 }).await.unwrap();
+    pc2.cluster.leave().await;
+    let letters = pc2.node.dead_letters().tail(10);
+    let told = letters.iter().find(|letter| letter.to.address == address("here/lamp"));
+    assert!(told.expect("it is not silent").message.contains("up to 1 messages"));
+    drop(main);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_takes_its_leave_is_not_waited_for() {
     let (_waters, main, pc2) = two(10).await;
     pc2.cluster.leave().await;

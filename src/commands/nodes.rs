@@ -31,6 +31,13 @@ pub struct NodeRow {
     /// How many callers this machine has turned away, by why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     turned_away: BTreeMap<String, u64>,
+    /// How often it was dropped because what it said made no sense.
+    #[serde(default, skip_serializing_if = "is_none")]
+    nonsense: u64,
+}
+
+fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Command for Nodes {
@@ -53,6 +60,7 @@ impl Command for Nodes {
             round_trip_ms: None,
             why: None,
             turned_away: node.cluster().map(turned_away).unwrap_or_default(),
+            nonsense: 0,
         };
         let others = node.cluster().map(|cluster| cluster.members()).unwrap_or_default();
         let mut rows = vec![own];
@@ -89,6 +97,7 @@ fn row(member: Member) -> NodeRow {
         round_trip_ms: member.round_trip.map(|span| span.as_secs_f64() * 1e3),
         why: member.why,
         turned_away: BTreeMap::new(),
+        nonsense: member.nonsense,
     }
 }
 

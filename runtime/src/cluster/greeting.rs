@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use futures_util::StreamExt;
+use genii_protocols::NodeName;
 use genii_protocols::frame::{Control, Data, Hello, NEWEST, OLDEST, Refused};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{Inner, Membership, NotNeeded, Peer};
+use super::{DataLane, Inner, Membership, NotNeeded, Peer};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::{Broken, Lane, Opened};
 use crate::link::outbox::{Batches, Outbox};
@@ -46,6 +47,33 @@ impl Drop for Unless {
     }
 }
 
+/// A caller whose data lane is waited for; not any more when this is dropped.
+struct HalfOpen {
+    cluster: Arc<Inner>,
+    call: (NodeName, u64),
+}
+
+impl HalfOpen {
+    fn enter(
+        cluster: &Arc<Inner>,
+        call: (NodeName, u64),
+        attached: oneshot::Sender<DataLane>,
+    ) -> Result<Self, Failed> {
+        let mut half_open = cluster.half_open.lock();
+        if half_open.len() >= HALF_OPEN_MAX || half_open.contains_key(&call) {
+            return Err(Failed::Another);
+        }
+        half_open.insert(call.clone(), attached);
+        Ok(Self { cluster: cluster.clone(), call })
+    }
+}
+
+impl Drop for HalfOpen {
+    fn drop(&mut self) {
+        self.cluster.half_open.lock().remove(&self.call);
+    }
+}
+
 /// The greatest number of a life. No clock comes near it.
 const LIFE_MAX: u64 = u64::MAX / 2;
 
@@ -80,6 +108,9 @@ pub(super) async fn keep_calling(cluster: Arc<Inner>, peer: Arc<Peer>) {
         match call(&cluster, &peer).await {
             Ok(()) => wait = cluster.timing.retry.0,
             Err(failed) => {
+                if let Failed::Lane(end) = &failed {
+                    cluster.heard_nonsense(&peer.name, end);
+                }
                 tracing::debug!(node = %peer.name, "cannot be linked: {failed}");
                 cluster.note_failed_call(&peer, &failed);
                 let pause = wait.mul_f64(1.0 - 0.3 * cluster.chance());
@@ -148,6 +179,9 @@ pub(super) async fn accept(cluster: Arc<Inner>) {
                 Lane::Data => timeout(greet, attach(&cluster_of_call, opened)).await,
             };
             if let Err(failed) = answered.unwrap_or(Err(Failed::Silent)) {
+                if let Failed::Lane(end) = &failed {
+                    cluster_of_call.heard_nonsense(&from, end);
+                }
                 tracing::debug!(node = %from, "its call came to nothing: {failed}");
                 if let Failed::Lane(end) = &failed {
                     cluster_of_call.count_nonsense(end);
@@ -171,14 +205,7 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
         let _has_gone = outgoing.send(Batches::of(&control).boxed());
         return Err(Failed::Refused(refused));
     }
-    {
-        let mut half_open = cluster.half_open.lock();
-        half_open.retain(|_, attached| !attached.is_closed());
-        if half_open.len() >= HALF_OPEN_MAX {
-            return Err(Failed::Another);
-        }
-        half_open.insert((from.clone(), id), attached);
-    }
+    let _half_open = HalfOpen::enter(cluster, (from.clone(), id), attached)?;
     let mut guard = Unless::done(&control);
     write(&control, &Control::Welcome(cluster.hello(&peer, id)));
     let _has_gone = outgoing.send(Batches::of(&control).boxed());

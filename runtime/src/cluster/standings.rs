@@ -153,6 +153,7 @@ pub(super) fn forget(cluster: &Arc<Inner>, node: &NodeName, membership: Membersh
         }
         stays
     });
+    gone.sort_unstable();
     let Some(own) = cluster.node.upgrade() else { return };
     own.directory().ways_changed();
     let why = format!("its node {node} is {}", membership.word());

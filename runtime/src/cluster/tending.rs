@@ -4,13 +4,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::frame::Control;
-use tokio::time::{Instant, MissedTickBehavior};
+use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::{Inner, Membership, Peer, expulsions, standings, tables};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::Broken;
 use crate::link::receiving::Receiving;
 use crate::link::sending::Link;
+
+/// How long what a node said before it left is waited for.
+const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// How a link ended.
 struct Ended {
@@ -33,11 +36,28 @@ pub(super) async fn tend(
     data: Frames,
 ) {
     let Some(node) = cluster.node.upgrade() else { return link.end() };
-    let receiving = tokio::spawn(Receiving::new(node, link.clone()).run(data));
+    let mut receiving = tokio::spawn(Receiving::new(node, link.clone()).run(data));
     let abort = receiving.abort_handle();
+    let listening = listen(&cluster, &peer, &link, control);
+    tokio::pin!(listening);
     let ended = tokio::select! {
-        ended = listen(&cluster, &peer, &link, control) => ended,
-        end = receiving => Ended::from(end.unwrap_or(End::Closed)),
+        biased;
+        ended = &mut listening => {
+            if ended.membership == Membership::Left {
+                // What it said before it left may still be on its way.
+                let _either_way = timeout(LAST_WORDS, receiving).await;
+            }
+            ended
+        }
+        end = &mut receiving => match end {
+            // Whoever leaves ends this lane in good order, and says so on the other.
+            Ok(End::Closed) => {
+                let last = timeout(LAST_WORDS, listening).await;
+                last.unwrap_or_else(|_| End::Closed.into())
+            }
+            Ok(end) => end.into(),
+            Err(_) => End::Closed.into(),
+        },
     };
     // What was on its way on this link is heard no more.
     abort.abort();

@@ -130,8 +130,7 @@ impl Questions {
     }
 
     /// How many wait.
-    #[cfg(test)]
-    fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.shards.iter().map(|shard| shard.lock().waiting.len()).sum()
     }
 }

@@ -129,7 +129,12 @@ impl Link {
         self.watching.end_all(&self.peer);
         self.parts_room.close();
         self.published.close();
-        for window in &self.windows {
+        let windows = self.windows.iter();
+        let mut windows: Vec<_> =
+            windows.map(|it| (it.key().clone(), it.value().clone())).collect();
+        // Always in the same order, so that a simulated run can be repeated.
+        windows.sort_by(|one, other| one.0.cmp(&other.0));
+        for (_, window) in windows {
             window.credit.close();
         }
     }
@@ -367,8 +372,18 @@ impl Link {
         if self.is_over() { NotSent::Lost } else { NotSent::Crowded }
     }
 
-    /// The receivers that have not said that they have handled everything, each with how much that
-    /// may be at most.
+    /// How many questions wait for their answers.
+    pub(crate) fn questions(&self) -> usize {
+        self.questions.len()
+    }
+
+    /// How many receivers at the other end something was sent to.
+    pub(crate) fn receivers(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// The receivers that have not said that they have handled everything, by name, each with how
+    /// much that may be at most.
     pub(crate) fn unheard(&self) -> Vec<(Address, u32)> {
         let each = self.windows.iter().filter_map(|window| {
             let whole = CREDIT_MAX as usize;
@@ -376,7 +391,9 @@ impl Link {
             let address = Address::from_shared(window.key().clone()).ok()?;
             (spent > 0).then_some((address, u32::try_from(spent).unwrap_or(CREDIT_MAX)))
         });
-        each.collect()
+        let mut each: Vec<(Address, u32)> = each.collect();
+        each.sort_unstable();
+        each
     }
 
     // What comes back.

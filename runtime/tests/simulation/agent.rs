@@ -1,0 +1,67 @@
+//! The agents that are sent to.
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use genii_protocols::{Never, message};
+use genii_runtime::{Agent, Context, Handle, Protocol};
+use genii_supervision::StartError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::log::Log;
+
+thread_local! {
+    /// The log of the run on this thread: an agent is made by its kind, and knows nothing else.
+    static LOG: RefCell<Option<Log>> = const { RefCell::new(None) };
+}
+
+/// From now on agents on this thread write into this log.
+pub fn write_into(log: &Log) {
+    LOG.set(Some(log.clone()));
+}
+
+/// Do something.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Work {
+    pub id: u64,
+    pub takes_millis: u64,
+    pub fill: String,
+}
+message!(Work = "worker.work" -> u64);
+
+/// Fail.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Break {}
+message!(Break = "worker.break" -> ());
+
+pub struct Worker;
+
+impl Agent for Worker {
+    type Settings = ();
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new().on::<Work>().on::<Break>()
+    }
+
+    async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
+        Ok(Self)
+    }
+}
+
+impl Handle<Work> for Worker {
+    async fn handle(&mut self, work: Work, context: &mut Context) -> Result<u64, Never> {
+        let log = LOG.with_borrow(Clone::clone).expect("it is set before the first agent");
+        log.handles(work.id, context.address());
+        if work.takes_millis > 0 {
+            tokio::time::sleep(Duration::from_millis(work.takes_millis)).await;
+        }
+        Ok(work.id)
+    }
+}
+
+impl Handle<Break> for Worker {
+    async fn handle(&mut self, _: Break, _: &mut Context) -> Result<(), Never> {
+        panic!("as it was told");
+    }
+}

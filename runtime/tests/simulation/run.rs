@@ -1,0 +1,299 @@
+//! One run: a script, from its first operation until all is quiet, and what must be true then.
+
+use std::time::Duration;
+
+use genii_protocols::Fault;
+use genii_runtime::cluster::Membership;
+use genii_runtime::link::simulated::Waters;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::agent::write_into;
+use crate::check;
+use crate::log::{Log, Outcome, Style};
+use crate::machine::{Machine, address, extra, name};
+use crate::script::{AGENTS, EXTRAS_MAX, Op, Script, millis};
+
+/// How long it may take after all has healed until everybody agrees.
+const SETTLE: Duration = Duration::from_secs(20);
+
+/// How long they must agree: what has stalled before is given up by then, and who was
+/// greeted and did not come.
+const HOLD: Duration = Duration::from_millis(2_600);
+
+/// How often to look whether they do.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// How long who asks waits, unless the script says otherwise.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// A run.
+pub struct Run {
+    waters: Waters,
+    machines: Vec<Option<Machine>>,
+    /// Which life each node is in, or was in last.
+    lives: Vec<u64>,
+    /// What people have told agents and houses to do, which may take a while.
+    doing: Vec<JoinHandle<()>>,
+    /// The machines that are being put away.
+    leaving: Vec<Vec<JoinHandle<()>>>,
+    log: Log,
+}
+
+impl Run {
+    /// Runs a script, and checks what must be true; returns all that happened.
+    pub async fn of(seed: u64, script: &Script) -> Log {
+        let log = Log::new();
+        write_into(&log);
+        let waters = Waters::new(seed, (Duration::from_micros(50), Duration::from_millis(3)));
+        let mut run = Self {
+            waters,
+            machines: (0..script.nodes).map(|_| None).collect(),
+            lives: vec![0; script.nodes],
+            doing: Vec::new(),
+            leaving: (0..script.nodes).map(|_| Vec::new()).collect(),
+            log: log.clone(),
+        };
+        run.settle().await;
+        let tasks = run.tasks().await;
+        for op in &script.ops {
+            log.note(format_args!("{op:?}"));
+            run.act(op).await;
+            run.machines.iter_mut().flatten().for_each(Machine::write_down);
+        }
+        run.settle().await;
+        run.probe().await;
+        run.machines.iter_mut().flatten().for_each(Machine::write_down);
+        check::what_was_sent(&log);
+        run.is_without_leaks(tasks).await;
+        run.end().await;
+        log
+    }
+
+    async fn act(&mut self, op: &Op) {
+        let waters = self.waters.clone();
+        match *op {
+            Op::Tell { from, sender, to, count } => {
+                self.send((from, sender), to, Style::Tell, (count, 0));
+            }
+            Op::TryTell { from, sender, to, count } => {
+                self.send((from, sender), to, Style::TryTell, (count, 0));
+            }
+            Op::LargeTell { from, sender, to, kib } => {
+                self.send((from, sender), to, Style::Tell, (1, kib << 10));
+            }
+            Op::Ask { from, sender, to } => {
+                self.send((from, sender), to, Style::Ask { patience: PATIENCE }, (1, 0));
+            }
+            Op::SlowAsk { from, sender, to, takes, patience } => {
+                let style = Style::Ask { patience: millis(patience) };
+                if let Some(machine) = &self.machines[from] {
+                    machine.send(sender, &address(to), style, takes, 0);
+                }
+            }
+            Op::LargeAsk { from, sender, to, kib } => {
+                self.send((from, sender), to, Style::Ask { patience: PATIENCE }, (1, kib << 10));
+            }
+            Op::Cut { one, other } => waters.cut(&name(one), &name(other)),
+            Op::CutWay { from, to } => waters.cut_way(&name(from), &name(to)),
+            Op::Heal { one, other } => waters.heal(&name(one), &name(other)),
+            Op::Slow { one, other, millis: by } => {
+                waters.slow(&name(one), &name(other), millis(by));
+            }
+            Op::Stall { one, other } => waters.stall(&name(one), &name(other)),
+            Op::Reset { one, other, lane } => waters.reset(&name(one), &name(other), lane),
+            Op::Pause { node } => waters.pause(&name(node)),
+            Op::Resume { node } => waters.resume(&name(node)),
+            Op::Crash { node } => self.crash(node),
+            Op::Leave { node } => {
+                let leaving = self.machines[node].take().map(Machine::leave);
+                self.leaving[node].extend(leaving);
+            }
+            Op::Restart { node } => self.restart(node).await,
+            Op::CrashAgent { from, to } => {
+                if let Some(machine) = &self.machines[from] {
+                    machine.break_agent(&address(to));
+                }
+            }
+            Op::StopAgent { agent } => self.command(agent, true),
+            Op::StartAgent { agent } => self.command(agent, false),
+            Op::Extras { node, count } => {
+                self.doing
+                    .extend(self.machines[node].as_ref().map(|machine| machine.follow(count)));
+            }
+            Op::Wait { millis: wait } => tokio::time::sleep(millis(wait)).await,
+        }
+    }
+
+    fn send(
+        &self,
+        (from, sender): (usize, usize),
+        to: (usize, usize),
+        style: Style,
+        (count, fill): (usize, usize),
+    ) {
+        // One that is slow takes longer for some.
+        let takes = |number: usize| if to.1 == 1 && number.is_multiple_of(4) { 15 } else { 0 };
+        if let Some(machine) = &self.machines[from] {
+            for number in 0..count {
+                machine.send(sender, &address(to), style, takes(number), fill);
+            }
+        }
+    }
+
+    fn crash(&mut self, node: usize) {
+        let waters = self.waters.clone();
+        let gone = self.machines[node].take().map(|machine| machine.crash(&waters));
+        self.leaving[node].extend(gone);
+    }
+
+    async fn restart(&mut self, node: usize) {
+        if self.machines[node].is_some() {
+            return;
+        }
+        self.lives[node] += 1;
+        let (nodes, which) = (self.machines.len(), (node, self.lives[node]));
+        self.machines[node] = Some(Machine::boot(&self.waters, nodes, which, &self.log).await);
+    }
+
+    /// A person stops or starts an agent on its node.
+    fn command(&mut self, agent: (usize, usize), stops: bool) {
+        let Some(machine) = &self.machines[agent.0] else { return };
+        let (house, address) = (machine.house.clone(), address(agent));
+        self.doing.push(tokio::spawn(async move {
+            // One that is stopped, or started, already is none the worse.
+            let _done = match stops {
+                true => house.stop(address.as_str()).await,
+                false => house.start(address.as_str()).await,
+            };
+        }));
+    }
+
+    /// All is healed, everybody is there and well; returns when everybody has agreed on it.
+    async fn settle(&mut self) {
+        self.log.note("settle");
+        let nodes = self.machines.len();
+        for one in 0..nodes {
+            self.waters.resume(&name(one));
+            for other in 0..one {
+                self.waters.heal(&name(one), &name(other));
+            }
+        }
+        for node in 0..nodes {
+            self.restart(node).await;
+        }
+        self.all_done().await;
+        for machine in self.machines.iter().flatten() {
+            self.doing.push(machine.follow(0));
+        }
+        for agent in (0..nodes).flat_map(|node| (0..AGENTS.len()).map(move |it| (node, it))) {
+            self.command(agent, false);
+        }
+        self.all_done().await;
+        let (began, mut agreed) = (Instant::now(), Instant::now());
+        while agreed.elapsed() < HOLD {
+            if let Err(lacks) = self.agrees() {
+                assert!(began.elapsed() < SETTLE, "after {SETTLE:?} {lacks}");
+                agreed = Instant::now();
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+        while !self.log.is_quiet() {
+            assert!(began.elapsed() < SETTLE * 10, "something that was sent does not end");
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// What people do, and machines that are put away, come to an end.
+    async fn all_done(&mut self) {
+        let leaving = self.leaving.iter_mut().flat_map(std::mem::take);
+        for doing in std::mem::take(&mut self.doing).into_iter().chain(leaving) {
+            let done = tokio::time::timeout(SETTLE * 3, doing).await;
+            done.expect("what people do ends").expect("nobody panics");
+        }
+    }
+
+    /// Whether everybody sees everybody, and all agents as their own nodes do; else what is amiss.
+    fn agrees(&self) -> Result<(), String> {
+        let machines: Vec<&Machine> = self.machines.iter().flatten().collect();
+        for one in &machines {
+            for other in machines.iter().filter(|other| other.which != one.which) {
+                let (own, its) = (one.which, other.which);
+                let seen = one.membership(its.0);
+                if seen != Some(Membership::Alive) {
+                    return Err(format!("{own:?} sees {its:?} as {seen:?}"));
+                }
+                for agent in 0..AGENTS.len() {
+                    let address = address((its.0, agent));
+                    let (seen, truth) = (one.state(&address), other.state(&address));
+                    if seen != truth || truth != Some("ready") {
+                        return Err(format!("{own:?} sees {address} as {seen:?}, it is {truth:?}"));
+                    }
+                }
+                let known = one.cluster.members().into_iter().find(|it| it.node == name(its.0));
+                let known = known.map_or(0, |member| member.addresses);
+                if known != AGENTS.len() {
+                    return Err(format!("{own:?} knows {known} addresses of {its:?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Everybody reaches every agent, and finds nobody where nobody is.
+    async fn probe(&self) {
+        let machines: Vec<&Machine> = self.machines.iter().flatten().collect();
+        for one in &machines {
+            for other in &machines {
+                for agent in 0..AGENTS.len() {
+                    let to = address((other.which.0, agent));
+                    let outcome = one.probe(crate::script::SENDERS, &to, PATIENCE).await;
+                    let said = matches!(outcome, Outcome::Answered(_));
+                    assert!(said, "{:?} asks {to}: {outcome:?}", one.which);
+                }
+                for number in 0..EXTRAS_MAX {
+                    let to = extra(other.which.0, number);
+                    let outcome = one.probe(crate::script::SENDERS, &to, PATIENCE).await;
+                    let is_none = matches!(outcome, Outcome::Failed(Fault::NotFound { .. }));
+                    assert!(is_none, "{:?} asks {to}, which is gone: {outcome:?}", one.which);
+                }
+            }
+        }
+    }
+
+    /// How many tasks there are when all is quiet.
+    async fn tasks(&self) -> usize {
+        tokio::time::sleep(millis(50)).await;
+        tokio::runtime::Handle::current().metrics().num_alive_tasks()
+    }
+
+    async fn is_without_leaks(&self, before: usize) {
+        let tasks = self.tasks().await;
+        assert_eq!(tasks, before, "tasks are left over, or lacking");
+        let others = self.machines.len() - 1;
+        for machine in self.machines.iter().flatten() {
+            let (which, figures) = (machine.which, machine.cluster.figures());
+            assert_eq!(figures.links, others, "{which:?}: {figures:?}");
+            assert_eq!((figures.half_open, figures.questions), (0, 0), "{which:?}: {figures:?}");
+            assert_eq!(figures.addresses, others * AGENTS.len(), "{which:?}: {figures:?}");
+            assert_eq!(figures.nonsense, 0, "{which:?}: {figures:?}");
+            // Each receiver tells in steps of a quarter.
+            let step = genii_protocols::frame::CREDIT_MAX as usize / 4;
+            assert!(figures.unheard <= figures.receivers * step, "{which:?}: {figures:?}");
+        }
+        // Two lanes of two directions for each two.
+        let pairs = self.machines.len() * others / 2;
+        assert_eq!(self.waters.passages(), pairs * 4, "lanes are left open");
+    }
+
+    /// All leave.
+    async fn end(&mut self) {
+        for node in 0..self.machines.len() {
+            let leaving = self.machines[node].take().map(Machine::leave);
+            self.leaving[node].extend(leaving);
+        }
+        self.all_done().await;
+        let tasks = self.tasks().await;
+        assert_eq!(tasks, 0, "tasks outlive their nodes");
+    }
+}

@@ -1,0 +1,161 @@
+//! What happens in one run: a list of operations, made from a seed.
+
+use std::time::Duration;
+
+use fastrand::Rng;
+use genii_runtime::link::network::Lane;
+
+/// The agents of each node, by their names in its group: one that is quick, one with little room
+/// and, now and then, a long handler, and one that needs the quick one of the next node.
+pub const AGENTS: [&str; 3] = ["quick", "slow", "needy"];
+
+/// How many senders each node has. Each sends one thing after another.
+pub const SENDERS: usize = 2;
+
+/// One thing that happens. Nodes, senders and agents are told by their numbers.
+#[derive(Debug, Clone)]
+pub enum Op {
+    /// A sender tells an agent, so many times.
+    Tell { from: usize, sender: usize, to: (usize, usize), count: usize },
+    /// As `Tell`, without waiting for room.
+    TryTell { from: usize, sender: usize, to: (usize, usize), count: usize },
+    /// A sender tells something that is too large for one frame.
+    LargeTell { from: usize, sender: usize, to: (usize, usize), kib: usize },
+    /// A sender asks.
+    Ask { from: usize, sender: usize, to: (usize, usize) },
+    /// A sender asks what takes longer than it waits, or nearly.
+    SlowAsk { from: usize, sender: usize, to: (usize, usize), takes: u64, patience: u64 },
+    /// A sender asks what is too large for one frame.
+    LargeAsk { from: usize, sender: usize, to: (usize, usize), kib: usize },
+    /// Nothing comes through between two nodes.
+    Cut { one: usize, other: usize },
+    /// Nothing comes through one way.
+    CutWay { from: usize, to: usize },
+    /// What was cut or slow is whole again.
+    Heal { one: usize, other: usize },
+    /// Everything takes longer between two nodes.
+    Slow { one: usize, other: usize, millis: u64 },
+    /// The connections of two nodes carry nothing any more; new ones do.
+    Stall { one: usize, other: usize },
+    /// The connections of a kind between two nodes break.
+    Reset { one: usize, other: usize, lane: Lane },
+    /// A node stands still.
+    Pause { node: usize },
+    /// It goes on.
+    Resume { node: usize },
+    /// A node is gone from one moment to the next.
+    Crash { node: usize },
+    /// A node takes its leave, and stops in good order.
+    Leave { node: usize },
+    /// A node that is gone begins another life.
+    Restart { node: usize },
+    /// An agent crashes while it handles a message.
+    CrashAgent { from: usize, to: (usize, usize) },
+    /// An agent is stopped by a person on its node.
+    StopAgent { agent: (usize, usize) },
+    /// It is started again.
+    StartAgent { agent: (usize, usize) },
+    /// A node follows a topology with so many agents of which the others have not heard.
+    Extras { node: usize, count: usize },
+    /// Time passes.
+    Wait { millis: u64 },
+}
+
+/// The most agents that come and go on one node.
+pub const EXTRAS_MAX: usize = 4;
+
+/// What happens, and to how many.
+#[derive(Debug, Clone)]
+pub struct Script {
+    pub nodes: usize,
+    pub ops: Vec<Op>,
+}
+
+impl Script {
+    /// The script of a seed.
+    pub fn of(seed: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        // Three are enough for most of what can go wrong, and quickest.
+        let nodes = *rng.choice(&[3, 3, 3, 3, 4, 4, 5, 6, 7]).unwrap_or(&3);
+        let count = rng.usize(20..60);
+        // One run in four is without faults, so that nothing hides behind them.
+        let is_calm = rng.u8(0..4) == 0;
+        let ops = (0..count).flat_map(|_| {
+            let op = if is_calm || rng.u8(0..10) < 6 {
+                say(&mut rng, nodes)
+            } else {
+                fault(&mut rng, nodes)
+            };
+            // Some things come at once.
+            let wait = if rng.bool() { Some(Op::Wait { millis: pause(&mut rng) }) } else { None };
+            [Some(op), wait]
+        });
+        Self { nodes, ops: ops.flatten().collect() }
+    }
+}
+
+/// Mostly short; sometimes as long as it takes to be given up.
+fn pause(rng: &mut Rng) -> u64 {
+    match rng.u8(0..10) {
+        0..=5 => rng.u64(1..20),
+        6..=8 => rng.u64(20..300),
+        _ => rng.u64(300..1_600),
+    }
+}
+
+fn say(rng: &mut Rng, nodes: usize) -> Op {
+    let (from, sender) = (rng.usize(0..nodes), rng.usize(0..SENDERS));
+    let to = agent(rng, nodes);
+    match rng.u8(0..20) {
+        0..=5 => Op::Tell { from, sender, to, count: rng.usize(1..40) },
+        6 => Op::Tell { from, sender, to, count: rng.usize(100..300) },
+        7..=8 => Op::TryTell { from, sender, to, count: rng.usize(1..40) },
+        9 => Op::LargeTell { from, sender, to, kib: rng.usize(60..400) },
+        10..=14 => Op::Ask { from, sender, to },
+        15..=17 => {
+            let takes = rng.u64(1..600);
+            Op::SlowAsk { from, sender, to, takes, patience: rng.u64(1..800) }
+        }
+        _ => Op::LargeAsk { from, sender, to, kib: rng.usize(60..400) },
+    }
+}
+
+fn fault(rng: &mut Rng, nodes: usize) -> Op {
+    let (one, other) = two(rng, nodes);
+    let node = one;
+    match rng.u8(0..32) {
+        0..=2 => Op::Cut { one, other },
+        3 => Op::CutWay { from: one, to: other },
+        4..=8 => Op::Heal { one, other },
+        9 => Op::Slow { one, other, millis: rng.u64(10..250) },
+        10..=11 => Op::Stall { one, other },
+        12..=14 => {
+            let lane = if rng.bool() { Lane::Control } else { Lane::Data };
+            Op::Reset { one, other, lane }
+        }
+        15 => Op::Pause { node },
+        16..=17 => Op::Resume { node },
+        18..=19 => Op::Crash { node },
+        20 => Op::Leave { node },
+        21..=23 => Op::Restart { node },
+        24..=25 => Op::CrashAgent { from: other, to: agent(rng, nodes) },
+        26 => Op::StopAgent { agent: agent(rng, nodes) },
+        27..=28 => Op::StartAgent { agent: agent(rng, nodes) },
+        _ => Op::Extras { node, count: rng.usize(0..=EXTRAS_MAX) },
+    }
+}
+
+fn agent(rng: &mut Rng, nodes: usize) -> (usize, usize) {
+    (rng.usize(0..nodes), rng.usize(0..AGENTS.len()))
+}
+
+/// Two different nodes.
+fn two(rng: &mut Rng, nodes: usize) -> (usize, usize) {
+    let one = rng.usize(0..nodes);
+    (one, (one + rng.usize(1..nodes)) % nodes)
+}
+
+/// So long in milliseconds.
+pub fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
