@@ -1,5 +1,7 @@
 //! Sending: tell, ask and stream.
 
+mod untyped;
+
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use crate::directory::{Line, Slot};
 use crate::letter::{Answer, JsonAnswer, Letter, Meta, in_json};
 use crate::reply::unanswered;
+use crate::untyped::UntypedItems;
 
 /// How many items may be on their way to an asker.
 pub(crate) const CREDIT: usize = 64;
@@ -36,6 +37,7 @@ pub(crate) type JsonItems = mpsc::Sender<JsonFlow>;
 pub(crate) enum Items<M: Streamed> {
     Typed(mpsc::Sender<Flow<M>>),
     Json(JsonItems),
+    Untyped(UntypedItems),
 }
 
 impl<M: Streamed> From<JsonItems> for Items<M> {
@@ -49,6 +51,7 @@ impl<M: Streamed> Items<M> {
         let sent = match self {
             Self::Typed(items) => items.send(Flow::Item(item)).await.is_ok(),
             Self::Json(items) => items.send(JsonFlow::Item(Json::of(&item))).await.is_ok(),
+            Self::Untyped(items) => items.send(&item).await,
         };
         if sent { Ok(()) } else { Err(AskerGone) }
     }
@@ -58,6 +61,7 @@ impl<M: Streamed> Items<M> {
         match self {
             Self::Typed(items) => drop(items.send(Flow::End(answer)).await),
             Self::Json(items) => drop(items.send(JsonFlow::End(in_json(answer))).await),
+            Self::Untyped(items) => items.end(answer).await,
         }
     }
 
@@ -66,6 +70,7 @@ impl<M: Streamed> Items<M> {
         match self {
             Self::Typed(items) => drop(items.try_send(Flow::End(Err(fault.into())))),
             Self::Json(items) => drop(items.try_send(JsonFlow::End(Err(fault.into())))),
+            Self::Untyped(items) => items.try_end(fault),
         }
     }
 
@@ -73,6 +78,7 @@ impl<M: Streamed> Items<M> {
         match self {
             Self::Typed(items) => items.closed().await,
             Self::Json(items) => items.closed().await,
+            Self::Untyped(items) => items.closed().await,
         }
     }
 }
@@ -176,7 +182,7 @@ pub(crate) struct Source {
 }
 
 impl Source {
-    fn too_slow(&self) -> Fault {
+    pub(crate) fn too_slow(&self) -> Fault {
         Fault::Timeout {
             to: self.to.clone(),
             message: self.message.to_owned(),
@@ -184,7 +190,7 @@ impl Source {
         }
     }
 
-    async fn broken_off(&self) -> Fault {
+    pub(crate) async fn broken_off(&self) -> Fault {
         let cause = self.slot.cause_of_end(self.incarnation);
         match tokio::time::timeout(self.patience, cause).await {
             Ok(cause) => Fault::Down { to: self.to.clone(), cause: (*cause).clone() },

@@ -11,12 +11,16 @@
 //! | `ledger.json` | what was signed, and who is invited | where the household was made |
 //! | `node.crt`, `node.key` | the certificate of this node, and its key | everywhere |
 //! | `expelled.crl` | the certificates that count no more, signed by the authority | everywhere |
+//! | `tokens.json` | the tokens of clients, without their secrets | everywhere, for that machine |
+//! | `token-uses.json` | how often each was used | everywhere, for that machine |
 
 mod authority;
 mod folder;
 mod identity;
 mod invitation;
+pub mod scope;
 pub mod tls;
+pub mod tokens;
 
 use genii_protocols::NodeName;
 
@@ -127,6 +131,14 @@ pub(crate) fn keep_text(
     text: &str,
 ) -> Result<(), TrustError> {
     folder::Folder::at(folder).write(name, text)
+}
+
+fn seconds(at: std::time::SystemTime) -> u64 {
+    at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Bytes as PEM text.

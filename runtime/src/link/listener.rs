@@ -201,7 +201,7 @@ async fn greet(
 }
 
 /// Who this node is and whom it trusts, as the folder says at the time.
-struct Papers {
+pub(crate) struct Papers {
     folder: PathBuf,
     read: Mutex<(Option<Stamp>, Arc<ServerConfig>)>,
 }
@@ -210,13 +210,13 @@ struct Papers {
 type Stamp = [SystemTime; 2];
 
 impl Papers {
-    fn read(folder: &Path) -> Result<Self, ListenError> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, ListenError> {
         let read = (stamp(folder), config(folder)?);
         Ok(Self { folder: folder.to_owned(), read: Mutex::new(read) })
     }
 
     /// For the next caller. What was written since the last one counts.
-    fn current(&self) -> Arc<ServerConfig> {
+    pub(crate) fn current(&self) -> Arc<ServerConfig> {
         let mut read = self.read.lock();
         let now = stamp(&self.folder);
         if now != read.0 {
