@@ -12,7 +12,7 @@ use crate::data::Data;
 use crate::fault::Fault;
 use crate::screen::Screen;
 use crate::settings::Settings;
-use crate::{ctl, household, import, plan, repl, up};
+use crate::{ctl, household, import, plan, repl, token, up};
 
 /// Runs a household of agents: starts them in the order of their needs, watches them, restarts
 /// them, and says why.
@@ -59,6 +59,9 @@ enum Command {
     Ctl(ctl::CtlArgs),
     /// Talk with the running household
     Repl,
+    /// Give clients access: make tokens, list them, take them back
+    #[command(subcommand)]
+    Token(token::TokenCommand),
     /// Print a script that completes commands in a shell
     #[command(after_help = examples(&[
         "genii completions bash > ~/.local/share/bash-completion/completions/genii",
@@ -143,6 +146,7 @@ fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
             runtime()?.block_on(ctl::run(&args, matches, &data()?))
         }
         Command::Repl => repl::run(&runtime()?, &data()?),
+        Command::Token(command) => token::run(&command, &data()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut command_line(), "genii", &mut script);

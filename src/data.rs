@@ -71,6 +71,11 @@ impl Data {
         self.folder.join("admin.sock")
     }
 
+    /// Where clients are served.
+    pub fn clients_socket(&self) -> PathBuf {
+        self.folder.join("clients.sock")
+    }
+
     /// Who this machine is, and whom it trusts.
     pub fn trust(&self) -> PathBuf {
         self.folder.join("trust")
@@ -96,7 +101,8 @@ impl Data {
             Fault::new(format!("the data folder {shown} {what}: {error}"))
                 .help("name another with --data DIR, or set GENII_DATA")
         };
-        let socket = self.socket();
+        // The longest of the sockets in the folder.
+        let socket = self.clients_socket();
         if socket.as_os_str().len() > SOCKET_PATH_MAX {
             return Err(Fault::new(format!(
                 "the path {} is too long for a Unix socket, which takes {SOCKET_PATH_MAX} bytes",

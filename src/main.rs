@@ -19,6 +19,7 @@ mod report;
 mod schema;
 mod screen;
 mod settings;
+mod token;
 mod up;
 
 use std::process::ExitCode;

@@ -23,12 +23,18 @@ struct Setting {
 }
 
 /// All settings, in the order of their names.
-const SETTINGS: [Setting; 10] = [
+const SETTINGS: [Setting; 11] = [
     Setting {
         name: "ask_timeout",
         usual: "5s",
         about: "how long an ask waits for its answer",
         fault: not_a_span,
+    },
+    Setting {
+        name: "clients",
+        usual: "",
+        about: "where clients reach this machine over TLS, as 0.0.0.0:7421; nowhere if empty",
+        fault: not_a_port,
     },
     Setting {
         name: "handler_patience",
@@ -170,6 +176,11 @@ impl Settings {
     /// Where it listens to other machines, if it does.
     pub fn listen(&self) -> Option<SocketAddr> {
         self.text("listen").parse().ok()
+    }
+
+    /// Where it listens to clients, if it does.
+    pub fn clients(&self) -> Option<SocketAddr> {
+        self.text("clients").parse().ok()
     }
 
     /// The bounds of the node.

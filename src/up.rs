@@ -1,6 +1,7 @@
 //! `genii up`: brings a household to life, and serves until somebody ends it.
 
 mod choice;
+mod clients;
 pub mod ending;
 mod events;
 mod printer;
@@ -15,6 +16,7 @@ use clap::Args;
 use genii_actors::catalogue;
 use genii_protocols::{Name, NodeName};
 use genii_runtime::cluster::{Cluster, Timing};
+use genii_runtime::gateway::Gateway;
 use genii_runtime::link::listener::Listener;
 use genii_runtime::link::network::Network;
 use genii_runtime::link::tls_network::TlsNetwork;
@@ -161,7 +163,7 @@ impl Up<'_> {
             Ok((node, listener)) => {
                 printer.complain(choice.what_is_left_out());
                 let events = Events::print(&node, printer.clone(), self.is_plain);
-                let ended = self.run(node, choice, &events).await;
+                let ended = self.run(node, choice, settings, &events).await;
                 events.finish().await;
                 if let Some(listener) = listener {
                     listener.close().await;
@@ -197,7 +199,13 @@ impl Up<'_> {
         Ok(node)
     }
 
-    async fn run(mut self, node: Node, choice: Choice, events: &Events) -> Result<Ended, Fault> {
+    async fn run(
+        mut self,
+        node: Node,
+        choice: Choice,
+        settings: &Settings,
+        events: &Events,
+    ) -> Result<Ended, Fault> {
         let began = std::time::Instant::now();
         let house = House::begin(node, catalogue(), choice.topology).await;
         let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
@@ -215,16 +223,26 @@ impl Up<'_> {
                 .help("name another data folder with --data DIR"));
             }
         };
+        let clients = match clients::open(&house, settings, self.data, &self.printer).await {
+            Ok(clients) => clients,
+            Err(fault) => {
+                house.shutdown().await;
+                socket.unlink();
+                return Err(fault);
+            }
+        };
         let end = match self.bring_up(&house, &ending).await {
             None => {
                 let took = began.elapsed();
+                clients.is_serving(true).await;
                 events.caught_up(house.node().tree().journal.last()).await;
                 self.say_it_is_up(&house, took);
                 self.serve(&house, &ending).await
             }
             Some(end) => end,
         };
-        Ok(self.end(end, house, &ending, socket).await)
+        clients.is_serving(false).await;
+        Ok(self.end(end, house, &ending, socket, clients).await)
     }
 
     /// Joins the node to the other machines of its household, where it listens to them or knows where
@@ -302,7 +320,14 @@ impl Up<'_> {
 
     /// Stops everything. A second signal ends this process at once, and the processes of its
     /// agents are killed by those who keep them.
-    async fn end(mut self, end: End, house: House, ending: &Ending, socket: AdminSocket) -> Ended {
+    async fn end(
+        mut self,
+        end: End,
+        house: House,
+        ending: &Ending,
+        socket: AdminSocket,
+        clients: Gateway,
+    ) -> Ended {
         match &end {
             End::Interrupted => self.say_it_stops("interrupted"),
             End::Asked(why) => self.say_it_stops(why),
@@ -323,6 +348,8 @@ impl Up<'_> {
         }
         progress.finish().await;
         socket.unlink();
+        clients.unlink();
+        clients.close().await;
         drop(self.lock);
         ending.finish(left);
         socket.close().await;

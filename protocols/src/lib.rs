@@ -14,11 +14,16 @@
 //! | [`fault`] | every way a message can fail to be answered, and the cause that travels with it |
 //! | [`wire`] | the one place that knows bincode |
 //! | [`json`], [`time`] | values that read well as JSON and travel well as bytes |
+//! | `api`, `client` | what clients say to a household, and a client; behind features of these names |
 //! | subjects | [`errors`], [`health`], [`resources`], [`twin`]: the messages themselves |
 
 pub mod address;
 #[cfg(feature = "admin")]
 pub mod admin;
+#[cfg(feature = "api")]
+pub mod api;
+#[cfg(feature = "client")]
+pub mod client;
 pub mod envelope;
 pub mod errors;
 pub mod fault;

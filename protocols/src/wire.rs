@@ -94,9 +94,35 @@ pub fn decode_first<'de, T: Deserialize<'de>>(bytes: &'de [u8]) -> Result<(T, us
     bincode::serde::borrow_decode_from_slice(bytes, config()).map_err(WireError::Decode)
 }
 
+/// Takes an encoded `Result` apart without knowing what it holds: the bytes of the one or of the
+/// other.
+///
+/// # Errors
+/// [`WireError::Decode`] when it does not begin as a `Result` does.
+pub fn settled(bytes: &[u8]) -> Result<Result<&[u8], &[u8]>, WireError> {
+    let (variant, used) = decode_first::<u32>(bytes)?;
+    match variant {
+        0 => Ok(Ok(&bytes[used..])),
+        1 => Ok(Err(&bytes[used..])),
+        _ => {
+            let no_result = "it is neither a reply nor a refusal".to_owned();
+            Err(WireError::Decode(bincode::error::DecodeError::OtherString(no_result)))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_result_is_taken_apart_without_knowing_what_it_holds() {
+        let reply = encode(&Ok::<_, u8>("yes")).unwrap();
+        assert_eq!(settled(&reply).unwrap(), Ok(&*encode("yes").unwrap()));
+        let refusal = encode(&Err::<u8, _>("no")).unwrap();
+        assert_eq!(settled(&refusal).unwrap(), Err(&*encode("no").unwrap()));
+        assert!(settled(&[7]).is_err() && settled(&[]).is_err());
+    }
 
     #[test]
     fn leftover_bytes_are_an_error() {

@@ -293,6 +293,11 @@ impl Cluster {
         }
     }
 
+    /// What other nodes have told of, in no order.
+    pub(crate) fn told(&self) -> Vec<(Address, Far)> {
+        self.0.far.iter().map(|far| (far.key().clone(), far.value().clone())).collect()
+    }
+
     /// Where an address is, if another node has told of it.
     pub(crate) fn find(&self, address: &Address) -> Option<Far> {
         self.0.far.get(address).map(|far| far.clone())

@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use crate::link::{FarReply, Ticket};
+use crate::untyped::UntypedAsker;
 
 /// What travels beside a message.
 #[derive(Debug, Default)]
@@ -68,6 +69,8 @@ pub(crate) enum ReplyTo<M: Message> {
     Json(oneshot::Sender<JsonAnswer>),
     /// To an asker on another node.
     Far(FarReply),
+    /// To an asker that knows no types.
+    Untyped(UntypedAsker),
 }
 
 impl<M: Message> ReplyTo<M> {
@@ -78,6 +81,7 @@ impl<M: Message> ReplyTo<M> {
             Self::Asker(asker) => drop(asker.send(answer)),
             Self::Json(asker) => drop(asker.send(in_json(answer))),
             Self::Far(asker) => send_far(asker, answer),
+            Self::Untyped(asker) => asker.send(answer),
         }
     }
 }

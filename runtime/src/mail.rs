@@ -1,6 +1,7 @@
 //! Sending: tell, ask and stream.
 
 mod far;
+mod untyped;
 mod way;
 
 use std::borrow::Cow;

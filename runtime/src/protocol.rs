@@ -15,8 +15,9 @@ use crate::context::Context;
 use crate::letter::{JsonAnswer, Letter, Meta, Question, ReplyTo};
 use crate::link::FarReply;
 use crate::reply::Promise;
-use crate::stream::{JsonItems, Outlet, StreamQuestion};
+use crate::stream::{Items, JsonItems, Outlet, StreamQuestion};
 use crate::topics::Announced;
+use crate::untyped::UntypedReply;
 use crate::vitals::Outcome;
 
 /// The messages that an agent of type `A` answers.
@@ -38,6 +39,7 @@ struct Entry<A> {
     handle: Handler<A>,
     from_json: FromJson,
     from_afar: FromAfar,
+    from_untyped: FromUntyped,
 }
 
 /// What a message from another node contains.
@@ -53,6 +55,8 @@ pub(crate) enum Content<'a> {
 type NotRead = (Rejection, Option<FarReply>);
 
 type FromAfar = fn(Content<'_>, Meta, Option<FarReply>) -> Result<Box<dyn Letter>, NotRead>;
+
+type FromUntyped = fn(Content<'_>, Meta, UntypedReply) -> Result<Box<dyn Letter>, Rejection>;
 
 type FromJson = fn(&Json, Meta, JsonReply) -> Result<Box<dyn Letter>, Rejection>;
 
@@ -90,6 +94,7 @@ impl<A> Protocol<A> {
             handle: handle::<A, M>,
             from_json: question_from_json::<M>,
             from_afar: question_from_afar::<M>,
+            from_untyped: question_from_untyped::<M>,
         })
     }
 
@@ -106,6 +111,7 @@ impl<A> Protocol<A> {
             handle: handle_later::<A, M>,
             from_json: question_from_json::<M>,
             from_afar: question_from_afar::<M>,
+            from_untyped: question_from_untyped::<M>,
         })
     }
 
@@ -122,6 +128,7 @@ impl<A> Protocol<A> {
             handle: handle_stream::<A, M>,
             from_json: stream_from_json::<M>,
             from_afar: stream_from_afar::<M>,
+            from_untyped: stream_from_untyped::<M>,
         })
     }
 
@@ -182,6 +189,15 @@ pub(crate) trait AnyProtocol: Send + Sync + 'static {
         meta: Meta,
         reply: Option<FarReply>,
     ) -> Result<Box<dyn Letter>, NotRead>;
+
+    /// Makes a letter of a message from somebody who knows no types.
+    fn untyped_letter(
+        &self,
+        name: &str,
+        content: Content<'_>,
+        meta: Meta,
+        reply: UntypedReply,
+    ) -> Result<Box<dyn Letter>, Rejection>;
 }
 
 impl<A: 'static> AnyProtocol for Protocol<A> {
@@ -224,6 +240,18 @@ impl<A: 'static> AnyProtocol for Protocol<A> {
             Some(entry) => (entry.from_afar)(content, meta, reply),
             None => Err((unknown(name, &self.names()), reply)),
         }
+    }
+
+    fn untyped_letter(
+        &self,
+        name: &str,
+        content: Content<'_>,
+        meta: Meta,
+        reply: UntypedReply,
+    ) -> Result<Box<dyn Letter>, Rejection> {
+        let entry = self.entries.iter().find(|entry| entry.name == name);
+        let entry = entry.ok_or_else(|| unknown(name, &self.names()))?;
+        (entry.from_untyped)(content, meta, reply)
     }
 }
 
@@ -360,7 +388,7 @@ fn question_from_afar<M: Message>(
     if reply.as_ref().is_some_and(FarReply::wants_many) {
         return Err((Rejection::WrongStyle { expected: "an ask or a tell".to_owned() }, reply));
     }
-    match read_from_afar::<M>(content) {
+    match read_content::<M>(content) {
         Err(reason) => Err((reason, reply)),
         Ok(message) => {
             let reply = reply.map_or(ReplyTo::Nobody, ReplyTo::Far);
@@ -380,17 +408,50 @@ fn stream_from_afar<M: Streamed>(
             return Err((Rejection::WrongStyle { expected: "a stream".to_owned() }, other));
         }
     };
-    match read_from_afar::<M>(content) {
+    match read_content::<M>(content) {
         Err(reason) => Err((reason, Some(reply))),
         Ok(message) => Ok(Box::new(StreamQuestion::<M> { meta, message, items: reply.into() })),
     }
 }
 
-fn read_from_afar<M: Message>(content: Content<'_>) -> Result<M, Rejection> {
+fn question_from_untyped<M: Message>(
+    content: Content<'_>,
+    meta: Meta,
+    reply: UntypedReply,
+) -> Result<Box<dyn Letter>, Rejection> {
+    let message: M = read_content(content)?;
+    let reply = match reply {
+        UntypedReply::Nobody => ReplyTo::Nobody,
+        UntypedReply::Asker(asker) => ReplyTo::Untyped(asker),
+        UntypedReply::Items(_) => {
+            return Err(Rejection::WrongStyle { expected: "an ask or a tell".to_owned() });
+        }
+    };
+    Ok(Box::new(Question { meta, message, reply }))
+}
+
+fn stream_from_untyped<M: Streamed>(
+    content: Content<'_>,
+    meta: Meta,
+    reply: UntypedReply,
+) -> Result<Box<dyn Letter>, Rejection> {
+    let message: M = read_content(content)?;
+    let UntypedReply::Items(items) = reply else {
+        return Err(Rejection::WrongStyle { expected: "a stream".to_owned() });
+    };
+    Ok(Box::new(StreamQuestion { meta, message, items: Items::Untyped(items) }))
+}
+
+/// Reads a message from its bytes or its text, with nothing in between that could be many times as
+/// large.
+fn read_content<M: Message>(content: Content<'_>) -> Result<M, Rejection> {
     match content {
-        Content::Wire(bytes) => wire::decode::<M>(bytes).map_err(malformed),
+        Content::Wire(bytes) => wire::decode(bytes).map_err(malformed),
         Content::Json(text) => {
-            serde_json::from_slice(text).map_err(malformed).and_then(|content| read(&Json(content)))
+            // One without fields may be written as `null`, or left out.
+            let is_nothing = matches!(text.trim_ascii(), b"" | b"null");
+            let text = if is_nothing { b"{}" } else { text };
+            serde_json::from_slice(text).map_err(malformed)
         }
     }
 }

@@ -40,6 +40,7 @@ impl<M: Message> Promise<M> {
             Some(ReplyTo::Asker(asker)) => asker.is_closed(),
             Some(ReplyTo::Json(asker)) => asker.is_closed(),
             Some(ReplyTo::Far(asker)) => asker.is_forgotten(),
+            Some(ReplyTo::Untyped(asker)) => asker.is_forgotten(),
         }
     }
 

@@ -19,6 +19,7 @@ use crate::link::FarReply;
 use crate::link::flowing::{FarFlow, FarStream};
 use crate::link::questions::FarAnswer;
 use crate::reply::unanswered;
+use crate::untyped::UntypedItems;
 
 /// How many items may be on their way to an asker.
 pub(crate) const CREDIT: usize = 64;
@@ -43,6 +44,7 @@ pub(crate) enum Items<M: Streamed> {
     Json(JsonItems),
     /// To an asker on another node.
     Far(FarReply),
+    Untyped(UntypedItems),
 }
 
 impl<M: Streamed> From<JsonItems> for Items<M> {
@@ -69,6 +71,7 @@ impl<M: Streamed> Items<M> {
                 };
                 asker.item(item).await.is_ok()
             }
+            Self::Untyped(items) => items.send(&item).await,
         };
         if sent { Ok(()) } else { Err(AskerGone) }
     }
@@ -79,6 +82,7 @@ impl<M: Streamed> Items<M> {
             Self::Far(asker) => send_far(asker, answer),
             Self::Typed(items) => drop(items.send(Flow::End(answer)).await),
             Self::Json(items) => drop(items.send(JsonFlow::End(in_json(answer))).await),
+            Self::Untyped(items) => items.end(answer).await,
         }
     }
 
@@ -88,6 +92,7 @@ impl<M: Streamed> Items<M> {
             Self::Far(asker) => asker.fail(fault),
             Self::Typed(items) => drop(items.try_send(Flow::End(Err(fault.into())))),
             Self::Json(items) => drop(items.try_send(JsonFlow::End(Err(fault.into())))),
+            Self::Untyped(items) => items.try_end(fault),
         }
     }
 
@@ -96,6 +101,7 @@ impl<M: Streamed> Items<M> {
             Self::Typed(items) => items.closed().await,
             Self::Json(items) => items.closed().await,
             Self::Far(asker) => asker.forgotten().await,
+            Self::Untyped(items) => items.closed().await,
         }
     }
 }
@@ -214,7 +220,7 @@ pub(crate) enum Origin {
 }
 
 impl Source {
-    fn too_slow(&self) -> Fault {
+    pub(crate) fn too_slow(&self) -> Fault {
         Fault::Timeout {
             to: self.to.clone(),
             message: self.message.clone().into_owned(),
@@ -222,7 +228,7 @@ impl Source {
         }
     }
 
-    async fn broken_off(&self) -> Fault {
+    pub(crate) async fn broken_off(&self) -> Fault {
         let cause = match &self.origin {
             Origin::Near { slot, incarnation } => slot.cause_of_end(*incarnation),
             Origin::Far(node) => {

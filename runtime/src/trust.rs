@@ -12,6 +12,8 @@
 //! | `node.crt`, `node.key` | the certificate of this node, and its key | everywhere |
 //! | `node.next.key` | its key, while the certificate is replaced | everywhere, for a moment |
 //! | `expelled.crl` | the certificates that count no more, signed by the authority | everywhere |
+//! | `tokens.json` | the tokens of clients, without their secrets | everywhere, for that machine |
+//! | `token-uses.json` | how often each was used | everywhere, for that machine |
 
 mod authority;
 pub mod credentials;
@@ -19,8 +21,10 @@ mod expelled;
 mod folder;
 mod identity;
 mod invitation;
+pub mod scope;
 mod tally;
 pub mod tls;
+pub mod tokens;
 pub mod verdict;
 mod watched;
 
@@ -142,6 +146,14 @@ pub(crate) fn keep_text(
     text: &str,
 ) -> Result<(), TrustError> {
     folder::Folder::at(folder).write(name, text)
+}
+
+fn seconds(at: std::time::SystemTime) -> u64 {
+    at.duration_since(std::time::SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Bytes as PEM text.

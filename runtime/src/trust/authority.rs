@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
 use super::invitation::{INVITATION_SPAN_MAX, Secret};
-use super::{Expelled, Fingerprint, Identity, Request, TrustError};
+use super::{Expelled, Fingerprint, Identity, Request, TrustError, hex, seconds};
 
 /// How long the certificate of a node counts. It is renewed long before.
 pub const NODE_SPAN: Duration = Duration::from_secs(90 * DAY);
@@ -495,14 +495,6 @@ fn read_certificate(folder: &Folder, text: &str) -> Result<CertificateDer<'stati
         path: folder.path("household.crt").display().to_string(),
         detail: error.to_string(),
     })
-}
-
-fn seconds(at: SystemTime) -> u64 {
-    at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Vec<u8>> {

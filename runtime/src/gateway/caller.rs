@@ -1,0 +1,87 @@
+//! Who calls, and what they may do.
+
+use std::sync::Arc;
+
+use genii_protocols::Address;
+use genii_protocols::api::{Refused, Why};
+use tonic::Status;
+
+use crate::link::network::Certificate;
+use crate::trust::scope::Verb;
+use crate::trust::tokens::Token;
+
+/// What a connection tells of who is at its other end, before any call.
+#[derive(Debug, Clone)]
+pub(super) enum Shown {
+    /// The owner of this process, by the Unix socket.
+    Owner,
+    /// A node of the household, by its certificate.
+    Node(Certificate),
+    /// Nobody yet: a token must say.
+    Nobody,
+}
+
+/// Who makes a call.
+#[derive(Debug, Clone)]
+pub(super) enum Caller {
+    /// The owner of this process.
+    Owner,
+    /// A node of the household.
+    Node(Certificate),
+    /// The holder of a token.
+    Holder(Arc<Token>),
+}
+
+impl Caller {
+    /// Whether it may do this to an address.
+    pub(super) fn check(&self, verb: Verb, address: &Address) -> Result<(), Status> {
+        self.check_verb(verb)?;
+        match self.reaches(address) {
+            true => Ok(()),
+            false => Err(self.refused(Why::Scope, verb, address.as_str()).into()),
+        }
+    }
+
+    /// Whether it may do this at all.
+    pub(super) fn check_verb(&self, verb: Verb) -> Result<(), Status> {
+        match self {
+            Self::Holder(token) if !token.scope.has(verb) => {
+                Err(self.refused(Why::Verb, verb, "").into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it may reach an address by some verb.
+    pub(super) fn reaches(&self, address: &Address) -> bool {
+        match self {
+            Self::Owner | Self::Node(_) => true,
+            Self::Holder(token) => token.scope.reaches(address),
+        }
+    }
+
+    /// Whether it may see what happens to an agent, a group, or a node.
+    pub(super) fn sees(&self, name: &str) -> bool {
+        match (self, Address::parse(name)) {
+            (Self::Owner | Self::Node(_), _) => true,
+            (Self::Holder(token), Ok(address)) => token.scope.reaches(&address),
+            (Self::Holder(token), Err(_)) => token.scope.reaches_group(name),
+        }
+    }
+
+    /// Whether it may see an agent or a group.
+    pub(super) fn check_sight(&self, name: &str) -> Result<(), Status> {
+        match self.sees(name) {
+            true => Ok(()),
+            false => Err(self.refused(Why::Scope, Verb::Watch, name).into()),
+        }
+    }
+
+    fn refused(&self, why: Why, verb: Verb, target: &str) -> Refused {
+        let token = match self {
+            Self::Holder(token) => token.id.clone(),
+            Self::Owner | Self::Node(_) => String::new(),
+        };
+        Refused { why, token, verb: verb.to_string(), target: target.to_owned() }
+    }
+}

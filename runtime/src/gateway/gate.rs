@@ -1,0 +1,171 @@
+//! What every call goes through: who calls, until when, and with how much room.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::api::genii_server::GeniiServer;
+use genii_protocols::api::{DESCRIBED, SERVICE};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::{Request, Response};
+use parking_lot::Mutex;
+use tokio::task::AbortHandle;
+use tokio::time::Instant;
+use tonic::Status;
+use tonic::body::Body;
+use tonic::service::Routes;
+use tonic_health::pb::health_server::{Health, HealthServer};
+use tower::ServiceExt;
+
+use super::caller::Caller;
+use super::door::{Active, Connection};
+use super::guard::Guard;
+use super::room::{CALL_MAX_LEN, Held, Room, SMALL_MAX_LEN, Sliced};
+use super::service::Service;
+use crate::House;
+
+/// How long a client may take to read an answer that is not small. Its connection is then closed.
+const READ_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The longest deadline that a call may have; one that is later counts as this.
+pub(super) const DEADLINE_MAX: Duration = Duration::from_secs(24 * 3_600);
+
+/// What a call carries with it to the service.
+#[derive(Debug, Clone)]
+pub(super) struct Call {
+    pub(super) caller: Caller,
+    /// When it ends, by gRPC's own deadline.
+    pub(super) deadline: Option<Instant>,
+}
+
+/// Room that an answer holds until it has been read.
+#[derive(Clone)]
+struct HeldAnswer {
+    _room: Arc<Held>,
+}
+
+/// An answer that has this room until it has been read.
+pub(super) fn hold<T>(answer: &mut tonic::Response<T>, room: Held) {
+    if room.is_some() {
+        answer.extensions_mut().insert(HeldAnswer { _room: Arc::new(room) });
+    }
+}
+
+/// The gate of a house.
+pub(super) struct Gate {
+    guard: Arc<Guard>,
+    room: Arc<Room>,
+    routes: Routes,
+}
+
+impl Gate {
+    pub(super) fn new(house: House, guard: Arc<Guard>, health: HealthServer<impl Health>) -> Self {
+        let room = Arc::new(Room::default());
+        let service = Service::new(house, guard.clone(), room.clone());
+        let service = GeniiServer::new(service)
+            .max_decoding_message_size(CALL_MAX_LEN)
+            .max_encoding_message_size(CALL_MAX_LEN);
+        let described = || {
+            tonic_reflection::server::Builder::configure()
+                .register_encoded_file_descriptor_set(DESCRIBED)
+                .register_encoded_file_descriptor_set(tonic_health::pb::FILE_DESCRIPTOR_SET)
+        };
+        let sound = "what our own .proto files say of themselves is sound";
+        let routes = Routes::new(service)
+            .add_service(health)
+            .add_service(described().build_v1().expect(sound))
+            // What older tools ask.
+            .add_service(described().build_v1alpha().expect(sound))
+            .prepare();
+        Self { guard, room, routes }
+    }
+
+    /// Serves one call.
+    pub(super) async fn serve(
+        &self,
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+    ) -> Result<Response<Sliced<Body, Reading>>, Infallible> {
+        let active = connection.begin_call();
+        let answered = match self.guard.admit(connection.shown(), request.headers()) {
+            Ok(caller) => {
+                connection.let_in();
+                tokio::select! {
+                    biased;
+                    refused = self.guard.until_ended(&caller) => Err(refused.into()),
+                    answered = self.answer(&caller, request) => Ok(answered),
+                }
+            }
+            Err(refused) => {
+                tracing::info!(from = %connection.from(), "a client was not let in: {refused}");
+                Err(Status::from(refused))
+            }
+        };
+        let mut response = answered.unwrap_or_else(Status::into_http);
+        let held = response.extensions_mut().remove::<HeldAnswer>();
+        let reading = Reading::new(connection, active, held);
+        Ok(response.map(|body| Sliced::new(body, reading)))
+    }
+
+    async fn answer(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
+        let (mut parts, body) = request.into_parts();
+        let deadline = deadline(&parts.headers);
+        // Nothing behind the gate has use for the secret.
+        parts.headers.remove(AUTHORIZATION);
+        parts.extensions.insert(Call { caller: caller.clone(), deadline });
+        let is_ours = parts.uri.path().strip_prefix('/').is_some_and(|it| it.starts_with(SERVICE));
+        let len_max = if is_ours { CALL_MAX_LEN } else { SMALL_MAX_LEN };
+        let held = Arc::new(Mutex::new(None));
+        let body = Body::new(self.room.metered(body, held.clone(), len_max));
+        let answered = self.routes.clone().oneshot(Request::from_parts(parts, body)).await;
+        // The room of the question lasts as long as it is being answered.
+        drop(held);
+        answered.unwrap_or_else(|never| match never {})
+    }
+}
+
+/// What lasts until an answer has been read.
+pub(super) struct Reading {
+    _active: Active,
+    _held: Option<HeldAnswer>,
+    late: Option<AbortHandle>,
+}
+
+impl Reading {
+    fn new(connection: Arc<Connection>, active: Active, held: Option<HeldAnswer>) -> Self {
+        let late = held.is_some().then(|| {
+            let closing = tokio::spawn(async move {
+                tokio::time::sleep(READ_PATIENCE).await;
+                connection.close("it did not read an answer in time");
+            });
+            closing.abort_handle()
+        });
+        Self { _active: active, _held: held, late }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        if let Some(late) = &self.late {
+            late.abort();
+        }
+    }
+}
+
+/// When a call ends, by the header that gRPC has for it.
+fn deadline(headers: &HeaderMap) -> Option<Instant> {
+    let text = headers.get("grpc-timeout")?.to_str().ok()?;
+    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
+    let number: u64 = Some(number).filter(|it| (1..=8).contains(&it.len()))?.parse().ok()?;
+    let span = match unit {
+        "H" => Duration::from_secs(number.saturating_mul(3_600)),
+        "M" => Duration::from_secs(number.saturating_mul(60)),
+        "S" => Duration::from_secs(number),
+        "m" => Duration::from_millis(number),
+        "u" => Duration::from_micros(number),
+        "n" => Duration::from_nanos(number),
+        _ => return None,
+    };
+    Some(Instant::now() + span.min(DEADLINE_MAX))
+}

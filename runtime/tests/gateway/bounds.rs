@@ -1,0 +1,129 @@
+//! What a client may make grow, and what it may not.
+
+use std::time::Duration;
+
+use genii_protocols::Json;
+use genii_protocols::api::genii_client::GeniiClient;
+use genii_protocols::api::{AskRequest, Payload, payload};
+use genii_protocols::client::CallError;
+use genii_runtime::trust::scope::Verb;
+use serde_json::json;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tonic::Code;
+
+use crate::place::*;
+
+const MIB: usize = 1 << 20;
+
+#[tokio::test]
+async fn large_messages_and_answers_go_through_up_to_the_limit() {
+    let place = Place::new().await;
+    let client = place.owner().await.with_timeout(DEADLINE);
+    let lamp = address("here/lamp");
+    let text = "x".repeat(20 * MIB);
+    let echoed = client.ask(&lamp, &Echo { text: text.clone() }).await.unwrap();
+    assert!(echoed == text);
+    let in_json = Json(json!({ "letters": 20 * MIB }));
+    let spelled = client.ask_json(&lamp, "worker.spell", &in_json).await.unwrap();
+    assert_eq!(spelled.0.as_str().unwrap().len(), 20 * MIB);
+    let too_large = client.ask(&lamp, &Spell { letters: 65 * MIB }).await.unwrap_err();
+    assert!(too_large.to_string().contains("more than the limit"), "{too_large}");
+    assert!(client.ask(&lamp, &Spell { letters: 1 }).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_message_that_says_it_is_too_long_is_refused_before_it_has_come() {
+    let place = Place::new().await;
+    // Larger than anything that may be said: the client's own bound is put aside.
+    let payload = Payload { form: Some(payload::Form::Bincode(vec![0; 65 * MIB])) };
+    let request = AskRequest {
+        to: "here/lamp".to_owned(),
+        message: "worker.echo".to_owned(),
+        payload: Some(payload),
+        timeout_ms: 0,
+    };
+    let mut genii = GeniiClient::new(place.channel().await).max_encoding_message_size(usize::MAX);
+    let status = genii.ask(request).await.unwrap_err();
+    assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
+    assert!(status.message().contains("more than the limit"), "{status}");
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_its_own_stream_up_and_nothing_else() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    let count = CountTo { number: 1_000_000, letters: 1_000 };
+    let slow = client.stream(&lamp, &count).await.unwrap();
+    // It goes on until all that lies between is full, and then no further.
+    let mut before = place.report("here/lamp", |report| report.sent > 0).await.sent;
+    loop {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let now = place.report("here/lamp", |_| true).await.sent;
+        if now == before {
+            break;
+        }
+        before = now;
+    }
+    assert!(before < 5_000, "{before} items of 1,000 letters wait for somebody who does not read");
+    // Others of the same client, on the same connection, are served as ever.
+    for _ in 0..100 {
+        client.ask(&lamp, &Echo { text: "quick".to_owned() }).await.unwrap();
+    }
+    drop(slow);
+    place.report("here/lamp", |report| report.gone == 1).await;
+}
+
+#[tokio::test]
+async fn more_calls_than_a_connection_may_have_wait_their_turn() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    let mut streams = Vec::new();
+    for _ in 0..64 {
+        let count = CountTo { number: u64::MAX, letters: 0 };
+        streams.push(client.stream(&lamp, &count).await.unwrap());
+    }
+    let hasty = client.clone().with_timeout(Duration::from_millis(100));
+    let late = hasty.ask(&lamp, &Echo { text: "late".to_owned() }).await;
+    assert!(matches!(late, Err(CallError::Lost(_))), "{late:?}");
+    streams.pop();
+    let answer = client.ask(&lamp, &Echo { text: "now".to_owned() }).await;
+    assert_eq!(answer, Ok("now".to_owned()));
+}
+
+#[tokio::test]
+async fn more_clients_than_there_are_places_are_turned_away_and_counted() {
+    let place = Place::new().await;
+    let mut crowd = Vec::new();
+    for _ in 0..140 {
+        crowd.push(TcpStream::connect(place.at).await.unwrap());
+    }
+    let deadline = std::time::Instant::now() + DEADLINE;
+    while place.gateway.turned_away() < 12 {
+        assert!(std::time::Instant::now() < deadline, "{}", place.gateway.turned_away());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    // Who says nothing is in nobody's way for longer than a handshake may take.
+    drop(crowd);
+    let (_, token) = place.token(&["*"], &Verb::ALL);
+    let client = place.holder(&token).await.unwrap();
+    client.ask(&address("here/lamp"), &Echo { text: "still".to_owned() }).await.unwrap();
+}
+
+#[tokio::test]
+async fn nonsense_ends_its_own_connection_and_nothing_else() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    for nonsense in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[0xff; 4_096], b"PRI * HTTP/2.0\r\n\r\nXX"] {
+        let mut stream = UnixStream::connect(place.socket()).await.unwrap();
+        stream.write_all(nonsense).await.unwrap();
+        let mut said = Vec::new();
+        let _either_way = stream.read_to_end(&mut said).await;
+        let mut stream = TcpStream::connect(place.at).await.unwrap();
+        stream.write_all(nonsense).await.unwrap();
+        let _either_way = stream.read_to_end(&mut said).await;
+        client.ask(&address("here/lamp"), &Echo { text: "here".to_owned() }).await.unwrap();
+    }
+}

@@ -1,0 +1,8 @@
+//! The gateway, as its clients meet it: real sockets and real TLS, in one process.
+#![allow(clippy::unwrap_used)]
+
+mod access;
+mod bounds;
+mod messages;
+mod place;
+mod reflection;

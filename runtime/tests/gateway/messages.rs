@@ -1,0 +1,213 @@
+//! What clients say, and what comes of it.
+
+use std::time::{Duration, Instant};
+
+use genii_protocols::api::{DescribeRequest, WatchRequest, message::Style, watch_reply::Said};
+use genii_protocols::client::CallError;
+use genii_protocols::{CauseKind, Destination, Fault, Json, Rejection};
+use serde_json::json;
+
+use crate::place::*;
+
+fn fault<T: std::fmt::Debug, R: std::fmt::Debug>(answer: Result<T, CallError<R>>) -> Fault {
+    match answer.unwrap_err() {
+        CallError::Fault(fault) => *fault,
+        other => panic!("it should have been a fault: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn an_ask_is_answered_in_the_form_in_which_it_was_put() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    let answer = client.ask(&lamp, &Echo { text: "light".to_owned() }).await;
+    assert_eq!(answer, Ok("light".to_owned()));
+    let in_json = Json(json!({ "text": "light" }));
+    assert_eq!(client.ask_json(&lamp, "worker.echo", &in_json).await, Ok(Json(json!("light"))));
+    // A message without fields may be left out.
+    let report = client.ask_json(&lamp, "worker.report", &Json(json!(null))).await.unwrap();
+    assert_eq!(report.0["notes"], json!([]));
+}
+
+#[tokio::test]
+async fn a_refusal_is_an_answer() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    let word = || "unsayable".to_owned();
+    let refused = client.ask(&lamp, &Echo { text: word() }).await;
+    assert_eq!(refused, Err(CallError::Refused(WontSay { word: word() })));
+    let refused = client.ask_json(&lamp, "worker.echo", &Json(json!({ "text": word() }))).await;
+    assert_eq!(refused, Err(CallError::Refused(Json(json!({ "word": word() })))));
+}
+
+#[tokio::test]
+async fn what_is_told_arrives_in_order() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    for number in 1..=20 {
+        client.tell(&lamp, &Note { number }).await.unwrap();
+    }
+    client.tell_json(&lamp, "worker.note", &Json(json!({ "number": 21 }))).await.unwrap();
+    let report = client.ask(&lamp, &Report {}).await.unwrap();
+    assert_eq!(report.notes, (1..=21).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn every_fault_comes_with_what_is_known_of_it() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = Destination::parse("here/lamp").unwrap();
+    let echo = Echo { text: String::new() };
+    let unknown = fault(client.ask(Destination::parse("here/lmap").unwrap(), &echo).await);
+    assert!(matches!(unknown, Fault::NotFound { nearest: Some(near), .. } if near == lamp));
+    let misnamed = fault(client.ask_json(lamp.clone(), "worker.eccho", &Json(json!({}))).await);
+    assert!(matches!(
+        misnamed,
+        Fault::Rejected { reason: Rejection::UnknownMessage { nearest: Some(near), .. }, .. }
+            if near == "worker.echo"
+    ));
+    let malformed = fault(client.ask_json(lamp.clone(), "worker.echo", &Json(json!(7))).await);
+    assert!(matches!(malformed, Fault::Rejected { reason: Rejection::Malformed { .. }, .. }));
+    let stream =
+        client.ask_json(lamp.clone(), "worker.count_to", &Json(json!({ "number": 1 }))).await;
+    let expected = Rejection::WrongStyle { expected: "a stream".to_owned() };
+    assert!(matches!(fault(stream), Fault::Rejected { reason, .. } if reason == expected));
+    let away = fault(client.ask(Destination::parse("here/lamp@pc9").unwrap(), &echo).await);
+    assert!(matches!(away, Fault::Unreachable { node, .. } if node.as_str() == "pc9"));
+    let crashed = fault(client.ask(lamp, &Crash {}).await);
+    let Fault::Down { cause, .. } = crashed else { panic!("{crashed}") };
+    assert_eq!((cause.kind, &*cause.message), (CauseKind::Panic, "as it was told"));
+    assert_eq!(cause.handling.as_deref(), Some("worker.crash"));
+}
+
+#[tokio::test]
+async fn an_ask_ends_at_its_deadline_and_the_agent_sees_that_nobody_waits() {
+    let place = Place::new().await;
+    let client = place.owner().await.with_timeout(Duration::from_millis(100));
+    let began = Instant::now();
+    let late = fault(client.ask(&address("here/lamp"), &Brood {}).await);
+    assert!(matches!(late, Fault::Timeout { .. }), "{late}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    place.report("here/lamp", |report| report.forgotten == 1).await;
+}
+
+#[tokio::test]
+async fn an_agent_sees_that_its_asker_has_gone() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    // By a call that is taken back.
+    let brooding = client.ask(&lamp, &Brood {});
+    let _given_up = tokio::time::timeout(Duration::from_millis(50), brooding).await;
+    place.report("here/lamp", |report| report.forgotten == 1).await;
+    // By a stream that is dropped.
+    let mut items = client.stream(&lamp, &CountTo { number: u64::MAX, letters: 0 }).await.unwrap();
+    items.next().await.unwrap();
+    drop(items);
+    place.report("here/lamp", |report| report.gone == 1).await;
+    // By a client that goes altogether.
+    let other = place.owner().await;
+    let mut items = other.stream(&lamp, &CountTo { number: u64::MAX, letters: 0 }).await.unwrap();
+    items.next().await.unwrap();
+    drop((items, other));
+    place.report("here/lamp", |report| report.gone == 2).await;
+}
+
+#[tokio::test]
+async fn a_stream_brings_its_items_and_then_its_reply_or_its_refusal() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    let count = |number| CountTo { number, letters: 0 };
+    let mut items = client.stream(&lamp, &count(500)).await.unwrap();
+    let mut counted = Vec::new();
+    while let Some(item) = items.next().await {
+        counted.push(item.number);
+    }
+    assert_eq!(counted, (1..=500).collect::<Vec<_>>());
+    assert_eq!(items.finish().await, Ok(500));
+    let refused = client.stream(&lamp, &count(13)).await.unwrap().finish().await;
+    assert_eq!(refused, Err(CallError::Refused(WontSay { word: "13".to_owned() })));
+    let content = Json(json!({ "number": 2 }));
+    let mut items = client.stream_json(&lamp, "worker.count_to", &content).await.unwrap();
+    assert_eq!(items.next().await.unwrap().0["number"], 1);
+    assert_eq!(items.finish().await, Ok(Json(json!(2))));
+}
+
+#[tokio::test]
+async fn a_stream_breaks_off_with_the_cause() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let lamp = address("here/lamp");
+    let mut items = client.stream(&lamp, &CountTo { number: u64::MAX, letters: 0 }).await.unwrap();
+    items.next().await.unwrap();
+    client.ask(&lamp, &Crash {}).await.unwrap_err();
+    let broken = fault(items.finish().await);
+    assert!(broken.to_string().contains("as it was told"), "{broken}");
+}
+
+#[tokio::test]
+async fn the_house_describes_itself() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let all = client.describe(DescribeRequest::default()).await.unwrap();
+    let addresses: Vec<&str> = all.agents.iter().map(|agent| &*agent.address).collect();
+    assert_eq!((addresses, all.more), (vec!["away/oven", "here/desk", "here/lamp"], false));
+    let oven = &all.agents[0];
+    assert_eq!((&*oven.node, oven.messages_known), ("pc2", true), "its kind is known");
+    let request = |name: &str, schemas| DescribeRequest {
+        name: name.to_owned(),
+        schemas,
+        ..DescribeRequest::default()
+    };
+    let lamp = client.describe(request("here/lamp", true)).await.unwrap();
+    assert_eq!((&*lamp.agents[0].state, &*lamp.agents[0].node), ("ready", "main"));
+    let messages = &lamp.agents[0].messages;
+    let count = messages.iter().find(|message| message.name == "worker.count_to").unwrap();
+    assert_eq!((count.style(), &*count.about), (Style::Stream, "Count up to a number."));
+    let schema: serde_json::Value = serde_json::from_str(&count.request_schema).unwrap();
+    assert_eq!(schema["properties"]["number"]["type"], "integer");
+    assert!(!count.item_schema.is_empty() && !count.refusal_schema.is_empty());
+    assert_eq!(client.describe(request("here", false)).await.unwrap().agents.len(), 2);
+    assert!(client.describe(request("nowhere", false)).await.is_err());
+    // One after another.
+    let page = |after: &str| DescribeRequest {
+        after: after.to_owned(),
+        limit: 1,
+        ..DescribeRequest::default()
+    };
+    let first = client.describe(page("")).await.unwrap();
+    assert_eq!((&*first.agents[0].address, first.more), ("away/oven", true));
+    let last = client.describe(page("here/desk")).await.unwrap();
+    assert_eq!((&*last.agents[0].address, last.more), ("here/lamp", false));
+}
+
+#[tokio::test]
+async fn the_journal_is_watched_from_any_number_on() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let watch = |from, follow| WatchRequest { name: "here/lamp".to_owned(), from, follow };
+    let mut past = client.watch(watch(0, false)).await.unwrap();
+    let mut what = Vec::new();
+    let mut last = 0;
+    while let Some(Said::Event(event)) = past.next().await.unwrap() {
+        assert_eq!(event.name, "here/lamp");
+        (last, what) = (event.seq, [what, vec![event.what]].concat());
+    }
+    assert!(what.ends_with(&["ready".to_owned()]), "{what:?}");
+    let mut follow = client.watch(watch(last + 1, true)).await.unwrap();
+    client.ask(&address("here/lamp"), &Crash {}).await.unwrap_err();
+    loop {
+        let Some(Said::Event(event)) = follow.next().await.unwrap() else { panic!("it missed") };
+        assert!(event.seq > last);
+        if event.what == "crashed" {
+            assert!(event.text.contains("as it was told"), "{}", event.text);
+            break;
+        }
+    }
+    let nobody = WatchRequest { name: "here/nobody".to_owned(), ..WatchRequest::default() };
+    assert!(client.watch(nobody).await.is_err());
+}

@@ -1,0 +1,51 @@
+//! Access for clients: `genii token new`, `list` and `revoke`.
+
+mod list;
+mod make;
+mod revoke;
+
+use std::process::ExitCode;
+
+use clap::Subcommand;
+use genii_runtime::trust::tokens::{TokenError, Tokens};
+
+use crate::cli::JsonArg;
+use crate::data::Data;
+use crate::fault::Fault;
+
+/// What may be done with tokens.
+#[derive(Debug, Subcommand)]
+pub enum TokenCommand {
+    /// Make a token, and print it: this once, and never again
+    New(make::NewArgs),
+    /// List the tokens, with how often each was used
+    List(JsonArg),
+    /// Take a token back: it counts no more, also where it is being used
+    Revoke(revoke::RevokeArgs),
+}
+
+/// Does it.
+pub fn run(command: &TokenCommand, data: &Data) -> Result<ExitCode, Fault> {
+    match command {
+        TokenCommand::New(args) => make::run(args, data),
+        TokenCommand::List(args) => list::run(args, data),
+        TokenCommand::Revoke(args) => revoke::run(args, data),
+    }
+}
+
+fn tokens(data: &Data) -> Result<Tokens, Fault> {
+    data.prepare()?;
+    Tokens::open(&data.trust()).map_err(|error| fault(error.into()))
+}
+
+fn fault(error: TokenError) -> Fault {
+    let help = match &error {
+        TokenError::Trust(_) => "see that the data folder can be read and written to",
+        TokenError::TooMany => "revoke some with `genii token revoke ID`, and wait",
+        TokenError::Scope => "as in --allow 'memory/*'; `genii token new --help` has examples",
+        TokenError::Name => "choose a shorter one with --name",
+        TokenError::Span => "as in --for 30d",
+        TokenError::Unknown(_) => "`genii token list` shows those that there are",
+    };
+    Fault::new(error.to_string()).help(help)
+}
