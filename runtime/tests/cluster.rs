@@ -2,6 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "cluster/across.rs"]
+mod across;
+
+use std::cell::Cell;
 use std::time::Duration;
 
 use genii_protocols::frame::CREDIT_MAX;
@@ -9,7 +13,10 @@ use genii_protocols::{Address, AskError, Destination, Fault, Json, Never, NodeNa
 use genii_runtime::cluster::{Cluster, Membership, Timing};
 use genii_runtime::link::simulated::Waters;
 use genii_runtime::topology::Topology;
-use genii_runtime::{Agent, Catalogue, Context, Handle, House, Node, NodeOptions, Protocol};
+use genii_runtime::{
+    Agent, Catalogue, Context, Down, Handle, HandleStream, House, JsonNext, Node, NodeOptions,
+    Outlet, Protocol, WatchId,
+};
 use genii_supervision::StartError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -56,21 +63,77 @@ message!(Dawdle = "worker.dawdle" -> ());
 struct Crash {}
 message!(Crash = "worker.crash" -> ());
 
+/// Count from one, and crash at 666.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct CountTo {
+    last: u64,
+}
+message!(CountTo = "worker.count_to" -> u64, refused by WontSay, streams u64);
+
+/// Say something long many times.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Repeat {
+    len: usize,
+    times: usize,
+}
+message!(Repeat = "worker.repeat" -> (), streams String);
+
+/// Watch a life, or be linked to it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Watch {
+    whom: String,
+    is_link: bool,
+}
+message!(Watch = "worker.watch" -> ());
+
+/// Watch no longer what was watched last.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Unwatch {}
+message!(Unwatch = "worker.unwatch" -> ());
+
+/// Which ends were told.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Told {}
+message!(Told = "worker.told" -> Vec<String>);
+
+thread_local! {
+    /// How many items all streams of a test have sent, and whether one was ended by its asker.
+    static SENT: Cell<u64> = const { Cell::new(0) };
+    static GONE: Cell<bool> = const { Cell::new(false) };
+}
+
 struct Worker {
     name: String,
     notes: Vec<u64>,
+    watched: Option<WatchId>,
+    told: Vec<String>,
 }
 
 impl Agent for Worker {
     type Settings = ();
 
     fn protocol() -> Protocol<Self> {
-        Protocol::new().on::<Echo>().on::<Note>().on::<Notes>().on::<Dawdle>().on::<Crash>()
+        Protocol::new()
+            .on::<Echo>()
+            .on::<Note>()
+            .on::<Notes>()
+            .on::<Dawdle>()
+            .on::<Crash>()
+            .on_stream::<CountTo>()
+            .on_stream::<Repeat>()
+            .on::<Watch>()
+            .on::<Unwatch>()
+            .on::<Told>()
     }
 
     async fn start((): (), context: &mut Context) -> Result<Self, StartError> {
         let name = format!("{}@{}", context.address(), context.node().name());
-        Ok(Self { name, notes: Vec::new() })
+        Ok(Self { name, notes: Vec::new(), watched: None, told: Vec::new() })
+    }
+
+    async fn down(&mut self, down: &Down, _: &mut Context) {
+        let how = if down.is_abnormal { "abnormal" } else { "normal" };
+        self.told.push(format!("{} {how} {}", down.address, down.cause));
     }
 }
 
@@ -101,6 +164,71 @@ impl Handle<Dawdle> for Worker {
     async fn handle(&mut self, dawdle: Dawdle, _: &mut Context) -> Result<(), Never> {
         tokio::time::sleep(Duration::from_millis(dawdle.millis)).await;
         Ok(())
+    }
+}
+
+impl HandleStream<CountTo> for Worker {
+    async fn handle_stream(
+        &mut self,
+        count: CountTo,
+        mut outlet: Outlet<CountTo>,
+        context: &mut Context,
+    ) {
+        if count.last == 13 {
+            return outlet.finish(Err(WontSay { word: "13".to_owned() })).await;
+        }
+        context.spawn(async move {
+            for number in 1..=count.last {
+                assert!(count.last != 666 || number < 600, "the number of the beast");
+                if outlet.send(number).await.is_err() {
+                    return GONE.with(|gone| gone.set(true));
+                }
+                SENT.with(|sent| sent.set(sent.get() + 1));
+            }
+            outlet.finish(Ok(count.last)).await;
+        });
+    }
+}
+
+impl HandleStream<Repeat> for Worker {
+    async fn handle_stream(
+        &mut self,
+        repeat: Repeat,
+        mut outlet: Outlet<Repeat>,
+        context: &mut Context,
+    ) {
+        context.spawn(async move {
+            for _ in 0..repeat.times {
+                if outlet.send("x".repeat(repeat.len)).await.is_err() {
+                    return;
+                }
+            }
+            outlet.finish(Ok(())).await;
+        });
+    }
+}
+
+impl Handle<Watch> for Worker {
+    async fn handle(&mut self, watch: Watch, context: &mut Context) -> Result<(), Never> {
+        let whom = address(&watch.whom);
+        self.watched = Some(match watch.is_link {
+            true => context.link(&whom),
+            false => context.monitor(&whom),
+        });
+        Ok(())
+    }
+}
+
+impl Handle<Unwatch> for Worker {
+    async fn handle(&mut self, _: Unwatch, context: &mut Context) -> Result<(), Never> {
+        self.watched.take().map(|watch| context.unwatch(watch));
+        Ok(())
+    }
+}
+
+impl Handle<Told> for Worker {
+    async fn handle(&mut self, _: Told, _: &mut Context) -> Result<Vec<String>, Never> {
+        Ok(self.told.clone())
     }
 }
 

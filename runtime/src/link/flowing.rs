@@ -39,13 +39,16 @@ pub(crate) struct Flowing {
     /// Bounded by the credit.
     flow: mpsc::UnboundedSender<FarFlow>,
     /// How much has come and was not taken.
-    waits: AtomicU32,
+    waits: Arc<AtomicU32>,
 }
 
 impl Flowing {
-    pub(crate) fn new() -> (Arc<Self>, mpsc::UnboundedReceiver<FarFlow>) {
-        let (flow, comes) = mpsc::unbounded_channel();
-        (Arc::new(Self { flow, waits: AtomicU32::new(0) }), comes)
+    /// A stream that begins, and where it comes from: until its end, or until nobody at this end
+    /// holds it any more, as when the link is lost.
+    pub(super) fn new() -> (Arc<Self>, Comes) {
+        let ((flow, comes), waits) = (mpsc::unbounded_channel(), Arc::default());
+        let comes = Comes { flow: comes, waits: Arc::clone(&waits) };
+        (Arc::new(Self { flow, waits }), comes)
     }
 
     /// An item has come.
@@ -65,21 +68,30 @@ impl Flowing {
     }
 }
 
+/// What comes of a stream.
+pub(super) struct Comes {
+    flow: mpsc::UnboundedReceiver<FarFlow>,
+    waits: Arc<AtomicU32>,
+}
+
 /// A stream from another node, for who asked for it. Dropped, it tells the other end to stop.
 pub(crate) struct FarStream {
     pub(crate) link: Arc<Link>,
-    pub(super) correlation: u64,
-    pub(super) flowing: Arc<Flowing>,
-    pub(super) comes: mpsc::UnboundedReceiver<FarFlow>,
+    correlation: u64,
+    comes: Comes,
     /// What was taken and not given back.
-    pub(super) taken: u32,
-    pub(super) is_over: bool,
+    taken: u32,
+    is_over: bool,
 }
 
 impl FarStream {
+    pub(super) fn new(link: Arc<Link>, correlation: u64, comes: Comes) -> Self {
+        Self { link, correlation, comes, taken: 0, is_over: false }
+    }
+
     /// What comes next; `None` when the link is lost.
     pub(crate) async fn next(&mut self) -> Option<FarFlow> {
-        let next = self.comes.recv().await;
+        let next = self.comes.flow.recv().await;
         match &next {
             Some(FarFlow::Item(item)) => self.give_back(cost(item.len())),
             Some(FarFlow::End(_)) | None => self.is_over = true,
@@ -91,7 +103,7 @@ impl FarStream {
         self.taken += cost;
         if self.taken >= CREDIT_STEP {
             let cost = std::mem::take(&mut self.taken);
-            self.flowing.waits.fetch_sub(cost, Ordering::Relaxed);
+            self.comes.waits.fetch_sub(cost, Ordering::Relaxed);
             let more = Data::More { correlation: self.correlation, cost };
             let _over = self.link.data.write_always(|buffer| lane::put(buffer, &more));
         }

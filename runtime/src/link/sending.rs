@@ -190,9 +190,8 @@ impl Link {
         deadlines: &Deadlines,
     ) -> Result<FarStream, NotSent> {
         let (flowing, comes) = Flowing::new();
-        let correlation = self.questions.add_stream(flowing.clone()).ok_or(NotSent::Lost)?;
-        let link = self.clone();
-        let stream = FarStream { link, correlation, flowing, comes, taken: 0, is_over: false };
+        let correlation = self.questions.add_stream(flowing).ok_or(NotSent::Lost)?;
+        let stream = FarStream::new(self.clone(), correlation, comes);
         self.send(Style::Stream(correlation), &saying, deadline, deadlines).await?;
         Ok(stream)
     }

@@ -1,0 +1,192 @@
+//! Streams, monitors and links between agents of different machines.
+
+use super::*;
+
+fn count_to(last: u64) -> CountTo {
+    CountTo { last }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_from_another_node_brings_its_items_in_order_and_then_its_reply() {
+    let (_waters, main, _pc2) = two(30).await;
+    let to = main.node.to(address("there/power"));
+    let mut answers = to.stream(count_to(1_000)).await.unwrap();
+    for number in 1..=1_000 {
+        assert_eq!(answers.next().await, Some(number));
+    }
+    assert_eq!(answers.next().await, None);
+    assert_eq!(answers.finish().await.unwrap(), 1_000);
+    let refused = to.stream(count_to(13)).await.unwrap().finish().await.unwrap_err();
+    assert_eq!(refused, AskError::Refused(WontSay { word: "13".to_owned() }));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_in_json_is_the_same_stream_on_another_node() {
+    let (_waters, main, _pc2) = two(31).await;
+    let to = main.node.to(address("there/power"));
+    let content = Json(serde_json::json!({ "last": 3 }));
+    let mut answers = to.stream_json("worker.count_to", &content, PATIENCE).await.unwrap();
+    let mut items = Vec::new();
+    let end = loop {
+        match answers.next().await {
+            JsonNext::Item(item) => items.push(item.0),
+            JsonNext::End(end) => break end,
+        }
+    };
+    assert_eq!((items, end.unwrap().0), (vec![1.into(), 2.into(), 3.into()], 3.into()));
+    let asked = to.ask_json("worker.count_to", &content, PATIENCE).await.unwrap_err();
+    assert!(asked.to_string().contains("a stream"), "{asked}");
+    let mut wrong = to.stream_json("worker.notes", &Json::default(), PATIENCE).await.unwrap();
+    let JsonNext::End(Err(wrong)) = wrong.next().await else {
+        panic!("it streams what it does not")
+    };
+    assert!(wrong.to_string().contains("an ask or a tell"), "{wrong}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_sends_a_stream_waits_for_a_slow_asker_elsewhere_and_stops_when_it_goes() {
+    let (_waters, main, pc2) = two(32).await;
+    let to = main.node.to(address("there/power"));
+    let mut answers = to.stream(count_to(1_000_000)).await.unwrap();
+    for number in 1..=10 {
+        assert_eq!(answers.next().await, Some(number));
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let sent = SENT.with(Cell::get);
+    assert!((10..=200).contains(&sent), "{sent} were sent to one who takes 10");
+    // It holds up nobody else, not even on the same lane.
+    assert_eq!(main.echo("there/printer", "hi").await.unwrap(), "there/printer@pc2: hi");
+    drop(answers);
+    until("the agent has stopped for want of an asker", || {
+        pc2.house.member("there/power").unwrap().view.status.word() == "ready"
+            && GONE.with(Cell::get)
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_items_of_a_stream_travel_in_parts() {
+    let (_waters, main, _pc2) = two(33).await;
+    let to = main.node.to(address("there/power"));
+    let mut answers = to.stream(Repeat { len: 3 << 20, times: 4 }).await.unwrap();
+    for _ in 0..4 {
+        assert_eq!(answers.next().await.unwrap().len(), 3 << 20);
+    }
+    answers.finish().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_ends_with_its_agent_or_its_node() {
+    let (waters, main, pc2) = two(34).await;
+    let to = main.node.to(address("there/power"));
+    let mut answers = to.stream(count_to(666)).await.unwrap();
+    while answers.next().await.is_some() {}
+    let crashed = answers.finish().await.unwrap_err();
+    let Some(Fault::Down { cause, .. }) = crashed.fault() else { panic!("{crashed}") };
+    assert!(cause.message.contains("the number of the beast"), "{cause}");
+
+    let mut answers =
+        main.node.to(address("there/printer")).stream(count_to(1_000_000)).await.unwrap();
+    assert_eq!(answers.next().await, Some(1));
+    pc2.crash(&waters);
+    let began = Instant::now();
+    let lost = answers.finish().await.unwrap_err();
+    assert!(matches!(lost.fault(), Some(Fault::Unreachable { .. })), "{lost}");
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+/// What a watcher has been told.
+async fn told(main: &Machine) -> Vec<String> {
+    main.node.to(address("here/lamp")).ask(Told {}).await.unwrap()
+}
+
+async fn watch(main: &Machine, whom: &str, is_link: bool) {
+    let watch = Watch { whom: whom.to_owned(), is_link };
+    main.node.to(address("here/lamp")).ask(watch).await.unwrap();
+}
+
+async fn told_so(main: &Machine, count: usize) -> Vec<String> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let told = told(main).await;
+        if told.len() >= count {
+            return told;
+        }
+        assert!(Instant::now() < deadline, "it was told only {told:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_monitor_brings_the_true_end_of_a_life_on_another_node() {
+    let (waters, main, pc2) = two(35).await;
+    watch(&main, "there/power", false).await;
+    main.node.to(address("there/power")).tell(Crash {}).await.unwrap();
+    let first = told_so(&main, 1).await;
+    assert!(first[0].starts_with("there/power abnormal it panicked"), "{first:?}");
+    assert!(first[0].contains("as it was told"), "{first:?}");
+
+    watch(&main, "there/nobody", false).await;
+    let second = told_so(&main, 2).await;
+    assert!(second[1].contains("there is no such life"), "{second:?}");
+
+    until("it is there again", || pc2.state("there/power") == "ready").await;
+    watch(&main, "there/power", false).await;
+    pc2.house.stop("there/power").await.unwrap();
+    let third = told_so(&main, 3).await;
+    assert!(third[2].starts_with("there/power normal"), "{third:?}");
+
+    watch(&main, "there/printer", false).await;
+    pc2.crash(&waters);
+    let fourth = told_so(&main, 4).await;
+    assert!(fourth[3].contains("its node pc2 cannot be reached"), "{fourth:?}");
+    watch(&main, "there/printer", false).await;
+    let fifth = told_so(&main, 5).await;
+    assert!(fifth[4].contains("its node pc2 cannot be reached"), "{fifth:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_watches_no_longer_is_told_nothing() {
+    let (_waters, main, _pc2) = two(36).await;
+    watch(&main, "there/power", false).await;
+    main.node.to(address("here/lamp")).ask(Unwatch {}).await.unwrap();
+    main.node.to(address("there/power")).tell(Crash {}).await.unwrap();
+    until("it has crashed", || main.state("there/power") == "down").await;
+    until("it is there again", || main.state("there/power") == "ready").await;
+    assert_eq!(told(&main).await, Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_linked_across_nodes_ends_with_the_other_whichever_it_is() {
+    let (_waters, main, pc2) = two(37).await;
+    let life =
+        |machine: &Machine, agent: &str| machine.house.member(agent).unwrap().view.incarnation;
+    for whom in ["there/power", "here/lamp"] {
+        watch(&main, "there/power", true).await;
+        let (lamp, power) = (life(&main, "here/lamp"), life(&pc2, "there/power"));
+        main.node.to(address(whom)).tell(Crash {}).await.unwrap();
+        until("both have begun another life", || {
+            life(&main, "here/lamp") > lamp
+                && life(&pc2, "there/power") > power
+                && main.state("here/lamp") == "ready"
+                && main.state("there/power") == "ready"
+        })
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_linked_across_nodes_ends_when_the_link_does() {
+    let (waters, main, pc2) = two(38).await;
+    watch(&main, "there/power", true).await;
+    // What comes later on the same lane tells that the other end knows of it.
+    main.echo("there/power", "hi").await.unwrap();
+    let life =
+        |machine: &Machine, agent: &str| machine.house.member(agent).unwrap().view.incarnation;
+    let (lamp, power) = (life(&main, "here/lamp"), life(&pc2, "there/power"));
+    waters.cut(&name("main"), &name("pc2"));
+    until("both have begun another life", || {
+        life(&main, "here/lamp") > lamp && life(&pc2, "there/power") > power
+    })
+    .await;
+}
