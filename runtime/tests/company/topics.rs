@@ -140,7 +140,7 @@ async fn an_agent_that_is_slow_is_told_how_much_it_lost_and_answers_others() {
     // It is said once that it loses, and counted how much.
     assert_eq!(letters.total(), 1);
     let letter = letters.tail(1)[0].message.to_string();
-    assert_eq!(letter, "listener.count (published on world.flood)");
+    assert_eq!(letter, "listener.count (published on world.flood, while 256 more waited)");
     let slow = &three.node.subscribers()[0];
     assert_eq!(slow.agent, Some(address("three/ear")));
     assert_eq!(slow.lost, three.node.publications_lost());
