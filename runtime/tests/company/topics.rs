@@ -263,6 +263,21 @@ async fn a_subscription_ends_with_the_life_of_its_agent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_agent_may_listen_no_more_and_only_as_what_it_answers() {
+    let (_waters, [one, _two, three]) = three(29).await;
+    let ear = three.node.to(address("three/ear"));
+    let refused = ear.ask(Misunderstand {}).await.unwrap();
+    assert!(refused.starts_with("listener.unanswered is not in the protocol"), "{refused}");
+    assert_eq!(one.count("world.x", 1).await.nodes, 1);
+    until("it has come", || three.node.counters(&address("three/ear")).unwrap().handled == 2).await;
+    ear.ask(Hush {}).await.unwrap();
+    until("all know", || one.nodes_wanting("world.**") == 0).await;
+    assert_eq!(one.count("world.x", 2).await, Reached::default());
+    assert_eq!(counts(&three, "three/ear").await.len(), 1);
+    assert!(three.node.subscribers().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_cannot_be_subscribed_to_is_said() {
     let node = Node::new(NodeOptions::new(name("alone")));
     assert_eq!(node.subscribe(&[]).err(), Some(NotSubscribed::Patterns(0)));
