@@ -37,8 +37,8 @@ pub struct Context {
     report: Report,
     /// What travels beside the message being handled.
     pub(crate) meta: Meta,
-    /// What was published, where that is what is being handled.
-    pub(crate) arrival: Option<Arrival>,
+    /// What was published, where that is what is being handled. Boxed, since agents are many.
+    pub(crate) arrival: Option<Box<Arrival>>,
     /// It wants to end, for this reason.
     pub(crate) end: Option<ExitReason>,
     held: Option<Box<Held>>,

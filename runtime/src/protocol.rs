@@ -329,7 +329,7 @@ fn question<'a, M: Message>(
     let read = announced.read(context.node());
     let (message, arrival) =
         read.ok_or_else(|| Box::pin(std::future::ready(Outcome::Refused)) as BoxFuture<'a, _>)?;
-    context.arrival = Some(arrival);
+    context.arrival = Some(Box::new(arrival));
     Ok(Box::new(Question { meta: Meta::default(), message, reply: ReplyTo::Nobody }))
 }
 

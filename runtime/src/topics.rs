@@ -9,6 +9,7 @@
 //! `docs/decisions/0020-what-is-published-travels-as-json.md`.
 
 mod agent;
+mod publication;
 mod publishing;
 mod subscription;
 mod trie;
@@ -18,12 +19,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use genii_protocols::frame::{Control, Told, Wanted};
-use genii_protocols::{Address, Json, NodeName, Pattern, Rejection, Sender, Topic, TraceContext};
+use genii_protocols::{Address, NodeName, Pattern, Topic};
 use parking_lot::RwLock;
-use serde::de::DeserializeOwned;
 
 pub(crate) use agent::{AgentSink, Announced};
 pub use agent::{Arrival, WAITING_MAX};
+pub use publication::Publication;
 pub(crate) use publishing::Origin;
 pub use publishing::{NotPublished, Reached, Unreached};
 pub(crate) use subscription::Subscribed;
@@ -51,81 +52,6 @@ pub const PATTERNS_EACH_MAX: usize = 64;
 /// How many different patterns a node may have subscribers for. More are refused; a node that tells
 /// of more speaks nonsense.
 pub const PATTERNS_MAX: usize = 1 << 16;
-
-/// Something that was published. Shared by all who take it here.
-#[derive(Debug)]
-pub struct Publication {
-    topic: Topic,
-    node: NodeName,
-    from: Option<Arc<Sender>>,
-    trace: Option<TraceContext>,
-    text: String,
-}
-
-impl Publication {
-    pub(crate) fn new(
-        topic: Topic,
-        node: NodeName,
-        from: Option<Arc<Sender>>,
-        trace: Option<TraceContext>,
-        text: String,
-    ) -> Self {
-        Self { topic, node, from, trace, text }
-    }
-
-    /// What it is about.
-    pub fn topic(&self) -> &Topic {
-        &self.topic
-    }
-
-    /// The node where it was published.
-    pub fn node(&self) -> &NodeName {
-        &self.node
-    }
-
-    /// Who published it, when an agent did.
-    pub fn from(&self) -> Option<&Sender> {
-        self.from.as_deref()
-    }
-
-    pub(crate) fn sender(&self) -> Option<&Arc<Sender>> {
-        self.from.as_ref()
-    }
-
-    /// The trace that it is part of.
-    pub fn trace(&self) -> Option<TraceContext> {
-        self.trace
-    }
-
-    /// What it holds, as JSON text.
-    pub fn text(&self) -> &str {
-        &self.text
-    }
-
-    /// What it holds, as JSON.
-    ///
-    /// # Errors
-    /// When it is no JSON; only a node that is at fault publishes such a thing.
-    pub fn json(&self) -> Result<Json, Rejection> {
-        serde_json::from_str(&self.text).map(Json).map_err(malformed)
-    }
-
-    /// What it holds, as a value of its own type. Nothing at all is as good as no fields.
-    ///
-    /// # Errors
-    /// When it is not of that type.
-    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Rejection> {
-        let text = if self.text == "null" { "{}" } else { &self.text };
-        serde_json::from_str(text).or_else(|error| {
-            // A type that is `null` itself.
-            serde_json::from_str(&self.text).map_err(|_| malformed(error))
-        })
-    }
-}
-
-fn malformed(error: impl std::fmt::Display) -> Rejection {
-    Rejection::Malformed { detail: error.to_string() }
-}
 
 /// Why there is no subscription.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -282,7 +208,7 @@ impl Topics {
     pub(crate) fn distribute(&self, node: &Node, publication: &Arc<Publication>) -> usize {
         let sinks: Vec<Sink> = {
             let own = self.own.read();
-            let ids = own.by_pattern.of(&publication.topic);
+            let ids = own.by_pattern.of(publication.topic());
             let found = ids.iter().filter_map(|id| own.subscribers.get(id));
             found.map(|subscriber| subscriber.sink.clone()).collect()
         };
@@ -355,7 +281,7 @@ impl Sink {
     /// Takes something published, and says how many it lost for it.
     fn take(&self, node: &Node, publication: &Arc<Publication>) -> u64 {
         match self {
-            Self::Ring(ring) => ring.put(publication.clone(), publication.text.len()),
+            Self::Ring(ring) => ring.put(publication.clone(), publication.text().len()),
             Self::Agent(agent) => agent.take(node, publication),
         }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use genii_protocols::{Address, Name, Never, NodeName, Pattern, Topic, message};
 use genii_runtime::cluster::{Cluster, Timing};
 use genii_runtime::link::simulated::Waters;
+use genii_runtime::topics::SubscriptionId;
 use genii_runtime::topology::Topology;
 use genii_runtime::{
     Agent, Catalogue, Context, Handle, House, Limits, Node, NodeOptions, Protocol,
@@ -63,6 +64,21 @@ struct Belong {
 }
 message!(Belong = "listener.belong" -> bool);
 
+/// Listen no more.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Hush {}
+message!(Hush = "listener.hush" -> ());
+
+/// Try to subscribe as a message that it does not answer, and tell what is said of it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Misunderstand {}
+message!(Misunderstand = "listener.misunderstand" -> String);
+
+/// Nobody answers this.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Unanswered {}
+message!(Unanswered = "listener.unanswered" -> ());
+
 /// Fail.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 struct Crash {}
@@ -87,6 +103,7 @@ struct Settings {
 /// An agent that listens to topics, and is in groups.
 struct Listener {
     heard: Vec<Heard>,
+    subscription: Option<SubscriptionId>,
 }
 
 impl Agent for Listener {
@@ -94,17 +111,16 @@ impl Agent for Listener {
 
     fn protocol() -> Protocol<Self> {
         let protocol = Protocol::new().on::<Count>().on::<Counts>().on::<Dawdle>();
-        protocol.on::<Announce>().on::<Belong>().on::<Crash>()
+        protocol.on::<Announce>().on::<Belong>().on::<Hush>().on::<Misunderstand>().on::<Crash>()
     }
 
     async fn start(settings: Settings, context: &mut Context) -> Result<Self, StartError> {
-        if !settings.patterns.is_empty() {
-            context.subscribe::<Count>(&settings.patterns).unwrap();
-        }
+        // Without patterns it does not listen.
+        let subscription = context.subscribe::<Count>(&settings.patterns).ok();
         for group in settings.joins {
             context.join_group(&Name::new(&group).unwrap()).unwrap();
         }
-        Ok(Self { heard: Vec::new() })
+        Ok(Self { heard: Vec::new(), subscription })
     }
 }
 
@@ -148,6 +164,20 @@ impl Handle<Belong> for Listener {
             false => context.leave_group(&group),
         };
         Ok(done.is_ok())
+    }
+}
+
+impl Handle<Hush> for Listener {
+    async fn handle(&mut self, _: Hush, context: &mut Context) -> Result<(), Never> {
+        context.unsubscribe(self.subscription.take().unwrap());
+        Ok(())
+    }
+}
+
+impl Handle<Misunderstand> for Listener {
+    async fn handle(&mut self, _: Misunderstand, context: &mut Context) -> Result<String, Never> {
+        let refused = context.subscribe::<Unanswered>(&patterns(&["world.**"])).unwrap_err();
+        Ok(refused.to_string())
     }
 }
 

@@ -69,7 +69,7 @@ impl Context {
 
     /// What was published, if that is what is being handled.
     pub fn arrival(&self) -> Option<&Arrival> {
-        self.arrival.as_ref()
+        self.arrival.as_deref()
     }
 
     /// As [`Node::publish`](crate::Node::publish), with the deadline and trace of the message being

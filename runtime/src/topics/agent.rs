@@ -143,28 +143,34 @@ impl AgentSink {
         let mut waits = self.waits.lock();
         waits.lost += 1;
         waits.untold += before + 1;
-        let is_first = waits.untold == 1;
+        let (is_first, count) = (waits.untold == 1, waits.count);
         drop(waits);
         if is_first {
-            let to = self.address.clone().into();
-            self.bury(node, publication, Fault::Overloaded { to, capacity });
+            let (to, waits) = (self.address.clone().into(), format!("while {count} more waited"));
+            self.bury(node, publication, &waits, Fault::Overloaded { to, capacity });
         }
         1
     }
 
     /// Something was handled, or could not be read.
-    fn was_read(&self, node: &Node, publication: &Publication, unread: Option<Rejection>) {
-        let is_unreadable = unread.is_some();
-        let was_unreadable = std::mem::replace(&mut self.waits.lock().is_unreadable, is_unreadable);
+    fn was_read(&self, node: &Node, arrival: &Arrival, unread: Option<Rejection>) {
+        let mut waits = self.waits.lock();
+        let was_unreadable = std::mem::replace(&mut waits.is_unreadable, unread.is_some());
+        if unread.is_some() {
+            // What it would have told is still to be told.
+            waits.untold += arrival.lost;
+        }
+        drop(waits);
         if let Some(reason) = unread.filter(|_| !was_unreadable) {
             let (to, message) = (self.address.clone().into(), self.message.to_owned());
-            self.bury(node, publication, Fault::Rejected { to, message, reason });
+            let fault = Fault::Rejected { to, message, reason };
+            self.bury(node, &arrival.publication, "and not readable", fault);
         }
     }
 
-    fn bury(&self, node: &Node, publication: &Publication, fault: Fault) {
+    fn bury(&self, node: &Node, publication: &Publication, why: &str, fault: Fault) {
         let (to, from) = (self.address.clone().into(), publication.sender().cloned());
-        let what = format!("{} (published on {})", self.message, publication.topic());
+        let what = format!("{} (published on {}, {why})", self.message, publication.topic());
         node.dead_letters().add(to, from, what, fault);
     }
 }
@@ -186,7 +192,7 @@ impl<M: Message> Announced<M> {
             Ok(message) => (Some(message), None),
             Err(reason) => (None, Some(reason)),
         };
-        arrival.sink.was_read(node, &arrival.publication, unread);
+        arrival.sink.was_read(node, &arrival, unread);
         message.map(|message| (message, arrival))
     }
 }

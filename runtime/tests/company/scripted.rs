@@ -13,6 +13,8 @@ const SEEDS: u64 = 40;
 /// How many things happen in a run.
 const STEPS: usize = 120;
 
+const PAIRS: [(&str, &str); 3] = [("one", "two"), ("one", "three"), ("two", "three")];
+
 const PATTERNS: [&[&str]; 4] = [&["t.*"], &["t.*", "t.**"], &["t.x"], &["other"]];
 
 struct Run {
@@ -76,30 +78,10 @@ impl Run {
 
     /// Everything is whole again, and all nodes see the same.
     async fn agree(&mut self) {
-        for (one, other) in [(0, 1), (0, 2), (1, 2)] {
-            self.waters.heal(&name(NODES[one]), &name(NODES[other]));
+        for (one, other) in PAIRS {
+            self.waters.heal(&name(one), &name(other));
         }
-        // What each says of its own, as all should know it.
-        let members = |machine: &Machine, group: &Name| machine.node.group_members_here(group);
-        let groups = (0..4).map(|number| Name::new(&format!("g{number}")).unwrap());
-        for group in groups.chain(["ears", "thirds"].map(|group| Name::new(group).unwrap())) {
-            let mut expected: Vec<_> =
-                self.machines.iter().flat_map(|machine| members(machine, &group)).collect();
-            expected.sort();
-            for machine in &self.machines {
-                let agrees = || machine.node.group_members(&group) == expected;
-                until("members are agreed on", agrees).await;
-            }
-        }
-        let own = |machine: &Machine| {
-            let wanted = machine.node.wanted();
-            wanted.into_iter().filter(|by| by.node == *machine.node.name()).collect::<Vec<_>>()
-        };
-        let mut expected: Vec<_> = self.machines.iter().flat_map(own).collect();
-        expected.sort_by(|a, b| (&a.pattern, &a.node).cmp(&(&b.pattern, &b.node)));
-        for machine in &self.machines {
-            until("patterns are agreed on", || machine.node.wanted() == expected).await;
-        }
+        agree(&self.machines).await;
     }
 
     /// What is published when all is well comes to all who want it, once, and to nobody else.
@@ -112,6 +94,30 @@ impl Run {
             let wants = patterns(texts).iter().any(|pattern| pattern.matches(&topic("t.x")));
             assert_eq!(last.is_some(), wants, "{texts:?}");
         }
+    }
+}
+
+/// Waits until what each node says of its own is what all know.
+async fn agree(machines: &[Machine]) {
+    let members = |machine: &Machine, group: &Name| machine.node.group_members_here(group);
+    let groups = (0..4).map(|number| Name::new(&format!("g{number}")).unwrap());
+    for group in groups.chain(["ears", "thirds"].map(|group| Name::new(group).unwrap())) {
+        let own = machines.iter().flat_map(|machine| members(machine, &group));
+        let mut expected: Vec<_> = own.collect();
+        expected.sort();
+        for machine in machines {
+            let agrees = || machine.node.group_members(&group) == expected;
+            until("members are agreed on", agrees).await;
+        }
+    }
+    let own = |machine: &Machine| {
+        let wanted = machine.node.wanted();
+        wanted.into_iter().filter(|by| by.node == *machine.node.name()).collect::<Vec<_>>()
+    };
+    let mut expected: Vec<_> = machines.iter().flat_map(own).collect();
+    expected.sort_by(|a, b| (&a.pattern, &a.node).cmp(&(&b.pattern, &b.node)));
+    for machine in machines {
+        until("patterns are agreed on", || machine.node.wanted() == expected).await;
     }
 }
 
@@ -140,6 +146,78 @@ async fn whatever_happens_all_agree_and_nothing_is_heard_twice() {
         run.reach_all().await;
         for machine in run.machines {
             machine.crash(&run.waters);
+        }
+    }
+}
+
+/// Joins, leaves, subscribes and lets go, as quickly as it can.
+async fn rush(node: Node, seed: u64) -> Vec<Subscription> {
+    let mut dice = fastrand::Rng::with_seed(seed);
+    let ear = address(&format!("{}/ear", node.name()));
+    let mut subscriptions = Vec::new();
+    for _ in 0..1_000 {
+        let group = Name::new(&format!("g{}", dice.u8(..4))).unwrap();
+        match dice.u8(..6) {
+            0 | 1 => node.join_group(&group, &ear).unwrap(),
+            // It may be no member.
+            2 | 3 => drop(node.leave_group(&group, &ear)),
+            4 => {
+                let texts = PATTERNS[dice.usize(..PATTERNS.len())];
+                subscriptions.push(node.subscribe(&patterns(texts)).unwrap());
+            }
+            _ => drop(subscriptions.pop()),
+        }
+        tokio::task::yield_now().await;
+    }
+    subscriptions
+}
+
+/// On real threads and the real clock: what is told in full, and what changes meanwhile, meet.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_changes_while_links_are_made_is_known_to_all() {
+    for seed in 0..3 {
+        let waters = Waters::new(seed, (Duration::ZERO, Duration::from_micros(500)));
+        for (one, other) in PAIRS {
+            waters.cut(&name(one), &name(other));
+        }
+        let mut machines = Vec::new();
+        for own in NODES {
+            machines.push(Machine::boot(&waters, own, 1).await);
+        }
+        let ready = |machine: &Machine| {
+            let ear = format!("{}/ear", machine.node.name());
+            machine.house.member(&ear).unwrap().view.status.word() == "ready"
+        };
+        let ups: Vec<_> = machines
+            .iter()
+            .map(|machine| {
+                let house = machine.house.clone();
+                tokio::spawn(async move { house.up().await.is_ok() })
+            })
+            .collect();
+        for machine in &machines {
+            until("its agent is there", || ready(machine)).await;
+        }
+        let nodes = machines.iter().map(|machine| machine.node.clone());
+        let rushes: Vec<_> = nodes
+            .flat_map(|node| (0..4).map(move |task| (node.clone(), seed * 4 + task)))
+            .map(|(node, seed)| tokio::spawn(rush(node, seed)))
+            .collect();
+        for (one, other) in PAIRS {
+            waters.heal(&name(one), &name(other));
+        }
+        let mut kept = Vec::new();
+        for rush in rushes {
+            kept.push(rush.await.unwrap());
+        }
+        for up in ups {
+            assert!(up.await.unwrap());
+        }
+        agree(&machines).await;
+        drop(kept);
+        agree(&machines).await;
+        for machine in machines {
+            machine.crash(&waters);
         }
     }
 }

@@ -140,7 +140,7 @@ async fn an_agent_that_is_slow_is_told_how_much_it_lost_and_answers_others() {
     // It is said once that it loses, and counted how much.
     assert_eq!(letters.total(), 1);
     let letter = letters.tail(1)[0].message.to_string();
-    assert_eq!(letter, "listener.count (published on world.flood)");
+    assert_eq!(letter, "listener.count (published on world.flood, while 256 more waited)");
     let slow = &three.node.subscribers()[0];
     assert_eq!(slow.agent, Some(address("three/ear")));
     assert_eq!(slow.lost, three.node.publications_lost());
@@ -260,6 +260,21 @@ async fn a_subscription_ends_with_the_life_of_its_agent() {
     one.count("world.x", 1).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(counts(&three, "three/ear").await.len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_agent_may_listen_no_more_and_only_as_what_it_answers() {
+    let (_waters, [one, _two, three]) = three(29).await;
+    let ear = three.node.to(address("three/ear"));
+    let refused = ear.ask(Misunderstand {}).await.unwrap();
+    assert!(refused.starts_with("listener.unanswered is not in the protocol"), "{refused}");
+    assert_eq!(one.count("world.x", 1).await.nodes, 1);
+    until("it has come", || three.node.counters(&address("three/ear")).unwrap().handled == 2).await;
+    ear.ask(Hush {}).await.unwrap();
+    until("all know", || one.nodes_wanting("world.**") == 0).await;
+    assert_eq!(one.count("world.x", 2).await, Reached::default());
+    assert_eq!(counts(&three, "three/ear").await.len(), 1);
+    assert!(three.node.subscribers().is_empty());
 }
 
 #[tokio::test(start_paused = true)]
