@@ -122,16 +122,18 @@ impl Credentials {
             return Ok(false);
         }
         let expelled = Expelled::signed_by(identity.roots(), list).inspect_err(forged)?;
+        // One that TLS cannot use would keep out the same list from somebody honest.
+        let made = self.made_of(identity.with_expelled(expelled.clone()));
+        let made = made.map_err(|error| NoList::Unreadable(error.to_string()));
+        let made = made.inspect_err(forged)?;
         let mut state = self.state.lock();
         let learned = state.learned.as_ref().map_or(0, Expelled::number);
         if expelled.number() <= learned {
             return Ok(false);
         }
-        state.learned = Some(expelled.clone());
+        state.learned = Some(expelled);
         // It counts also if the files cannot be read just now.
-        if let Ok(current) = self.made_of(identity.with_expelled(expelled)) {
-            state.current = Some(current);
-        }
+        state.current = Some(made);
         state.stamp = None;
         Ok(true)
     }

@@ -8,6 +8,7 @@ use genii_protocols::frame::{Control, Data, Hello};
 use genii_protocols::wire;
 use genii_runtime::link::network::{Lane, Network};
 use genii_runtime::link::tls_network::TlsNetwork;
+use genii_runtime::trust::credentials::Credentials;
 use genii_runtime::trust::{Expelled, Identity, TurnedAway};
 use tokio_stream::wrappers::ReceiverStream;
 
@@ -138,6 +139,29 @@ async fn who_sends_a_forged_list_is_not_linked_any_more() {
     let tally = main.credentials.tally();
     assert_eq!((tally.of(TurnedAway::ForgedList), tally.of(TurnedAway::Nonsense)), (1, 1));
     assert_eq!(main.list(), 0);
+}
+
+/// Nobody can pass a list on that is damaged in a place that no signature covers, and so keep the list
+/// itself from being learned.
+#[tokio::test]
+async fn a_list_that_was_touched_anywhere_is_refused() {
+    let household = Household::new();
+    household.admit("b");
+    household.admit("c");
+    let credentials = Credentials::at(&household.path("b"));
+    let list = household.authority.expel(&name("c"), SystemTime::now()).unwrap();
+    for at in 0..list.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut touched = list.clone();
+            touched[at] ^= flip;
+            assert!(!credentials.learn_list(&touched).is_ok_and(|is_news| is_news), "byte {at}");
+        }
+        assert!(credentials.learn_list(&list[..at]).is_err());
+    }
+    assert!(credentials.learn_list(&list).unwrap());
+    credentials.keep_list().unwrap();
+    let kept = Identity::open(&household.path("b")).unwrap().unwrap();
+    assert_eq!(kept.expelled().number(), 1);
 }
 
 /// The authority's folder from a copy of before does not undo what others were told since.
