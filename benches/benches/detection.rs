@@ -29,7 +29,7 @@ const SERVE: &str = "GENII_BENCH_SERVE";
 const LISTEN: &str = "GENII_BENCH_LISTEN";
 
 const KILLS: usize = 20;
-const CUTS: usize = 20;
+const CUTS: u32 = 40;
 const ALARM_SPAN: Duration = Duration::from_secs(60);
 
 /// How long anything else may take.
@@ -155,7 +155,9 @@ impl Two {
     }
 
     /// How long until one that is cut off is suspected, and until it is down.
-    fn cut(&mut self) -> (Duration, Duration) {
+    /// `phase` is how long after it was linked, so that it falls anywhere between two pings.
+    fn cut(&mut self, phase: Duration) -> (Duration, Duration) {
+        std::thread::sleep(Timing::default().down + phase);
         let began = Instant::now();
         match &self.cable {
             Some(cable) => cable.is_whole(false),
@@ -244,7 +246,7 @@ fn main() {
     two.cable = Cable::lay();
     let how = if two.cable.is_some() { "cable cut" } else { "paused (no right to cut a cable)" };
     two.begin_other();
-    let (suspect, down) = (0..CUTS).map(|_| two.cut()).unzip();
+    let (suspect, down) = (0..CUTS).map(|it| two.cut(Timing::default().ping * it / CUTS)).unzip();
     show(&format!("{how}, to suspect"), suspect);
     show(&format!("{how}, to down"), down);
     println!("\nfalse alarms");

@@ -214,6 +214,47 @@ fn a_line_is_read_as_it_was_written_and_slips_are_noticed() {
     assert_eq!(fault(&format!("genii-join-1-{}", "A".repeat(5_000))), InvitationFault::TooLong);
 }
 
+/// Whoever took up a session again would not be asked for its certificate, which may have been expelled.
+#[test]
+fn each_connection_shows_its_certificate_anew() {
+    let two = Two::new();
+    let client = Arc::new(tls::client(&two.pc2).unwrap());
+    let server = Arc::new(tls::server(&two.main).unwrap());
+    for _ in 0..2 {
+        let name = ServerName::try_from(certified(&node("main"))).unwrap();
+        let mut client = ClientConnection::new(client.clone(), name).unwrap();
+        let mut server = ServerConnection::new(server.clone()).unwrap();
+        // The last of it would be what lets a session be taken up again.
+        for _ in 0..6 {
+            let (mut there, mut back) = (Vec::new(), Vec::new());
+            client.write_tls(&mut there).unwrap();
+            server.read_tls(&mut &there[..]).unwrap();
+            server.process_new_packets().unwrap();
+            server.write_tls(&mut back).unwrap();
+            client.read_tls(&mut &back[..]).unwrap();
+            client.process_new_packets().unwrap();
+        }
+        assert!(!client.is_handshaking() && !server.is_handshaking());
+        assert_eq!(server.handshake_kind(), Some(rustls::HandshakeKind::Full));
+    }
+}
+
+/// A household that gave way leaves nothing behind that would be in the way of the next.
+#[test]
+fn where_a_household_was_another_can_be_made() {
+    let two = Two::new();
+    two.authority.expel(&node("pc2"), SystemTime::now()).unwrap();
+    let path = two.path("main");
+    let list = std::fs::read(path.join("expelled.crl")).unwrap();
+    Authority::open(&path).unwrap().unwrap().disband().unwrap();
+    // Also if it was cut short on its way out.
+    std::fs::write(path.join("expelled.crl"), list).unwrap();
+    let (authority, main) = Authority::found(&path, &node("main"), SystemTime::now()).unwrap();
+    assert_eq!(main.expelled().number(), 0);
+    let pc2 = join(&authority, "pc2", &two.path("next"), SystemTime::now());
+    assert_eq!(meet(&pc2, &main, "main").unwrap(), node("pc2"));
+}
+
 /// Wherever a renewal is cut short, the folder holds a certificate with its key, and can be renewed.
 #[test]
 fn a_renewal_that_is_cut_short_leaves_an_identity() {

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use super::folder::Folder;
 use super::invitation::{INVITATION_SPAN_MAX, Secret};
-use super::{Expelled, Fingerprint, Identity, Request, TrustError, hex, seconds};
+use super::{Expelled, Fingerprint, Identity, NoList, Request, TrustError, hex, seconds};
 
 /// How long the certificate of a node counts. It is renewed long before.
 pub const NODE_SPAN: Duration = Duration::from_secs(90 * DAY);
@@ -191,7 +191,7 @@ impl Authority {
     /// When its files cannot be taken away.
     pub fn disband(self) -> Result<(), TrustError> {
         let _alone = self.folder.lock()?;
-        for file in ["household.crt", "household.key", "ledger.json", "node.crt"] {
+        for file in ["household.crt", "household.key", "ledger.json", "node.crt", EXPELLED] {
             let path = self.folder.path(file);
             match std::fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -404,14 +404,20 @@ impl Authority {
         Ok(certificate.der().to_vec())
     }
 
-    /// The list of the expelled that was made last.
+    /// The list of the expelled that was made last. One of another household, which was here before,
+    /// is none.
     fn last_list(&self) -> Result<Option<Expelled>, TrustError> {
-        let damaged = |error: super::NoList| TrustError::Damaged {
-            path: self.folder.path(EXPELLED).display().to_string(),
-            detail: error.to_string(),
-        };
-        let text = self.folder.read(EXPELLED)?;
-        text.map(|text| Expelled::read_pem(&text).map_err(damaged)).transpose()
+        let Some(text) = self.folder.read(EXPELLED)? else { return Ok(None) };
+        let read = Expelled::read_pem(&text);
+        let signed = read.and_then(|it| Expelled::signed_by(&self.certificate, it.list()));
+        match signed {
+            Ok(list) => Ok(Some(list)),
+            Err(NoList::Forged) => Ok(None),
+            Err(error) => Err(TrustError::Damaged {
+                path: self.folder.path(EXPELLED).display().to_string(),
+                detail: error.to_string(),
+            }),
+        }
     }
 
     /// The list of the expelled as it is, for who is let in.

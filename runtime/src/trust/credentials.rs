@@ -114,22 +114,27 @@ impl Credentials {
     /// When it is no list, or not signed by the authority of this household.
     pub fn learn_list(&self, list: &[u8]) -> Result<bool, NoList> {
         let Ok(current) = self.current() else { return Ok(false) };
-        let is_older =
-            Expelled::read(list).map(|it| it.number() <= current.identity.expelled().number());
-        if is_older.inspect_err(|_| self.tally.count(TurnedAway::ForgedList))? {
+        let identity = current.identity.clone();
+        let known = identity.expelled().number();
+        let forged = |_: &NoList| self.tally.count(TurnedAway::ForgedList);
+        if Expelled::read(list).inspect_err(forged)?.number() <= known {
             self.tally.count(TurnedAway::OldList);
             return Ok(false);
         }
-        let expelled = Expelled::signed_by(current.identity.roots(), list)
-            .inspect_err(|_| self.tally.count(TurnedAway::ForgedList))?;
+        let expelled = Expelled::signed_by(identity.roots(), list).inspect_err(forged)?;
+        // One that TLS cannot use would keep out the same list from somebody honest.
+        let made = self.made_of(identity.with_expelled(expelled.clone()));
+        let made = made.map_err(|error| NoList::Unreadable(error.to_string()));
+        let made = made.inspect_err(forged)?;
         let mut state = self.state.lock();
-        let known = state.learned.as_ref().map_or(0, Expelled::number);
-        if expelled.number() <= known {
+        let learned = state.learned.as_ref().map_or(0, Expelled::number);
+        if expelled.number() <= learned {
             return Ok(false);
         }
         state.learned = Some(expelled);
-        // So that it is made anew, with this list.
-        (state.stamp, state.reread) = (None, None);
+        // It counts also if the files cannot be read just now.
+        state.current = Some(made);
+        state.stamp = None;
         Ok(true)
     }
 
@@ -154,6 +159,10 @@ impl Credentials {
         if let Some(learned) = learned.filter(|it| it.number() > identity.expelled().number()) {
             identity = identity.with_expelled(learned.clone());
         }
+        Ok(self.made_of(identity)?)
+    }
+
+    fn made_of(&self, identity: Identity) -> Result<Arc<Current>, TrustError> {
         let tally = self.tally.clone();
         let watch = Arc::new(move |verdict: Verdict| tally.refuse(&verdict));
         let server = Arc::new(tls::server_watched(&identity, watch)?);

@@ -2,9 +2,15 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use genii_protocols::frame::Control;
+use bytes::Bytes;
+use futures_util::StreamExt;
+use genii_protocols::frame::{Control, Data, Hello};
 use genii_protocols::wire;
+use genii_runtime::link::network::{Lane, Network};
+use genii_runtime::link::tls_network::TlsNetwork;
+use genii_runtime::trust::credentials::Credentials;
 use genii_runtime::trust::{Expelled, Identity, TurnedAway};
+use tokio_stream::wrappers::ReceiverStream;
 
 use crate::nodes::{Household, name};
 
@@ -92,6 +98,70 @@ async fn a_forged_or_older_list_is_refused_and_counted() {
     assert_eq!(main.list(), 2);
     let tally = main.credentials.tally();
     assert_eq!((tally.of(TurnedAway::ForgedList), tally.of(TurnedAway::OldList)), (3, 1));
+}
+
+/// Frames as they stand on a lane.
+fn batch(frames: &[impl serde::Serialize]) -> Bytes {
+    let mut batch = Vec::new();
+    for frame in frames {
+        let frame = wire::encode(frame).unwrap();
+        batch.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_le_bytes());
+        batch.extend_from_slice(&frame);
+    }
+    batch.into()
+}
+
+/// A node that sends a forged list on its link loses the link, and the list counts for nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_sends_a_forged_list_is_not_linked_any_more() {
+    let (household, other) = (Household::new(), Household::new());
+    household.admit("b");
+    other.admit("c");
+    let main = household.begin("main").await;
+    let opens = tokio::sync::mpsc::channel(1).1;
+    let network = TlsNetwork::new(&household.path("b"), name("b"), Vec::new(), opens);
+    network.learn(&name("main"), &[main.listener.at().to_string()]);
+    let (places, kinds) = (Vec::new(), Vec::new());
+    let hello = Hello { versions: (1, 1), incarnation: 5, link: 7, ended: None, places, kinds };
+    let open = |lane, first: Bytes| {
+        let (sender, receiver) = tokio::sync::mpsc::channel(1);
+        sender.try_send(first).unwrap();
+        (network.open(&name("main"), lane, ReceiverStream::new(receiver).boxed()), sender)
+    };
+    let (opened, control) = open(Lane::Control, batch(&[Control::Hello(hello)]));
+    let _incoming = opened.await.unwrap();
+    let (opened, _data) = open(Lane::Data, batch(&[Data::Attach { link: 7 }]));
+    let _incoming = opened.await.unwrap();
+    main.until_linked("b").await;
+    let forged = other.authority.expel(&name("c"), SystemTime::now()).unwrap();
+    control.send(batch(&[Control::Expelled(&forged)])).await.unwrap();
+    main.until_lost("b", "has not signed").await;
+    let tally = main.credentials.tally();
+    assert_eq!((tally.of(TurnedAway::ForgedList), tally.of(TurnedAway::Nonsense)), (1, 1));
+    assert_eq!(main.list(), 0);
+}
+
+/// Nobody can pass a list on that is damaged in a place that no signature covers, and so keep the list
+/// itself from being learned.
+#[tokio::test]
+async fn a_list_that_was_touched_anywhere_is_refused() {
+    let household = Household::new();
+    household.admit("b");
+    household.admit("c");
+    let credentials = Credentials::at(&household.path("b"));
+    let list = household.authority.expel(&name("c"), SystemTime::now()).unwrap();
+    for at in 0..list.len() {
+        for flip in [1, 0x80, 0xff] {
+            let mut touched = list.clone();
+            touched[at] ^= flip;
+            assert!(!credentials.learn_list(&touched).is_ok_and(|is_news| is_news), "byte {at}");
+        }
+        assert!(credentials.learn_list(&list[..at]).is_err());
+    }
+    assert!(credentials.learn_list(&list).unwrap());
+    credentials.keep_list().unwrap();
+    let kept = Identity::open(&household.path("b")).unwrap().unwrap();
+    assert_eq!(kept.expelled().number(), 1);
 }
 
 /// The authority's folder from a copy of before does not undo what others were told since.
