@@ -9,7 +9,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use genii_protocols::frame::{
-    Control, Data, Hello, Letter, Payload as FramePayload, Refused, Stand, Standing,
+    Control, Data, Hello, Letter, Payload as FramePayload, Place, Refused, Stand, Standing,
 };
 use genii_protocols::{
     Address, Cause, CauseKind, Destination, Envelope, Fault, Kind, Message, MessageInfo, Payload,
@@ -172,6 +172,8 @@ fn control_frames() -> Vec<Control<'static>> {
         Control::Goodbye,
     ];
     frames.extend(refusals.map(Control::Refused));
+    let places = vec!["192.168.1.3:7420".into()];
+    frames.extend([Control::AllTold, Control::Places(vec![Place { node: "pc3".into(), places }])]);
     frames
 }
 

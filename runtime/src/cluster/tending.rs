@@ -6,7 +6,7 @@ use std::time::Duration;
 use genii_protocols::frame::Control;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::{Inner, Membership, Peer, standings};
+use super::{Inner, Membership, Peer, places, standings};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::Broken;
 use crate::link::receiving::Receiving;
@@ -146,10 +146,17 @@ fn heed(
             peer.state.lock().round_trip = Some(took);
         }
         Control::Standings { is_first, agents } => {
-            let known = peer.state.lock().addresses;
-            let known = standings::learn(cluster, &link.peer, known, is_first, &agents)?;
-            peer.state.lock().addresses = known;
+            let mut told = std::mem::take(&mut peer.state.lock().told);
+            let learnt = standings::learn(cluster, &link.peer, &mut told, is_first, &agents);
+            peer.state.lock().told = told;
+            learnt?;
         }
+        Control::AllTold => {
+            let mut told = std::mem::take(&mut peer.state.lock().told);
+            standings::learnt_all(cluster, &link.peer, &mut told);
+            peer.state.lock().told = told;
+        }
+        Control::Places(places) => places::hear(cluster, &link.peer, &places),
         Control::Goodbye => return Ok(true),
         other => return Err(End::nonsense(format_args!("{other:?} when greetings are over"))),
     }

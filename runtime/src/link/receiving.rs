@@ -276,9 +276,21 @@ impl Inlet {
                 }
             };
             let told = self.told(letter);
+            if self.link.is_over() {
+                self.overtaken(told.note);
+                continue;
+            }
             match self.line() {
                 Ok(line) => {
-                    if line.mailbox.push_when_room(told.letter).await.is_err() {
+                    let pushed = tokio::select! {
+                        biased;
+                        pushed = line.mailbox.push_when_room(told.letter) => pushed,
+                        () = self.link.over() => {
+                            self.overtaken(told.note);
+                            continue;
+                        }
+                    };
+                    if pushed.is_err() {
                         self.bury(told.note, &line);
                     }
                 }
@@ -290,6 +302,15 @@ impl Inlet {
                 }
             }
         }
+    }
+
+    /// The link has ended on which a letter came that has found no room yet. What comes on the next
+    /// must not be handled before it, and so it is not handled at all.
+    fn overtaken(&self, note: Option<Note>) {
+        let Some((message, from)) = note else { return };
+        let cause = Cause::new(CauseKind::Stopped, "it had no room before the link was lost");
+        let fault = Fault::Down { to: self.address.clone().into(), cause };
+        self.undelivered(message, from, None, fault);
     }
 
     /// A letter, with what is noted of one that nobody waits to hear about if it is lost.

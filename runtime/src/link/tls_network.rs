@@ -53,10 +53,6 @@ impl TlsNetwork {
         let (shown, opened) = (Arc::default(), tokio::sync::Mutex::new(opened));
         Self { trust: trust.to_owned(), own, places, peers, shown, opened }
     }
-
-    fn places_of(&self, node: &NodeName) -> Vec<String> {
-        self.peers.lock().get(node).cloned().unwrap_or_default()
-    }
 }
 
 impl Network for TlsNetwork {
@@ -106,6 +102,10 @@ impl Network for TlsNetwork {
             peers.insert(node.clone(), places);
             super::peers::write(&self.trust, &peers);
         }
+    }
+
+    fn places_of(&self, node: &NodeName) -> Vec<String> {
+        self.peers.lock().get(node).cloned().unwrap_or_default()
     }
 
     fn is_expelled(&self, node: &NodeName) -> bool {
