@@ -14,9 +14,17 @@ use serde::{Deserialize, Serialize};
 use crate::{Cause, Fault, TraceContext};
 
 /// The oldest version of this that is understood.
+///
+/// Each node says in its greeting from which version to which it understands; two nodes speak the
+/// newest that both do. A node understands the version before its own as well: what is new in a
+/// version is said to those alone that understand it, and new frames come last in their enum. So
+/// machines can be brought up to date one after another. Whoever has no version in common is
+/// [refused](Refused::Version), and told why. For that, greetings and refusals keep their form in
+/// all versions; a greeting may become longer at its end, and what comes after what is known of it
+/// is not heeded.
 pub const OLDEST: u16 = 1;
 
-/// The version of this.
+/// The newest version of this that is understood: its own.
 pub const NEWEST: u16 = 1;
 
 /// The largest payload in one frame, in bytes. What is larger travels in [parts](Data::Part).
@@ -62,7 +70,7 @@ pub enum Control<'a> {
     Pong(u64),
     /// How some agents of the sender stand.
     Standings {
-        /// All before this is forgotten.
+        /// From here on all agents are told of, until [`Control::AllTold`].
         is_first: bool,
         /// Each agent.
         agents: Vec<Stand<'a>>,
@@ -87,6 +95,11 @@ pub enum Control<'a> {
         /// Each pattern.
         patterns: Vec<Wanted<'a>>,
     },
+    /// All agents were told of since the last [`Control::Standings`] that was the first; who was
+    /// not is gone.
+    AllTold,
+    /// Where other nodes are, as the sender knows.
+    Places(Vec<Place<'a>>),
 }
 
 /// What a frame is of a table that its sender tells of.
@@ -122,6 +135,15 @@ pub struct Wanted<'a> {
     pub subscribers: u32,
 }
 
+/// Where a node is. Whoever is found there proves who it is by its certificate.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place<'a> {
+    /// The node's name.
+    pub node: Cow<'a, str>,
+    /// Where it listens, as `host:port`.
+    pub places: Vec<Cow<'a, str>>,
+}
+
 /// Who a node is. Its name is not in it: that comes from its certificate.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hello<'a> {
@@ -142,7 +164,7 @@ pub struct Hello<'a> {
 /// Why a node does not want a link.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
 pub enum Refused {
-    /// There is no version that both understand.
+    /// There is no version that both understand: the oldest and the newest of who refuses.
     #[error("it speaks link versions {0} to {1}, and this node {OLDEST} to {NEWEST}")]
     Version(u16, u16),
     /// This life of the caller was seen to end; it must begin another after it.

@@ -9,8 +9,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use genii_protocols::frame::{
-    Control, Data, Hello, Joined, Letter, Payload as FramePayload, Publication, Refused, Stand,
-    Standing, Told, Wanted,
+    Control, Data, Hello, Joined, Letter, Payload as FramePayload, Place, Publication, Refused,
+    Stand, Standing, Told, Wanted,
 };
 use genii_protocols::{
     Address, Cause, CauseKind, Destination, Envelope, Fault, Kind, Message, MessageInfo, Payload,
@@ -185,6 +185,8 @@ fn control_frames() -> Vec<Control<'static>> {
         frames.push(Control::Groups { told, members: vec![joined()] });
         frames.push(Control::Patterns { told, patterns: vec![wanted()] });
     }
+    let places = vec!["192.168.1.3:7420".into()];
+    frames.extend([Control::AllTold, Control::Places(vec![Place { node: "pc3".into(), places }])]);
     frames
 }
 

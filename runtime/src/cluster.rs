@@ -9,6 +9,7 @@
 mod expulsions;
 mod figures;
 mod greeting;
+mod places;
 mod renewing;
 mod standings;
 mod tables;
@@ -139,6 +140,10 @@ pub(crate) struct Inner {
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
     is_leaving: AtomicBool,
+    /// How many lanes of each node are being greeted.
+    greeted: Mutex<BTreeMap<NodeName, usize>>,
+    /// How many were turned away because so many were.
+    turned_away: AtomicU64,
     /// How often somebody was dropped whose words made no sense.
     nonsense: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
@@ -172,7 +177,7 @@ struct PeerState {
     link: Option<Arc<Link>>,
     is_calling: bool,
     why: Option<String>,
-    addresses: usize,
+    told: standings::Told,
     round_trip: Option<Duration>,
     nonsense: u64,
 }
@@ -201,6 +206,8 @@ impl Cluster {
             half_open: Mutex::default(),
             links: AtomicU64::new(began),
             is_leaving: AtomicBool::new(false),
+            greeted: Mutex::default(),
+            turned_away: AtomicU64::new(0),
             nonsense: AtomicU64::new(0),
             tasks: Mutex::default(),
         });
@@ -325,7 +332,7 @@ impl Inner {
                 link: None,
                 is_calling: false,
                 why: None,
-                addresses: 0,
+                told: standings::Told::default(),
                 round_trip: None,
                 nonsense: 0,
             }),
@@ -395,6 +402,7 @@ impl Inner {
         expulsions::begin(self, &peer, &link);
         standings::tell_all(self, &node, &link);
         tables::tell_all(self, &node, &link);
+        places::introduce(self, &link);
         self.spawn(tending::tend(self.clone(), peer, link, control, data));
         Ok(())
     }
@@ -411,7 +419,7 @@ impl Inner {
         }
         state.link = None;
         state.ended = Some(link.incarnation);
-        state.addresses = 0;
+        state.told = standings::Told::default();
         let why = why.to_string();
         peer.stand(&mut state, membership, Some(why.clone()));
         drop(state);
@@ -463,7 +471,7 @@ impl Peer {
             since: state.since,
             incarnation: state.incarnation,
             why: state.why.clone(),
-            addresses: state.addresses,
+            addresses: state.told.known,
             round_trip: state.round_trip,
             nonsense: state.nonsense,
         }

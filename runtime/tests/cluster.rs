@@ -11,6 +11,7 @@ use std::time::Duration;
 use genii_protocols::frame::CREDIT_MAX;
 use genii_protocols::{Address, AskError, Destination, Fault, Json, Never, NodeName, message};
 use genii_runtime::cluster::{Cluster, Membership, Timing};
+use genii_runtime::link::network::Lane;
 use genii_runtime::link::simulated::Waters;
 use genii_runtime::topology::Topology;
 use genii_runtime::{
@@ -517,6 +518,59 @@ async fn what_its_node_does_not_have_is_not_waited_for() {
     main.house.up().await.unwrap();
     assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
     assert_eq!(main.state("here/desk"), "degraded");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_room_does_not_outlive_its_link_and_so_keeps_its_order() {
+    let (waters, main, pc2) = two(15).await;
+    let to = main.node.to(address("there/printer"));
+    to.tell(Dawdle { millis: 2_000 }).await.unwrap();
+    // More than finds room in its mailbox.
+    for number in 0..1_020 {
+        to.tell(Note { number }).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    waters.reset(&name("main"), &name("pc2"), Lane::Data);
+    until("it is down", || main.membership("pc2") == Membership::Down).await;
+    until("it is back", || main.state("there/printer") == "ready").await;
+    for number in 2_000..2_010 {
+        to.tell(Note { number }).await.unwrap();
+    }
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let notes = to.ask(Notes {}).await.unwrap();
+    assert!(notes.is_sorted(), "{:?}", &notes[990..]);
+    assert_eq!(notes[notes.len() - 10..], (2_000..2_010).collect::<Vec<_>>());
+    // What was given up is told of, where it waited as where it came from.
+    let lost = 1_020 - (notes.len() as u64 - 10);
+    assert!(lost > 0);
+    assert_eq!(pc2.node.dead_letters().total(), lost);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nodes_that_have_met_one_are_introduced_to_each_other() {
+    let waters = waters(16);
+    let boot = |own: &str, knows: &[&str]| {
+        let node = Node::new(NodeOptions { seed: 7, ..NodeOptions::new(name(own)) });
+        let knows: Vec<NodeName> = knows.iter().map(|known| name(known)).collect();
+        let network = waters.harbour_that_knows(&name(own), &knows);
+        (Cluster::begin(&node, network, Timing::default(), 1), node)
+    };
+    let nodes = [
+        boot("main", &[]),
+        boot("pc2", &["main"]),
+        boot("pc3", &["main"]),
+        // One that knows another that joined.
+        boot("pc4", &["pc3"]),
+    ];
+    let began = Instant::now();
+    until("all are linked", || {
+        nodes.iter().all(|(cluster, _)| {
+            let members = cluster.members();
+            members.len() == 3 && members.iter().all(|it| it.membership == Membership::Alive)
+        })
+    })
+    .await;
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,8 @@ pub struct Figures {
     pub links: usize,
     /// Callers who were welcomed and whose data lane has not come yet.
     pub half_open: usize,
+    /// Lanes of others that are being greeted.
+    pub greetings: usize,
     /// Asks of agents on other nodes that wait for their answers.
     pub questions: usize,
     /// Receivers on other nodes that something was sent to, on the links that are up.
@@ -24,6 +26,8 @@ pub struct Figures {
     pub unheard: usize,
     /// Addresses that other nodes have told of.
     pub addresses: usize,
+    /// How many lanes of others were not taken because so many were being greeted.
+    pub turned_away: u64,
     /// How often somebody was dropped whose words made no sense.
     pub nonsense: u64,
 }
@@ -35,6 +39,8 @@ impl Cluster {
         let links = peers.values().filter_map(|peer| peer.state.lock().link.clone());
         let mut figures = Figures {
             half_open: self.0.half_open.lock().len(),
+            greetings: self.0.greeted.lock().values().sum(),
+            turned_away: self.0.turned_away.load(Ordering::Relaxed),
             addresses: self.0.far.len(),
             nonsense: self.0.nonsense.load(Ordering::Relaxed),
             ..Figures::default()

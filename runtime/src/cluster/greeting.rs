@@ -1,6 +1,7 @@
 //! How two nodes come to have a link.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use futures_util::StreamExt;
 use genii_protocols::NodeName;
@@ -9,13 +10,19 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::{DataLane, Inner, Membership, NotNeeded, Peer};
-use crate::link::lane::{self, End, Frames, read};
+use crate::link::lane::{self, End, Frames, read, read_greeting};
 use crate::link::network::{Broken, Lane, Opened};
 use crate::link::outbox::{Batches, Outbox};
 use crate::link::sending::{CONTROL_CAPACITY, DATA_CAPACITY, Link};
 
-/// How many callers may be greeted at once.
+/// How many callers may be welcomed whose data lanes have not come; more are not.
 const HALF_OPEN_MAX: usize = 64;
+
+/// How many lanes are greeted at once; more are not taken.
+const GREETINGS_MAX: usize = 128;
+
+/// As many of one node. A call has two lanes, and the next call may come before they are gone.
+const GREETINGS_OF_ONE_MAX: usize = 8;
 
 /// A greeting as it was read.
 struct Greeted {
@@ -43,6 +50,35 @@ impl Drop for Unless {
     fn drop(&mut self) {
         if let Some(outbox) = &self.0 {
             outbox.close();
+        }
+    }
+}
+
+/// A lane that is being greeted; not any more when this is dropped.
+struct Greeting {
+    cluster: Arc<Inner>,
+    from: NodeName,
+}
+
+impl Greeting {
+    /// `None` when too many are: of this node, or of all.
+    fn begin(cluster: &Arc<Inner>, from: &NodeName) -> Option<Self> {
+        let mut greeted = cluster.greeted.lock();
+        let of_it = greeted.get(from).copied().unwrap_or_default();
+        if of_it >= GREETINGS_OF_ONE_MAX || greeted.values().sum::<usize>() >= GREETINGS_MAX {
+            return None;
+        }
+        greeted.insert(from.clone(), of_it + 1);
+        Some(Self { cluster: cluster.clone(), from: from.clone() })
+    }
+}
+
+impl Drop for Greeting {
+    fn drop(&mut self) {
+        let mut greeted = self.cluster.greeted.lock();
+        let of_it = greeted.remove(&self.from).unwrap_or_default();
+        if of_it > 1 {
+            greeted.insert(self.from.clone(), of_it - 1);
         }
     }
 }
@@ -145,6 +181,7 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
             return Err(Failed::Refused(refused));
         }
     };
+    check_versions(&greeted).map_err(Failed::Refused)?;
     if let Some(ended) = greeted.ended {
         cluster.begin_another_life(peer, ended);
     }
@@ -160,7 +197,7 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
 }
 
 fn welcome(frame: &[u8]) -> Result<Result<Greeted, Refused>, End> {
-    match read(frame)? {
+    match read_greeting(frame)? {
         Control::Welcome(hello) => Greeted::read(hello).map(Ok),
         Control::Refused(refused) => Ok(Err(refused)),
         other => Err(End::nonsense(format_args!("{other:?} for a welcome"))),
@@ -170,8 +207,15 @@ fn welcome(frame: &[u8]) -> Result<Result<Greeted, Refused>, End> {
 /// Takes the calls of others.
 pub(super) async fn accept(cluster: Arc<Inner>) {
     while let Some(opened) = cluster.network.accept().await {
+        let Some(greeting) = Greeting::begin(&cluster, &opened.from) else {
+            // Dropped, it is not taken.
+            cluster.turned_away.fetch_add(1, Ordering::Relaxed);
+            tracing::warn!(node = %opened.from, "opens lanes faster than they can be greeted");
+            continue;
+        };
         let cluster_of_call = cluster.clone();
         cluster.spawn(async move {
+            let _greeting = greeting;
             let greet = cluster_of_call.timing.greet;
             let from = opened.from.clone();
             let answered = match opened.lane {
@@ -200,8 +244,11 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
     let (attached, attaching) = oneshot::channel();
     let id = greeted.link;
     if let Err(refused) = consider(cluster, &peer, &greeted) {
-        write(&control, &Control::Refused(refused));
+        write(&control, &Control::Refused(as_told(refused)));
         control.close();
+        if let Refused::Version(..) = refused {
+            peer.state.lock().why = Some(refused.to_string());
+        }
         let _has_gone = outgoing.send(Batches::of(&control).boxed());
         return Err(Failed::Refused(refused));
     }
@@ -219,18 +266,33 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
 }
 
 fn hello(frame: &[u8]) -> Result<Greeted, End> {
-    match read(frame)? {
+    match read_greeting(frame)? {
         Control::Hello(hello) => Greeted::read(hello),
         other => Err(End::nonsense(format_args!("{other:?} for a greeting"))),
     }
 }
 
+/// Whether there is a version that both ends understand.
+fn check_versions(greeted: &Greeted) -> Result<(), Refused> {
+    match greeted.versions {
+        (oldest, newest) if oldest > NEWEST || newest < OLDEST => {
+            Err(Refused::Version(oldest, newest))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A refusal as it is told to who is refused: of versions, those of this node.
+fn as_told(refused: Refused) -> Refused {
+    match refused {
+        Refused::Version(..) => Refused::Version(OLDEST, NEWEST),
+        refused => refused,
+    }
+}
+
 /// Whether a caller is to be linked.
 fn consider(cluster: &Arc<Inner>, peer: &Arc<Peer>, greeted: &Greeted) -> Result<(), Refused> {
-    let (oldest, newest) = greeted.versions;
-    if oldest > NEWEST || newest < OLDEST {
-        return Err(Refused::Version(oldest, newest));
-    }
+    check_versions(greeted)?;
     if cluster.is_leaving() {
         return Err(Refused::Leaving);
     }

@@ -1,7 +1,9 @@
 //! Which agents live where, and how they stand: each node tells the others of its own.
 
 use std::borrow::Cow;
+use std::collections::HashSet;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use genii_protocols::frame::{Control, Stand, Standing};
 use genii_protocols::{Address, NodeName};
@@ -45,15 +47,28 @@ pub(super) fn tell(cluster: &Arc<Inner>, change: &Change) {
         // One who has no room is told of everything anew when it has.
         let written = link.control.write(|buffer| lane::put(buffer, &frame()));
         if matches!(written, Err(NotWritten::Full)) {
-            link.is_behind.store(true, std::sync::atomic::Ordering::Release);
+            link.is_behind.store(true, Ordering::Release);
         }
     }
 }
 
-/// Tells one of all agents here.
+/// Says that one is told of everything, as long as it is.
+struct Telling(Arc<Link>);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.is_told_all.store(false, Ordering::Release);
+    }
+}
+
+/// Tells one of all agents here. It is told once at a time, so that the ends of two tales are not
+/// mistaken for each other.
 pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
     let (node, link) = (node.clone(), link.clone());
+    link.is_told_all.store(true, Ordering::Release);
+    let telling = Telling(link.clone());
     cluster.spawn(async move {
+        let _telling = telling;
         let mut is_first = true;
         let views = node.tree().board.all();
         let own = views.into_iter().filter_map(|view| {
@@ -67,12 +82,14 @@ pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
         }
         for chunk in chunks {
             loop {
-                // As they stand when they are told of: what changes later is told later.
-                let views =
-                    chunk.iter().filter_map(|address| node.tree().board.view(address.as_str()));
-                let agents = views.map(|view| stand_of(&view)).collect();
-                let frame = Control::Standings { is_first, agents };
-                match link.control.write(|buffer| lane::put(buffer, &frame)) {
+                // As they stand when they are told of, so that nothing older is told after it.
+                let frame = || {
+                    let board = &node.tree().board;
+                    let views = chunk.iter().filter_map(|address| board.view(address.as_str()));
+                    let agents = views.map(|view| stand_of(&view)).collect();
+                    Control::Standings { is_first, agents }
+                };
+                match link.control.write(|buffer| lane::put(buffer, &frame())) {
                     Ok(_) => break,
                     Err(NotWritten::Full) => link.control.room().await,
                     Err(NotWritten::Closed) => return,
@@ -80,32 +97,42 @@ pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
             }
             is_first = false;
         }
+        let _over = link.control.write_always(|buffer| lane::put(buffer, &Control::AllTold));
     });
 }
 
 /// Tells one anew who had no room for what it was told.
 pub(super) fn catch_up(cluster: &Arc<Inner>, link: &Arc<Link>) {
-    let is_behind = link.is_behind.swap(false, std::sync::atomic::Ordering::AcqRel);
+    if link.is_told_all.load(Ordering::Acquire) {
+        return;
+    }
+    let is_behind = link.is_behind.swap(false, Ordering::AcqRel);
     if let Some(node) = cluster.node.upgrade().filter(|_| is_behind) {
         tell_all(cluster, &node, link);
         super::tables::tell_all(cluster, &node, link);
     }
 }
 
-/// Learns how agents of another node stand. Of that, `known` are known, and as many as it returns
-/// afterwards.
+/// What one node has told of.
+#[derive(Default)]
+pub(super) struct Told {
+    /// How many addresses of it are known.
+    pub(super) known: usize,
+    /// Those it has named since it began to tell of all, as long as it does. None that is not known.
+    all: Option<HashSet<Address>>,
+}
+
+/// Learns how agents of another node stand.
 pub(super) fn learn(
     cluster: &Arc<Inner>,
     from: &NodeName,
-    known: usize,
+    told: &mut Told,
     is_first: bool,
     agents: &[Stand<'_>],
-) -> Result<usize, End> {
-    let Some(node) = cluster.node.upgrade() else { return Ok(known) };
-    let mut known = known;
+) -> Result<(), End> {
+    let Some(node) = cluster.node.upgrade() else { return Ok(()) };
     if is_first {
-        cluster.far.retain(|_, far| far.node != *from);
-        known = 0;
+        told.all = Some(HashSet::new());
     }
     for stand in agents {
         let address = Address::parse(&stand.address).map_err(End::nonsense)?;
@@ -127,20 +154,46 @@ pub(super) fn learn(
         match stand.standing {
             Standing::Gone => {
                 let was = cluster.far.remove_if(&address, |_, far| far.node == *from);
-                known = known.saturating_sub(usize::from(was.is_some()));
+                told.known = told.known.saturating_sub(usize::from(was.is_some()));
+                told.all.as_mut().map(|all| all.remove(&address));
             }
             _ => {
                 let before = cluster.far.insert(address.clone(), far);
-                known += usize::from(before.is_none_or(|before| before.node != *from));
+                told.known += usize::from(before.is_none_or(|before| before.node != *from));
+                told.all.as_mut().map(|all| all.insert(address.clone()));
             }
         }
         node.stands_elsewhere(&address, from, stand.incarnation, status);
     }
     node.directory().ways_changed();
-    match known > ADDRESSES_MAX {
+    match told.known > ADDRESSES_MAX {
         true => Err(End::nonsense(format_args!("more than {ADDRESSES_MAX} addresses"))),
-        false => Ok(known),
+        false => Ok(()),
     }
+}
+
+/// Another node has told of all its agents: those of which it has not are gone.
+pub(super) fn learnt_all(cluster: &Arc<Inner>, from: &NodeName, told: &mut Told) {
+    let Some(all) = told.all.take() else { return };
+    let mut gone = Vec::new();
+    cluster.far.retain(|address, far| {
+        let stays = far.node != *from || all.contains(address);
+        if !stays {
+            gone.push((address.clone(), far.incarnation));
+        }
+        stays
+    });
+    told.known = told.known.saturating_sub(gone.len());
+    gone.sort_unstable();
+    let Some(own) = cluster.node.upgrade() else { return };
+    own.directory().ways_changed();
+    for (address, incarnation) in gone {
+        own.stands_elsewhere(&address, from, incarnation, forgotten());
+    }
+}
+
+fn forgotten() -> Status {
+    Status::Stopped("it is forgotten on its node".into())
 }
 
 /// A node is gone, and with it all that it told of.
@@ -222,7 +275,7 @@ impl Far {
             Standing::Stopped => Status::Stopped(detail()),
             Standing::Completed => Status::Completed,
             Standing::Quarantined => Status::Quarantined(failure()),
-            Standing::Gone => Status::Stopped("it is forgotten on its node".into()),
+            Standing::Gone => forgotten(),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use genii_protocols::frame::Control;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::{Inner, Membership, Peer, expulsions, standings, tables};
+use super::{Inner, Membership, Peer, expulsions, places, standings, tables};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::Broken;
 use crate::link::receiving::Receiving;
@@ -151,9 +151,10 @@ fn heed(
             peer.state.lock().round_trip = Some(took);
         }
         Control::Standings { is_first, agents } => {
-            let known = peer.state.lock().addresses;
-            let known = standings::learn(cluster, &link.peer, known, is_first, &agents)?;
-            peer.state.lock().addresses = known;
+            let mut told = std::mem::take(&mut peer.state.lock().told);
+            let learnt = standings::learn(cluster, &link.peer, &mut told, is_first, &agents);
+            peer.state.lock().told = told;
+            learnt?;
         }
         Control::Groups { told, members } => {
             tables::hear_groups(cluster, link, told, &members)?;
@@ -161,6 +162,12 @@ fn heed(
         Control::Patterns { told, patterns } => {
             tables::hear_patterns(cluster, link, told, &patterns)?;
         }
+        Control::AllTold => {
+            let mut told = std::mem::take(&mut peer.state.lock().told);
+            standings::learnt_all(cluster, &link.peer, &mut told);
+            peer.state.lock().told = told;
+        }
+        Control::Places(places) => places::hear(cluster, &link.peer, &places),
         Control::Goodbye => return Ok(true),
         Control::Expulsions(number) => peer.list.is(number),
         Control::Expelled(list) => expulsions::learn(cluster, peer, link, list)?,

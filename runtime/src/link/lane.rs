@@ -136,6 +136,11 @@ pub(crate) fn read<'a, T: serde::Deserialize<'a>>(frame: &'a [u8]) -> Result<T, 
     }
 }
 
+/// What a greeting says. One of a later version may be longer; its beginning is the same.
+pub(crate) fn read_greeting<'a, T: serde::Deserialize<'a>>(frame: &'a [u8]) -> Result<T, End> {
+    wire::decode_first(frame).map(|(said, _)| said).map_err(End::nonsense)
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;

@@ -81,6 +81,9 @@ pub trait Network: Send + Sync + 'static {
     /// Where another node is reached, as it tells.
     fn learn(&self, node: &NodeName, places: &[String]);
 
+    /// Where another node is reached, as far as is known.
+    fn places_of(&self, node: &NodeName) -> Vec<String>;
+
     /// The nodes that may be reached.
     fn known(&self) -> Vec<NodeName>;
 

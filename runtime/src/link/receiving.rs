@@ -337,13 +337,23 @@ impl Inlet {
     /// Carries to the mailbox what did not find room, in its order.
     async fn carry(self: Arc<Self>) {
         while let Some(line) = self.carry_what_fits() {
-            line.mailbox.roomy().await;
+            tokio::select! {
+                biased;
+                () = self.link.over() => {}
+                () = line.mailbox.roomy() => {}
+            }
         }
     }
 
     /// Carries what finds room; returns the life in whose mailbox there is none for the rest.
     fn carry_what_fits(&self) -> Option<Arc<Line>> {
         let mut overflow = self.overflow.lock();
+        if self.link.is_over() {
+            // What comes on the next link would come before it.
+            for letter in std::mem::take(&mut overflow.letters) {
+                self.overtaken(self.told(letter).note);
+            }
+        }
         loop {
             let line = self.line();
             let pushed = match &line {
@@ -369,6 +379,15 @@ impl Inlet {
                 }
             }
         }
+    }
+
+    /// The link has ended on which a letter came that has found no room yet. What comes on the next
+    /// must not be handled before it, and so it is not handled at all.
+    fn overtaken(&self, note: Option<Note>) {
+        let Some((message, from)) = note else { return };
+        let cause = Cause::new(CauseKind::Stopped, "it had no room before the link was lost");
+        let fault = Fault::Down { to: self.address.clone().into(), cause };
+        self.undelivered(message, from, None, fault);
     }
 
     /// A letter, with what is noted of one that nobody waits to hear about if it is lost.

@@ -11,7 +11,7 @@ use genii_protocols::frame::{
     self, CREDIT_MAX, Data, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, PUBLISHED_MAX, Payload,
 };
 use genii_protocols::{Address, Cause, Fault, NodeName, Rejection, wire};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use super::flowing::{FarOutlet, FarStream, Flowing, Outlets};
@@ -50,6 +50,10 @@ pub(crate) struct Link {
     is_over: AtomicBool,
     /// The other end was not told of everything, for want of room.
     pub(crate) is_behind: AtomicBool,
+    /// The other end is just being told of everything.
+    pub(crate) is_told_all: AtomicBool,
+    /// Wakes those who wait for its end.
+    ended: Notify,
 }
 
 /// A receiver at the other end, and what may be on its way to it.
@@ -111,6 +115,8 @@ impl Link {
             published: Semaphore::new(PUBLISHED_MAX as usize),
             is_over: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
+            is_told_all: AtomicBool::new(false),
+            ended: Notify::new(),
         }
     }
 
@@ -136,6 +142,18 @@ impl Link {
         windows.sort_by(|one, other| one.0.cmp(&other.0));
         for (_, window) in windows {
             window.credit.close();
+        }
+        self.ended.notify_waiters();
+    }
+
+    /// Waits until it has ended.
+    pub(crate) async fn over(&self) {
+        let ended = self.ended.notified();
+        tokio::pin!(ended);
+        // Enlisted before the look, so that an end between the two is not missed.
+        ended.as_mut().enable();
+        if !self.is_over() {
+            ended.await;
         }
     }
 

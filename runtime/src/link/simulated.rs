@@ -342,6 +342,10 @@ impl Network for Harbour {
         }
     }
 
+    fn places_of(&self, node: &NodeName) -> Vec<String> {
+        self.known.lock().get(node).map(NodeName::to_string).into_iter().collect()
+    }
+
     fn known(&self) -> Vec<NodeName> {
         self.known.lock().iter().cloned().collect()
     }

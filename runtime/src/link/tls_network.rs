@@ -53,10 +53,6 @@ impl TlsNetwork {
         let (shown, opened) = (Arc::default(), tokio::sync::Mutex::new(opened));
         Self { credentials, own, places, peers, shown, opened }
     }
-
-    fn places_of(&self, node: &NodeName) -> Vec<String> {
-        self.peers.lock().get(node).cloned().unwrap_or_default()
-    }
 }
 
 impl Network for TlsNetwork {
@@ -113,6 +109,10 @@ impl Network for TlsNetwork {
 
     fn credentials(&self) -> Option<&Arc<Credentials>> {
         Some(&self.credentials)
+    }
+
+    fn places_of(&self, node: &NodeName) -> Vec<String> {
+        self.peers.lock().get(node).cloned().unwrap_or_default()
     }
 
     fn is_expelled(&self, node: &NodeName) -> bool {

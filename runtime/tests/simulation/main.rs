@@ -8,8 +8,11 @@
 
 mod agent;
 mod check;
+mod garbage;
+mod greeting;
 mod log;
 mod machine;
+mod raw;
 mod run;
 mod script;
 
@@ -30,7 +33,7 @@ fn run(seed: u64, script: &Script) -> Log {
     runtime.unwrap().block_on(Run::of(seed, script))
 }
 
-fn variable(name: &str) -> Option<u64> {
+pub(crate) fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|value| value.parse().expect("it is a number"))
 }
 
