@@ -33,14 +33,14 @@ use tonic::{Request, Response, Status};
 
 pub use connecting::{ConnectError, Household, Proof};
 pub use errors::CallError;
-pub use streams::{Events, Items, JsonItems};
+pub use streams::{Events, Items, JsonItems, Publications};
 
 use crate::api::genii_client::GeniiClient;
 use crate::api::{
-    AskReply, AskRequest, DescribeReply, DescribeRequest, Payload, StreamRequest, TellRequest,
-    WatchRequest, ask_reply::Outcome, payload,
+    AskReply, AskRequest, DescribeReply, DescribeRequest, Payload, PublishReply, PublishRequest,
+    StreamRequest, SubscribeRequest, TellRequest, WatchRequest, ask_reply::Outcome, payload,
 };
-use crate::{Destination, Json, Message, Streamed, wire};
+use crate::{Destination, Json, Message, Pattern, Streamed, Topic, wire};
 use connecting::Waits;
 
 /// How long an answer is waited for, unless a call says otherwise.
@@ -239,6 +239,36 @@ impl Client {
             timeout_ms: millis(self.timeout),
         };
         let send = async |mut genii: GeniiClient<Channel>, request| genii.stream(request).await;
+        Ok(self.call(request, send).await?.into_inner())
+    }
+
+    /// Hears what is published about topics, from when this returns at the node that is called, and on
+    /// others as soon as they have heard of it. Dropped, nothing more is heard.
+    ///
+    /// # Errors
+    /// When it may not be heard, or there are too many subscriptions.
+    pub async fn subscribe(&self, patterns: &[Pattern]) -> Result<Publications, CallError> {
+        let patterns = patterns.iter().map(ToString::to_string).collect();
+        let request = SubscribeRequest { patterns };
+        let send = async |mut genii: GeniiClient<Channel>, request| genii.subscribe(request).await;
+        let replies = self.call(request, send).await?.into_inner();
+        Publications::begin(replies).await
+    }
+
+    /// Publishes something about a topic, and says whom it has reached.
+    ///
+    /// # Errors
+    /// When it may not be published, or cannot be written as JSON.
+    pub async fn publish<T: Serialize + ?Sized>(
+        &self,
+        topic: &Topic,
+        what: &T,
+    ) -> Result<PublishReply, CallError> {
+        let json = serde_json::to_string(what);
+        let json = json.map_err(|error| CallError::Unsendable(error.to_string()))?;
+        let timeout_ms = millis(self.timeout);
+        let request = PublishRequest { topic: topic.to_string(), json, timeout_ms };
+        let send = async |mut genii: GeniiClient<Channel>, request| genii.publish(request).await;
         Ok(self.call(request, send).await?.into_inner())
     }
 

@@ -13,6 +13,7 @@ mod guard;
 mod room;
 mod said;
 mod service;
+mod topics;
 mod watching;
 
 use std::io;

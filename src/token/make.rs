@@ -19,13 +19,14 @@ use crate::screen::{Screen, complain};
 #[command(after_help = examples(&[
     "genii token new --allow 'memory/*' --name game",
     "genii token new --allow core/system-digital-twin --verbs ask --for 1h",
-    "genii token new --allow 'being/*' --allow 'audio/*' --verbs ask,tell,stream",
+    "genii token new --allow 'being/*' --allow 'world.updates.**' --verbs ask,tell,subscribe",
 ]))]
 pub struct NewArgs {
-    /// What it is for: an address, as memory/recall, memory/*, */recall, being/guest-*; or *
+    /// What it is for: addresses, as memory/recall, memory/*, being/guest-*; topics, as world.updates.*,
+    /// world.**, topic:bell; or * for everything
     #[arg(long, value_name = "PATTERN", required = true)]
     allow: Vec<Pattern>,
-    /// What may be done there: ask, tell, stream, watch [default: all of it]
+    /// What may be done there: ask, tell, stream, subscribe, publish, watch [default: all of it]
     #[arg(long, value_name = "VERBS", value_delimiter = ',')]
     verbs: Vec<Verb>,
     /// How long it counts; a year at most

@@ -5,7 +5,9 @@ use std::marker::PhantomData;
 use tonic::Streaming;
 
 use super::{CallError, read_bytes, read_text};
-use crate::api::{Payload, StreamReply, WatchReply, stream_reply, watch_reply};
+use crate::api::{
+    Payload, StreamReply, SubscribeReply, WatchReply, stream_reply, subscribe_reply, watch_reply,
+};
 use crate::{Json, Message, Streamed};
 
 /// One thing of a stream: an item, or its end.
@@ -143,6 +145,34 @@ impl Events {
     /// # Errors
     /// When it broke off.
     pub async fn next(&mut self) -> Result<Option<watch_reply::Said>, CallError> {
+        match self.replies.message().await {
+            Ok(reply) => Ok(reply.and_then(|reply| reply.said)),
+            Err(status) => Err(CallError::of(&status)),
+        }
+    }
+}
+
+/// What is published about topics. Dropped, nothing more is heard.
+pub struct Publications {
+    replies: Streaming<SubscribeReply>,
+}
+
+impl Publications {
+    /// Waits until it is heard.
+    pub(super) async fn begin(replies: Streaming<SubscribeReply>) -> Result<Self, CallError> {
+        let mut publications = Self { replies };
+        match publications.next().await? {
+            Some(subscribe_reply::Said::Subscribed(_)) => Ok(publications),
+            _ => Err(CallError::Unreadable("it does not begin as a subscription".to_owned())),
+        }
+    }
+
+    /// The next publication, or how many were lost here because they were not taken in time; `None`
+    /// when there will be no more.
+    ///
+    /// # Errors
+    /// When it broke off.
+    pub async fn next(&mut self) -> Result<Option<subscribe_reply::Said>, CallError> {
         match self.replies.message().await {
             Ok(reply) => Ok(reply.and_then(|reply| reply.said)),
             Err(status) => Err(CallError::of(&status)),

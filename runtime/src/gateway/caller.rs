@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use genii_protocols::Address;
 use genii_protocols::api::{Refused, Why};
+use genii_protocols::{Address, Pattern, Topic};
 use tonic::Status;
 
 use crate::link::network::Certificate;
@@ -39,6 +39,28 @@ impl Caller {
         match self.reaches(address) {
             true => Ok(()),
             false => Err(self.refused(Why::Scope, verb, address.as_str()).into()),
+        }
+    }
+
+    /// Whether it may hear all that a pattern means.
+    pub(super) fn check_topics(&self, wanted: &Pattern) -> Result<(), Status> {
+        self.check_verb(Verb::Subscribe)?;
+        match self {
+            Self::Holder(token) if !token.scope.reaches_topics(wanted) => {
+                Err(self.refused(Why::Scope, Verb::Subscribe, wanted.as_str()).into())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether it may publish something about a topic.
+    pub(super) fn check_topic(&self, topic: &Topic) -> Result<(), Status> {
+        self.check_verb(Verb::Publish)?;
+        match self {
+            Self::Holder(token) if !token.scope.reaches_topic(topic) => {
+                Err(self.refused(Why::Scope, Verb::Publish, topic.as_str()).into())
+            }
+            _ => Ok(()),
         }
     }
 

@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use genii_protocols::api::genii_server::Genii;
 use genii_protocols::api::{
-    AskReply, AskRequest, DescribeReply, DescribeRequest, Payload, StreamReply, StreamRequest,
-    TellReply, TellRequest, WatchReply, WatchRequest, status_of,
+    AskReply, AskRequest, DescribeReply, DescribeRequest, Payload, PublishReply, PublishRequest,
+    StreamReply, StreamRequest, SubscribeReply, SubscribeRequest, TellReply, TellRequest,
+    WatchReply, WatchRequest, status_of,
 };
 use genii_protocols::api::{ask_reply::Outcome, payload, stream_reply::Said};
 use genii_protocols::{Destination, Fault};
@@ -19,7 +20,7 @@ use super::gate::{Call, hold};
 use super::guard::Guard;
 use super::room::Room;
 use super::said::{Mouth, SaidStream, say};
-use super::{describe, watching};
+use super::{describe, topics, watching};
 use crate::House;
 use crate::mail::Mail;
 use crate::protocol::Content;
@@ -128,6 +129,30 @@ impl Genii for Service {
             }
         };
         Ok(Response::new(say(call, self.guard.clone(), self.room.clone(), work)))
+    }
+
+    type SubscribeStream = SaidStream<SubscribeReply>;
+
+    async fn subscribe(
+        &self,
+        request: Request<SubscribeRequest>,
+    ) -> Result<Response<Self::SubscribeStream>, Status> {
+        let call = call_of(request.extensions())?;
+        let node = self.house.node();
+        let subscription = topics::subscribe(node, &call.caller, &request.into_inner().patterns)?;
+        let work = |mouth| topics::tell(subscription, mouth);
+        Ok(Response::new(say(call, self.guard.clone(), self.room.clone(), work)))
+    }
+
+    async fn publish(
+        &self,
+        request: Request<PublishRequest>,
+    ) -> Result<Response<PublishReply>, Status> {
+        let call = call_of(request.extensions())?;
+        let node = self.house.node();
+        let request = request.into_inner();
+        let wait = self.wait(&call, request.timeout_ms, node.limits().tell_patience);
+        topics::publish(node, &call.caller, &request, wait).await.map(Response::new)
     }
 
     async fn describe(

@@ -1,9 +1,10 @@
-//! What the holder of a token may do: by which verbs, to which addresses.
+//! What the holder of a token may do: by which verbs, to which addresses and topics.
 
 use std::fmt;
 use std::str::FromStr;
 
-use genii_protocols::{Address, Name};
+use genii_protocols::topic::Segment;
+use genii_protocols::{Address, Name, Pattern as Topics, Topic};
 use serde::{Deserialize, Serialize};
 
 /// Something that a client may do.
@@ -16,13 +17,18 @@ pub enum Verb {
     Tell,
     /// Ask an agent for a stream.
     Stream,
+    /// Hear what is published about topics.
+    Subscribe,
+    /// Publish something about a topic.
+    Publish,
     /// Watch what happens to agents.
     Watch,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 4] = [Self::Ask, Self::Tell, Self::Stream, Self::Watch];
+    pub const ALL: [Self; 6] =
+        [Self::Ask, Self::Tell, Self::Stream, Self::Subscribe, Self::Publish, Self::Watch];
 
     /// In one word.
     pub fn word(self) -> &'static str {
@@ -30,6 +36,8 @@ impl Verb {
             Self::Ask => "ask",
             Self::Tell => "tell",
             Self::Stream => "stream",
+            Self::Subscribe => "subscribe",
+            Self::Publish => "publish",
             Self::Watch => "watch",
         }
     }
@@ -53,8 +61,8 @@ impl FromStr for Verb {
     }
 }
 
-/// Which addresses are meant: `memory/recall`, `memory/*`, `*/health-monitor`, `being/guest-*`, or
-/// `*` for everything.
+/// What is meant: addresses, as `memory/recall`, `memory/*`, `*/health-monitor`, `being/guest-*`;
+/// topics, as `world.updates.*`, `world.**`, `**`, `topic:bell`; or `*` for everything.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Pattern {
@@ -67,7 +75,12 @@ pub enum Pattern {
         /// The name.
         name: Part,
     },
+    /// Topics.
+    Topics(Topics),
 }
+
+/// What may stand before topics, and must before one that could be taken for half an address.
+const TOPIC_PREFIX: &str = "topic:";
 
 /// One side of the slash in a pattern.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,8 +94,8 @@ pub enum Part {
 /// A text that is no pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{text:?} is no pattern: {why}; patterns are as memory/recall, memory/*, */recall, \
-     being/guest-* or *"
+    "{text:?} is no pattern: {why}; patterns are as memory/recall, memory/*, being/guest-*, \
+     world.updates.*, topic:bell or *"
 )]
 pub struct PatternError {
     text: String,
@@ -90,7 +103,7 @@ pub struct PatternError {
 }
 
 /// The longest pattern, in bytes.
-const PATTERN_MAX_LEN: usize = 2 * genii_protocols::address::NAME_MAX_LEN + 1;
+const PATTERN_MAX_LEN: usize = genii_protocols::topic::TOPIC_MAX_LEN + TOPIC_PREFIX.len();
 
 impl Pattern {
     /// Whether an address is meant.
@@ -100,6 +113,16 @@ impl Pattern {
             Self::Address { group, name } => {
                 group.fits(address.group()) && name.fits(address.name())
             }
+            Self::Topics(_) => false,
+        }
+    }
+
+    /// Whether all that a pattern of topics means is meant.
+    pub fn covers_topics(&self, wanted: &Topics) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Address { .. } => false,
+            Self::Topics(topics) => contains(topics, wanted),
         }
     }
 
@@ -111,8 +134,25 @@ impl Pattern {
             Self::Address { group: part, name } => {
                 Name::new(group).is_ok() && part.fits(group) && name.is_any()
             }
+            Self::Topics(_) => false,
         }
     }
+}
+
+/// Whether a pattern means every topic that another does.
+fn contains(all: &Topics, some: &Topics) -> bool {
+    let mut segments = some.segments();
+    for wanted in all.segments() {
+        match (wanted, segments.next()) {
+            (_, None) => return false,
+            (Segment::Rest, Some(_)) => return true,
+            (_, Some(Segment::Rest)) => return false,
+            (Segment::Any, Some(_)) => {}
+            (Segment::Text(text), Some(Segment::Text(other))) if text == other => {}
+            (Segment::Text(_), Some(_)) => return false,
+        }
+    }
+    segments.next().is_none()
 }
 
 impl Part {
@@ -149,11 +189,18 @@ impl fmt::Display for Part {
     }
 }
 
+/// Whether a text can be nothing but topics.
+fn is_plain(text: &str) -> bool {
+    text.contains('.') || text == "**"
+}
+
 impl fmt::Display for Pattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Everything => f.write_str("*"),
             Self::Address { group, name } => write!(f, "{group}/{name}"),
+            Self::Topics(topics) if is_plain(topics.as_str()) => topics.fmt(f),
+            Self::Topics(topics) => write!(f, "{TOPIC_PREFIX}{topics}"),
         }
     }
 }
@@ -169,7 +216,12 @@ impl FromStr for Pattern {
         match text.split_once('/') {
             _ if text.len() > PATTERN_MAX_LEN => Err(wrong("it is too long")),
             None if text == "*" => Ok(Self::Everything),
-            None => Err(wrong("it has no '/' between group and name")),
+            None => match text.strip_prefix(TOPIC_PREFIX) {
+                None if !is_plain(text) => Err(wrong("it has no '/' between group and name")),
+                topics => Topics::parse(topics.unwrap_or(text))
+                    .map(Self::Topics)
+                    .map_err(|error| wrong(&error.to_string())),
+            },
             Some((_, name)) if name.contains('@') => {
                 Err(wrong("it pins a node, and a token is for agents wherever they live"))
             }
@@ -216,6 +268,16 @@ impl Scope {
         self.allow.iter().any(|pattern| pattern.covers_group(group))
     }
 
+    /// Whether something may be published about a topic.
+    pub fn reaches_topic(&self, topic: &Topic) -> bool {
+        self.reaches_topics(&Topics::from(topic.clone()))
+    }
+
+    /// Whether all that a pattern of topics means may be heard.
+    pub fn reaches_topics(&self, wanted: &Topics) -> bool {
+        self.allow.iter().any(|pattern| pattern.covers_topics(wanted))
+    }
+
     /// Whether a verb is allowed at all.
     pub fn has(&self, verb: Verb) -> bool {
         self.verbs.contains(&verb)
@@ -247,6 +309,31 @@ mod tests {
     }
 
     #[test]
+    fn who_may_hear_some_topics_may_hear_fewer_and_no_others() {
+        let covers = |pattern: &str, wanted: &str| {
+            let pattern: Pattern = pattern.parse().unwrap();
+            assert_eq!(pattern.to_string().parse::<Pattern>().unwrap(), pattern);
+            pattern.covers_topics(&Topics::parse(wanted).unwrap())
+        };
+        for (pattern, yes, no) in [
+            ("world.updates", "world.updates", "world.*"),
+            ("world.*", "world.updates", "world.updates.user"),
+            ("world.*", "world.*", "world.**"),
+            ("world.**", "world.updates.**", "world"),
+            ("world.**", "world.*", "*.updates"),
+            ("*.updates", "*.updates", "**"),
+            ("topic:bell", "bell", "bells"),
+            ("**", "world.*.user", ""),
+        ] {
+            assert!(covers(pattern, yes), "{pattern} {yes}");
+            assert!(no.is_empty() || !covers(pattern, no), "{pattern} {no}");
+        }
+        assert!(covers("*", "**") && !covers("*/*", "world.updates"));
+        let lamp = Address::parse("here/lamp").unwrap();
+        assert!(!"**".parse::<Pattern>().unwrap().covers(&lamp));
+    }
+
+    #[test]
     fn what_is_no_pattern_is_told_why() {
         for (text, why) in [
             ("memory", "no '/'"),
@@ -256,6 +343,8 @@ mod tests {
             ("a/**", "not a valid name"),
             ("a/b@pc2", "pins a node"),
             ("a/b/c", "not a valid name"),
+            ("world.**.x", "comes last"),
+            ("topic:World", "not 'W'"),
         ] {
             let said = text.parse::<Pattern>().unwrap_err().to_string();
             assert!(said.contains(why), "{text}: {said}");

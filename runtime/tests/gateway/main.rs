@@ -6,3 +6,4 @@ mod bounds;
 mod messages;
 mod place;
 mod reflection;
+mod topics;
