@@ -7,7 +7,7 @@ use genii_protocols::errors::{ErrorSource, ListErrors, ReportError, ShowError};
 use genii_protocols::health::{CheckHealth, HealthState, SetObjective, ShowHealth};
 use genii_protocols::resources::{
     AcquireLease, LeaseRefused, ListLeases, ReleaseLease, RenewLease, Resource, ShowMachine,
-    ShowUsage,
+    ShowUsage, TooManyWatch, WatchMachine,
 };
 use genii_protocols::twin::{Consequence, DescribeAgent, DescribeHouse, HowItGoes, WhatIf};
 use genii_protocols::{Address, AskError, Message, Never, NodeName, TimeSpan, message};
@@ -283,5 +283,34 @@ async fn leases_are_bounded_and_end_with_their_holder() {
     assert!(ask(&house, RESOURCES, acquire(0, None)).await.is_err());
     let usage = ask(&house, RESOURCES, ShowUsage::default()).await.unwrap();
     assert!(serde_json::to_string(&usage).unwrap().contains("memory"), "{usage:?}");
+    house.shutdown().await;
+}
+
+/// On the real clock: the machine is really looked at, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_machine_is_watched_as_often_as_it_is_looked_at() {
+    let house = house().await;
+    let mail = house.node().to(address(RESOURCES));
+    let mut looks = mail.stream(WatchMachine { looks: Some(3) }).await.unwrap();
+    let mut seen = Vec::new();
+    while let Some(machine) = looks.next().await {
+        seen.push(machine.at);
+    }
+    assert_eq!(looks.finish().await, Ok(3));
+    assert!(seen.len() == 3 && seen.is_sorted() && seen[0] < seen[2], "{seen:?}");
+    let mut watching = Vec::new();
+    for _ in 0..64 {
+        let mut looks = mail.stream(WatchMachine::default()).await.unwrap();
+        assert!(looks.next().await.is_some());
+        watching.push(looks);
+    }
+    let refused = mail.stream(WatchMachine::default()).await.unwrap().finish().await;
+    assert_eq!(refused, Err(AskError::Refused(TooManyWatch { max: 64 })));
+    // Who goes makes room.
+    watching.clear();
+    let has_room = || async {
+        mail.stream(WatchMachine { looks: Some(1) }).await.unwrap().finish().await.is_ok()
+    };
+    until("there is room again", has_room).await;
     house.shutdown().await;
 }

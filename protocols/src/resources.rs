@@ -10,6 +10,24 @@ use crate::{Address, TimeSpan, Timestamp, message};
 pub struct ShowMachine {}
 message!(ShowMachine = "resources.machine" -> Machine);
 
+/// Show what the machine has whenever it is looked at, beginning with the last look. That is every
+/// second at least as long as somebody watches.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct WatchMachine {
+    /// How many looks; for ever if it does not say.
+    pub looks: Option<u32>,
+}
+message!(WatchMachine = "resources.watch" -> u32, refused by TooManyWatch, streams Machine);
+
+/// So many watch already that no more can.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[error("{max} watch already, and no more can")]
+pub struct TooManyWatch {
+    /// How many may.
+    pub max: u32,
+}
+
 /// What the machine has.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {

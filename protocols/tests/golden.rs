@@ -14,7 +14,7 @@ use genii_protocols::frame::{
 };
 use genii_protocols::{
     Address, Cause, CauseKind, Destination, Envelope, Fault, Kind, Message, MessageInfo, Payload,
-    Rejection, Sender, TraceContext, errors, health, resources, twin, wire,
+    Rejection, Sender, Streamed, TraceContext, errors, health, resources, twin, wire,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -47,6 +47,11 @@ fn sample<M: Message>(content: Value) -> (MessageInfo, String) {
     (MessageInfo::of::<M>(), format!("{} {}\n", M::NAME, hex(&bytes)))
 }
 
+/// As [`sample`], for a message that is answered by a stream.
+fn streamed<M: Streamed>(content: Value) -> (MessageInfo, String) {
+    (MessageInfo::of_stream::<M>(), sample::<M>(content).1)
+}
+
 fn samples() -> Vec<(MessageInfo, String)> {
     let error = json!({ "agent": "a/b", "message": "it broke", "place": "x.rs:1:2" });
     let lease = json!({ "resource": "memory_mb", "amount": 512, "lasts": "1m", "holder": "a/b" });
@@ -66,6 +71,7 @@ fn samples() -> Vec<(MessageInfo, String)> {
         sample::<resources::RenewLease>(json!({ "id": 7, "lasts": "2m" })),
         sample::<resources::ReleaseLease>(json!({ "id": 7 })),
         sample::<resources::ListLeases>(json!({})),
+        streamed::<resources::WatchMachine>(json!({ "looks": 3 })),
         sample::<twin::DescribeHouse>(json!({})),
         sample::<twin::DescribeAgent>(json!({ "address": "a/b" })),
         sample::<twin::WhatIf>(json!({ "goes": ["a/b", "c/d"], "how": "crashes" })),

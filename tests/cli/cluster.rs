@@ -34,11 +34,21 @@ pub struct Two {
     pub pc2: Running,
 }
 
+/// What is set besides on the first machine.
+pub struct TwoOptions<'a> {
+    pub main: &'a str,
+}
+
 impl Two {
     pub fn new() -> Self {
+        Self::with(&TwoOptions { main: "" })
+    }
+
+    pub fn with(options: &TwoOptions<'_>) -> Self {
         let house = House::new();
         house.file("two.toml", TOPOLOGY);
-        house.file("data/genii.toml", "listen = \"127.0.0.1:0\"\n");
+        let main = format!("listen = \"127.0.0.1:0\"\n{}", options.main);
+        house.file("data/genii.toml", &main);
         house.file("pc2/genii.toml", "listen = \"127.0.0.1:0\"\n");
         let mut main = begin(&house, "data");
         let line = main.wait_for("listening at ");

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod cables;
+mod clients;
 mod cluster;
 mod company;
 mod ctl;

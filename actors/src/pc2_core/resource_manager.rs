@@ -8,14 +8,15 @@ use std::time::Duration;
 
 use genii_protocols::resources::{
     AcquireLease, Lease, LeaseRefused, Leases, ListLeases, Machine, NoSuchLease, ReleaseLease,
-    RenewLease, ShowMachine, ShowUsage, UsageReport,
+    RenewLease, ShowMachine, ShowUsage, TooManyWatch, UsageReport, WatchMachine,
 };
 use genii_protocols::{Json, Never, TimeSpan, Timestamp, message};
-use genii_runtime::{Agent, Context, Down, Handle, House, Protocol};
+use genii_runtime::{Agent, Context, Down, Handle, HandleStream, House, Outlet, Protocol};
 use genii_supervision::StartError;
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::sync::{Notify, Semaphore, watch};
 
 use leases::LeaseBook;
 use readings::Readings;
@@ -23,9 +24,20 @@ use readings::Readings;
 /// How often expired leases are struck off.
 const EXPIRY_PERIOD: Duration = Duration::from_secs(1);
 
+/// How often the machine is looked at as long as somebody watches it, if not more often anyhow.
+const WATCHED_PERIOD: Duration = Duration::from_secs(1);
+
+/// How many may watch the machine at a time; more are refused.
+const WATCHERS_MAX: u32 = 64;
+
 /// The agent.
 pub struct ResourceManager {
     readings: Arc<Mutex<Readings>>,
+    /// Tells that the machine was looked at.
+    looked: watch::Receiver<()>,
+    watchers: Arc<Semaphore>,
+    /// Tells that somebody watches from now on.
+    watched: Arc<Notify>,
     leases: LeaseBook,
 }
 
@@ -70,6 +82,7 @@ impl Agent for ResourceManager {
             .on::<RenewLease>()
             .on::<ReleaseLease>()
             .on::<ListLeases>()
+            .on_stream::<WatchMachine>()
             .on::<ExpireLeases>()
     }
 
@@ -88,9 +101,13 @@ impl Agent for ResourceManager {
         let readings = Readings::new()?;
         let leases = LeaseBook::new(&readings.machine(), &settings);
         let readings = Arc::new(Mutex::new(readings));
-        context.spawn(keep_reading(house, settings.every.0, readings.clone()));
+        let (looks, looked) = watch::channel(());
+        let watched = Arc::new(Notify::new());
+        let pace = Pace { every: settings.every.0, watched: watched.clone() };
+        context.spawn(keep_reading(house, pace, readings.clone(), looks));
         context.send_every(EXPIRY_PERIOD, || ExpireLeases {});
-        Ok(Self { readings, leases })
+        let watchers = Arc::new(Semaphore::new(WATCHERS_MAX as usize));
+        Ok(Self { readings, looked, watchers, watched, leases })
     }
 
     fn snapshot(&self) -> Json {
@@ -159,6 +176,25 @@ impl Handle<ListLeases> for ResourceManager {
     }
 }
 
+impl HandleStream<WatchMachine> for ResourceManager {
+    async fn handle_stream(
+        &mut self,
+        asked: WatchMachine,
+        outlet: Outlet<WatchMachine>,
+        context: &mut Context,
+    ) {
+        let Ok(place) = self.watchers.clone().try_acquire_owned() else {
+            return outlet.finish(Err(TooManyWatch { max: WATCHERS_MAX })).await;
+        };
+        let (readings, looked) = (self.readings.clone(), self.looked.clone());
+        self.watched.notify_one();
+        context.spawn(async move {
+            tell_readings(asked.looks.unwrap_or(u32::MAX), readings, looked, outlet).await;
+            drop(place);
+        });
+    }
+}
+
 impl Handle<ExpireLeases> for ResourceManager {
     async fn handle(&mut self, _: ExpireLeases, _: &mut Context) -> Result<(), Never> {
         self.leases.expire(Timestamp::now());
@@ -166,9 +202,62 @@ impl Handle<ExpireLeases> for ResourceManager {
     }
 }
 
-async fn keep_reading(house: House, every: Duration, readings: Arc<Mutex<Readings>>) {
+/// Tells somebody who watches of so many looks. Who takes them slowly gets fewer, and always the
+/// last.
+async fn tell_readings(
+    looks: u32,
+    readings: Arc<Mutex<Readings>>,
+    mut looked: watch::Receiver<()>,
+    mut outlet: Outlet<WatchMachine>,
+) {
+    for told in 0..looks {
+        if told > 0 {
+            let looked_again = tokio::select! {
+                changed = looked.changed() => changed.is_ok(),
+                () = outlet.asker_gone() => false,
+            };
+            if !looked_again {
+                return;
+            }
+        }
+        looked.mark_unchanged();
+        let machine = readings.lock().machine();
+        if outlet.send(machine).await.is_err() {
+            return;
+        }
+    }
+    outlet.finish(Ok(looks)).await;
+}
+
+/// How often the machine is looked at.
+struct Pace {
+    every: Duration,
+    watched: Arc<Notify>,
+}
+
+impl Pace {
+    /// Waits until it is time for the next look.
+    async fn next(&self, looks: &watch::Sender<()>) {
+        let watched_period = self.every.min(WATCHED_PERIOD);
+        // The agent itself has one too.
+        if looks.receiver_count() > 1 {
+            return tokio::time::sleep(watched_period).await;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(self.every) => {}
+            () = self.watched.notified() => tokio::time::sleep(watched_period).await,
+        }
+    }
+}
+
+async fn keep_reading(
+    house: House,
+    pace: Pace,
+    readings: Arc<Mutex<Readings>>,
+    looks: watch::Sender<()>,
+) {
     loop {
-        tokio::time::sleep(every).await;
+        pace.next(&looks).await;
         let processes = readings::processes_of(&house);
         let readings = readings.clone();
         // Looking through all processes of a machine can take a while.
@@ -176,5 +265,6 @@ async fn keep_reading(house: House, every: Duration, readings: Arc<Mutex<Reading
         if let Err(error) = looked {
             tracing::warn!("the machine could not be looked at: {error}");
         }
+        looks.send_replace(());
     }
 }
