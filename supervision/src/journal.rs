@@ -255,6 +255,15 @@ impl Journal {
         found
     }
 
+    /// The events from a number on, or from the first that is kept, oldest first, at most `limit`.
+    pub fn from(&self, seq: u64, limit: usize) -> Vec<Arc<Event>> {
+        let book = self.book.lock();
+        let first = book.events.front().map_or(1, |event| event.seq);
+        // Numbers have no gaps, so the place of each is known.
+        let passed = usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX);
+        book.events.iter().skip(passed).take(limit).cloned().collect()
+    }
+
     /// The events to come, in order. With [`Journal::tail`] before it an event may be seen twice,
     /// but none is missed; sequence numbers tell.
     pub fn follow(&self) -> Follow {
@@ -309,6 +318,11 @@ mod tests {
         let seqs: Vec<u64> = journal.tail(10, |_| true).iter().map(|event| event.seq).collect();
         assert_eq!(seqs, [3, 4, 5]);
         assert_eq!(journal.tail(1, |_| true)[0].seq, 5);
+        let from = |seq, limit| -> Vec<u64> {
+            journal.from(seq, limit).iter().map(|event| event.seq).collect()
+        };
+        assert_eq!((from(0, 9), from(4, 9), from(4, 1)), (vec![3, 4, 5], vec![4, 5], vec![4]));
+        assert!(from(6, 9).is_empty() && from(u64::MAX, 9).is_empty());
     }
 
     #[tokio::test]

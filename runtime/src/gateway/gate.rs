@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::BoxFuture;
 use genii_protocols::api::genii_server::GeniiServer;
 use genii_protocols::api::{DESCRIBED, SERVICE};
 use hyper::body::Incoming;
@@ -88,14 +89,19 @@ impl Gate {
         request: Request<Incoming>,
     ) -> Result<Response<Sliced<Body, Reading>>, Infallible> {
         let active = connection.begin_call();
+        let is_ours = is_ours(request.uri().path());
+        let mut until = None;
         let answered = match self.guard.admit(connection.shown(), request.headers()) {
             Ok(caller) => {
                 connection.let_in();
-                tokio::select! {
+                let answered = tokio::select! {
                     biased;
                     refused = self.guard.until_ended(&caller) => Err(refused.into()),
                     answered = self.answer(&caller, request) => Ok(answered),
-                }
+                };
+                // Our own service sees to its streams itself.
+                until = (!is_ours).then(|| until_ended(self.guard.clone(), caller));
+                answered
             }
             Err(refused) => {
                 tracing::info!(from = %connection.from(), "a client was not let in: {refused}");
@@ -105,7 +111,7 @@ impl Gate {
         let mut response = answered.unwrap_or_else(Status::into_http);
         let held = response.extensions_mut().remove::<HeldAnswer>();
         let reading = Reading::new(connection, active, held);
-        Ok(response.map(|body| Sliced::new(body, reading)))
+        Ok(response.map(|body| Sliced::new(body, reading, until)))
     }
 
     async fn answer(&self, caller: &Caller, request: Request<Incoming>) -> Response<Body> {
@@ -114,8 +120,7 @@ impl Gate {
         // Nothing behind the gate has use for the secret.
         parts.headers.remove(AUTHORIZATION);
         parts.extensions.insert(Call { caller: caller.clone(), deadline });
-        let is_ours = parts.uri.path().strip_prefix('/').is_some_and(|it| it.starts_with(SERVICE));
-        let len_max = if is_ours { CALL_MAX_LEN } else { SMALL_MAX_LEN };
+        let len_max = if is_ours(parts.uri.path()) { CALL_MAX_LEN } else { SMALL_MAX_LEN };
         let held = Arc::new(Mutex::new(None));
         let body = Body::new(self.room.metered(body, held.clone(), len_max));
         let answered = self.routes.clone().oneshot(Request::from_parts(parts, body)).await;
@@ -123,6 +128,16 @@ impl Gate {
         drop(held);
         answered.unwrap_or_else(|never| match never {})
     }
+}
+
+/// Whether a call is one of our own service.
+fn is_ours(path: &str) -> bool {
+    path.strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE))
+}
+
+/// Waits until who makes a call would not be let in any more.
+fn until_ended(guard: Arc<Guard>, caller: Caller) -> BoxFuture<'static, Status> {
+    Box::pin(async move { guard.until_ended(&caller).await.into() })
 }
 
 /// What lasts until an answer has been read.

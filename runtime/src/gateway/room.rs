@@ -13,6 +13,7 @@ use bytes::{Buf, Bytes, BytesMut};
 use futures_util::future::BoxFuture;
 use genii_protocols::wire::MESSAGE_MAX_LEN;
 use hyper::body::{Body, Frame, SizeHint};
+use hyper::header::HeaderMap;
 use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Sleep;
@@ -221,16 +222,30 @@ where
     }
 }
 
-/// A body that is handed out in slices, and holds something until the last of them.
+/// A body that is handed out in slices, holds something until the last of them, and breaks off when it
+/// must.
 pub(super) struct Sliced<B, H> {
     body: Pin<Box<B>>,
     rest: Bytes,
+    /// Why it breaks off, when it does.
+    until: Option<BoxFuture<'static, Status>>,
+    has_ended: bool,
     _held: H,
 }
 
 impl<B, H> Sliced<B, H> {
-    pub(super) fn new(body: B, held: H) -> Self {
-        Self { body: Box::pin(body), rest: Bytes::new(), _held: held }
+    pub(super) fn new(body: B, held: H, until: Option<BoxFuture<'static, Status>>) -> Self {
+        Self { body: Box::pin(body), rest: Bytes::new(), until, has_ended: false, _held: held }
+    }
+
+    /// The last frame of a body that breaks off now.
+    fn broken_off(&mut self, context: &mut Context<'_>) -> Option<Frame<Bytes>> {
+        let Poll::Ready(status) = self.until.as_mut()?.as_mut().poll(context) else { return None };
+        (self.until, self.has_ended) = (None, true);
+        let mut trailers = HeaderMap::new();
+        // A status that cannot be said is one that ends the call all the same.
+        let _said = status.add_header(&mut trailers);
+        Some(Frame::trailers(trailers))
     }
 }
 
@@ -242,6 +257,12 @@ impl<B: Body<Data = Bytes>, H: Unpin> Body for Sliced<B, H> {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        if let Some(last) = self.broken_off(context) {
+            return Poll::Ready(Some(Ok(last)));
+        }
         if self.rest.is_empty() {
             match ready!(self.body.as_mut().poll_frame(context)) {
                 Some(Ok(frame)) => match frame.into_data() {
@@ -257,7 +278,7 @@ impl<B: Body<Data = Bytes>, H: Unpin> Body for Sliced<B, H> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.body.is_end_stream()
+        self.has_ended || self.rest.is_empty() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -5,25 +5,28 @@ use std::time::SystemTime;
 
 use genii_protocols::api::{WatchReply, WatchRequest, watch_reply::Said};
 use genii_protocols::{Address, Name, api};
-use genii_supervision::journal::{Follow, Followed};
-use genii_supervision::{Event, Journal};
+use genii_supervision::journal::Follow;
+use genii_supervision::{Event, Tree};
 use tonic::Status;
 
 use super::caller::Caller;
 use super::said::Mouth;
 use crate::House;
 
+/// How many events are taken out of the journal at a time.
+const PAGE_LEN: usize = 100;
+
 /// What a caller watches.
 pub(super) struct Watching {
+    tree: Arc<Tree>,
     caller: Caller,
     /// An agent or a group; nothing for all.
     name: String,
-    /// What has happened and is wanted.
-    past: Vec<Arc<Event>>,
-    /// How many of what is wanted are not kept any more.
-    missed: u64,
+    /// The number of the next event to look at.
+    next: u64,
     /// The last event that was there when this began.
     last: u64,
+    /// Tells when there is more, where that is wanted.
     follow: Option<Follow>,
 }
 
@@ -39,25 +42,14 @@ impl Watching {
     ) -> Result<Self, Status> {
         let WatchRequest { name, from, follow } = request;
         check(house, caller, &name)?;
-        let journal = &house.node().tree().journal;
-        let follow = follow.then(|| journal.follow());
-        // Numbers only rise: what comes after the look at the last one is seen by the follower too.
-        let last = journal.last();
-        let wants_past = from > 0 || follow.is_none();
-        let mut watching =
-            Self { caller: caller.clone(), name, past: Vec::new(), missed: 0, last, follow };
-        if wants_past {
-            watching.look_back(journal, from.max(1));
-        }
-        Ok(watching)
-    }
-
-    fn look_back(&mut self, journal: &Journal, from: u64) {
-        let kept = journal.tail(usize::MAX, |event| event.seq >= from && event.seq <= self.last);
-        let first = kept.first().map_or(self.last + 1, |event| event.seq);
-        // Who begins at the beginning is told only what there is.
-        self.missed = if from > 1 { first.saturating_sub(from) } else { 0 };
-        self.past = kept.into_iter().filter(|event| self.concerns(event)).collect();
+        let tree = house.node().tree().clone();
+        let follow = follow.then(|| tree.journal.follow());
+        let last = tree.journal.last();
+        let next = match (from, &follow) {
+            (0, Some(_)) => last + 1,
+            (from, _) => from,
+        };
+        Ok(Self { tree, caller: caller.clone(), name, next, last, follow })
     }
 
     fn concerns(&self, event: &Event) -> bool {
@@ -66,23 +58,34 @@ impl Watching {
         (self.name.is_empty() || key == self.name || is_of_group()) && self.caller.sees(key)
     }
 
-    /// Tells what is watched.
+    /// Tells what is watched, no faster than it is read. Who reads so slowly that the journal forgets
+    /// what comes next is told how much that was.
     pub(super) async fn tell(mut self, mouth: Mouth<WatchReply>) -> Result<(), Status> {
-        if self.missed > 0 {
-            mouth.say(missed(self.missed)).await?;
-        }
-        for event in std::mem::take(&mut self.past) {
-            mouth.say(happened(&event)).await?;
-        }
-        let Some(mut follow) = self.follow.take() else { return Ok(()) };
         loop {
-            match follow.next().await {
-                Some(Followed::Event(event)) if event.seq > self.last && self.concerns(&event) => {
-                    mouth.say(happened(&event)).await?;
+            let page = self.tree.journal.from(self.next, PAGE_LEN);
+            // Who begins at the beginning is told only what there is.
+            let gap = page.first().map_or(0, |first| first.seq.saturating_sub(self.next));
+            if gap > 0 && self.next > 0 {
+                mouth.say(missed(gap)).await?;
+            }
+            for event in &page {
+                if self.follow.is_none() && event.seq > self.last {
+                    return Ok(());
                 }
-                Some(Followed::Event(_)) => {}
-                Some(Followed::Missed(count)) => mouth.say(missed(count)).await?,
+                self.next = event.seq + 1;
+                if self.concerns(event) {
+                    mouth.say(happened(event)).await?;
+                }
+            }
+            match &mut self.follow {
+                _ if !page.is_empty() => {}
                 None => return Ok(()),
+                // What it tells of is read out of the journal, which forgets later.
+                Some(follow) => {
+                    if follow.next().await.is_none() {
+                        return Ok(());
+                    }
+                }
             }
         }
     }
