@@ -18,6 +18,7 @@
 pub mod address;
 #[cfg(feature = "admin")]
 pub mod admin;
+mod digest;
 pub mod envelope;
 pub mod errors;
 pub mod fault;

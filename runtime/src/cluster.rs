@@ -7,6 +7,7 @@
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
 mod figures;
+mod forms;
 mod greeting;
 mod places;
 mod standings;
@@ -116,6 +117,8 @@ pub struct Member {
     pub round_trip: Option<Duration>,
     /// How often it was dropped because what it said made no sense.
     pub nonsense: u64,
+    /// The messages that have another form there than here: they are not understood but as JSON.
+    pub differing: Vec<String>,
 }
 
 /// This node among the others. Cheap to clone; all clones are the same.
@@ -366,6 +369,7 @@ impl Inner {
         peer.stand(&mut state, Membership::Alive, None);
         drop(state);
         self.note(&link.peer, link.incarnation, "is linked");
+        self.note_differing(&link);
         standings::tell_all(self, &node, &link);
         places::introduce(self, &link);
         self.spawn(tending::tend(self.clone(), peer, link, control, data));
@@ -437,6 +441,7 @@ impl Peer {
             addresses: state.told.known,
             round_trip: state.round_trip,
             nonsense: state.nonsense,
+            differing: state.link.iter().flat_map(|link| link.differing.iter().cloned()).collect(),
         }
     }
 }

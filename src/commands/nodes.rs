@@ -29,6 +29,9 @@ pub struct NodeRow {
     /// How often it was dropped because what it said made no sense.
     #[serde(default, skip_serializing_if = "is_none")]
     nonsense: u64,
+    /// The messages that have another form there than here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    differing: Vec<String>,
 }
 
 fn is_none(count: &u64) -> bool {
@@ -55,6 +58,7 @@ impl Command for Nodes {
             round_trip_ms: None,
             why: None,
             nonsense: 0,
+            differing: Vec::new(),
         };
         let others = node.cluster().map(|cluster| cluster.members()).unwrap_or_default();
         let mut rows = vec![own];
@@ -70,11 +74,21 @@ impl Command for Nodes {
                 row.for_seconds.map(seconds).unwrap_or_default(),
                 row.addresses.to_string(),
                 row.round_trip_ms.map(millis).unwrap_or_default(),
-                row.why.clone().unwrap_or_default(),
+                remark(row),
             ]
         };
         let rows = said.iter().map(row).collect();
         screen.table(&["node", "state", "for", "agents", "round trip", "why"], rows);
+    }
+}
+
+/// Why it is not there, or what is amiss with it.
+fn remark(row: &NodeRow) -> String {
+    match (&row.why, row.differing.as_slice()) {
+        (Some(why), _) => why.clone(),
+        (None, []) => String::new(),
+        (None, [one]) => format!("another form of {one}"),
+        (None, [one, more @ ..]) => format!("another form of {one} and {} more", more.len()),
     }
 }
 
@@ -88,5 +102,6 @@ fn row(member: Member) -> NodeRow {
         round_trip_ms: member.round_trip.map(|span| span.as_secs_f64() * 1e3),
         why: member.why,
         nonsense: member.nonsense,
+        differing: member.differing,
     }
 }
