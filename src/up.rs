@@ -272,6 +272,8 @@ impl Up<'_> {
             let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
             let began = now.unwrap_or_default().as_millis();
             let began = u64::try_from(began).unwrap_or(u64::MAX / 2);
+            // Before the first greeting.
+            node.knows(&catalogue());
             Cluster::begin(node, Arc::new(network), Timing::default(), began);
         }
         Ok(listener)

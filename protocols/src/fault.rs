@@ -150,6 +150,9 @@ pub enum Rejection {
         /// The way that the agent expects.
         expected: String,
     },
+    /// The node of the agent was built with another form of the message than the node that sends.
+    #[error("it has another form there than here: bring both nodes up to date, or send it as JSON")]
+    OtherForm,
 }
 
 /// Why an agent is not there. Travels between machines; made from a crash or a stop.

@@ -157,8 +157,9 @@ pub struct Hello<'a> {
     pub ended: Option<u64>,
     /// Where it listens, as `host:port`.
     pub places: Vec<Cow<'a, str>>,
-    /// What its messages look like: for each kind of agent, its name and a digest of its schemas.
-    pub kinds: Vec<(Cow<'a, str>, u64)>,
+    /// What its messages look like: for each that its kinds of agents answer, its name and the
+    /// [digest](crate::MessageInfo::digest) of its form.
+    pub messages: Vec<(Cow<'a, str>, u64)>,
 }
 
 /// Why a node does not want a link.

@@ -24,6 +24,7 @@ pub mod admin;
 pub mod api;
 #[cfg(feature = "client")]
 pub mod client;
+mod digest;
 pub mod envelope;
 pub mod errors;
 pub mod fault;

@@ -133,6 +133,11 @@ fn the_bytes_of_envelopes_and_faults_are_those_that_were_promised() {
         },
         Fault::Unreachable { to: to(), node: genii_protocols::NodeName::new("pc2").unwrap() },
         Fault::Rejected { to: to(), message: "memory.recall".to_owned(), reason },
+        Fault::Rejected {
+            to: to(),
+            message: "memory.recall".to_owned(),
+            reason: Rejection::OtherForm,
+        },
     ];
     for fault in faults {
         let bytes = wire::encode(&fault).unwrap();
@@ -151,7 +156,7 @@ fn control_frames() -> Vec<Control<'static>> {
         link: 7,
         ended: Some(3),
         places: vec!["192.168.1.2:7420".into()],
-        kinds: vec![("process".into(), 99)],
+        messages: vec![("process".into(), 99)],
     };
     let standings = [
         Standing::Coming,

@@ -1,5 +1,6 @@
 //! The catalogue: which kinds of agents there are. One line for each.
 
+use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -94,6 +95,12 @@ impl Catalogue {
     /// The messages that agents of a kind answer; `None` if there is no such kind.
     pub fn messages(&self, kind: &str) -> Option<Vec<MessageInfo>> {
         self.find(kind).map(Kind::messages)
+    }
+
+    /// The names of all messages that agents of any kind answer, each with the digest of its form.
+    pub(crate) fn forms(&self) -> BTreeMap<String, u64> {
+        let infos = self.kinds.iter().flat_map(|kind| kind.messages());
+        infos.map(|info| (info.name.clone(), info.digest())).collect()
     }
 
     /// A child that hosts an agent of a kind; `None` if there is no such kind.

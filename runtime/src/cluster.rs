@@ -8,6 +8,7 @@
 
 mod expulsions;
 mod figures;
+mod forms;
 mod greeting;
 mod places;
 mod renewing;
@@ -120,6 +121,8 @@ pub struct Member {
     pub round_trip: Option<Duration>,
     /// How often it was dropped because what it said made no sense.
     pub nonsense: u64,
+    /// The messages that have another form there than here: they are not understood but as JSON.
+    pub differing: Vec<String>,
 }
 
 /// This node among the others. Cheap to clone; all clones are the same.
@@ -399,6 +402,7 @@ impl Inner {
         peer.stand(&mut state, Membership::Alive, None);
         drop(state);
         self.note(&link.peer, link.incarnation, "is linked");
+        self.note_differing(&link);
         expulsions::begin(self, &peer, &link);
         standings::tell_all(self, &node, &link);
         tables::tell_all(self, &node, &link);
@@ -474,6 +478,7 @@ impl Peer {
             addresses: state.told.known,
             round_trip: state.round_trip,
             nonsense: state.nonsense,
+            differing: state.link.iter().flat_map(|link| link.differing.iter().cloned()).collect(),
         }
     }
 }

@@ -135,6 +135,7 @@ impl House {
             root: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
         }));
+        house.0.node.knows(&house.0.catalogue);
         let topology = house.topology();
         house.declare(&topology);
         let mut spec = SupervisorSpec::new(ROOT).with_flags(SupervisorFlags {

@@ -1,5 +1,6 @@
 //! A node: everything that lives in one process hangs from it, and from nothing else.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock, Weak};
@@ -14,6 +15,7 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::agent::{Agent, Health};
+use crate::catalogue::Catalogue;
 use crate::cluster::Cluster;
 use crate::dead_letters::DeadLetters;
 use crate::deadlines::Deadlines;
@@ -103,6 +105,8 @@ struct Inner {
     groups: Groups,
     topics: Topics,
     cluster: OnceLock<Cluster>,
+    /// The messages that its kinds of agents answer, with the digests of their forms.
+    forms: OnceLock<BTreeMap<String, u64>>,
     tasks: OnceLock<Vec<AbortHandle>>,
 }
 
@@ -138,6 +142,7 @@ impl Node {
                 groups: Groups::default(),
                 topics: Topics::default(),
                 cluster: OnceLock::new(),
+                forms: OnceLock::new(),
                 tasks: OnceLock::new(),
             }
         });
@@ -190,6 +195,18 @@ impl Node {
     pub(crate) fn set_cluster(&self, cluster: &Cluster) {
         // A node is among others once.
         let _is_already = self.0.cluster.set(cluster.clone());
+    }
+
+    /// Says which kinds of agents it has, so that other nodes learn whether their messages have the
+    /// same forms. Nothing if it has been said. A house says it of its own; it is to be said earlier
+    /// where the node is among others before.
+    pub fn knows(&self, kinds: &Catalogue) {
+        self.0.forms.get_or_init(|| kinds.forms());
+    }
+
+    /// The messages that its kinds of agents answer, with the digests of their forms.
+    pub(crate) fn forms(&self) -> Option<&BTreeMap<String, u64>> {
+        self.0.forms.get()
     }
 
     pub(crate) fn downgrade(&self) -> WeakNode {

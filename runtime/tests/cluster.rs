@@ -9,7 +9,9 @@ use std::cell::Cell;
 use std::time::Duration;
 
 use genii_protocols::frame::CREDIT_MAX;
-use genii_protocols::{Address, AskError, Destination, Fault, Json, Never, NodeName, message};
+use genii_protocols::{
+    Address, AskError, Destination, Fault, Json, Never, NodeName, Rejection, message,
+};
 use genii_runtime::cluster::{Cluster, Membership, Timing};
 use genii_runtime::link::network::Lane;
 use genii_runtime::link::simulated::Waters;
@@ -274,10 +276,13 @@ struct Machine {
 
 impl Machine {
     async fn boot(waters: &Waters, own: &str, life: u64) -> Self {
+        Self::boot_with(waters, own, life, Catalogue::new().with::<Worker>("worker")).await
+    }
+
+    async fn boot_with(waters: &Waters, own: &str, life: u64, kinds: Catalogue) -> Self {
         let node = Node::new(NodeOptions { seed: 7, ..NodeOptions::new(name(own)) });
         let network = waters.harbour(&name(own));
         let cluster = Cluster::begin(&node, network, Timing::default(), life);
-        let kinds = Catalogue::new().with::<Worker>("worker");
         let topology = Topology::parse(TOPOLOGY, &kinds).unwrap();
         let house = House::begin(node.clone(), kinds, topology).await.unwrap();
         Self { node, cluster, house }
@@ -322,9 +327,14 @@ fn waters(seed: u64) -> Waters {
 
 /// Two machines that are linked.
 async fn two(seed: u64) -> (Waters, Machine, Machine) {
+    two_with(seed, Catalogue::new().with::<Worker>("worker")).await
+}
+
+/// As `two`, the second of which has other kinds.
+async fn two_with(seed: u64, kinds: Catalogue) -> (Waters, Machine, Machine) {
     let waters = waters(seed);
     let main = Machine::boot(&waters, "main", 1).await;
-    let pc2 = Machine::boot(&waters, "pc2", 1).await;
+    let pc2 = Machine::boot_with(&waters, "pc2", 1, kinds).await;
     main.meet("pc2");
     pc2.meet("main");
     until("both are linked", || {
@@ -544,6 +554,67 @@ async fn what_waits_for_room_does_not_outlive_its_link_and_so_keeps_its_order() 
     let lost = 1_020 - (notes.len() as u64 - 10);
     assert!(lost > 0);
     assert_eq!(pc2.node.dead_letters().total(), lost);
+}
+
+/// Say it back, as it will be asked one day.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct LaterEcho {
+    #[serde(default)]
+    times: u32,
+    text: String,
+}
+message!(LaterEcho = "worker.echo" -> String);
+
+/// A worker as it will be one day.
+struct LaterWorker;
+
+impl Agent for LaterWorker {
+    type Settings = ();
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new().on::<LaterEcho>().on::<Notes>()
+    }
+
+    async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
+        Ok(Self)
+    }
+}
+
+impl Handle<LaterEcho> for LaterWorker {
+    async fn handle(&mut self, echo: LaterEcho, _: &mut Context) -> Result<String, Never> {
+        Ok(echo.text.repeat(echo.times as usize + 1))
+    }
+}
+
+impl Handle<Notes> for LaterWorker {
+    async fn handle(&mut self, _: Notes, _: &mut Context) -> Result<Vec<u64>, Never> {
+        Ok(Vec::new())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_has_another_form_there_is_not_misread() {
+    let kinds = Catalogue::new().with::<LaterWorker>("worker");
+    let (_waters, main, pc2) = two_with(17, kinds).await;
+    let to = main.node.to(address("there/power"));
+    let rejected = to.ask(Echo { text: "hi".to_owned() }).await.unwrap_err();
+    let is_form =
+        matches!(rejected.fault(), Some(Fault::Rejected { reason: Rejection::OtherForm, .. }));
+    assert!(is_form, "{rejected}");
+    assert!(to.tell(Echo { text: "hi".to_owned() }).await.is_err());
+    // What has the same form on both is understood, and JSON is.
+    assert_eq!(to.ask(Notes {}).await.unwrap(), [0; 0]);
+    let json = Json(serde_json::json!({ "text": "hi" }));
+    assert_eq!(to.ask_json("worker.echo", &json, PATIENCE).await.unwrap().0, "hi");
+    let back = pc2.node.to(address("here/lamp"));
+    assert!(back.ask(LaterEcho { times: 1, text: "hi".to_owned() }).await.is_err());
+    for one in [&main, &pc2] {
+        assert_eq!(one.cluster.members()[0].differing, ["worker.echo"]);
+    }
+    let noted = main.node.tree().journal.tail(100, |event| event.key.as_str() == "@pc2");
+    assert!(
+        noted.iter().any(|event| event.what.to_string().contains("another form of worker.echo"))
+    );
 }
 
 #[tokio::test(start_paused = true)]

@@ -34,6 +34,9 @@ pub struct NodeRow {
     /// How often it was dropped because what it said made no sense.
     #[serde(default, skip_serializing_if = "is_none")]
     nonsense: u64,
+    /// The messages that have another form there than here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    differing: Vec<String>,
 }
 
 fn is_none(count: &u64) -> bool {
@@ -61,6 +64,7 @@ impl Command for Nodes {
             why: None,
             turned_away: node.cluster().map(turned_away).unwrap_or_default(),
             nonsense: 0,
+            differing: Vec::new(),
         };
         let others = node.cluster().map(|cluster| cluster.members()).unwrap_or_default();
         let mut rows = vec![own];
@@ -76,7 +80,7 @@ impl Command for Nodes {
                 row.for_seconds.map(seconds).unwrap_or_default(),
                 row.addresses.to_string(),
                 row.round_trip_ms.map(millis).unwrap_or_default(),
-                row.why.clone().unwrap_or_default(),
+                remark(row),
             ]
         };
         let rows = said.iter().map(row).collect();
@@ -84,6 +88,16 @@ impl Command for Nodes {
         for (why, count) in said.iter().flat_map(|row| &row.turned_away) {
             screen.line(screen.faint(&format!("turned away: {why} {count}")));
         }
+    }
+}
+
+/// Why it is not there, or what is amiss with it.
+fn remark(row: &NodeRow) -> String {
+    match (&row.why, row.differing.as_slice()) {
+        (Some(why), _) => why.clone(),
+        (None, []) => String::new(),
+        (None, [one]) => format!("another form of {one}"),
+        (None, [one, more @ ..]) => format!("another form of {one} and {} more", more.len()),
     }
 }
 
@@ -98,6 +112,7 @@ fn row(member: Member) -> NodeRow {
         why: member.why,
         turned_away: BTreeMap::new(),
         nonsense: member.nonsense,
+        differing: member.differing,
     }
 }
 

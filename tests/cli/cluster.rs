@@ -51,12 +51,7 @@ impl Two {
         house.file("data/genii.toml", &main);
         house.file("pc2/genii.toml", "listen = \"127.0.0.1:0\"\n");
         let mut main = begin(&house, "data");
-        let line = main.wait_for("listening at ");
-        let at =
-            line.split("listening at ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
-        let invited = house.json(&["invite", "pc2", "--at", at, "--json"]);
-        let joined = on(&house, "pc2", &["join", invited["line"].as_str().unwrap()]);
-        assert_eq!(joined.code, 0, "{}", joined.err);
+        join(&house, &listening_at(&mut main), "pc2");
         let mut pc2 = begin(&house, "pc2");
         main.wait_for("agents are ready after");
         pc2.wait_for("agents are ready after");
@@ -80,10 +75,28 @@ impl Two {
 }
 
 fn begin(house: &House, data: &str) -> Running {
-    let (data, file) = (house.path(data), house.path("two.toml"));
+    begin_with(house, data, "two.toml")
+}
+
+fn begin_with(house: &House, data: &str, topology: &str) -> Running {
+    let (data, file) = (house.path(data), house.path(topology));
     let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
     command.arg("--data").arg(data).args(["up", "--plain", "--topology"]).arg(file);
     Running::new(command.spawn().unwrap())
+}
+
+/// Where a machine listens, as it says when it begins.
+fn listening_at(running: &mut Running) -> String {
+    let line = running.wait_for("listening at ");
+    let at = line.split("listening at ").nth(1).and_then(|rest| rest.split(' ').next());
+    at.unwrap().to_owned()
+}
+
+/// Lets another machine join the household that listens there.
+fn join(house: &House, at: &str, name: &str) {
+    let invited = house.json(&["invite", name, "--at", at, "--json"]);
+    let joined = on(house, name, &["join", invited["line"].as_str().unwrap()]);
+    assert_eq!(joined.code, 0, "{}", joined.err);
 }
 
 /// What `genii` says on another machine.
@@ -134,6 +147,48 @@ fn a_machine_asks_the_other_and_sees_it_go_and_return() {
     });
     two.main.stop();
     two.house.wait_for_no_process();
+}
+
+const THREE: &str = r#"
+[groups.core]
+node = "main"
+[groups.far]
+node = "pc2"
+[groups.third]
+node = "pc3"
+
+[agents."core/twin"]
+kind = "system-digital-twin"
+[agents."far/errors"]
+kind = "unified-error"
+[agents."third/errors"]
+kind = "unified-error"
+"#;
+
+#[test]
+fn machines_that_joined_by_the_same_one_come_to_know_each_other() {
+    let house = House::new();
+    house.file("three.toml", THREE);
+    for data in ["data", "pc2", "pc3"] {
+        house.file(&format!("{data}/genii.toml"), "listen = \"127.0.0.1:0\"\n");
+    }
+    let mut main = begin_with(&house, "data", "three.toml");
+    let at = listening_at(&mut main);
+    let others = ["pc2", "pc3"].map(|name| {
+        join(&house, &at, name);
+        begin_with(&house, name, "three.toml")
+    });
+    wait_until("pc2 to reach pc3", || {
+        let asked = on(&house, "pc2", &["ctl", "ask", "third/errors", "errors.list", "{}"]);
+        if asked.code == 0 { Ok(()) } else { Err(asked.err) }
+    });
+    // Also without the one by which they know each other.
+    main.stop();
+    let asked = on(&house, "pc3", &["ctl", "ask", "far/errors", "errors.list", "{}"]);
+    assert_eq!(asked.code, 0, "{}", asked.err);
+    for other in others {
+        other.stop();
+    }
 }
 
 #[test]

@@ -66,7 +66,9 @@ fn code_of(fault: &Fault) -> Code {
             Rejection::UnknownMessage { .. } => Code::Unimplemented,
             Rejection::Malformed { .. } => Code::InvalidArgument,
             Rejection::Unanswered => Code::Aborted,
-            Rejection::Version { .. } | Rejection::WrongStyle { .. } => Code::FailedPrecondition,
+            Rejection::Version { .. } | Rejection::WrongStyle { .. } | Rejection::OtherForm => {
+                Code::FailedPrecondition
+            }
         },
     }
 }
@@ -108,6 +110,7 @@ fn rejected(to: String, message: &str, rejection: &Rejection) -> made::Rejected 
         Rejection::Malformed { detail } => (Reason::Malformed, detail.clone()),
         Rejection::Unanswered => (Reason::Unanswered, String::new()),
         Rejection::WrongStyle { expected } => (Reason::WrongStyle, expected.clone()),
+        Rejection::OtherForm => (Reason::OtherForm, String::new()),
     };
     let (theirs, ours) = match rejection {
         Rejection::Version { theirs, ours } => (u32::from(*theirs), u32::from(*ours)),
@@ -181,6 +184,7 @@ fn read_rejection(it: &made::Rejected) -> Option<Rejection> {
         Reason::Malformed => Rejection::Malformed { detail: it.detail.clone() },
         Reason::Unanswered => Rejection::Unanswered,
         Reason::WrongStyle => Rejection::WrongStyle { expected: it.detail.clone() },
+        Reason::OtherForm => Rejection::OtherForm,
     })
 }
 

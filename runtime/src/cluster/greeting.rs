@@ -31,6 +31,8 @@ struct Greeted {
     link: u64,
     ended: Option<u64>,
     places: Vec<String>,
+    /// What its messages look like.
+    forms: Vec<(String, u64)>,
 }
 
 /// Closes a lane, and with it its connection, unless a link has come of it.
@@ -191,7 +193,8 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
     let _over = data.write(|buffer| lane::put(buffer, &Data::Attach { link: id }));
     let data_frames = Frames::new(open(Lane::Data, &data).await?);
     cluster.network.learn(&peer.name, &greeted.places);
-    let link = Link::new(peer.name.clone(), greeted.incarnation, control, data);
+    let mut link = Link::new(peer.name.clone(), greeted.incarnation, control, data);
+    link.differing = cluster.differing(&greeted.forms);
     guards.iter_mut().for_each(Unless::is_done);
     cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
 }
@@ -261,7 +264,8 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
     guard.is_done();
     let _has_gone = data_outgoing.send(Batches::of(&data).boxed());
     cluster.network.learn(&from, &greeted.places);
-    let link = Link::new(from, greeted.incarnation, control, data);
+    let mut link = Link::new(from, greeted.incarnation, control, data);
+    link.differing = cluster.differing(&greeted.forms);
     cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
 }
 
@@ -348,7 +352,7 @@ impl Inner {
             link,
             ended: state.ended,
             places: self.network.places().into_iter().map(Into::into).collect(),
-            kinds: Vec::new(),
+            messages: self.forms(),
         }
     }
 
@@ -393,7 +397,9 @@ impl Greeted {
             return Err(End::nonsense("a life that cannot be"));
         }
         let places = hello.places.into_iter().map(|place| place.into_owned()).collect();
+        let forms = hello.messages.into_iter().map(|(name, digest)| (name.into_owned(), digest));
         Ok(Self {
+            forms: forms.collect(),
             versions: hello.versions,
             incarnation: hello.incarnation,
             link: hello.link,

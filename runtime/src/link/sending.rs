@@ -2,6 +2,7 @@
 
 mod publishing;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -52,6 +53,8 @@ pub(crate) struct Link {
     pub(crate) is_behind: AtomicBool,
     /// The other end is just being told of everything.
     pub(crate) is_told_all: AtomicBool,
+    /// The messages of which the other end has another form, by name.
+    pub(crate) differing: BTreeSet<String>,
     /// Wakes those who wait for its end.
     ended: Notify,
 }
@@ -116,6 +119,7 @@ impl Link {
             is_over: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             is_told_all: AtomicBool::new(false),
+            differing: BTreeSet::new(),
             ended: Notify::new(),
         }
     }
@@ -547,7 +551,7 @@ fn in_short(mut fault: Fault) -> Fault {
                     cut(detail);
                 }
                 Rejection::UnknownMessage { nearest } => nearest.iter_mut().for_each(cut),
-                Rejection::Version { .. } | Rejection::Unanswered => {}
+                Rejection::Version { .. } | Rejection::Unanswered | Rejection::OtherForm => {}
             }
         }
         Fault::Timeout { message, .. } => cut(message),

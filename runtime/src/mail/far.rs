@@ -25,6 +25,20 @@ impl Mail {
         meta: &'a Meta,
         payload: Result<Vec<u8>, WireError>,
     ) -> Result<Saying<'a>, Box<Fault>> {
+        // What would be read as something else there is not sent.
+        match far.link.differing.contains(message) {
+            true => Err(self.rejected(message, Rejection::OtherForm)),
+            false => self.saying_in_any_form(far, message, meta, payload),
+        }
+    }
+
+    pub(super) fn saying_in_any_form<'a>(
+        &self,
+        far: &'a FarWay,
+        message: &'a str,
+        meta: &'a Meta,
+        payload: Result<Vec<u8>, WireError>,
+    ) -> Result<Saying<'a>, Box<Fault>> {
         if message.len() > NAME_MAX_LEN {
             let name = crate::logbook::cut(message, NAME_KEPT_LEN);
             return Err(self.rejected(name, Rejection::UnknownMessage { nearest: None }));
@@ -43,7 +57,8 @@ impl Mail {
         content: &Json,
     ) -> Result<Saying<'a>, Box<Fault>> {
         let payload = content.0.to_string().into_bytes();
-        Ok(Saying { is_json: true, ..self.saying(far, message, meta, Ok(payload))? })
+        let said = self.saying_in_any_form(far, message, meta, Ok(payload))?;
+        Ok(Saying { is_json: true, ..said })
     }
 
     pub(super) async fn tell_far<M: Message>(

@@ -150,8 +150,12 @@ impl Mail {
         meta: &'a Meta,
         content: Content<'_>,
     ) -> Result<Saying<'a>, Box<Fault>> {
-        let (Content::Json(payload) | Content::Wire(payload)) = content;
-        let is_json = matches!(content, Content::Json(_));
-        Ok(Saying { is_json, ..self.saying(far, message, meta, Ok(payload.to_vec()))? })
+        match content {
+            Content::Wire(bytes) => self.saying(far, message, meta, Ok(bytes.to_vec())),
+            Content::Json(text) => {
+                let said = self.saying_in_any_form(far, message, meta, Ok(text.to_vec()))?;
+                Ok(Saying { is_json: true, ..said })
+            }
+        }
     }
 }

@@ -37,7 +37,7 @@ impl Rogue {
             link: 7,
             ended: None,
             places: Vec::new(),
-            kinds: Vec::new(),
+            messages: Vec::new(),
         };
         let (control, data) = (batch(&Control::Hello(hello)), batch(&Data::Attach { link: 7 }));
         Self { harbour, control: vec![control], data: vec![data] }

@@ -121,8 +121,8 @@ async fn who_sends_a_forged_list_is_not_linked_any_more() {
     let opens = tokio::sync::mpsc::channel(1).1;
     let network = TlsNetwork::new(&household.path("b"), name("b"), Vec::new(), opens);
     network.learn(&name("main"), &[main.listener.at().to_string()]);
-    let (places, kinds) = (Vec::new(), Vec::new());
-    let hello = Hello { versions: (1, 1), incarnation: 5, link: 7, ended: None, places, kinds };
+    let (places, messages) = (Vec::new(), Vec::new());
+    let hello = Hello { versions: (1, 1), incarnation: 5, link: 7, ended: None, places, messages };
     let open = |lane, first: Bytes| {
         let (sender, receiver) = tokio::sync::mpsc::channel(1);
         sender.try_send(first).unwrap();

@@ -34,8 +34,8 @@ pub struct Raw {
 
 /// A greeting, as of a node that understands these versions.
 pub fn hello(versions: (u16, u16), incarnation: u64, link: u64) -> Hello<'static> {
-    let (places, kinds) = (Vec::new(), Vec::new());
-    Hello { versions, incarnation, link, ended: None, places, kinds }
+    let (places, messages) = (Vec::new(), Vec::new());
+    Hello { versions, incarnation, link, ended: None, places, messages }
 }
 
 /// A frame, with its length before it.
