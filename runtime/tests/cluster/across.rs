@@ -132,6 +132,8 @@ async fn a_monitor_brings_the_true_end_of_a_life_on_another_node() {
 
     until("it is there again", || pc2.state("there/power") == "ready").await;
     watch(&main, "there/power", false).await;
+    // What comes later on the same lane tells that the other end knows of it.
+    main.echo("there/power", "hi").await.unwrap();
     pc2.house.stop("there/power").await.unwrap();
     let third = told_so(&main, 3).await;
     assert!(third[2].starts_with("there/power normal"), "{third:?}");
