@@ -224,7 +224,9 @@ impl Handle<Watch> for Worker {
 
 impl Handle<Unwatch> for Worker {
     async fn handle(&mut self, _: Unwatch, context: &mut Context) -> Result<(), Never> {
-        self.watched.take().map(|watch| context.unwatch(watch));
+        if let Some(watch) = self.watched.take() {
+            context.unwatch(watch);
+        }
         Ok(())
     }
 }
