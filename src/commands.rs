@@ -8,6 +8,7 @@ mod apply;
 mod ask;
 mod dead_letters;
 mod deps;
+pub mod elsewhere;
 pub mod groups;
 mod inspect;
 mod journal;
@@ -38,6 +39,7 @@ use std::marker::PhantomData;
 
 use clap::{ArgMatches, FromArgMatches};
 use futures_util::future::BoxFuture;
+use genii_protocols::NodeName;
 use genii_protocols::admin::run_reply::Said;
 use genii_runtime::{House, HouseError, Unheard};
 use genii_supervision::ChildError;
@@ -103,6 +105,11 @@ pub trait Command: 'static {
         Ok(())
     }
 
+    /// The agent or group that it is about, where it can be carried out only where that lives.
+    fn about(_args: &Self::Args) -> Option<&str> {
+        None
+    }
+
     /// Does it, at the side of the running genii.
     fn serve(
         args: Self::Args,
@@ -157,7 +164,7 @@ impl From<HouseError> for Refusal {
             HouseError::Supervisor { error, .. } if HouseError::has_remedy(error) => "",
             HouseError::NotFound { .. } => "`ps` lists all agents",
             HouseError::Elsewhere { .. } => {
-                "ask on that machine; `ps` lists what is known of it here"
+                "that machine is not connected; `nodes` shows how it stands"
             }
             HouseError::Supervisor { .. } => "`why` tells how it stands",
             HouseError::Unheard { error: Unheard::NotRunning, .. } => "`why` tells how it stands",
@@ -185,6 +192,12 @@ impl<T: Serialize> Out<T> {
     }
 }
 
+/// The name of the argument that says on which machine.
+const NODE: &str = "on-node";
+
+/// How far a command may run ahead of who reads what it says.
+const SAID_CAPACITY: usize = 64;
+
 type Serve = fn(Value, Side, mpsc::Sender<Said>) -> BoxFuture<'static, Result<(), Refusal>>;
 
 /// A command in the list, whatever its types.
@@ -193,8 +206,10 @@ pub struct Entry {
     pub name: &'static str,
     clap: fn() -> clap::Command,
     arguments: fn(&ArgMatches) -> Result<Value, Fault>,
+    /// The agent or group that it is about, where it can be carried out only where that lives.
+    about: fn(&Value) -> Option<String>,
     /// Does it.
-    pub serve: Serve,
+    serve: Serve,
     show: fn(Value, &mut Screen) -> Result<(), serde_json::Error>,
 }
 
@@ -216,6 +231,7 @@ const fn entry<C: Command>() -> Entry {
         name: C::NAME,
         clap: clap_of::<C>,
         arguments: arguments_of::<C>,
+        about: about::<C>,
         serve: serve::<C>,
         show: show::<C>,
     }
@@ -224,7 +240,13 @@ const fn entry<C: Command>() -> Entry {
 fn clap_of<C: Command>() -> clap::Command {
     let command = <C::Args as clap::Args>::augment_args(clap::Command::new(C::NAME));
     // Last, since arguments that are shared bring along what is said of them.
-    command.about(C::ABOUT).long_about(None).after_help(examples(C::EXAMPLES))
+    let node = clap::Arg::new(NODE)
+        .long("node")
+        .value_name("NODE")
+        .value_parser(clap::value_parser!(NodeName))
+        .help("Carry it out on this machine of the household")
+        .display_order(100);
+    command.arg(node).about(C::ABOUT).long_about(None).after_help(examples(C::EXAMPLES))
 }
 
 /// Examples as they stand at the end of a help page.
@@ -238,6 +260,11 @@ fn arguments_of<C: Command>(matches: &ArgMatches) -> Result<Value, Fault> {
     let mut args = args.map_err(|error| Fault::usage(error.to_string()))?;
     C::prepare(&mut args)?;
     serde_json::to_value(&args).map_err(|error| Fault::usage(error.to_string()))
+}
+
+fn about<C: Command>(arguments: &Value) -> Option<String> {
+    let args = C::Args::deserialize(arguments).ok()?;
+    C::about(&args).map(str::to_owned)
 }
 
 fn serve<C: Command>(
@@ -275,6 +302,8 @@ pub struct Call {
     pub entry: &'static Entry,
     /// The arguments, as a JSON object.
     pub arguments: Value,
+    /// The machine on which it is to be carried out, where that was said.
+    pub node: Option<NodeName>,
 }
 
 impl Call {
@@ -285,8 +314,66 @@ impl Call {
     pub fn matched(matches: &ArgMatches) -> Result<Option<Self>, Fault> {
         let Some((name, matches)) = matches.subcommand() else { return Ok(None) };
         let entry = find(name).ok_or_else(|| Fault::usage(format!("no command {name:?}")))?;
-        Ok(Some(Self { entry, arguments: (entry.arguments)(matches)? }))
+        let node = matches.get_one::<NodeName>(NODE).cloned();
+        Ok(Some(Self { entry, arguments: (entry.arguments)(matches)?, node }))
     }
+}
+
+/// Begins to carry out a command, on this machine or where what it is about lives, and returns
+/// what it says. It ends when nobody listens any more.
+pub fn begin_anywhere(
+    entry: &'static Entry,
+    arguments: Value,
+    node: Option<NodeName>,
+    side: Side,
+) -> mpsc::Receiver<Said> {
+    // Where that is not connected, this machine says what it knows.
+    let home = || {
+        let home = side.house.home_of(&(entry.about)(&arguments)?)?;
+        side.house.node().cluster()?.is_connected(&home).then_some(home)
+    };
+    match node.or_else(home).filter(|node| node != side.house.node().name()) {
+        None => begin(entry, arguments, side),
+        Some(node) => listen(entry.name, |said| elsewhere::run(node, entry, arguments, side, said)),
+    }
+}
+
+/// As [`begin_anywhere`], on this machine.
+fn begin(entry: &'static Entry, arguments: Value, side: Side) -> mpsc::Receiver<Said> {
+    listen(entry.name, |said| (entry.serve)(arguments, side, said))
+}
+
+fn listen<F>(
+    command: &'static str,
+    run: impl FnOnce(mpsc::Sender<Said>) -> F,
+) -> mpsc::Receiver<Said>
+where
+    F: Future<Output = Result<(), Refusal>> + Send + 'static,
+{
+    let (said, listener) = mpsc::channel(SAID_CAPACITY);
+    let run = run(said.clone());
+    tokio::spawn(async move {
+        // In a task of its own, so that a panic in it reaches who asked.
+        let mut running = tokio::spawn(run);
+        let ended = tokio::select! {
+            ended = &mut running => ended,
+            // Whoever asked has gone: what follows a journal would follow it for ever.
+            () = said.closed() => return running.abort(),
+        };
+        let refusal = match ended {
+            Ok(Ok(())) => return,
+            Ok(Err(refusal)) => refusal,
+            Err(panic) => {
+                tracing::error!(command, "a command failed: {panic}");
+                Refusal::new(format!("{command} failed within genii: {panic}"))
+                    .help("this is a fault of genii; please report it")
+            }
+        };
+        let Refusal { message, help } = refusal;
+        let refused = genii_protocols::admin::Refusal { message, help };
+        let _nobody_listens = said.send(Said::Refusal(refused)).await;
+    });
+    listener
 }
 
 /// Nothing to say about what is to be done.

@@ -19,6 +19,7 @@ const SCRIPT_MAX_LEN: u64 = 1024 * 1024;
     "genii ctl tree",
     "genii ctl ps --json | jq '.[] | select(.state != \"ready\")'",
     "genii ctl why core/system-digital-twin",
+    "genii ctl tree --node pc2        on another machine of the household",
     "genii ctl < script               one command in a line; # begins a remark",
 ]))]
 pub struct CtlArgs {
@@ -163,7 +164,8 @@ pub fn command_line() -> clap::Command {
 /// When it is refused, or genii has gone.
 pub async fn carry_out(client: &mut Client, call: &Call, json: bool) -> Result<ExitCode, Fault> {
     let mut screen = Screen::stdout();
-    let mut replies = client.run(call.entry.name, &call.arguments).await?;
+    let (name, node) = (call.entry.name, call.node.as_ref());
+    let mut replies = client.run_on(node, name, &call.arguments).await?;
     while let Some(said) = replies.next().await? {
         if json {
             screen.line(said.to_string());

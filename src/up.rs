@@ -30,7 +30,7 @@ use self::printer::Printer;
 use self::progress::{Canvas, Progress};
 use self::signals::Signals;
 use crate::admin::server::AdminSocket;
-use crate::commands::{Side, examples, tree, why};
+use crate::commands::{Side, elsewhere, examples, tree, why};
 use crate::data::{Data, DataLock};
 use crate::fault::Fault;
 use crate::household;
@@ -211,6 +211,9 @@ impl Up<'_> {
         let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
         let ending = Ending::default();
         let side = Side { house: house.clone(), ending: ending.clone() };
+        if let Some(cluster) = house.node().cluster() {
+            cluster.carry_out(elsewhere::carry(side.clone()));
+        }
         let socket = self.data.socket();
         let socket = match AdminSocket::open(&socket, side) {
             Ok(socket) => socket,

@@ -339,6 +339,14 @@ pub enum Data<'a> {
         /// How much, in [costs](Letter::cost).
         cost: u32,
     },
+    /// An admin command for the receiver, which is answered as a [`Data::Stream`] in JSON is.
+    Run {
+        /// Ties the answers to it.
+        correlation: u64,
+        /// The command, as JSON text.
+        #[serde(borrow)]
+        command: Payload<'a>,
+    },
 }
 
 /// Something published, on its way.

@@ -238,6 +238,7 @@ fn data_frames() -> Vec<Data<'static>> {
             payload: FramePayload::Whole(b"{}"),
         }),
         Data::Distributed { cost: 256 },
+        Data::Run { correlation: 8, command: FramePayload::Whole(b"{}") },
     ]
 }
 

@@ -12,6 +12,7 @@ mod forms;
 mod greeting;
 mod places;
 mod renewing;
+mod running;
 mod standings;
 mod tables;
 mod tending;
@@ -36,6 +37,7 @@ use crate::node::{Node, WeakNode};
 use crate::trust::TurnedAway;
 
 pub use figures::Figures;
+pub use running::Carry;
 
 /// How links are watched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -142,6 +144,7 @@ pub(crate) struct Inner {
     /// Accepted calls whose data lane has not come yet.
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
+    running: running::Running,
     is_leaving: AtomicBool,
     /// How many lanes of each node are being greeted.
     greeted: Mutex<BTreeMap<NodeName, usize>>,
@@ -208,6 +211,7 @@ impl Cluster {
             far: dashmap::DashMap::new(),
             half_open: Mutex::default(),
             links: AtomicU64::new(began),
+            running: running::Running::default(),
             is_leaving: AtomicBool::new(false),
             greeted: Mutex::default(),
             turned_away: AtomicU64::new(0),
@@ -240,6 +244,11 @@ impl Cluster {
     /// How many callers and lists were turned away at this node's port, by why.
     pub fn turned_away(&self) -> Vec<(TurnedAway, u64)> {
         self.0.network.credentials().map(|it| it.tally().counts()).unwrap_or_default()
+    }
+
+    /// Whether there is a link to a node.
+    pub fn is_connected(&self, node: &NodeName) -> bool {
+        self.0.is_linked(node)
     }
 
     /// Another node is known from now on.

@@ -265,6 +265,16 @@ impl House {
         }
     }
 
+    /// The other node where an agent or a group lives, as far as is known here.
+    pub fn home_of(&self, name: &str) -> Option<NodeName> {
+        let own = self.0.node.name();
+        let home = match Address::parse(name) {
+            Ok(address) => self.0.node.elsewhere(&address).map(|(home, _)| home),
+            Err(_) => self.topology().group(name).and_then(|group| group.node.clone()),
+        };
+        home.filter(|home| home != own)
+    }
+
     fn not_found(&self, name: &str) -> HouseError {
         let topology = self.topology();
         let home = topology.group(name).and_then(|group| group.node.as_ref());

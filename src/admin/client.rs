@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use genii_protocols::NodeName;
 use genii_protocols::admin::admin_client::AdminClient;
 use genii_protocols::admin::{RunRequest, run_reply::Said};
 use hyper_util::rt::TokioIo;
@@ -63,7 +64,22 @@ impl Client {
     /// # Errors
     /// When it is not known there, or the connection broke.
     pub async fn run(&mut self, command: &str, arguments: &Value) -> Result<Replies, Fault> {
-        let request = RunRequest { command: command.to_owned(), arguments: arguments.to_string() };
+        self.run_on(None, command, arguments).await
+    }
+
+    /// As [`Client::run`], on a machine of the household.
+    ///
+    /// # Errors
+    /// As [`Client::run`].
+    pub async fn run_on(
+        &mut self,
+        node: Option<&NodeName>,
+        command: &str,
+        arguments: &Value,
+    ) -> Result<Replies, Fault> {
+        let node = node.map(ToString::to_string).unwrap_or_default();
+        let (command, arguments) = (command.to_owned(), arguments.to_string());
+        let request = RunRequest { command, arguments, node };
         let replies = self.client.run(request).await;
         let replies = replies.map_err(|status| broken(&self.folder, &status))?.into_inner();
         Ok(Replies { replies, folder: self.folder.clone() })

@@ -5,10 +5,11 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 
+use genii_protocols::NodeName;
 use genii_protocols::admin::admin_server::{Admin, AdminServer};
-use genii_protocols::admin::{Refusal, RunReply, RunRequest, run_reply::Said};
+use genii_protocols::admin::{RunReply, RunRequest};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio_stream::StreamExt;
 use tokio_stream::wrappers::{ReceiverStream, UnixListenerStream};
 use tonic::transport::Server;
@@ -19,9 +20,6 @@ use crate::commands::{self, Side};
 
 /// How many commands may run at once on one connection; more wait.
 const RUNNING_MAX: usize = 64;
-
-/// How far a command may run ahead of who reads what it says.
-const SAID_CAPACITY: usize = 64;
 
 /// How long to wait after a connection could not be taken, as when no more files may be opened.
 const ACCEPT_PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
@@ -108,7 +106,7 @@ impl Admin for Service {
     type RunStream = Pin<Box<dyn tokio_stream::Stream<Item = Result<RunReply, Status>> + Send>>;
 
     async fn run(&self, request: Request<RunRequest>) -> Result<Response<Self::RunStream>, Status> {
-        let RunRequest { command, arguments } = request.into_inner();
+        let RunRequest { command, arguments, node } = request.into_inner();
         let entry = commands::find(&command).ok_or_else(|| {
             Status::unimplemented(format!(
                 "there is no command {command:?}; is this another version?"
@@ -117,33 +115,11 @@ impl Admin for Service {
         let arguments = serde_json::from_str(&arguments).map_err(|error| {
             Status::invalid_argument(format!("the arguments are no JSON: {error}"))
         })?;
-        let (said, listener) = mpsc::channel(SAID_CAPACITY);
-        let run = (entry.serve)(arguments, self.side.clone(), said.clone());
-        tokio::spawn(async move {
-            // In a task of its own, so that a panic in it reaches who asked.
-            let mut running = tokio::spawn(run);
-            let ended = tokio::select! {
-                ended = &mut running => ended,
-                // Whoever asked has gone: what follows a journal would follow it for ever.
-                () = said.closed() => return running.abort(),
-            };
-            let refusal = match ended {
-                Ok(Ok(())) => return,
-                Ok(Err(refusal)) => refusal,
-                Err(panic) => {
-                    tracing::error!(command, "a command failed: {panic}");
-                    commands::Refusal::new(format!("{command} failed within genii: {panic}"))
-                        .help("this is a fault of genii; please report it")
-                }
-            };
-            let _nobody_listens = said.send(refused(refusal)).await;
-        });
+        let node = (!node.is_empty()).then(|| NodeName::new(&node)).transpose();
+        let node =
+            node.map_err(|error| Status::invalid_argument(format!("the machine: {error}")))?;
+        let listener = commands::begin_anywhere(entry, arguments, node, self.side.clone());
         let replies = ReceiverStream::new(listener).map(|said| Ok(RunReply { said: Some(said) }));
         Ok(Response::new(Box::pin(replies)))
     }
-}
-
-fn refused(refusal: commands::Refusal) -> Said {
-    let commands::Refusal { message, help } = refusal;
-    Said::Refusal(Refusal { message, help })
 }

@@ -1,6 +1,6 @@
 //! `ask`: asks an agent, and shows its answer or, where it streams, its answers.
 
-use genii_protocols::{AskError, Destination, Json, Style, TimeSpan};
+use genii_protocols::{AskError, Destination, Fault, Json, Rejection, Style, TimeSpan};
 use genii_runtime::{JsonNext, Mail};
 use serde::{Deserialize, Serialize};
 
@@ -63,6 +63,10 @@ impl Command for Ask {
         }
         match mail.ask_json(&message, &content, timeout).await {
             Ok(reply) => out.say(Answer::Reply(reply)).await,
+            // Of an agent elsewhere only that machine knows, and it has not begun.
+            Err(error) if is_for_streams(&error) => {
+                stream(&mail, &message, &content, timeout, out).await
+            }
             Err(error) => Err(refusal(&to, error)),
         }
     }
@@ -71,6 +75,11 @@ impl Command for Ask {
         let (Answer::Item(json) | Answer::Reply(json)) = said;
         screen.json(&json.0);
     }
+}
+
+fn is_for_streams(error: &AskError<Json>) -> bool {
+    let Some(Fault::Rejected { reason, .. }) = error.fault() else { return false };
+    matches!(reason, Rejection::WrongStyle { expected } if expected == "a stream")
 }
 
 async fn stream(
@@ -99,8 +108,7 @@ fn refusal(to: &Destination, error: AskError<Json>) -> Refusal {
 }
 
 /// A fault, with the command that tells more about it.
-pub fn fault_refusal(to: &Destination, fault: &genii_protocols::Fault) -> Refusal {
-    use genii_protocols::Fault;
+pub fn fault_refusal(to: &Destination, fault: &Fault) -> Refusal {
     let address = &to.address;
     let help = match fault {
         Fault::NotFound { .. } => "`ps` lists all agents".to_owned(),

@@ -80,6 +80,10 @@ impl Command for Inspect {
     type Args = Target;
     type Said = Portrait;
 
+    fn about(args: &Target) -> Option<&str> {
+        Some(&args.name)
+    }
+
     async fn serve(args: Target, side: Side, out: Out<Portrait>) -> Result<(), Refusal> {
         let member = side.house.member(&args.name)?;
         out.say(portrait(&member, &side.house)).await

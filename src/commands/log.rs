@@ -44,6 +44,10 @@ impl Command for Log {
     type Args = Args;
     type Said = Said;
 
+    fn about(args: &Args) -> Option<&str> {
+        Some(args.address.as_str())
+    }
+
     async fn serve(args: Args, side: Side, out: Out<Said>) -> Result<(), Refusal> {
         side.house.member(args.address.as_str())?;
         let logbook = side.house.node().logbook();

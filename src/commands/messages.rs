@@ -38,6 +38,10 @@ impl Command for Messages {
     type Args = Args;
     type Said = Answers;
 
+    fn about(args: &Args) -> Option<&str> {
+        Some(args.address.as_str())
+    }
+
     async fn serve(args: Args, side: Side, out: Out<Answers>) -> Result<(), Refusal> {
         let mut messages = of(&side, &args.address)?;
         if let Some(name) = &args.message {

@@ -15,6 +15,10 @@ impl Command for State {
     type Args = Agent;
     type Said = Json;
 
+    fn about(args: &Agent) -> Option<&str> {
+        Some(args.address.as_str())
+    }
+
     async fn serve(args: Agent, side: Side, out: Out<Json>) -> Result<(), Refusal> {
         let patience = side.house.node().limits().ask_timeout;
         out.say(side.house.snapshot(&args.address, patience).await?).await

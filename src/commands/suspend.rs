@@ -16,6 +16,10 @@ impl Command for Suspend {
     type Args = Agent;
     type Said = Row;
 
+    fn about(args: &Agent) -> Option<&str> {
+        Some(args.address.as_str())
+    }
+
     async fn serve(args: Agent, side: Side, out: Out<Row>) -> Result<(), Refusal> {
         let patience = side.house.node().limits().ask_timeout;
         side.house.suspend(&args.address, patience).await?;

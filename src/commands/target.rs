@@ -57,6 +57,10 @@ impl<C: OnTarget> Command for C {
     type Args = Target;
     type Said = Row;
 
+    fn about(args: &Target) -> Option<&str> {
+        Some(&args.name)
+    }
+
     async fn serve(args: Target, side: Side, out: Out<Row>) -> Result<(), Refusal> {
         C::act(&side.house, &args.name).await?;
         out.say(Row::from(&side.house.member(&args.name)?)).await

@@ -216,3 +216,42 @@ fn who_is_expelled_is_not_linked_any_more() {
     two.pc2.stop();
     two.main.stop();
 }
+
+#[test]
+fn every_command_reaches_every_agent_from_either_machine() {
+    let mut two = Two::new();
+    let said = |args: &[&str]| {
+        let said = two.house.genii(args);
+        assert_eq!(said.code, 0, "{args:?}: {}", said.err);
+        said.out
+    };
+    two.house.wait_for_state("far/errors", "ready");
+    assert!(said(&["ctl", "stop", "far/errors"]).contains("far/errors is stopped"));
+    two.house.wait_for_state("far/errors", "stopped");
+    assert!(said(&["ctl", "start", "far/errors"]).contains("far/errors is ready"));
+    assert!(said(&["ctl", "restart", "far"]).contains("far is ready"));
+    assert!(said(&["ctl", "state", "far/errors"]).starts_with('{'));
+    assert!(said(&["ctl", "messages", "far/errors"]).contains("errors.report"));
+    assert!(said(&["ctl", "inspect", "far/machine"]).contains("far/machine"));
+    said(&["ctl", "log", "far/errors"]);
+    assert!(said(&["ctl", "suspend", "far/errors"]).contains("suspended"));
+    said(&["ctl", "resume", "far/errors"]);
+    // Of all that happens there, and not only of one agent.
+    let journal = said(&["ctl", "journal", "--node", "pc2", "--json"]);
+    assert!(journal.contains("far/errors"), "{journal}");
+    // A stream from there.
+    let watched = ["ctl", "ask", "far/machine", "resources.watch", "{\"looks\": 2}", "--json"];
+    assert_eq!(said(&watched).lines().count(), 3);
+    let refused = two.house.genii(&["ctl", "start", "far/nobody"]);
+    assert_eq!(refused.code, 1);
+    let there = two.house.genii(&["ctl", "deps", "far/nobody", "--node", "pc2"]);
+    assert!(there.code == 1 && there.err.contains("(on pc2)"), "{}", there.err);
+    let nowhere = two.house.genii(&["ctl", "tree", "--node", "pc3"]);
+    assert!(nowhere.code == 1 && nowhere.err.contains("not connected"), "{}", nowhere.err);
+    // The other machine may end this one.
+    let ended = on(&two.house, "pc2", &["ctl", "shutdown", "--node", "main"]);
+    assert_eq!(ended.code, 0, "{}", ended.err);
+    two.main.end();
+    two.pc2.stop();
+    two.house.wait_for_no_process();
+}

@@ -200,6 +200,18 @@ impl Outlets {
 }
 
 impl Link {
+    /// Gives a command to the other end. What it says comes as a stream.
+    ///
+    /// # Errors
+    /// When the link is over.
+    pub(crate) async fn run(self: &Arc<Self>, command: Vec<u8>) -> Result<FarStream, NotSent> {
+        let (flowing, comes) = Flowing::new();
+        let correlation = self.questions.add_stream(flowing).ok_or(NotSent::Lost)?;
+        let stream = FarStream::new(self.clone(), correlation, comes);
+        self.write_large(&command, |command| Data::Run { correlation, command }).await?;
+        Ok(stream)
+    }
+
     /// Sends an item of a stream, as soon as there is room for it.
     pub(crate) async fn item(
         &self,
@@ -209,13 +221,21 @@ impl Link {
     ) -> Result<(), NotSent> {
         let credit = outlet.credit.acquire_many(cost(item.len())).await;
         credit.map_err(|_| NotSent::Lost)?.forget();
-        let parts = match item.len() > PAYLOAD_MAX_LEN {
-            true => Some(self.send_parts(item).await?),
+        self.write_large(item, |item| Data::Item { correlation, item }).await
+    }
+
+    /// Sends a frame around something that may be too large for one, as soon as there is room.
+    async fn write_large<'a>(
+        &self,
+        bytes: &'a [u8],
+        frame: impl FnOnce(Payload<'a>) -> Data<'a>,
+    ) -> Result<(), NotSent> {
+        let parts = match bytes.len() > PAYLOAD_MAX_LEN {
+            true => Some(self.send_parts(bytes).await?),
             false => None,
         };
-        let whole = || Payload::Whole(item);
-        let payload = parts.as_ref().map_or_else(whole, |parts| Payload::Parts(parts.id));
-        let frame = Data::Item { correlation, item: payload };
+        let whole = || Payload::Whole(bytes);
+        let frame = frame(parts.as_ref().map_or_else(whole, |parts| Payload::Parts(parts.id)));
         loop {
             match self.data.write(|buffer| lane::put(buffer, &frame)) {
                 Ok(_) => break,

@@ -106,6 +106,12 @@ impl Receiving {
             Data::Ended { watch, incarnation, cause, is_abnormal } => {
                 self.link.watched_ended(watch, incarnation, *cause, is_abnormal);
             }
+            Data::Run { correlation, command } => {
+                let command = self.bytes(command)?;
+                if let Some(cluster) = self.node.cluster() {
+                    cluster.0.run(&self.link, correlation, &command);
+                }
+            }
             Data::Broke { watch, cause, is_abnormal } => {
                 self.link.watcher_ended(watch, *cause, is_abnormal);
             }

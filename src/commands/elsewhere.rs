@@ -1,0 +1,107 @@
+//! Commands that are carried out on another machine of the household.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use genii_protocols::admin::run_reply::Said;
+use genii_protocols::{AskError, Json, NodeName};
+use genii_runtime::JsonNext;
+use genii_runtime::cluster::Carry;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+
+use super::{Entry, Refusal, Side, begin, find};
+
+/// A command on its way to another machine.
+#[derive(Serialize, Deserialize)]
+struct Order {
+    command: String,
+    arguments: Value,
+}
+
+/// Why a command was not carried out there.
+#[derive(Serialize, Deserialize)]
+struct Refused {
+    message: String,
+    #[serde(default)]
+    help: String,
+}
+
+/// Carries a command out on another machine, and says here what it says there.
+pub async fn run(
+    node: NodeName,
+    entry: &'static Entry,
+    arguments: Value,
+    side: Side,
+    said: mpsc::Sender<Said>,
+) -> Result<(), Refusal> {
+    let lost = |why: String| {
+        Refusal::new(format!("{} cannot be carried out on {node}: {why}", entry.name))
+            .help("`nodes` shows how the machines stand")
+    };
+    let cluster = side.house.node().cluster();
+    let cluster = cluster.ok_or_else(|| lost("this machine is by itself".to_owned()))?;
+    let order = Json(json!(Order { command: entry.name.to_owned(), arguments }));
+    let answers = cluster.run(&node, &order).await;
+    let mut answers = answers.map_err(|_| lost("it is not connected".to_owned()))?;
+    loop {
+        match answers.next().await {
+            JsonNext::Item(item) => {
+                let output = Said::Output(item.0.to_string());
+                said.send(output).await.map_err(|_| Refusal::new("nobody listens"))?;
+            }
+            JsonNext::End(Ok(_)) => return Ok(()),
+            JsonNext::End(Err(AskError::Refused(refused))) => {
+                let refused = serde_json::from_value(refused.0);
+                let Refused { message, help } = refused.unwrap_or_else(|error| Refused {
+                    message: error.to_string(),
+                    help: String::new(),
+                });
+                return Err(Refusal { message: format!("{message} (on {node})"), help });
+            }
+            JsonNext::End(Err(AskError::Fault(fault))) => return Err(lost(fault.to_string())),
+        }
+    }
+}
+
+/// Carries out here what is asked for on other machines.
+pub fn carry(side: Side) -> Arc<Carry> {
+    Arc::new(move |from, order| {
+        let begun = read(order).map(|(entry, arguments)| {
+            tracing::info!(node = %from, command = entry.name, "another machine gives a command");
+            begin(entry, arguments, side.clone())
+        });
+        match begun {
+            Ok(said) => ReceiverStream::new(said).map(output).boxed(),
+            Err(refusal) => futures_util::stream::iter([Err(refused(refusal))]).boxed(),
+        }
+    })
+}
+
+fn read(order: Json) -> Result<(&'static Entry, Value), Refusal> {
+    let order: Result<Order, _> = serde_json::from_value(order.0);
+    let Order { command, arguments } =
+        order.map_err(|error| Refusal::new(format!("the command cannot be read: {error}")))?;
+    let entry = find(&command);
+    let entry = entry.ok_or_else(|| {
+        Refusal::new(format!("there is no command {command:?}"))
+            .help("use the same version of genii on all machines")
+    })?;
+    Ok((entry, arguments))
+}
+
+fn output(said: Said) -> Result<Json, Json> {
+    match said {
+        Said::Output(text) => serde_json::from_str(&text)
+            .map(Json)
+            .map_err(|error| refused(Refusal::new(format!("it is no JSON: {error}")))),
+        Said::Refusal(refusal) => Err(refused(Refusal::new(refusal.message).help(refusal.help))),
+    }
+}
+
+fn refused(refusal: Refusal) -> Json {
+    let Refusal { message, help } = refusal;
+    Json(json!(Refused { message, help }))
+}
