@@ -1,5 +1,6 @@
 //! Who belongs to the household: `genii init`, `invite`, `join`, `expel` and `household`.
 
+pub mod beside;
 mod expel;
 mod init;
 mod invite;

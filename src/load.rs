@@ -60,6 +60,8 @@ fn cut(text: &str) -> Result<(String, String), String> {
 pub enum From {
     /// Built into genii.
     BuiltIn,
+    /// Built into genii, for two machines.
+    TwoMachines,
     /// A file.
     File(PathBuf),
     /// Start-up files of before, each with the machine that it starts, if that was said.
@@ -85,6 +87,10 @@ pub fn load(from: &From) -> Result<Loaded, Fault> {
     let loaded = match from {
         From::BuiltIn => {
             let source = Source::new("built in", genii_actors::BUILT_IN_TOPOLOGY);
+            one_file(&source, report)
+        }
+        From::TwoMachines => {
+            let source = Source::new("built in", genii_actors::TWO_MACHINES_TOPOLOGY);
             one_file(&source, report)
         }
         From::File(path) => {

@@ -13,6 +13,9 @@ use serde::Serialize;
 use crate::data::Data;
 use crate::fault::Fault;
 
+/// Where a value comes from that nobody has set.
+const BUILT_IN: &str = "built in";
+
 /// A setting as it is declared.
 struct Setting {
     name: &'static str,
@@ -135,7 +138,7 @@ impl Settings {
                 (value.clone(), data.settings_file().display().to_string())
             } else {
                 by_certificate(setting.name, data)
-                    .unwrap_or_else(|| (setting.usual.to_owned(), "built in".to_owned()))
+                    .unwrap_or_else(|| (setting.usual.to_owned(), BUILT_IN.to_owned()))
             };
             if let Some(fault) = (setting.fault)(&value) {
                 let message =
@@ -158,6 +161,11 @@ impl Settings {
     pub fn text(&self, name: &str) -> &str {
         let found = self.effective.iter().find(|setting| setting.name == name);
         found.map_or("", |setting| &setting.value)
+    }
+
+    /// Whether nobody has said what a setting is to be.
+    pub fn is_built_in(&self, name: &str) -> bool {
+        self.effective.iter().any(|setting| setting.name == name && setting.from == BUILT_IN)
     }
 
     fn number(&self, name: &str) -> usize {

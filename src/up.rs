@@ -4,6 +4,7 @@ mod choice;
 mod clients;
 pub mod ending;
 mod events;
+mod local_cluster;
 mod printer;
 mod progress;
 mod signals;
@@ -25,6 +26,7 @@ use genii_runtime::{House, Node, NodeOptions};
 use self::choice::Choice;
 use self::ending::Ending;
 use self::events::Events;
+use self::local_cluster::{LocalArgs, LocalCluster, LocalPlan};
 pub use self::printer::LAST_WORDS;
 use self::printer::Printer;
 use self::progress::{Canvas, Progress};
@@ -48,6 +50,7 @@ const INTERRUPTED: u8 = 130;
     "genii up --topology house.toml --only memory,audio",
     "genii up --legacy startup_config.yaml --cut TaskRouter:EmotionEngine --root ~/agents",
     "genii up --plain > up.log        one line for each thing that happens",
+    "genii up --local-cluster         two machines, both of them this one",
 ]))]
 pub struct UpArgs {
     /// The topology file [default: the one that is set, or else the one that is built in]
@@ -67,10 +70,16 @@ pub struct UpArgs {
     /// Print a line for each thing that happens, for logs and CI
     #[arg(long)]
     plain: bool,
+    /// As `--plain`, but only what is news: for those that `--local-cluster` starts
+    #[arg(long, hide = true, conflicts_with = "plain")]
+    only_news: bool,
+    #[command(flatten)]
+    local: LocalArgs,
 }
 
 impl UpArgs {
-    fn settings(&self, data: &Data) -> Result<Settings, Fault> {
+    /// What is set, with flags that stand behind those of the command line.
+    fn settings(&self, data: &Data, more: &[(&'static str, String)]) -> Result<Settings, Fault> {
         let mut flags = Vec::new();
         if let Some(node) = &self.node {
             flags.push(("node", node.to_string()));
@@ -78,6 +87,7 @@ impl UpArgs {
         if let Some(file) = &self.topology {
             flags.push(("topology", file.display().to_string()));
         }
+        flags.extend_from_slice(more);
         Settings::read(data, &flags)
     }
 
@@ -87,6 +97,7 @@ impl UpArgs {
                 From::Legacy(self.legacy.clone(), self.legacy_args.clone())
             }
             Some(file) => From::File(file),
+            None if self.local.local_cluster => From::TwoMachines,
             None => From::BuiltIn,
         }
     }
@@ -95,8 +106,17 @@ impl UpArgs {
 /// Brings the household up and serves.
 pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     args.legacy_args.refuse_without(&args.legacy)?;
-    let settings = args.settings(data)?;
+    let mut settings = args.settings(data, &[])?;
     let loaded = load::load(&args.from(&settings, data))?;
+    if args.local.local_cluster {
+        settings = args.settings(data, &local_cluster::flags(&settings, &loaded.topology))?;
+    }
+    let is_plain =
+        args.plain || args.only_news || !std::io::IsTerminal::is_terminal(&std::io::stderr());
+    let local = args.local.local_cluster.then(|| {
+        let (topology, file) = (&loaded.topology, settings.topology(data));
+        LocalPlan::of(topology, file, &settings.node(), &args.local, is_plain)
+    });
     let choice = match loaded.report.has_errors() {
         true => Err(load::refused(&loaded.report)),
         false => Choice::of(loaded.topology, &args.only, &settings.node()),
@@ -112,13 +132,15 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     if report.has_errors() {
         return Err(load::refused(&report));
     }
+    let local = local.transpose()?;
     data.prepare()?;
     let lock = data.lock()?;
     let signals = Signals::listen()?;
-    let is_plain = args.plain || !std::io::IsTerminal::is_terminal(&std::io::stderr());
     let canvas = Canvas::default();
     let printer = Arc::new(Printer::begin(canvas.clone()));
-    Up { data, lock, signals, canvas, printer, is_plain }.live(&settings, choice).await
+    let (only_news, beside) = (args.only_news, Arc::default());
+    let up = Up { data, lock, signals, canvas, printer, is_plain, only_news, local, beside };
+    up.live(&settings, choice).await
 }
 
 /// What a running `up` holds.
@@ -129,6 +151,11 @@ struct Up<'a> {
     canvas: Canvas,
     printer: Arc<Printer>,
     is_plain: bool,
+    only_news: bool,
+    /// The other machines that are to run here.
+    local: Option<LocalPlan>,
+    /// Those that do.
+    beside: Arc<LocalCluster>,
 }
 
 /// Why a house is to end.
@@ -155,15 +182,24 @@ impl Up<'_> {
         let begun = match self.node(settings).await {
             Ok(node) => {
                 let listener = self.join_others(settings, &node).await;
-                listener.map(|listener| (node, listener))
+                listener.and_then(|listener| {
+                    self.begin_beside(listener.as_ref())?;
+                    Ok((node, listener))
+                })
             }
             Err(fault) => Err(fault),
         };
         let outcome = match begun {
             Ok((node, listener)) => {
-                printer.complain(choice.what_is_left_out());
-                let events = Events::print(&node, printer.clone(), self.is_plain);
+                if self.local.is_none() {
+                    printer.complain(choice.what_is_left_out());
+                }
+                let everything = self.is_plain && !self.only_news;
+                let events = Events::print(&node, printer.clone(), everything);
+                let beside = self.beside.clone();
                 let ended = self.run(node, choice, settings, &events).await;
+                // Where it did not come to the end that stops them, too.
+                beside.stop().await;
                 events.finish().await;
                 if let Some(listener) = listener {
                     listener.close().await;
@@ -282,6 +318,15 @@ impl Up<'_> {
         Ok(listener)
     }
 
+    /// Starts the other machines that are to run here.
+    fn begin_beside(&mut self, listener: Option<&Listener>) -> Result<(), Fault> {
+        let planned = self.local.as_ref().zip(listener);
+        if let Some((local, listener)) = planned {
+            self.beside = Arc::new(local.begin(self.data, listener.at(), &self.printer)?);
+        }
+        Ok(())
+    }
+
     /// Waits until the house is up, or is to end before that.
     async fn bring_up(&mut self, house: &House, ending: &Ending) -> Option<End> {
         let progress = Progress::show(house, "starting", &self.canvas, self.is_plain);
@@ -340,7 +385,7 @@ impl Up<'_> {
         }
         let progress = Progress::show(&house, "stopping", &self.canvas, self.is_plain);
         let left = tokio::select! {
-            left = house.shutdown() => left,
+            (left, ()) = async { tokio::join!(house.shutdown(), self.beside.stop()) } => left,
             () = self.signals.next() => {
                 progress.finish().await;
                 self.printer.complain("forced to stop\n");

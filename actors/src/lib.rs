@@ -12,3 +12,7 @@ pub use catalogue::catalogue;
 
 /// The topology that is built in: the agents that every house has.
 pub const BUILT_IN_TOPOLOGY: &str = include_str!("house.toml");
+
+/// The same on two machines, for those who try a household of several on one: with a need across, and
+/// a stand-in across.
+pub const TWO_MACHINES_TOPOLOGY: &str = include_str!("two_machines.toml");

@@ -6,11 +6,13 @@
 //! | `settings.rs` | what may be set for one, and the command line that follows from it |
 //! | `keeper.rs` | the small process between genii and an agent's, which outlives neither |
 //! | `keep.rs` | genii's end of a keeper |
+//! | `companion.rs` | another genii, kept in the same way |
 //! | `output.rs` | what a process prints, line by line and bounded |
 //! | `probe.rs` | asking from outside whether a process is ready, or well |
 //! | `strays.rs` | what an earlier genii left |
 //! | `zmtp.rs` | one bounded question to a ZeroMQ socket |
 
+pub mod companion;
 pub(crate) mod keep;
 pub mod keeper;
 mod output;
@@ -31,7 +33,8 @@ use crate::agent::Agent;
 use crate::context::Context;
 use crate::protocol::Protocol;
 
-use keep::{Exit, Keeping};
+pub use keep::Exit;
+use keep::Keeping;
 use output::Output;
 use probe::Prober;
 pub use settings::{Liveness, Probe, ProcessSettings, ResourceLimits};

@@ -9,6 +9,7 @@ mod ctl;
 mod faults;
 mod household;
 mod import;
+mod local_cluster;
 mod peers;
 mod plan;
 mod port;

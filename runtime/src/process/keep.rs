@@ -26,7 +26,7 @@ use super::strays::{self, MARK, NUMBER};
 use crate::context::Context;
 
 /// How long a keeper may take to say that it has begun, and to end after its process has.
-const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const KEEPER_PATIENCE: Duration = Duration::from_secs(10);
 
 /// A process that is kept.
 pub(crate) struct Keeping {
@@ -38,7 +38,7 @@ pub(crate) struct Keeping {
 
 /// How a process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// With this code.
     Code(i32),
     /// By this signal.
@@ -159,7 +159,7 @@ async fn clear_up_after(number: OsString) {
     let _sweeping = tokio::task::spawn_blocking(move || strays::sweep_one(&number)).await;
 }
 
-fn begun(line: &str) -> Result<i32, StartError> {
+pub(super) fn begun(line: &str) -> Result<i32, StartError> {
     match line.split_once(' ') {
         Some(("pid", pid)) => {
             pid.parse().map_err(|_| StartError::failed("its keeper says nothing sensible"))
@@ -298,7 +298,7 @@ async fn until_ended(
     exit.unwrap_or_else(|| Exit::Failed("its keeper was killed".into()))
 }
 
-fn read_exit(line: &str) -> Option<Exit> {
+pub(super) fn read_exit(line: &str) -> Option<Exit> {
     let (word, rest) = line.split_once(' ')?;
     match word {
         "code" => rest.parse().ok().map(Exit::Code),

@@ -1,0 +1,141 @@
+//! A household of two machines, both of them this one, by one command.
+
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+
+use crate::cluster::on;
+use crate::support::{House, Running, wait_until};
+
+/// The data folder of the other machine.
+const PC2: &str = "data/local-cluster/pc2";
+
+const ASK: [&str; 5] = ["ctl", "ask", "pc2-core/unified-error", "errors.list", "{}"];
+const MACHINE: [&str; 5] = ["ctl", "ask", "pc2-core/resource-manager", "resources.machine", "{}"];
+
+/// Begins it, and waits until both machines are up.
+fn begin(house: &House, args: &[&str]) -> Running {
+    let mut running = house.begin(&[&["--local-cluster"], args].concat());
+    // The trees of both.
+    running.wait_for("pc2 | pc2-core ");
+    running.wait_for("└─ core/resource-manager");
+    house.wait_for_state("core/health-monitor", "ready");
+    running
+}
+
+/// The process of the other machine, as the screen says.
+fn pid_of(line: &str) -> Pid {
+    let pid = line.split("process ").nth(1).and_then(|rest| rest.split(';').next());
+    Pid::from_raw(pid.unwrap().parse().unwrap()).unwrap()
+}
+
+/// How an agent stands in the tree of the first machine.
+fn in_tree(house: &House, agent: &str) -> String {
+    fn find(branches: &Value, agent: &str) -> Option<String> {
+        branches.as_array()?.iter().find_map(|branch| match branch["name"] == agent {
+            true => branch["state"].as_str().map(str::to_owned),
+            false => find(&branch["children"], agent),
+        })
+    }
+    let tree = house.json(&["ctl", "tree", "--json"]);
+    find(&tree, agent).unwrap_or_else(|| panic!("no {agent} in {tree}"))
+}
+
+fn until_in_tree(house: &House, agent: &str, state: &str) {
+    wait_until(&format!("{agent} to be {state}"), || {
+        let now = in_tree(house, agent);
+        if now == state { Ok(()) } else { Err(now) }
+    });
+}
+
+#[test]
+fn a_machine_is_killed_and_comes_back_without_a_hand() {
+    let house = House::new();
+    let mut running = begin(&house, &["--restart-after", "10s"]);
+    let answered = house.genii(&ASK);
+    assert_eq!(answered.code, 0, "{}", answered.err);
+    let back =
+        on(&house, PC2, &["ctl", "ask", "core/system-digital-twin", "twin.describe_house", "{}"]);
+    assert_eq!(back.code, 0, "{}", back.err);
+
+    let pc2 = pid_of(&running.wait_for("pc2 runs as process"));
+    kill_process(pc2, Signal::KILL).unwrap();
+    let began = Instant::now();
+    until_in_tree(&house, "pc2-core/unified-error", "stopped");
+    // Some of it is the time that the command takes to start.
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    until_in_tree(&house, "core/health-monitor", "degraded");
+    let why = house.genii(&["ctl", "why", "core/health-monitor"]).out;
+    assert!(why.contains("its node pc2 is down"), "{why}");
+    let stood_in = house.genii(&MACHINE);
+    assert_eq!(stood_in.code, 0, "{}", stood_in.err);
+    running.wait_for("pc2 was ended by signal 9 (SIGKILL); it is started again in 10");
+
+    until_in_tree(&house, "pc2-core/unified-error", "ready");
+    until_in_tree(&house, "core/health-monitor", "ready");
+    assert_eq!(house.genii(&ASK).code, 0);
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn it_begins_again_as_the_same_household_and_leaves_nothing_behind() {
+    let house = House::new();
+    let household = || {
+        let said = on(&house, PC2, &["household", "--json"]).out;
+        serde_json::from_str::<Value>(&said).unwrap()["household"].clone()
+    };
+    let running = begin(&house, &[]);
+    let before = household();
+    running.stop();
+    house.wait_for_no_process();
+
+    let mut running = begin(&house, &[]);
+    assert_eq!(household(), before);
+    assert_eq!(house.genii(&ASK).code, 0);
+    // Also when it can stop nothing any more.
+    running.signal(Signal::KILL);
+    running.end();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn a_machine_that_was_stopped_stays_so_until_it_is_started_by_hand() {
+    let house = House::new();
+    let mut running = begin(&house, &[]);
+    assert_eq!(on(&house, PC2, &["ctl", "shutdown"]).code, 0);
+    let said = running.wait_for("pc2 was stopped; to start it again: genii ");
+    let command = said.split("again: genii ").nth(1).unwrap();
+    let words: Vec<&str> = command.split(' ').collect();
+    let mut pc2 = house.command(env!("CARGO_BIN_EXE_genii"));
+    let mut pc2 = Running::new(pc2.args(words).spawn().unwrap());
+    pc2.wait_for("agents are ready after");
+    until_in_tree(&house, "core/health-monitor", "ready");
+    assert_eq!(house.genii(&ASK).code, 0);
+    pc2.stop();
+    running.stop();
+}
+
+#[test]
+fn what_cannot_be_is_said_before_anything_starts() {
+    let house = House::new();
+    let alone = house
+        .file("alone.toml", "[groups.core]\n[agents.\"core/errors\"]\nkind = \"unified-error\"\n");
+    let said = house.genii(&["up", "--local-cluster", "--topology", alone.to_str().unwrap()]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("no machine but main") && said.err.contains("help"), "{}", said.err);
+
+    // Somebody of that name belongs to the household, and may live anywhere.
+    begin(&house, &[]).stop();
+    std::fs::remove_dir_all(house.path(PC2)).unwrap();
+    let said = house.genii(&["up", "--local-cluster"]);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("has a machine pc2 already"), "{}", said.err);
+    assert_eq!(house.genii(&["expel", "pc2"]).code, 0);
+    begin(&house, &[]).stop();
+    assert_eq!(house.genii(&["expel", "pc2"]).code, 0);
+    let said = house.genii(&["up", "--local-cluster"]);
+    assert!(said.err.contains("pc2 was expelled from the household"), "{}", said.err);
+    house.wait_for_no_process();
+}
