@@ -1,24 +1,14 @@
 //! tell and ask from one process to another, over mutual TLS on loopback, through addresses.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
-use genii_benches::agents::{self, AddOne, Take};
+use genii_benches::agents::{AddOne, Take};
+use genii_benches::household::{self, Household};
 use genii_benches::{Contender, compare, quantile};
-use genii_protocols::{Address, NodeName};
 use genii_runtime::Mail;
-use genii_runtime::cluster::{Cluster, Membership, Timing};
-use genii_runtime::link::listener::Listener;
-use genii_runtime::link::tls_network::TlsNetwork;
-use genii_runtime::trust::{Admitted, Authority, Identity, Request};
+use genii_runtime::cluster::Timing;
 use tokio::runtime::Runtime;
-
-/// The environment variable that makes this program the other node, with its folder of trust.
-const SERVE: &str = "GENII_BENCH_SERVE";
 
 const TELLS: u64 = 500_000;
 const ASKS: u64 = 100_000;
@@ -26,75 +16,17 @@ const ASKERS: u64 = 64;
 const ONE_BY_ONE: usize = 5_000;
 const PAYLOAD_LEN: usize = 64;
 
-fn name(text: &str) -> NodeName {
-    NodeName::new(text).unwrap()
-}
-
-fn began() -> u64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
-    since.as_millis() as u64
-}
-
-/// The other node: serves until its standard input ends.
-async fn serve(trust: &Path) {
-    let (listener, opens) = Listener::open("127.0.0.1:0".parse().unwrap(), trust).await.unwrap();
-    let (node, supervisor) = agents::house_on(name("pc2")).await;
-    let network = TlsNetwork::new(trust, name("pc2"), vec![listener.at().to_string()], opens);
-    Cluster::begin(&node, Arc::new(network), Timing::default(), began());
-    agents::counter(&node, &supervisor, "far").await;
-    println!("{}", listener.at());
-    let waiting = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new()));
-    let _either_way = waiting.await;
-    std::process::exit(0);
-}
-
 fn main() {
     let runtime = Runtime::new().unwrap();
-    if let Some(trust) = std::env::var_os(SERVE) {
-        return runtime.block_on(serve(Path::new(&trust)));
+    if household::serve_if_asked(&runtime) {
+        return;
     }
-    let scratch = tempfile::tempdir().unwrap();
-    let (here, there) = (scratch.path().join("main"), scratch.path().join("pc2"));
-    let now = SystemTime::now();
-    let (authority, _) = Authority::found(&here, &name("main"), now).unwrap();
-    let secret = authority.invite(&name("pc2"), Duration::from_secs(60), now).unwrap();
-    let request = Request::new().unwrap();
-    let Admitted { certificate, expelled } =
-        authority.admit(&secret, request.der(), now).unwrap().unwrap();
-    Identity::keep(&there, &request, authority.certificate(), &certificate, &expelled).unwrap();
-    let mut other = Command::new(std::env::current_exe().unwrap())
-        .env(SERVE, &there)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut at = String::new();
-    BufReader::new(other.stdout.take().unwrap()).read_line(&mut at).unwrap();
-
-    let (node, mail) = runtime.block_on(async {
-        let (node, _supervisor) = agents::house_on(name("main")).await;
-        let opens = tokio::sync::mpsc::channel(1).1;
-        let network = Arc::new(TlsNetwork::new(&here, name("main"), Vec::new(), opens));
-        let cluster = Cluster::begin(&node, network, Timing::default(), began());
-        cluster.meet(&name("pc2"), &[at.trim().to_owned()]);
-        let is_linked = || {
-            let members = cluster.members();
-            members.iter().any(|it| it.membership == Membership::Alive && it.addresses > 0)
-        };
-        let until = Instant::now() + Duration::from_secs(10);
-        while !is_linked() {
-            assert!(Instant::now() < until, "never linked: {:?}", cluster.members());
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        let mail = node.to(Address::parse("bench/far").unwrap());
-        (node, mail)
+    let (household, other) = runtime.block_on(async {
+        let household = Household::found(Timing::default()).await;
+        let other = household.begin("pc2", 0).await;
+        (household, other)
     });
-    measure(&runtime, &mail);
-    drop(node);
-    let mut stdin = other.stdin.take().unwrap();
-    let _has_ended = stdin.flush();
-    drop(stdin);
-    other.wait().unwrap();
+    measure(&runtime, &household.node.to(other.counter()));
 }
 
 /// What is to be measured: all of it, or what was named after `cargo bench --bench remote --`.

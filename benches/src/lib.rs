@@ -3,6 +3,7 @@
 //! something.
 
 pub mod agents;
+pub mod household;
 
 use std::time::Duration;
 

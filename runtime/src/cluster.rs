@@ -139,8 +139,8 @@ pub(crate) struct Inner {
     /// This life of the node.
     began: u64,
     peers: RwLock<BTreeMap<NodeName, Arc<Peer>>>,
-    /// Where the addresses of others are.
-    far: dashmap::DashMap<Address, Far>,
+    /// Where the addresses of others are. Those that stand alike share how.
+    far: dashmap::DashMap<Address, Arc<Far>>,
     /// Accepted calls whose data lane has not come yet.
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
@@ -189,7 +189,7 @@ struct PeerState {
 }
 
 /// Where an address of another node is, and how it stands.
-#[derive(Debug, Clone)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Far {
     pub(crate) node: NodeName,
     pub(crate) incarnation: u64,
@@ -313,12 +313,12 @@ impl Cluster {
     }
 
     /// What other nodes have told of, in no order.
-    pub(crate) fn told(&self) -> Vec<(Address, Far)> {
+    pub(crate) fn told(&self) -> Vec<(Address, Arc<Far>)> {
         self.0.far.iter().map(|far| (far.key().clone(), far.value().clone())).collect()
     }
 
     /// Where an address is, if another node has told of it.
-    pub(crate) fn find(&self, address: &Address) -> Option<Far> {
+    pub(crate) fn find(&self, address: &Address) -> Option<Arc<Far>> {
         self.0.far.get(address).map(|far| far.clone())
     }
 }

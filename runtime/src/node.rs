@@ -228,7 +228,7 @@ impl Node {
         let cluster = self.cluster()?;
         let home = match self.0.directory.find(address) {
             Some(slot) => (*slot.home()?).clone(),
-            None => cluster.find(address)?.node,
+            None => cluster.find(address)?.node.clone(),
         };
         let link = cluster.link(&home);
         Some((home, link))

@@ -1,7 +1,7 @@
 //! Which agents live where, and how they stand: each node tells the others of its own.
 
 use std::borrow::Cow;
-use std::collections::HashSet;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -23,6 +23,9 @@ const DETAIL_MAX_LEN: usize = 500;
 
 /// How many addresses one node may tell of.
 const ADDRESSES_MAX: usize = 1_000_000;
+
+/// How many different ways to stand are remembered of one node, for addresses that stand alike.
+const ALIKE_MAX: usize = 8;
 
 /// Tells all that an agent here stands otherwise.
 pub(super) fn tell(cluster: &Arc<Inner>, change: &Change) {
@@ -120,6 +123,23 @@ pub(super) struct Told {
     pub(super) known: usize,
     /// Those it has named since it began to tell of all, as long as it does. None that is not known.
     all: Option<HashSet<Address>>,
+    /// How addresses that it told of last stand. Most stand as many others do.
+    alike: VecDeque<Arc<Far>>,
+}
+
+impl Told {
+    /// The same, shared with those that stand alike.
+    fn shared(&mut self, far: Far) -> Arc<Far> {
+        if let Some(alike) = self.alike.iter().find(|alike| ***alike == far) {
+            return alike.clone();
+        }
+        if self.alike.len() >= ALIKE_MAX {
+            self.alike.pop_front();
+        }
+        let far = Arc::new(far);
+        self.alike.push_back(far.clone());
+        far
+    }
 }
 
 /// Learns how agents of another node stand.
@@ -158,7 +178,7 @@ pub(super) fn learn(
                 told.all.as_mut().map(|all| all.remove(&address));
             }
             _ => {
-                let before = cluster.far.insert(address.clone(), far);
+                let before = cluster.far.insert(address.clone(), told.shared(far));
                 told.known += usize::from(before.is_none_or(|before| before.node != *from));
                 told.all.as_mut().map(|all| all.insert(address.clone()));
             }
@@ -277,5 +297,28 @@ impl Far {
             Standing::Quarantined => Status::Quarantined(failure()),
             Standing::Gone => forgotten(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn degraded(detail: &str) -> Far {
+        let node = NodeName::new("pc2").unwrap();
+        Far { node, incarnation: 1, standing: Standing::Degraded, detail: detail.into() }
+    }
+
+    #[test]
+    fn those_that_stand_alike_share_how_within_a_bound() {
+        let mut told = Told::default();
+        let slow = told.shared(degraded("slow"));
+        assert!(Arc::ptr_eq(&slow, &told.shared(degraded("slow"))));
+        assert_eq!(told.shared(degraded("hot")).status(), degraded("hot").status());
+        for number in 0..=ALIKE_MAX {
+            told.shared(degraded(&number.to_string()));
+        }
+        assert_eq!(told.alike.len(), ALIKE_MAX);
+        assert_eq!(*told.shared(degraded("slow")), *slow);
     }
 }

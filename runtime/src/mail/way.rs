@@ -77,7 +77,8 @@ impl Mail {
         if let Some(home) = slot.as_ref().and_then(|slot| slot.home()) {
             // Where it lives elsewhere, and is not to be had there, somebody may stand in.
             let stands = cluster.find(address).filter(|far| far.node == *home);
-            let takes = |far: &Far| matches!(far.standing, Standing::Ready | Standing::Degraded);
+            let takes =
+                |far: &Arc<Far>| matches!(far.standing, Standing::Ready | Standing::Degraded);
             let way = far(&home, address);
             if stands.as_ref().is_some_and(takes) && way.is_ok() {
                 return way.map(|far| self.remember(far));
