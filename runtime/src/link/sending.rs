@@ -53,6 +53,10 @@ pub(crate) struct Link {
     pub(crate) is_behind: AtomicBool,
     /// The other end is just being told of everything.
     pub(crate) is_told_all: AtomicBool,
+    /// The other end is about to leave.
+    pub(crate) is_draining: AtomicBool,
+    /// The other end knows that this node is about to leave, and waits for no answer.
+    pub(crate) is_settled: AtomicBool,
     /// The messages of which the other end has another form, by name.
     pub(crate) differing: BTreeSet<String>,
     /// Wakes those who wait for its end.
@@ -119,6 +123,8 @@ impl Link {
             is_over: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             is_told_all: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            is_settled: AtomicBool::new(false),
             differing: BTreeSet::new(),
             ended: Notify::new(),
         }
