@@ -51,11 +51,12 @@ use crate::screen::Screen;
 use crate::up::ending::Ending;
 
 /// All commands, by name.
-pub const COMMANDS: [Entry; 28] = [
+pub const COMMANDS: [Entry; 29] = [
     entry::<apply::Apply>(),
     entry::<ask::Ask>(),
     entry::<dead_letters::DeadLetters>(),
     entry::<deps::Deps>(),
+    entry::<drain::Drain>(),
     entry::<groups::Groups>(),
     entry::<inspect::Inspect>(),
     entry::<journal::Journal>(),
