@@ -8,6 +8,7 @@ mod apply;
 mod ask;
 mod dead_letters;
 mod deps;
+mod drain;
 pub mod elsewhere;
 pub mod groups;
 mod inspect;
@@ -53,11 +54,12 @@ use crate::screen::Screen;
 use crate::up::ending::Ending;
 
 /// All commands, by name.
-pub const COMMANDS: [Entry; 28] = [
+pub const COMMANDS: [Entry; 29] = [
     entry::<apply::Apply>(),
     entry::<ask::Ask>(),
     entry::<dead_letters::DeadLetters>(),
     entry::<deps::Deps>(),
+    entry::<drain::Drain>(),
     entry::<groups::Groups>(),
     entry::<inspect::Inspect>(),
     entry::<journal::Journal>(),
@@ -334,7 +336,9 @@ pub fn begin_anywhere(
     };
     match node.or_else(home).filter(|node| node != side.house.node().name()) {
         None => begin(entry, arguments, side),
-        Some(node) => listen(entry.name, |said| elsewhere::run(node, entry, arguments, side, said)),
+        Some(node) => {
+            listen(entry.name, |said| elsewhere::run(node, entry.name, arguments, side, said))
+        }
     }
 }
 

@@ -100,6 +100,10 @@ pub enum Control<'a> {
     AllTold,
     /// Where other nodes are, as the sender knows.
     Places(Vec<Place<'a>>),
+    /// The sender is about to leave: what has a stand-in elsewhere is to go there from now on.
+    Draining,
+    /// The sender has heeded [`Control::Draining`], and none of its questions waits for an answer.
+    Settled,
 }
 
 /// What a frame is of a table that its sender tells of.

@@ -198,6 +198,7 @@ fn control_frames() -> Vec<Control<'static>> {
     }
     let places = vec!["192.168.1.3:7420".into()];
     frames.extend([Control::AllTold, Control::Places(vec![Place { node: "pc3".into(), places }])]);
+    frames.extend([Control::Draining, Control::Settled]);
     frames
 }
 

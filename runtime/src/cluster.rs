@@ -6,6 +6,7 @@
 //! heard again a node must begin another life towards the other, with a greater incarnation. So both
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
+mod draining;
 mod expulsions;
 mod figures;
 mod forms;
@@ -416,6 +417,7 @@ impl Inner {
         standings::tell_all(self, &node, &link);
         tables::tell_all(self, &node, &link);
         places::introduce(self, &link);
+        draining::tell_newcomer(&node, &link);
         self.spawn(tending::tend(self.clone(), peer, link, control, data));
         Ok(())
     }

@@ -220,6 +220,8 @@ pub(crate) struct Directory {
     slots: DashMap<Address, Arc<Slot>>,
     /// Rises when a way that somebody remembers may be another.
     edition: AtomicU64,
+    /// This node is about to leave the others.
+    is_draining: AtomicBool,
 }
 
 impl Directory {
@@ -254,6 +256,17 @@ impl Directory {
     /// Ways from here have changed.
     pub(crate) fn ways_changed(&self) {
         self.edition.fetch_add(1, Ordering::AcqRel);
+    }
+
+    /// This node is about to leave: what has a stand-in on another node is to go there.
+    pub(crate) fn drain(&self) {
+        self.is_draining.store(true, Ordering::Release);
+        self.ways_changed();
+    }
+
+    /// Whether this node is about to leave.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::Acquire)
     }
 
     pub(crate) fn not_found(&self, to: &Destination) -> Fault {

@@ -1,6 +1,7 @@
 //! A house: a topology brought to life on a node, and everything one may ask of it.
 
 mod apply;
+mod draining;
 pub mod impact;
 pub mod why;
 
@@ -23,6 +24,7 @@ use crate::topology::{AgentSpec, GroupSpec, Topology};
 use crate::vitals::Counters;
 
 pub use apply::{Applied, StepOutcome};
+pub use draining::Unfinished;
 
 /// The name of the supervisor above all groups. No group can have it.
 pub const ROOT: &str = "/";

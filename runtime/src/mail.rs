@@ -292,7 +292,7 @@ impl Mail {
 
     /// Puts a letter into the mailbox of the life that takes messages now, if it has room.
     fn push(&self, letter: Box<dyn Letter>) -> Pushed {
-        if let Some(slot) = self.slot.get() {
+        if let Some(slot) = self.slot.get().filter(|_| !self.node.directory().is_draining()) {
             let state = slot.state();
             if let State::Open(line) = &**state {
                 return match line.mailbox.push(letter) {

@@ -14,6 +14,9 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Entry, Refusal, Side, begin, find};
 
+/// The commands that end the machine where they are carried out.
+const ENDS: [&str; 2] = ["drain", "shutdown"];
+
 /// A command on its way to another machine.
 #[derive(Serialize, Deserialize)]
 struct Order {
@@ -32,23 +35,25 @@ struct Refused {
 /// Carries a command out on another machine, and says here what it says there.
 pub async fn run(
     node: NodeName,
-    entry: &'static Entry,
+    command: &'static str,
     arguments: Value,
     side: Side,
     said: mpsc::Sender<Said>,
 ) -> Result<(), Refusal> {
     let lost = |why: String| {
-        Refusal::new(format!("{} cannot be carried out on {node}: {why}", entry.name))
+        Refusal::new(format!("{} cannot be carried out on {node}: {why}", command))
             .help("`nodes` shows how the machines stand")
     };
     let cluster = side.house.node().cluster();
     let cluster = cluster.ok_or_else(|| lost("this machine is by itself".to_owned()))?;
-    let order = Json(json!(Order { command: entry.name.to_owned(), arguments }));
+    let order = Json(json!(Order { command: command.to_owned(), arguments }));
     let answers = cluster.run(&node, &order).await;
     let mut answers = answers.map_err(|_| lost("it is not connected".to_owned()))?;
+    let mut has_begun = false;
     loop {
         match answers.next().await {
             JsonNext::Item(item) => {
+                has_begun = true;
                 let output = Said::Output(item.0.to_string());
                 said.send(output).await.map_err(|_| Refusal::new("nobody listens"))?;
             }
@@ -60,6 +65,10 @@ pub async fn run(
                     help: String::new(),
                 });
                 return Err(Refusal { message: format!("{message} (on {node})"), help });
+            }
+            // Its last word may be lost with the link.
+            JsonNext::End(Err(AskError::Fault(_))) if has_begun && ENDS.contains(&command) => {
+                return Ok(());
             }
             JsonNext::End(Err(AskError::Fault(fault))) => return Err(lost(fault.to_string())),
         }

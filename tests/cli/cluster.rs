@@ -248,6 +248,12 @@ fn every_command_reaches_every_agent_from_either_machine() {
     assert!(there.code == 1 && there.err.contains("(on pc2)"), "{}", there.err);
     let nowhere = two.house.genii(&["ctl", "tree", "--node", "pc3"]);
     assert!(nowhere.code == 1 && nowhere.err.contains("not connected"), "{}", nowhere.err);
+    // It is made ready to be restarted from here, and returns.
+    assert!(said(&["ctl", "drain", "pc2"]).contains("all is finished; stopping"));
+    two.pc2.end();
+    two.until_node("pc2", "left");
+    two.pc2 = begin(&two.house, "pc2");
+    two.until_node("pc2", "alive");
     // The other machine may end this one.
     let ended = on(&two.house, "pc2", &["ctl", "shutdown", "--node", "main"]);
     assert_eq!(ended.code, 0, "{}", ended.err);

@@ -1,12 +1,13 @@
 //! A link while it is up: both ends say that they are alive, and see to it that the other does.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use genii_protocols::frame::Control;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
-use super::{Inner, Membership, Peer, expulsions, places, standings, tables};
+use super::{Inner, Membership, Peer, draining, expulsions, places, standings, tables};
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::Broken;
 use crate::link::receiving::Receiving;
@@ -171,6 +172,8 @@ fn heed(
         Control::Goodbye => return Ok(true),
         Control::Expulsions(number) => peer.list.is(number),
         Control::Expelled(list) => expulsions::learn(cluster, peer, link, list)?,
+        Control::Draining => draining::heed(cluster, link),
+        Control::Settled => link.is_settled.store(true, Ordering::Release),
         other => return Err(End::nonsense(format_args!("{other:?} when greetings are over"))),
     }
     Ok(false)

@@ -4,7 +4,7 @@ mod publishing;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
@@ -42,6 +42,8 @@ pub(crate) struct Link {
     windows: DashMap<Arc<str>, Arc<Window>>,
     pub(super) questions: Questions,
     outlets: Outlets,
+    /// How many of the questions are commands of people.
+    pub(super) commands: AtomicUsize,
     pub(super) watching: Watching,
     parts: AtomicU32,
     /// How many KiB may still go in parts.
@@ -53,6 +55,10 @@ pub(crate) struct Link {
     pub(crate) is_behind: AtomicBool,
     /// The other end is just being told of everything.
     pub(crate) is_told_all: AtomicBool,
+    /// The other end is about to leave.
+    pub(crate) is_draining: AtomicBool,
+    /// The other end knows that this node is about to leave, and waits for no answer.
+    pub(crate) is_settled: AtomicBool,
     /// The messages of which the other end has another form, by name.
     pub(crate) differing: BTreeSet<String>,
     /// Wakes those who wait for its end.
@@ -112,6 +118,7 @@ impl Link {
             windows: DashMap::new(),
             questions: Questions::default(),
             outlets: Outlets::default(),
+            commands: AtomicUsize::new(0),
             watching: Watching::default(),
             parts: AtomicU32::new(0),
             parts_room: Semaphore::new(PARTS_MAX_LEN / KIB),
@@ -119,6 +126,8 @@ impl Link {
             is_over: AtomicBool::new(false),
             is_behind: AtomicBool::new(false),
             is_told_all: AtomicBool::new(false),
+            is_draining: AtomicBool::new(false),
+            is_settled: AtomicBool::new(false),
             differing: BTreeSet::new(),
             ended: Notify::new(),
         }
@@ -395,7 +404,7 @@ impl Link {
 
     /// How many questions wait for their answers.
     pub(crate) fn questions(&self) -> usize {
-        self.questions.len()
+        self.questions.len().saturating_sub(self.commands.load(Ordering::Relaxed))
     }
 
     /// How many receivers at the other end something was sent to.

@@ -1,6 +1,7 @@
 //! The way from here to who takes a message.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwapOption;
 use genii_protocols::frame::Standing;
@@ -8,7 +9,7 @@ use genii_protocols::{Address, Fault, NodeName};
 
 use super::Mail;
 use crate::cluster::{Cluster, Far};
-use crate::directory::{Line, State};
+use crate::directory::{Line, Slot, State};
 use crate::link::sending::{Link, Window};
 
 /// The way to who takes a message.
@@ -51,6 +52,7 @@ impl Mail {
     pub(super) fn way(&self) -> Result<Way, Box<Fault>> {
         if let Some(slot) = self.slot.get()
             && let State::Open(line) = &**slot.state()
+            && !self.node.directory().is_draining()
         {
             return Ok(Way::Near(line.clone()));
         }
@@ -77,16 +79,16 @@ impl Mail {
         if let Some(home) = slot.as_ref().and_then(|slot| slot.home()) {
             // Where it lives elsewhere, and is not to be had there, somebody may stand in.
             let stands = cluster.find(address).filter(|far| far.node == *home);
-            let takes =
-                |far: &Arc<Far>| matches!(far.standing, Standing::Ready | Standing::Degraded);
             let way = far(&home, address);
-            if stands.as_ref().is_some_and(takes) && way.is_ok() {
+            if stands.is_some_and(|far| takes(cluster, &far)) && way.is_ok() {
                 return way.map(|far| self.remember(far));
             }
-            return match self.line() {
-                Ok(stand_in) => Ok(Way::Near(stand_in)),
-                Err(_) => way.map(|far| Way::Far(Arc::new(far))),
-            };
+            if let Ok(stand_in) = self.line() {
+                return Ok(Way::Near(stand_in));
+            }
+            let stand_in = slot.as_ref().and_then(|slot| handed_over(cluster, slot));
+            let stand_in = stand_in.and_then(|(node, address)| far(&node, &address).ok());
+            return stand_in.map_or(way, Ok).map(|far| Way::Far(Arc::new(far)));
         }
         let Some(slot) = slot else {
             // Nobody here has the address: another node may have told of it.
@@ -95,6 +97,13 @@ impl Mail {
                 None => self.line().map(Way::Near),
             };
         };
+        if self.to.node.is_none()
+            && self.node.directory().is_draining()
+            && let Some((node, address)) = handed_over(cluster, &slot)
+            && let Ok(stand_in) = far(&node, &address)
+        {
+            return Ok(Way::Far(Arc::new(stand_in)));
+        }
         // Where it is down here, its stand-in may live elsewhere.
         self.line().map(Way::Near).or_else(|fault| {
             let stand_in = slot.stand_in_elsewhere();
@@ -108,4 +117,18 @@ impl Mail {
         self.remembered.0.store(Some(far.clone()));
         Way::Far(far)
     }
+}
+
+/// Whether an agent of another node takes messages, and goes on doing so.
+fn takes(cluster: &Cluster, far: &Far) -> bool {
+    let stays = |link: Arc<Link>| !link.is_draining.load(Ordering::Acquire);
+    matches!(far.standing, Standing::Ready | Standing::Degraded)
+        && cluster.link(&far.node).is_some_and(stays)
+}
+
+/// The stand-in on another node that takes the messages of an agent whose node is about to leave.
+fn handed_over(cluster: &Cluster, slot: &Slot) -> Option<(NodeName, Address)> {
+    let (node, address) = slot.stand_in_elsewhere()?;
+    let stands = cluster.find(&address).filter(|far| far.node == node)?;
+    takes(cluster, &stands).then_some((node, address))
 }
