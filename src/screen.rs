@@ -97,8 +97,10 @@ impl Screen {
     /// A state, in the colour that it deserves.
     pub fn state(&self, state: &str) -> String {
         let style = match state {
-            "ready" | "completed" => Style::new().green(),
-            "degraded" | "waiting" | "starting" | "stopping" | "declared" => Style::new().yellow(),
+            "ready" | "completed" | "alive" => Style::new().green(),
+            "degraded" | "waiting" | "starting" | "stopping" | "declared" | "suspect" => {
+                Style::new().yellow()
+            }
             "down" | "quarantined" | "blocked" => Style::new().red(),
             _ => Style::new().dimmed(),
         };

@@ -9,6 +9,7 @@ mod printer;
 mod progress;
 mod signals;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -18,6 +19,7 @@ use genii_actors::catalogue;
 use genii_protocols::{Name, NodeName};
 use genii_runtime::cluster::{Cluster, Timing};
 use genii_runtime::gateway::Gateway;
+use genii_runtime::house::Row;
 use genii_runtime::link::listener::Listener;
 use genii_runtime::link::network::Network;
 use genii_runtime::link::tls_network::TlsNetwork;
@@ -191,9 +193,7 @@ impl Up<'_> {
         };
         let outcome = match begun {
             Ok((node, listener)) => {
-                if self.local.is_none() {
-                    printer.complain(choice.what_is_left_out());
-                }
+                printer.complain(choice.what_is_left_out(node.cluster().is_some()));
                 let everything = self.is_plain && !self.only_news;
                 let events = Events::print(&node, printer.clone(), everything);
                 let beside = self.beside.clone();
@@ -342,11 +342,8 @@ impl Up<'_> {
     fn say_it_is_up(&self, house: &House, took: std::time::Duration) {
         let mut screen = Screen::stdout();
         tree::show(&tree::branches(house), &mut screen);
-        let rows = crate::commands::ps::agents(house);
-        let ready = rows.iter().filter(|row| matches!(&*row.state, "ready" | "completed")).count();
-        let all = rows.len();
         screen.line("");
-        screen.line(format!("{ready} of {all} agents are ready after {}", span(took)));
+        screen.line(how_many_are_ready(&crate::commands::ps::agents(house), took));
         if !self.is_plain {
             screen.line(
                 screen.faint("`genii repl` in another terminal talks with them; Ctrl-C ends them"),
@@ -405,6 +402,22 @@ impl Up<'_> {
         socket.close().await;
         Ended { house, end, left }
     }
+}
+
+/// How many agents of this machine are ready after a time; and how many of each other.
+fn how_many_are_ready(rows: &[Row], took: std::time::Duration) -> String {
+    let mut of: BTreeMap<Option<&NodeName>, (usize, usize)> = BTreeMap::new();
+    for row in rows {
+        let (ready, all) = of.entry(row.node.as_ref()).or_default();
+        *ready += usize::from(matches!(&*row.state, "ready" | "completed"));
+        *all += 1;
+    }
+    let (ready, all) = of.remove(&None).unwrap_or_default();
+    let mut line = format!("{ready} of {all} agents are ready after {}", span(took));
+    for (node, (ready, all)) in of.iter().filter_map(|(node, of)| Some(((*node)?, of))) {
+        line += &format!("; on {node}, {ready} of {all}");
+    }
+    line
 }
 
 impl Ended {

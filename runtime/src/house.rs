@@ -118,6 +118,8 @@ pub struct Member {
     pub busy: Option<(String, Duration)>,
     /// Its operating-system process.
     pub pid: Option<i32>,
+    /// The other node where it lives, for an agent that does.
+    pub home: Option<NodeName>,
 }
 
 impl House {
@@ -263,15 +265,19 @@ impl House {
             suspended: of.is_some_and(|address| node.is_suspended(address)),
             busy: of.and_then(|address| node.busy(address)),
             pid: of.and_then(|address| node.process_of(address)),
+            home: of.and_then(|address| node.home_of(address)),
             view,
         }
     }
 
     /// The other node where an agent or a group lives, as far as is known here.
     pub fn home_of(&self, name: &str) -> Option<NodeName> {
-        let own = self.0.node.name();
+        let (node, own) = (&self.0.node, self.0.node.name());
         let home = match Address::parse(name) {
-            Ok(address) => self.0.node.elsewhere(&address).map(|(home, _)| home),
+            Ok(address) => {
+                let declared = node.home_of(&address);
+                declared.or_else(|| node.elsewhere(&address).map(|(home, _)| home))
+            }
             Err(_) => self.topology().group(name).and_then(|group| group.node.clone()),
         };
         home.filter(|home| home != own)
@@ -408,7 +414,7 @@ fn unknown_kind(agent: &AgentSpec) -> ChildSpec {
 }
 
 /// One line of what is listed about an agent or a group.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Row {
     /// Its address, or the name of the group.
     pub name: String,
@@ -440,6 +446,9 @@ pub struct Row {
     /// Its operating-system process.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pid: Option<i32>,
+    /// The other node where it lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<NodeName>,
 }
 
 impl From<&Member> for Row {
@@ -459,6 +468,7 @@ impl From<&Member> for Row {
             required: member.view.required,
             kind: member.spec.as_ref().map(|spec| spec.kind.clone()),
             pid: member.pid,
+            node: member.home.clone(),
         }
     }
 }

@@ -47,8 +47,14 @@ impl Command for Ps {
             return screen.line("no agent is in this list");
         }
         let header = ["agent", "state", "for", "restarts", "depth", "handled", "p99", "pid"];
-        let rows = said.iter().map(|row| cells(row, screen)).collect();
-        screen.table(&header, rows);
+        let mut rows: Vec<Vec<String>> = said.iter().map(|row| cells(row, screen)).collect();
+        if said.iter().all(|row| row.node.is_none()) {
+            return screen.table(&header, rows);
+        }
+        for (row, cells) in said.iter().zip(&mut rows) {
+            cells.push(row.node.as_ref().map(ToString::to_string).unwrap_or_default());
+        }
+        screen.table(&[&header[..], &["node"]].concat(), rows);
     }
 }
 

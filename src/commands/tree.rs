@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use genii_protocols::Address;
+use genii_protocols::{Address, NodeName};
 use genii_runtime::House;
+use genii_runtime::cluster::Membership;
 use genii_runtime::house::{ROOT, Row};
 use genii_supervision::{Key, What};
 use serde::{Deserialize, Serialize};
@@ -44,9 +45,11 @@ impl Command for Tree {
     async fn serve(args: Args, side: Side, out: Out<Vec<Branch>>) -> Result<(), Refusal> {
         let branches = branches(&side.house);
         let Some(name) = args.name else { return out.say(branches).await };
+        if let Some(found) = branches.into_iter().find_map(|branch| branch.find(&name)) {
+            return out.say(vec![found]).await;
+        }
         side.house.member(&name)?;
-        let found = branches.into_iter().find_map(|branch| branch.find(&name));
-        out.say(found.into_iter().collect()).await
+        out.say(Vec::new()).await
     }
 
     fn show(said: Vec<Branch>, screen: &mut Screen) {
@@ -78,22 +81,34 @@ pub fn branches(house: &House) -> Vec<Branch> {
         let branch = Branch { row, ready_after_ms, children: Vec::new() };
         under.entry(supervisor).or_default().push(branch);
     }
-    for (supervisor, branches) in &mut under {
-        // A group that is on another machine has agents here all the same, by name.
+    for group in &topology.groups {
+        if let Some(node) = house.home_of(group.name.as_str()) {
+            let row = elsewhere(house, group.name.as_str(), node);
+            let branch = Branch { row, ready_after_ms: None, children: Vec::new() };
+            under.entry(ROOT.to_owned()).or_default().push(branch);
+        }
+    }
+    for branches in under.values_mut() {
         branches.sort_by_key(|branch| {
             let place = places.get(branch.row.name.as_str()).copied().unwrap_or(usize::MAX);
             (place, branch.row.name.clone())
         });
-        debug_assert!(!supervisor.is_empty());
     }
-    let mut top = take(ROOT, &mut under);
-    // Agents of groups that are not here.
-    let mut others: Vec<String> = under.keys().cloned().collect();
-    others.sort();
-    for group in others {
-        top.extend(under.remove(&group).unwrap_or_default());
+    take(ROOT, &mut under)
+}
+
+/// A group that lives on another machine, and stands as that does.
+fn elsewhere(house: &House, group: &str, node: NodeName) -> Row {
+    let cluster = house.node().cluster();
+    let members = cluster.map(|cluster| cluster.members()).unwrap_or_default();
+    let member = members.into_iter().find(|member| member.node == node);
+    Row {
+        name: group.to_owned(),
+        state: member.as_ref().map_or(Membership::Unseen, |member| member.membership).word().into(),
+        for_seconds: member.map_or(0.0, |member| member.since.elapsed().as_secs_f64()),
+        node: Some(node),
+        ..Row::default()
     }
-    top
 }
 
 /// The supervisor of a member: for one that lives elsewhere, its group.
@@ -165,7 +180,11 @@ fn remarks(branch: &Branch, screen: &Screen) -> String {
     if let Some(took) = branch.ready_after_ms.filter(|_| branch.children.is_empty()) {
         remarks.push(format!("after {}", span(Duration::from_secs_f64(took / 1e3))));
     }
-    if !matches!(&*row.state, "ready" | "declared") {
+    // Its agents are on it as well.
+    if let Some(node) = row.node.as_ref().filter(|_| !branch.children.is_empty()) {
+        remarks.push(format!("on {node}"));
+    }
+    if !matches!(&*row.state, "ready" | "declared" | "alive" | "unseen") {
         remarks.push(format!("for {}", seconds(row.for_seconds)));
     }
     if row.restarts > 0 {

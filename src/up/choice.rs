@@ -86,18 +86,23 @@ impl Choice {
         });
     }
 
-    /// What is started beside what was named, and what is not started here, in lines.
-    pub fn what_is_left_out(&self) -> String {
+    /// What is started beside what was named, and what is started nowhere if this machine is not
+    /// among others, in lines.
+    pub fn what_is_left_out(&self, is_among_others: bool) -> String {
         let mut lines = String::new();
         if !self.pulled_in.is_empty() {
             let names: Vec<&str> = self.pulled_in.iter().map(Address::as_str).collect();
             let names = names.join(", ");
             lines += &format!("also started, since others need them: {names}\n");
         }
-        for node in self.topology.nodes().into_iter().filter(|node| **node != self.node) {
+        let others = self.topology.nodes().into_iter().filter(|node| **node != self.node);
+        for node in others.filter(|_| !is_among_others) {
             let lives_there = |agent: &&AgentSpec| self.topology.node_of(agent) == Some(node);
-            let agents = self.topology.agents.iter().filter(lives_there).count();
-            lines += &format!("{agents} agents live on {node} and are not started here\n");
+            let agents = match self.topology.agents.iter().filter(lives_there).count() {
+                1 => "1 agent lives".to_owned(),
+                agents => format!("{agents} agents live"),
+            };
+            lines += &format!("{agents} on {node}, which this machine is not linked with\n");
         }
         lines
     }

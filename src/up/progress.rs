@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genii_protocols::Address;
 use genii_runtime::House;
-use genii_supervision::{Key, Status, Tree, View};
+use genii_supervision::{Key, Status, View};
 use indicatif::{ProgressBar, ProgressStyle};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
@@ -92,10 +92,12 @@ impl Display {
     }
 
     fn draw(&self, house: &House) {
-        let tree = house.node().tree();
-        let views: Vec<View> = (tree.board.all().into_iter())
-            .filter(|view| Address::parse(view.key.as_str()).is_ok())
-            .collect();
+        // What lives on another machine is only seen as what is waited for.
+        let is_here = |view: &View| {
+            Address::parse(view.key.as_str()).is_ok() && house.home_of(view.key.as_str()).is_none()
+        };
+        let all = house.node().tree().board.all().into_iter();
+        let views: Vec<View> = all.filter(is_here).collect();
         let is_done = |view: &View| match self.verb {
             "stopping" => !view.status.is_alive(),
             _ => view.status.is_settled(),
@@ -105,7 +107,7 @@ impl Display {
         let mut busy: Vec<&View> = views.iter().filter(|view| !is_done(view)).collect();
         // What others wait for comes first.
         busy.sort_by_key(|view| (rank(&view.status), view.since));
-        let mut texts: Vec<String> = busy.iter().map(|view| line(tree, view)).collect();
+        let mut texts: Vec<String> = busy.iter().map(|view| line(house, view)).collect();
         if texts.len() > LINES {
             let more = texts.len() - (LINES - 1);
             texts.truncate(LINES - 1);
@@ -125,11 +127,11 @@ fn rank(status: &Status) -> u8 {
     }
 }
 
-fn line(tree: &Tree, view: &View) -> String {
+fn line(house: &House, view: &View) -> String {
     let (name, long) = (&view.key, span(view.since.elapsed()));
     match &view.status {
         Status::Waiting | Status::Declared => {
-            let on = waits_for(tree, view);
+            let on = waits_for(house, view);
             match on.is_empty() {
                 true => format!("{name} is next"),
                 false => format!("{name} waits for {}", on.join(", ")),
@@ -140,8 +142,9 @@ fn line(tree: &Tree, view: &View) -> String {
     }
 }
 
-fn waits_for(tree: &Tree, view: &View) -> Vec<String> {
+fn waits_for(house: &House, view: &View) -> Vec<String> {
     let Some(edges) = &view.edges else { return Vec::new() };
+    let tree = house.node().tree();
     let standings = tree.board.standings(edges).into_iter();
     let lacking = standings.filter(|(_, standing)| !standing.lets_start()).map(|(key, _)| key);
     let is_coming = |key: &&Key| {
@@ -151,5 +154,17 @@ fn waits_for(tree: &Tree, view: &View) -> Vec<String> {
         })
     };
     let wanted = edges.wants.iter().filter(is_coming).cloned();
-    lacking.chain(wanted).map(|key| key.to_string()).collect()
+    lacking.chain(wanted).map(|key| with_its_node(house, &key)).collect()
+}
+
+/// An agent, and where it is if that is on another machine.
+fn with_its_node(house: &House, agent: &Key) -> String {
+    let cluster = house.node().cluster();
+    match house.home_of(agent.as_str()) {
+        None => agent.to_string(),
+        Some(node) if cluster.is_some_and(|cluster| cluster.is_connected(&node)) => {
+            format!("{agent} on {node}")
+        }
+        Some(node) => format!("{agent} on {node}, which is not connected"),
+    }
 }

@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use serde_json::Value;
 
 use crate::support::{House, Running, Said, wait_until};
+use crate::terminal::Terminal;
 
 pub const TOPOLOGY: &str = r#"
 [groups.core]
@@ -105,6 +106,29 @@ pub fn on(house: &House, data: &str, args: &[&str]) -> Said {
     let all: Vec<&str> =
         ["--data", data.to_str().unwrap()].into_iter().chain(args.iter().copied()).collect();
     house.genii(&all)
+}
+
+#[test]
+fn who_waits_for_another_machine_sees_it() {
+    let house = House::new();
+    house.file("two.toml", TOPOLOGY);
+    house.file("data/genii.toml", "listen = \"127.0.0.1:0\"\n");
+    let up = format!("up --topology {}", house.path("two.toml").display());
+    let mut terminal = Terminal::open(&house, &up);
+    terminal.wait_for("listening at ");
+    let at = terminal.wait_for(" for the household");
+    // Only what is to start here is counted.
+    terminal.wait_for("2/3");
+    terminal.wait_for("core/needy waits for far/errors on pc2, which is not connected");
+    join(&house, &at, "pc2");
+    house.file("pc2/genii.toml", "listen = \"127.0.0.1:0\"\n");
+    let mut pc2 = begin(&house, "pc2");
+    terminal.wait_for("3 of 3 agents are ready after");
+    terminal.wait_for("; on pc2, ");
+    pc2.wait_for("agents are ready after");
+    terminal.press("\x03");
+    terminal.wait_for("stopping");
+    pc2.stop();
 }
 
 pub const ASK: [&str; 5] = ["ctl", "ask", "far/errors", "errors.list", "{}"];

@@ -59,12 +59,14 @@ fn a_machine_is_killed_and_comes_back_without_a_hand() {
         on(&house, PC2, &["ctl", "ask", "core/system-digital-twin", "twin.describe_house", "{}"]);
     assert_eq!(back.code, 0, "{}", back.err);
 
+    assert_eq!(in_tree(&house, "pc2-core"), "alive");
     let pc2 = pid_of(&running.wait_for("pc2 runs as process"));
     kill_process(pc2, Signal::KILL).unwrap();
     let began = Instant::now();
     until_in_tree(&house, "pc2-core/unified-error", "stopped");
     // Some of it is the time that the command takes to start.
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+    assert_eq!(in_tree(&house, "pc2-core"), "down");
     until_in_tree(&house, "core/health-monitor", "degraded");
     let why = house.genii(&["ctl", "why", "core/health-monitor"]).out;
     assert!(why.contains("its node pc2 is down"), "{why}");

@@ -16,4 +16,5 @@ mod port;
 mod processes;
 mod repl;
 mod support;
+mod terminal;
 mod up;
