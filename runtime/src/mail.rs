@@ -119,7 +119,8 @@ impl Mail {
     pub async fn ask_within<M: Message>(&self, message: M, timeout: Duration) -> Answer<M> {
         let asked_at = Instant::now();
         let deadline = self.earlier(asked_at + timeout);
-        let line = match self.way()? {
+        let (way, _coming) = self.way_to_ask()?;
+        let line = match way {
             Way::Near(line) => line,
             Way::Far(far) => {
                 let meta = self.meta(Some(deadline));
@@ -149,7 +150,8 @@ impl Mail {
     /// When the question cannot be delivered. Everything later comes through the answers.
     pub async fn stream<M: Streamed>(&self, message: M) -> Result<Answers<M>, Box<Fault>> {
         let patience = self.node.limits().ask_timeout;
-        let line = match self.way()? {
+        let (way, _coming) = self.way_to_ask()?;
+        let line = match way {
             Way::Near(line) => line,
             Way::Far(far) => {
                 let meta = self.meta(self.deadline);
@@ -205,7 +207,8 @@ impl Mail {
     ) -> Result<Json, AskError<Json>> {
         let began = Instant::now();
         let deadline = self.earlier(began + timeout);
-        let line = match self.way()? {
+        let (way, _coming) = self.way_to_ask()?;
+        let line = match way {
             Way::Near(line) => line,
             Way::Far(far) => {
                 let meta = self.meta(Some(deadline));
@@ -235,7 +238,8 @@ impl Mail {
         content: &Json,
         patience: Duration,
     ) -> Result<JsonAnswers, Box<Fault>> {
-        let line = match self.way()? {
+        let (way, _coming) = self.way_to_ask()?;
+        let line = match way {
             Way::Near(line) => line,
             Way::Far(far) => {
                 let meta = self.meta(self.deadline);

@@ -10,12 +10,12 @@ use crate::letter::{Answer, ReplyTo};
 /// The duty to answer a question. Dropped without an answer, it tells the asker so.
 pub struct Promise<M: Message> {
     reply: Option<ReplyTo<M>>,
-    line: Arc<Line>,
+    owed: Owed,
 }
 
 impl<M: Message> Promise<M> {
     pub(crate) fn new(reply: ReplyTo<M>, line: Arc<Line>) -> Self {
-        Self { reply: Some(reply), line }
+        Self { reply: Some(reply), owed: Owed::new(line) }
     }
 
     /// Answers.
@@ -55,9 +55,28 @@ impl<M: Message> Drop for Promise<M> {
     fn drop(&mut self) {
         let Some(reply) = self.reply.take() else { return };
         // When the agent is going down, the asker learns the cause of that instead.
-        if !std::thread::panicking() && !self.line.mailbox.is_closed() {
-            reply.send(Err(unanswered::<M>(&self.line).into()));
+        if !std::thread::panicking() && !self.owed.line.mailbox.is_closed() {
+            reply.send(Err(unanswered::<M>(&self.owed.line).into()));
         }
+    }
+}
+
+/// A question that a life has taken on, and counts until it is answered or dropped.
+pub(crate) struct Owed {
+    /// The life.
+    pub(crate) line: Arc<Line>,
+}
+
+impl Owed {
+    pub(crate) fn new(line: Arc<Line>) -> Self {
+        line.slot.vitals.owe();
+        Self { line }
+    }
+}
+
+impl Drop for Owed {
+    fn drop(&mut self) {
+        self.line.slot.vitals.settle();
     }
 }
 

@@ -18,7 +18,7 @@ use crate::letter::{Answer, JsonAnswer, Letter, Meta, in_json, send_far, settled
 use crate::link::FarReply;
 use crate::link::flowing::{FarFlow, FarStream};
 use crate::link::questions::FarAnswer;
-use crate::reply::unanswered;
+use crate::reply::{Owed, unanswered};
 use crate::untyped::UntypedItems;
 
 /// How many items may be on their way to an asker.
@@ -143,12 +143,12 @@ pub struct AskerGone;
 /// Where an agent sends the items of a stream. Dropped without an end, it tells the asker so.
 pub struct Outlet<M: Streamed> {
     items: Option<Items<M>>,
-    line: Arc<Line>,
+    owed: Owed,
 }
 
 impl<M: Streamed> Outlet<M> {
     pub(crate) fn new(items: Items<M>, line: Arc<Line>) -> Self {
-        Self { items: Some(items), line }
+        Self { items: Some(items), owed: Owed::new(line) }
     }
 
     /// Sends an item, as soon as the asker has room for it.
@@ -181,8 +181,8 @@ impl<M: Streamed> Drop for Outlet<M> {
     fn drop(&mut self) {
         let Some(items) = self.items.take() else { return };
         // When the agent is going down, the asker learns the cause of that instead.
-        if !std::thread::panicking() && !self.line.mailbox.is_closed() {
-            items.try_end(unanswered::<M>(&self.line));
+        if !std::thread::panicking() && !self.owed.line.mailbox.is_closed() {
+            items.try_end(unanswered::<M>(&self.owed.line));
         }
     }
 }

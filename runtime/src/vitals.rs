@@ -1,7 +1,7 @@
 //! What is counted about an agent, over all its lives.
 
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// Buckets per doubling of the latency; a bucket is at most an eighth wider than its start.
@@ -10,7 +10,8 @@ const BUCKETS_PER_OCTAVE: usize = 8;
 /// Doublings from half a microsecond to over an hour.
 const OCTAVES: usize = 34;
 
-/// What is counted about an agent. Only its host writes, so nothing here is contended.
+/// What is counted about an agent. Only its host writes, but for what is owed, so little here is
+/// contended.
 #[derive(Debug, Default)]
 pub(crate) struct Vitals {
     handled: AtomicU64,
@@ -23,6 +24,8 @@ pub(crate) struct Vitals {
     /// Which entry of the protocol it is in.
     busy_with: AtomicU32,
     suspended: AtomicU32,
+    /// Questions that it has taken on for later.
+    owed: AtomicUsize,
     /// How long handlers took; not there until the first has.
     latency: OnceLock<Box<Histogram>>,
 }
@@ -51,6 +54,8 @@ pub struct Counters {
     pub failed: u64,
     /// Letters that wait.
     pub depth: usize,
+    /// Questions that were taken on and are to be answered later, and streams that have not ended.
+    pub owed: usize,
     /// How long half of the handlers took at most.
     pub p50: Option<Duration>,
     /// How long 99 of 100 handlers took at most.
@@ -101,6 +106,16 @@ impl Vitals {
         self.suspended.load(Ordering::Relaxed) > 0
     }
 
+    /// A question is taken on, to be answered later.
+    pub(crate) fn owe(&self) {
+        self.owed.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// It was answered, or dropped.
+    pub(crate) fn settle(&self) {
+        self.owed.fetch_sub(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn read(&self, depth: usize) -> Counters {
         let quantile = |share| self.latency.get().and_then(|histogram| histogram.quantile(share));
         Counters {
@@ -110,6 +125,7 @@ impl Vitals {
             expired: self.expired.load(Ordering::Relaxed),
             failed: self.failed.load(Ordering::Relaxed),
             depth,
+            owed: self.owed.load(Ordering::Relaxed),
             p50: quantile(0.5),
             p99: quantile(0.99),
         }

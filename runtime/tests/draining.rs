@@ -11,7 +11,10 @@ use genii_protocols::{Address, AskError, Destination, Fault, Never, NodeName, me
 use genii_runtime::cluster::{Cluster, Membership, Timing};
 use genii_runtime::link::simulated::Waters;
 use genii_runtime::topology::Topology;
-use genii_runtime::{Agent, Catalogue, Context, Handle, House, Node, NodeOptions, Protocol};
+use genii_runtime::{
+    Agent, Catalogue, Context, Handle, HandleLater, HandleStream, House, Node, NodeOptions, Outlet,
+    Promise, Protocol,
+};
 use genii_supervision::StartError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -42,13 +45,27 @@ struct Relay {
 }
 message!(Relay = "worker.relay" -> Result<String, String>);
 
+/// Say it later, and go on meanwhile.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Later {
+    millis: u64,
+}
+message!(Later = "worker.later" -> String);
+
+/// Count down, a number each millisecond.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Countdown {
+    from: u64,
+}
+message!(Countdown = "worker.countdown" -> (), streams u64);
+
 struct Worker;
 
 impl Agent for Worker {
     type Settings = ();
 
     fn protocol() -> Protocol<Self> {
-        Protocol::new().on::<Where>().on::<Relay>()
+        Protocol::new().on::<Where>().on::<Relay>().on_later::<Later>().on_stream::<Countdown>()
     }
 
     async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
@@ -72,6 +89,35 @@ impl Handle<Relay> for Worker {
         let to = Destination::parse(&relay.to).unwrap();
         let said = context.to(to).ask(Where { micros: relay.micros }).await;
         Ok(said.map_err(|error| error.to_string()))
+    }
+}
+
+impl HandleLater<Later> for Worker {
+    async fn handle_later(&mut self, ask: Later, promise: Promise<Later>, context: &mut Context) {
+        let own = context.node().name().to_string();
+        context.spawn(async move {
+            tokio::time::sleep(Duration::from_millis(ask.millis)).await;
+            promise.answer(own);
+        });
+    }
+}
+
+impl HandleStream<Countdown> for Worker {
+    async fn handle_stream(
+        &mut self,
+        ask: Countdown,
+        mut outlet: Outlet<Countdown>,
+        context: &mut Context,
+    ) {
+        context.spawn(async move {
+            for left in (0..ask.from).rev() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                if outlet.send(left).await.is_err() {
+                    return;
+                }
+            }
+            outlet.finish(Ok(())).await;
+        });
     }
 }
 
@@ -264,6 +310,35 @@ async fn a_rolling_restart_of_both_nodes_under_load_loses_no_ask() {
         answered += LocalSet::new().run_until(rolling_restart(seed)).await;
     }
     assert!(answered > 10_000, "only {answered} asks");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_owed_here_is_waited_for() {
+    let (_waters, main, pc2) = pair(1).await;
+    let to = |address: &str| pc2.node.to(Destination::parse(address).unwrap());
+    // Nobody stands in for it.
+    let (spare, lamp) = (to("there/spare-lamp"), to("there/lamp"));
+    let mut numbers = lamp.stream(Countdown { from: 700 }).await.unwrap();
+    let asked = tokio::spawn(async move { spare.ask(Later { millis: 500 }).await });
+    let counted = tokio::spawn(async move {
+        let mut count = 0;
+        while numbers.next().await.is_some() {
+            count += 1;
+        }
+        numbers.finish().await.map(|()| count)
+    });
+    let owes = |address: &str| pc2.node.counters(&Address::parse(address).unwrap()).unwrap().owed;
+    until("it is owed", || owes("there/spare-lamp") == 1 && owes("there/lamp") == 1).await;
+    let mut told = Vec::new();
+    let left = pc2.house.drain(DRAIN, |now| told.push(now.agents.clone())).await;
+    assert!(left.is_nothing(), "{left:?}");
+    let both = ["there/lamp", "there/spare-lamp"].map(|text| Address::parse(text).unwrap());
+    assert_eq!(told.first().map(|agents| &agents[..]), Some(&both[..]));
+    assert!(asked.is_finished() && counted.is_finished());
+    pc2.leave().await;
+    assert_eq!(asked.await.unwrap().unwrap(), "pc2");
+    assert_eq!(counted.await.unwrap(), Ok(700));
+    main.leave().await;
 }
 
 #[tokio::test(start_paused = true)]

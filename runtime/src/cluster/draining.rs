@@ -25,8 +25,7 @@ impl Cluster {
     /// How many others have not said yet that they wait for no answer of this node, or owe one to
     /// it.
     pub(crate) fn unsettled(&self) -> usize {
-        let waits =
-            |link: &Arc<Link>| !link.is_settled.load(Ordering::Acquire) || link.questions() > 0;
+        let waits = |link: &Arc<Link>| !link.is_settled.load(Ordering::Acquire) || !link.is_idle();
         self.linked().iter().filter(|link| waits(link)).count()
     }
 
@@ -52,14 +51,14 @@ pub(super) fn tell_newcomer(node: &Node, link: &Link) {
 /// from now on goes to stand-ins, and what was asked before is answered, or is late, in its time.
 pub(super) fn heed(cluster: &Arc<Inner>, link: &Arc<Link>) {
     let Some(node) = cluster.node.upgrade() else { return };
-    if link.is_draining.swap(true, Ordering::AcqRel) {
+    if !link.drains() {
         return;
     }
     node.directory().ways_changed();
     cluster.note(&link.peer, link.incarnation, "is about to leave");
     let link = link.clone();
     cluster.spawn(async move {
-        while link.questions() > 0 && !link.is_over() {
+        while !link.is_idle() && !link.is_over() {
             tokio::time::sleep(SETTLED_LOOK).await;
         }
         let _over = link.control.write_always(|buffer| lane::put(buffer, &Control::Settled));

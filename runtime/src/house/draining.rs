@@ -17,7 +17,7 @@ const QUIET_LOOKS: u32 = 3;
 /// What is not finished on a node that is about to leave.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Unfinished {
-    /// The agents that are in a handler, or have messages waiting, by address.
+    /// The agents that are in a handler, have messages waiting, or owe an answer, by address.
     pub agents: Vec<Address>,
     /// How many other nodes wait for an answer of this one, or owe one to it.
     pub nodes: usize,
@@ -64,8 +64,8 @@ impl House {
     fn unfinished(&self) -> Unfinished {
         let node = &self.0.node;
         let works = |address: &Address| {
-            let depth = node.counters(address).map_or(0, |counters| counters.depth);
-            depth > 0 || node.busy(address).is_some()
+            let counters = node.counters(address).unwrap_or_default();
+            counters.depth > 0 || counters.owed > 0 || node.busy(address).is_some()
         };
         let slots = node.directory().all();
         let own = slots.iter().filter(|slot| slot.home().is_none()).map(|slot| &slot.address);

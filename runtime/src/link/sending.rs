@@ -42,6 +42,8 @@ pub(crate) struct Link {
     windows: DashMap<Arc<str>, Arc<Window>>,
     pub(super) questions: Questions,
     outlets: Outlets,
+    /// How many are about to ask on it.
+    coming: AtomicUsize,
     /// How many of the questions are commands of people.
     pub(super) commands: AtomicUsize,
     pub(super) watching: Watching,
@@ -56,7 +58,7 @@ pub(crate) struct Link {
     /// The other end is just being told of everything.
     pub(crate) is_told_all: AtomicBool,
     /// The other end is about to leave.
-    pub(crate) is_draining: AtomicBool,
+    is_draining: AtomicBool,
     /// The other end knows that this node is about to leave, and waits for no answer.
     pub(crate) is_settled: AtomicBool,
     /// The messages of which the other end has another form, by name.
@@ -118,6 +120,7 @@ impl Link {
             windows: DashMap::new(),
             questions: Questions::default(),
             outlets: Outlets::default(),
+            coming: AtomicUsize::new(0),
             commands: AtomicUsize::new(0),
             watching: Watching::default(),
             parts: AtomicU32::new(0),
@@ -402,6 +405,29 @@ impl Link {
         if self.is_over() { NotSent::Lost } else { NotSent::Crowded }
     }
 
+    /// Counts an asker from here on. Whether the other end has said by then that it is about to
+    /// leave is known after this, and not before.
+    pub(crate) fn coming(self: &Arc<Self>) -> Coming {
+        // In one order with what is looked at when the other end is about to leave.
+        self.coming.fetch_add(1, Ordering::SeqCst);
+        Coming(self.clone())
+    }
+
+    /// Whether the other end is about to leave.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.is_draining.load(Ordering::SeqCst)
+    }
+
+    /// The other end is about to leave. Whether that was not known before.
+    pub(crate) fn drains(&self) -> bool {
+        !self.is_draining.swap(true, Ordering::SeqCst)
+    }
+
+    /// Whether nobody waits for an answer, or is about to ask.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.coming.load(Ordering::SeqCst) == 0 && self.questions() == 0
+    }
+
     /// How many questions wait for their answers.
     pub(crate) fn questions(&self) -> usize {
         self.questions.len().saturating_sub(self.commands.load(Ordering::Relaxed))
@@ -594,6 +620,15 @@ pub(crate) enum AskLost {
 fn check_len(saying: &Saying<'_>) -> Result<(), NotSent> {
     let len = saying.payload.len();
     if len > wire::MESSAGE_MAX_LEN { Err(NotSent::TooLarge(len)) } else { Ok(()) }
+}
+
+/// Somebody who is about to ask, or waits for an answer.
+pub(crate) struct Coming(Arc<Link>);
+
+impl Drop for Coming {
+    fn drop(&mut self) {
+        self.0.coming.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 /// Forgets a question when its asker does.

@@ -34,7 +34,8 @@ impl Mail {
         let asked_at = Instant::now();
         let deadline = self.earlier(asked_at + timeout);
         let form = Form::of(content);
-        let line = match self.way().map_err(Lost::Fault)? {
+        let (way, _coming) = self.way_to_ask().map_err(Lost::Fault)?;
+        let line = match way {
             Way::Near(line) => line,
             Way::Far(far) => {
                 let meta = self.meta(Some(deadline));
@@ -103,7 +104,8 @@ impl Mail {
         patience: Duration,
     ) -> Result<UntypedAnswers, Box<Fault>> {
         let form = Form::of(content);
-        let line = match self.way()? {
+        let (way, _coming) = self.way_to_ask()?;
+        let line = match way {
             Way::Near(line) => line,
             Way::Far(far) => {
                 let meta = self.meta(self.deadline);

@@ -1,7 +1,6 @@
 //! The way from here to who takes a message.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwapOption;
 use genii_protocols::frame::Standing;
@@ -10,7 +9,7 @@ use genii_protocols::{Address, Fault, NodeName};
 use super::Mail;
 use crate::cluster::{Cluster, Far};
 use crate::directory::{Line, Slot, State};
-use crate::link::sending::{Link, Window};
+use crate::link::sending::{Coming, Link, Window};
 
 /// The way to who takes a message.
 pub(super) enum Way {
@@ -27,6 +26,8 @@ pub(super) struct FarWay {
     pub(super) window: Arc<Window>,
     /// The edition of the ways from here in which it was found.
     edition: u64,
+    /// Whether the node was about to leave by then, and nobody else takes its messages.
+    is_draining: bool,
 }
 
 /// The way to another node as it was found last.
@@ -63,12 +64,29 @@ impl Mail {
         self.find_way(cluster)
     }
 
+    /// As [`Mail::way`], for a question: a node that is about to leave waits for who asks by it.
+    pub(super) fn way_to_ask(&self) -> Result<(Way, Option<Coming>), Box<Fault>> {
+        let mut way = self.way()?;
+        loop {
+            let Way::Far(far) = &way else { return Ok((way, None)) };
+            let coming = far.link.coming();
+            if far.is_draining == far.link.is_draining() {
+                return Ok((way, Some(coming)));
+            }
+            // It has said meanwhile that it is about to leave, and may not wait any more.
+            let Some(cluster) = self.node.cluster() else { return Ok((way, Some(coming))) };
+            way = self.find_way(cluster)?;
+        }
+    }
+
     fn find_way(&self, cluster: &Cluster) -> Result<Way, Box<Fault>> {
         let edition = self.node.directory().edition();
         let far = |node: &NodeName, address: &Address| {
             let link = cluster.link(node).ok_or_else(|| self.unreachable(node.clone()))?;
+            // Before it is decided whether somebody else is asked.
+            let is_draining = link.is_draining();
             let window = link.window(address).map_err(|_| self.unreachable(node.clone()))?;
-            Ok(FarWay { link, window, edition })
+            Ok(FarWay { link, window, edition, is_draining })
         };
         let pinned = self.to.node.as_ref().filter(|node| *node != self.node.name());
         let address = &self.to.address;
@@ -121,7 +139,7 @@ impl Mail {
 
 /// Whether an agent of another node takes messages, and goes on doing so.
 fn takes(cluster: &Cluster, far: &Far) -> bool {
-    let stays = |link: Arc<Link>| !link.is_draining.load(Ordering::Acquire);
+    let stays = |link: Arc<Link>| !link.is_draining();
     matches!(far.standing, Standing::Ready | Standing::Degraded)
         && cluster.link(&far.node).is_some_and(stays)
 }
