@@ -25,7 +25,10 @@ use crate::{Cause, Fault, TraceContext};
 pub const OLDEST: u16 = 1;
 
 /// The newest version of this that is understood: its own.
-pub const NEWEST: u16 = 1;
+pub const NEWEST: u16 = 2;
+
+/// From which version on [`Control::Draining`] and [`Data::Settled`] are understood.
+pub const DRAINING_SINCE: u16 = 2;
 
 /// The largest payload in one frame, in bytes. What is larger travels in [parts](Data::Part).
 pub const PAYLOAD_MAX_LEN: usize = 64 << 10;
@@ -102,8 +105,6 @@ pub enum Control<'a> {
     Places(Vec<Place<'a>>),
     /// The sender is about to leave: what has a stand-in elsewhere is to go there from now on.
     Draining,
-    /// The sender has heeded [`Control::Draining`], and none of its questions waits for an answer.
-    Settled,
 }
 
 /// What a frame is of a table that its sender tells of.
@@ -351,6 +352,9 @@ pub enum Data<'a> {
         #[serde(borrow)]
         command: Payload<'a>,
     },
+    /// The sender has heeded [`Control::Draining`], and none of the questions waits for an answer
+    /// that it had asked before. It comes after whatever was told before.
+    Settled,
 }
 
 /// Something published, on its way.

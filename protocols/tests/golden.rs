@@ -198,7 +198,7 @@ fn control_frames() -> Vec<Control<'static>> {
     }
     let places = vec!["192.168.1.3:7420".into()];
     frames.extend([Control::AllTold, Control::Places(vec![Place { node: "pc3".into(), places }])]);
-    frames.extend([Control::Draining, Control::Settled]);
+    frames.push(Control::Draining);
     frames
 }
 
@@ -240,6 +240,7 @@ fn data_frames() -> Vec<Data<'static>> {
         }),
         Data::Distributed { cost: 256 },
         Data::Run { correlation: 8, command: FramePayload::Whole(b"{}") },
+        Data::Settled,
     ]
 }
 

@@ -32,11 +32,13 @@ use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
 use crate::link::lane::{End, Frames};
-use crate::link::network::{Network, Outgoing};
+use crate::link::network::{Certificate, Network, Outgoing};
 use crate::link::sending::Link;
 use crate::node::{Node, WeakNode};
 use crate::trust::TurnedAway;
+use crate::trust::verdict::Verdict;
 
+pub(crate) use draining::Asked;
 pub use figures::Figures;
 pub use running::Carry;
 
@@ -160,7 +162,7 @@ pub(crate) struct Inner {
 struct NotNeeded;
 
 /// A data lane that has come to its link: what it sends, and where what is sent back goes.
-type DataLane = (Frames, oneshot::Sender<Outgoing>);
+type DataLane = (Frames, Option<Certificate>, oneshot::Sender<Outgoing>);
 
 /// Another node.
 struct Peer {
@@ -400,6 +402,11 @@ impl Inner {
             link.end();
             return Err(NotNeeded);
         };
+        if let Err(verdict) = self.still_counts(&link) {
+            tracing::debug!(node = %link.peer, "it is not linked: {verdict}");
+            link.end();
+            return Err(NotNeeded);
+        }
         let peer = self.peer(&link.peer);
         let mut state = peer.state.lock();
         if state.link.as_ref().is_some_and(|link| !link.is_over()) || self.is_leaving() {
@@ -422,11 +429,17 @@ impl Inner {
         Ok(())
     }
 
+    /// Whether the other end of a link still belongs to the household.
+    fn still_counts(&self, link: &Link) -> Result<(), Verdict> {
+        link.certificates.iter().try_for_each(|certificate| self.network.still_counts(certificate))
+    }
+
     /// A link is lost, and with it the life at its other end.
     fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
         self.count_nonsense(why);
-        let (unheard, undistributed) = (link.unheard(), link.undistributed());
+        // First, so that nothing more is told on it that would not be counted.
         link.end();
+        let (unheard, undistributed) = (link.unheard(), link.undistributed());
         self.heard_nonsense(&link.peer, why);
         let mut state = peer.state.lock();
         if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {

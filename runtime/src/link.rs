@@ -24,10 +24,12 @@ pub mod simulated;
 pub mod tls_network;
 mod watching;
 
+use std::io;
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Error, Uri};
 
 pub(crate) use receiving::{FarReply, Ticket};
@@ -45,6 +47,19 @@ const HANDSHAKES_MAX: usize = 64;
 
 /// How long a stranger may stay connected.
 const STRANGER_STAY: Duration = Duration::from_secs(30);
+
+/// How long what was sent on a connection may stay without a sign that it has come; then the connection
+/// is lost. Silence of a node is noticed on its control lane, and sooner; this is for a data lane that
+/// is cut alone.
+const UNHEARD_MAX: Duration = Duration::from_secs(3);
+
+/// What connections have in common: nothing waits to be sent, and what is not heard is noticed.
+fn prepare(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    let millis = u32::try_from(UNHEARD_MAX.as_millis()).unwrap_or(u32::MAX);
+    rustix::net::sockopt::set_tcp_user_timeout(stream, millis)?;
+    Ok(())
+}
 
 /// What calls go over, on a connection that is there already.
 async fn channel_over<S>(stream: S) -> Result<Channel, Error>

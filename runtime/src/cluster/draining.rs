@@ -4,28 +4,40 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use genii_protocols::frame::Control;
+use genii_protocols::frame::{Control, DRAINING_SINCE};
 
 use super::{Cluster, Inner};
 use crate::link::lane;
+use crate::link::questions::Mark;
 use crate::link::sending::Link;
 use crate::node::Node;
+
+/// What was asked of other nodes until a moment.
+pub(crate) struct Asked(Vec<(Arc<Link>, Mark)>);
 
 /// How often to look whether an answer is still waited for.
 const SETTLED_LOOK: Duration = Duration::from_millis(5);
 
 impl Cluster {
-    /// Tells all others that this node is about to leave.
-    pub(crate) fn tell_draining(&self) {
-        for link in self.linked() {
+    /// Tells all others that this node is about to leave. Returns what was asked of them before.
+    pub(crate) fn tell_draining(&self) -> Asked {
+        let links = self.linked();
+        let told = |link: Arc<Link>| {
             tell(&link);
-        }
+            let mark = link.mark();
+            (link, mark)
+        };
+        Asked(links.into_iter().map(told).collect())
     }
 
     /// How many others have not said yet that they wait for no answer of this node, or owe one to
-    /// it.
-    pub(crate) fn unsettled(&self) -> usize {
-        let waits = |link: &Arc<Link>| !link.is_settled.load(Ordering::Acquire) || !link.is_idle();
+    /// it that was `asked`.
+    pub(crate) fn unsettled(&self, asked: &Asked) -> usize {
+        let owes = |link: &Arc<Link>| {
+            let mark = asked.0.iter().find(|(asked, _)| Arc::ptr_eq(asked, link));
+            mark.is_some_and(|(link, mark)| link.waits_for_any_before(*mark))
+        };
+        let waits = |link: &Arc<Link>| !link.is_settled.load(Ordering::Acquire) || owes(link);
         self.linked().iter().filter(|link| waits(link)).count()
     }
 
@@ -36,7 +48,11 @@ impl Cluster {
     }
 }
 
+/// One that does not understand it goes on asking, and is not waited for.
 fn tell(link: &Link) {
+    if link.version < DRAINING_SINCE {
+        return link.is_settled.store(true, Ordering::Release);
+    }
     let _over = link.control.write_always(|buffer| lane::put(buffer, &Control::Draining));
 }
 
@@ -58,9 +74,15 @@ pub(super) fn heed(cluster: &Arc<Inner>, link: &Arc<Link>) {
     cluster.note(&link.peer, link.incarnation, "is about to leave");
     let link = link.clone();
     cluster.spawn(async move {
-        while !link.is_idle() && !link.is_over() {
+        // Those who had found the way before, and then what they and others have asked until now.
+        // What has no stand-in is still asked, and not waited for here: that might never end.
+        while link.is_anybody_coming() && !link.is_over() {
             tokio::time::sleep(SETTLED_LOOK).await;
         }
-        let _over = link.control.write_always(|buffer| lane::put(buffer, &Control::Settled));
+        let mark = link.mark();
+        while link.waits_for_any_before(mark) && !link.is_over() {
+            tokio::time::sleep(SETTLED_LOOK).await;
+        }
+        link.settle();
     });
 }

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use genii_protocols::NodeName;
 use genii_protocols::frame::{Control, Data, Hello, NEWEST, OLDEST, Refused};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{DataLane, Inner, Membership, NotNeeded, Peer};
 use crate::link::lane::{self, End, Frames, read, read_greeting};
@@ -112,6 +113,9 @@ impl Drop for HalfOpen {
     }
 }
 
+/// A link that lived for less than this is no better than a call that came to nothing.
+const LIVED_LONG: Duration = Duration::from_secs(5);
+
 /// The greatest number of a life. No clock comes near it.
 const LIFE_MAX: u64 = u64::MAX / 2;
 
@@ -133,29 +137,40 @@ enum Failed {
 /// Calls a node whenever there is no link to it.
 pub(super) async fn keep_calling(cluster: Arc<Inner>, peer: Arc<Peer>) {
     let mut wait = cluster.timing.retry.0;
+    let mut linked_since: Option<Instant> = None;
     while !cluster.is_leaving() {
         let changed = peer.changed.notified();
         tokio::pin!(changed);
         changed.as_mut().enable();
         let is_linked = peer.state.lock().link.is_some();
         if is_linked {
+            linked_since.get_or_insert_with(Instant::now);
             changed.await;
-            wait = cluster.timing.retry.0;
             continue;
         }
-        match call(&cluster, &peer).await {
-            Ok(()) => wait = cluster.timing.retry.0,
-            Err(failed) => {
-                if let Failed::Lane(end) = &failed {
-                    cluster.heard_nonsense(&peer.name, end);
-                }
-                tracing::debug!(node = %peer.name, "cannot be linked: {failed}");
-                cluster.note_failed_call(&peer, &failed);
-                let pause = wait.mul_f64(1.0 - 0.3 * cluster.chance());
-                let _either_way = timeout(pause, changed).await;
-                wait = (wait * 2).min(cluster.timing.retry.1);
+        match linked_since.take().map(|since| since.elapsed() < LIVED_LONG) {
+            Some(true) => {}
+            Some(false) => {
+                wait = cluster.timing.retry.0;
+                continue;
             }
+            None => match call(&cluster, &peer).await {
+                Ok(()) => {
+                    linked_since = Some(Instant::now());
+                    continue;
+                }
+                Err(failed) => {
+                    if let Failed::Lane(end) = &failed {
+                        cluster.heard_nonsense(&peer.name, end);
+                    }
+                    tracing::debug!(node = %peer.name, "cannot be linked: {failed}");
+                    cluster.note_failed_call(&peer, &failed);
+                }
+            },
         }
+        let pause = wait.mul_f64(1.0 - 0.3 * cluster.chance());
+        let _either_way = timeout(pause, changed).await;
+        wait = (wait * 2).min(cluster.timing.retry.1);
     }
 }
 
@@ -173,12 +188,17 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
     let hello = cluster.hello(peer, id);
     write(&control, &Control::Hello(hello));
     let open = |lane, outbox| cluster.network.open(&peer.name, lane, Batches::of(outbox).boxed());
-    let mut control_frames = Frames::new(open(Lane::Control, &control).await?);
+    let controlled = open(Lane::Control, &control).await?;
+    let mut control_frames = Frames::new(controlled.incoming);
     let greeted = match control_frames.next(welcome).await? {
         Ok(greeted) => greeted,
         Err(refused) => {
-            if let Refused::Ended(ended) = refused {
-                cluster.begin_another_life(peer, ended);
+            match refused {
+                Refused::Ended(ended) if ended > LIFE_MAX => {
+                    return Err(Failed::Lane(End::nonsense("a life that cannot be")));
+                }
+                Refused::Ended(ended) => cluster.begin_another_life(peer, ended),
+                _ => {}
             }
             return Err(Failed::Refused(refused));
         }
@@ -191,9 +211,13 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
         return Err(Failed::Lane(End::nonsense("it greets as a life that has ended")));
     }
     let _over = data.write(|buffer| lane::put(buffer, &Data::Attach { link: id }));
-    let data_frames = Frames::new(open(Lane::Data, &data).await?);
+    let attached = open(Lane::Data, &data).await?;
+    let data_frames = Frames::new(attached.incoming);
     cluster.network.learn(&peer.name, &greeted.places);
     let mut link = Link::new(peer.name.clone(), greeted.incarnation, control, data);
+    link.version = greeted.version();
+    link.messages = greeted.forms.iter().map(|(name, _)| name.as_str().into()).collect();
+    link.certificates = controlled.certificate.into_iter().chain(attached.certificate).collect();
     link.differing = cluster.differing(&greeted.forms);
     guards.iter_mut().for_each(Unless::is_done);
     cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
@@ -239,7 +263,7 @@ pub(super) async fn accept(cluster: Arc<Inner>) {
 }
 
 async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
-    let Opened { from, incoming, outgoing, .. } = opened;
+    let Opened { from, certificate, incoming, outgoing, .. } = opened;
     let mut control_frames = Frames::new(incoming);
     let greeted = control_frames.next(hello).await?;
     let control = Outbox::new(CONTROL_CAPACITY);
@@ -259,12 +283,24 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
     let mut guard = Unless::done(&control);
     write(&control, &Control::Welcome(cluster.hello(&peer, id)));
     let _has_gone = outgoing.send(Batches::of(&control).boxed());
-    let (data_frames, data_outgoing) = attaching.await.map_err(|_| Failed::Silent)?;
+    let attached = tokio::select! {
+        biased;
+        attached = attaching => attached.map_err(|_| Failed::Silent)?,
+        // A caller that has gone leaves its place to others.
+        more = control_frames.more() => {
+            more?;
+            return Err(Failed::Lane(End::nonsense("it goes on before its data lane has come")));
+        }
+    };
+    let (data_frames, certificate_of_data, data_outgoing) = attached;
     let data = Outbox::new(DATA_CAPACITY);
     guard.is_done();
     let _has_gone = data_outgoing.send(Batches::of(&data).boxed());
     cluster.network.learn(&from, &greeted.places);
     let mut link = Link::new(from, greeted.incarnation, control, data);
+    link.version = greeted.version();
+    link.messages = greeted.forms.iter().map(|(name, _)| name.as_str().into()).collect();
+    link.certificates = certificate.into_iter().chain(certificate_of_data).collect();
     link.differing = cluster.differing(&greeted.forms);
     cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
 }
@@ -324,12 +360,12 @@ fn consider(cluster: &Arc<Inner>, peer: &Arc<Peer>, greeted: &Greeted) -> Result
 }
 
 async fn attach(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
-    let Opened { from, incoming, outgoing, .. } = opened;
+    let Opened { from, certificate, incoming, outgoing, .. } = opened;
     let mut frames = Frames::new(incoming);
     let link = frames.next(attached).await?;
     let waiting = cluster.half_open.lock().remove(&(from, link));
     let waiting = waiting.ok_or_else(|| Failed::Lane(End::nonsense("a lane of no link")))?;
-    waiting.send((frames, outgoing)).map_err(|_| Failed::Silent)
+    waiting.send((frames, certificate, outgoing)).map_err(|_| Failed::Silent)
 }
 
 fn attached(frame: &[u8]) -> Result<u64, End> {
@@ -376,6 +412,10 @@ impl Inner {
         );
         let why = failed.to_string();
         let mut state = peer.state.lock();
+        if state.link.is_some() {
+            // The other has called meanwhile.
+            return;
+        }
         if !is_refused {
             state.why.get_or_insert(why);
         } else if state.why.as_ref() != Some(&why) {
@@ -392,6 +432,11 @@ impl Inner {
 }
 
 impl Greeted {
+    /// The newest version that both understand.
+    fn version(&self) -> u16 {
+        self.versions.1.min(NEWEST)
+    }
+
     fn read(hello: Hello<'_>) -> Result<Self, End> {
         if hello.incarnation.max(hello.ended.unwrap_or_default()) > LIFE_MAX {
             return Err(End::nonsense("a life that cannot be"));

@@ -125,7 +125,11 @@ async fn say(
             None => Ok(Json::default()),
         };
         return match wire::encode(&end) {
-            Ok(end) => link.reply(correlation, end),
+            Ok(end) => {
+                if link.reply(correlation, end, None).is_err() {
+                    tracing::warn!("the end of a command cannot be said: too much waits");
+                }
+            }
             Err(error) => tracing::warn!("a refusal cannot be said: {error}"),
         };
     }

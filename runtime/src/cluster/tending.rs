@@ -1,7 +1,6 @@
 //! A link while it is up: both ends say that they are alive, and see to it that the other does.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use genii_protocols::frame::Control;
@@ -43,6 +42,11 @@ pub(super) async fn tend(
     tokio::pin!(listening);
     let ended = tokio::select! {
         biased;
+        // It was given up, and another may have taken its place: nothing of it counts any more.
+        () = link.over() => {
+            abort.abort();
+            End::Broken(Broken::Other("this end has given it up".to_owned())).into()
+        }
         ended = &mut listening => {
             if ended.membership == Membership::Left {
                 // What it said before it left may still be on its way.
@@ -114,8 +118,8 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
             // the other given the time that it would have had.
             heard = heard.max(now - timing.suspect);
         }
-        if cluster.network.is_expelled(&link.peer) {
-            return End::Broken(Broken::Refused("it was expelled".to_owned())).into();
+        if let Err(verdict) = cluster.still_counts(link) {
+            return End::Broken(Broken::Refused(verdict.to_string())).into();
         }
         expulsions::tell(cluster, peer, link);
         let silent = now - heard;
@@ -142,6 +146,9 @@ fn heed(
     frame: &[u8],
     began: Instant,
 ) -> Result<bool, End> {
+    if link.is_over() {
+        return Err(End::Closed);
+    }
     match read(frame)? {
         Control::Ping(number) => {
             let _crowded = link.control.write(|buffer| lane::put(buffer, &Control::Pong(number)));
@@ -173,7 +180,6 @@ fn heed(
         Control::Expulsions(number) => peer.list.is(number),
         Control::Expelled(list) => expulsions::learn(cluster, peer, link, list)?,
         Control::Draining => draining::heed(cluster, link),
-        Control::Settled => link.is_settled.store(true, Ordering::Release),
         other => return Err(End::nonsense(format_args!("{other:?} when greetings are over"))),
     }
     Ok(false)

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 
 use super::House;
+use crate::cluster::{Asked, Cluster};
 
 /// How often to look what still runs.
 const DRAIN_LOOK: Duration = Duration::from_millis(20);
@@ -42,17 +43,15 @@ impl House {
     ) -> Unfinished {
         let until = Instant::now() + patience;
         self.0.node.directory().drain();
-        if let Some(cluster) = self.0.node.cluster() {
-            cluster.tell_draining();
-        }
+        let asked = self.0.node.cluster().map(|cluster| (cluster, cluster.tell_draining()));
         let (mut quiet, mut before) = (0, Unfinished::default());
         loop {
-            let now = self.unfinished();
+            let now = self.unfinished(asked.as_ref());
             quiet = if now.is_nothing() { quiet + 1 } else { 0 };
             if quiet == QUIET_LOOKS || Instant::now() >= until {
                 return now;
             }
-            if now != before {
+            if now != before && !now.is_nothing() {
                 progress(&now);
                 before = now;
             }
@@ -61,7 +60,7 @@ impl House {
     }
 
     /// What is not finished.
-    fn unfinished(&self) -> Unfinished {
+    fn unfinished(&self, asked: Option<&(&Cluster, Asked)>) -> Unfinished {
         let node = &self.0.node;
         let works = |address: &Address| {
             let counters = node.counters(address).unwrap_or_default();
@@ -71,7 +70,7 @@ impl House {
         let own = slots.iter().filter(|slot| slot.home().is_none()).map(|slot| &slot.address);
         let mut agents: Vec<Address> = own.filter(|address| works(address)).cloned().collect();
         agents.sort_unstable();
-        let nodes = node.cluster().map_or(0, |cluster| cluster.unsettled());
+        let nodes = asked.map_or(0, |(cluster, asked)| cluster.unsettled(asked));
         Unfinished { agents, nodes }
     }
 }

@@ -82,19 +82,11 @@ pub(crate) struct FarStream {
     /// What was taken and not given back.
     taken: u32,
     is_over: bool,
-    /// It is what a person asked for, whom nobody waits for before a node leaves.
-    is_command: bool,
 }
 
 impl FarStream {
     pub(super) fn new(link: Arc<Link>, correlation: u64, comes: Comes) -> Self {
-        Self { link, correlation, comes, taken: 0, is_over: false, is_command: false }
-    }
-
-    fn of_command(mut self) -> Self {
-        self.link.commands.fetch_add(1, Ordering::Relaxed);
-        self.is_command = true;
-        self
+        Self { link, correlation, comes, taken: 0, is_over: false }
     }
 
     /// What comes next; `None` when the link is lost.
@@ -121,9 +113,6 @@ impl FarStream {
 impl Drop for FarStream {
     fn drop(&mut self) {
         self.link.questions.forget(self.correlation);
-        if self.is_command {
-            self.link.commands.fetch_sub(1, Ordering::Relaxed);
-        }
         if !self.is_over {
             let forget = Data::Forget { correlation: self.correlation };
             let _over = self.link.data.write_always(|buffer| lane::put(buffer, &forget));
@@ -217,8 +206,8 @@ impl Link {
     /// When the link is over.
     pub(crate) async fn run(self: &Arc<Self>, command: Vec<u8>) -> Result<FarStream, NotSent> {
         let (flowing, comes) = Flowing::new();
-        let correlation = self.questions.add_stream(flowing).ok_or(NotSent::Lost)?;
-        let stream = FarStream::new(self.clone(), correlation, comes).of_command();
+        let correlation = self.questions.add_command(flowing).ok_or(NotSent::Lost)?;
+        let stream = FarStream::new(self.clone(), correlation, comes);
         self.write_large(&command, |command| Data::Run { correlation, command }).await?;
         Ok(stream)
     }

@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use tonic::{Request, Response, Status, Streaming};
 use super::caller::CallerName;
 use super::network::{Broken, Incoming, Lane, Opened};
 use super::raw::Raw;
+use crate::trust::credentials::Credentials;
 
 /// The largest batch, in bytes.
 pub(super) const BATCH_MAX_LEN: usize = 1 << 20;
@@ -52,6 +54,7 @@ pub(super) fn broken(status: &Status) -> Broken {
 #[derive(Clone)]
 pub(super) struct Lanes {
     pub(super) opened: mpsc::Sender<Opened>,
+    pub(super) credentials: Arc<Credentials>,
 }
 
 impl NamedService for Lanes {
@@ -76,7 +79,8 @@ impl tower::Service<http::Request<Body>> for Lanes {
                 return std::future::ready(Ok(unknown)).boxed();
             }
         };
-        let opening = Opening { opened: self.opened.clone(), lane };
+        let (opened, credentials) = (self.opened.clone(), self.credentials.clone());
+        let opening = Opening { opened, credentials, lane };
         async move {
             let mut grpc = Grpc::new(Raw).max_decoding_message_size(BATCH_MAX_LEN);
             Ok(grpc.streaming(opening, request).await)
@@ -87,6 +91,7 @@ impl tower::Service<http::Request<Body>> for Lanes {
 
 struct Opening {
     opened: mpsc::Sender<Opened>,
+    credentials: Arc<Credentials>,
     lane: Lane,
 }
 
@@ -97,6 +102,7 @@ impl StreamingService<Bytes> for Opening {
 
     fn call(&mut self, request: Request<Streaming<Bytes>>) -> Self::Future {
         let (opened, lane) = (self.opened.clone(), self.lane);
+        let credentials = self.credentials.clone();
         async move {
             let name = request.extensions().get::<CallerName>().cloned();
             let known = name.and_then(|name| {
@@ -105,6 +111,11 @@ impl StreamingService<Bytes> for Opening {
             });
             let (from, certificate) =
                 known.ok_or_else(|| Status::unauthenticated("it has no certificate"))?;
+            // The connection may be older than what is known of its certificate.
+            if let Err(verdict) = credentials.still_counts(&certificate) {
+                credentials.tally().refuse(&verdict);
+                return Err(Status::permission_denied(verdict.to_string()));
+            }
             let certificate = Some(certificate);
             let (outgoing, answer) = oneshot::channel();
             let incoming = incoming(request.into_inner());

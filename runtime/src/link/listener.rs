@@ -20,7 +20,7 @@ use super::caller::Caller;
 use super::crowd::Crowd;
 use super::lanes::Lanes;
 use super::network::Opened;
-use super::{CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STREAM_WINDOW, join};
+use super::{CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STREAM_WINDOW, join, prepare};
 use crate::trust::TurnedAway;
 use crate::trust::credentials::{Credentials, NoCredentials};
 use crate::trust::verdict::alert_of;
@@ -95,7 +95,7 @@ impl Listener {
             .max_concurrent_streams(NODE_CALLS_MAX)
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
-            .add_service(Lanes { opened })
+            .add_service(Lanes { opened, credentials: credentials.clone() })
             .add_service(join::service(trust))
             .serve_with_incoming(ReceiverStream::new(nodes));
         let linking = tokio::spawn(async move {
@@ -233,7 +233,7 @@ async fn greet(
     mut stream: TcpStream,
     credentials: &Credentials,
 ) -> io::Result<TlsStream<TcpStream>> {
-    stream.set_nodelay(true)?;
+    prepare(&stream)?;
     let current = credentials.current().map_err(io::Error::other)?;
     let accepting = TlsAcceptor::from(current.server.clone()).accept(stream).into_fallible();
     let error = match accepting.await {

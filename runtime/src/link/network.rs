@@ -12,6 +12,7 @@ use rustls::pki_types::CertificateDer;
 use tokio::sync::oneshot;
 
 use crate::trust::credentials::Credentials;
+use crate::trust::verdict::Verdict;
 
 /// The two lanes of a link, each a connection of its own, so that neither waits for the other.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -48,6 +49,14 @@ pub enum Broken {
 /// A certificate as it was shown.
 pub type Certificate = CertificateDer<'static>;
 
+/// A lane that was opened to another node.
+pub struct Reached {
+    /// What comes back.
+    pub incoming: Incoming,
+    /// The certificate by which the other is known, where there are certificates.
+    pub certificate: Option<Certificate>,
+}
+
 /// A lane that another node has opened.
 pub struct Opened {
     /// Who, by its certificate.
@@ -70,7 +79,7 @@ pub trait Network: Send + Sync + 'static {
         to: &NodeName,
         lane: Lane,
         outgoing: Outgoing,
-    ) -> BoxFuture<'static, Result<Incoming, Broken>>;
+    ) -> BoxFuture<'static, Result<Reached, Broken>>;
 
     /// The next lane that another node opens; `None` when there will be none.
     fn accept(&self) -> BoxFuture<'_, Option<Opened>>;
@@ -92,8 +101,11 @@ pub trait Network: Send + Sync + 'static {
         None
     }
 
-    /// Whether a node that is linked does not belong any more.
-    fn is_expelled(&self, _node: &NodeName) -> bool {
-        false
+    /// Whether a certificate still counts by which a node is linked.
+    ///
+    /// # Errors
+    /// Why it does not.
+    fn still_counts(&self, _certificate: &Certificate) -> Result<(), Verdict> {
+        Ok(())
     }
 }

@@ -33,7 +33,13 @@ enum Asker {
     One(oneshot::Sender<FarAnswer>),
     /// For many.
     Many(Arc<Flowing>),
+    /// A person, for what a command says.
+    Person(Arc<Flowing>),
 }
+
+/// A moment among the questions of a link.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark(u64);
 
 /// The questions of one link.
 pub(crate) struct Questions {
@@ -66,8 +72,13 @@ impl Questions {
         self.enlist(Asker::Many(flowing))
     }
 
+    /// As [`Questions::add_stream`], for a command that a person gives. Nobody waits for those.
+    pub(crate) fn add_command(&self, flowing: Arc<Flowing>) -> Option<u64> {
+        self.enlist(Asker::Person(flowing))
+    }
+
     fn enlist(&self, asker: Asker) -> Option<u64> {
-        let sequence = self.next.fetch_add(1, Ordering::Relaxed);
+        let sequence = self.next.fetch_add(1, Ordering::SeqCst);
         let shard = sequence % SHARDS as u64;
         let mut waits = self.shards[shard as usize].lock();
         let entry = waits.waiting.vacant_entry();
@@ -93,7 +104,7 @@ impl Questions {
             Some(Asker::One(asker)) => {
                 let _asker_has_gone = asker.send(answer);
             }
-            Some(Asker::Many(flowing)) => flowing.end(answer),
+            Some(Asker::Many(flowing) | Asker::Person(flowing)) => flowing.end(answer),
             None => {}
         }
     }
@@ -102,7 +113,11 @@ impl Questions {
     pub(crate) fn item(&self, correlation: u64, item: Bytes) -> Result<(), End> {
         let (shard, index) = place(correlation);
         let flowing = match self.shards[shard].lock().waiting.get(index) {
-            Some((known, Asker::Many(flowing))) if *known == correlation => flowing.clone(),
+            Some((known, Asker::Many(flowing) | Asker::Person(flowing)))
+                if *known == correlation =>
+            {
+                flowing.clone()
+            }
             _ => return Ok(()),
         };
         flowing.item(item)
@@ -129,9 +144,31 @@ impl Questions {
         }
     }
 
-    /// How many wait.
+    /// How many wait, but for people.
     pub(crate) fn len(&self) -> usize {
-        self.shards.iter().map(|shard| shard.lock().waiting.len()).sum()
+        self.count(|_| true)
+    }
+
+    /// Counts the questions that are asked from now on, so that those before can be told from them.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.next.load(Ordering::SeqCst))
+    }
+
+    /// Whether any waits that was asked before a mark, but for those of people.
+    pub(crate) fn any_before(&self, mark: Mark) -> bool {
+        self.count(|correlation| correlation >> (INDEX_BITS + SHARD_BITS) < mark.0) > 0
+    }
+
+    fn count(&self, counts: impl Fn(u64) -> bool) -> usize {
+        let of = |shard: &Mutex<Shard>| {
+            let waits = shard.lock();
+            let questions = waits.waiting.iter().map(|(_, question)| question);
+            let counted = |(correlation, asker): &&(u64, Asker)| {
+                !matches!(asker, Asker::Person(_)) && counts(*correlation)
+            };
+            questions.filter(counted).count()
+        };
+        self.shards.iter().map(of).sum()
     }
 }
 

@@ -100,7 +100,7 @@ impl Receiving {
                     Some((number, life)) => Some((address(self.texts.get(number)?)?, life)),
                     None => None,
                 };
-                self.link.watched(&self.node, watch, &to, linked);
+                self.link.watched(&self.node, watch, &to, linked)?;
             }
             Data::Unwatch { watch } => self.link.unwatched(watch),
             Data::Ended { watch, incarnation, cause, is_abnormal } => {
@@ -119,6 +119,7 @@ impl Receiving {
             Data::Credit { to, cost } => self.link.credit(to, cost)?,
             Data::Part { id, bytes } => self.part(id, bytes)?,
             Data::Abandon { id } => drop(self.whole(id)),
+            Data::Settled => self.link.is_settled.store(true, Ordering::Release),
             Data::Published(published) => self.published(published)?,
             Data::Distributed { cost } => self.link.distributed(cost),
         }
@@ -270,7 +271,7 @@ impl Inlet {
         meta: Meta,
         asked: Option<Asked>,
     ) {
-        let from = meta.from.clone();
+        let (from, deadline) = (meta.from.clone(), meta.deadline);
         let line = match self.line() {
             Ok(line) => line,
             Err(fault) => return self.undelivered(message, from, asked, *fault),
@@ -290,6 +291,7 @@ impl Inlet {
             inlet: self.clone(),
             line: line.clone(),
             correlation: asked.correlation,
+            deadline,
             is_json: matches!(content, Content::Json(_)),
             outlet,
             is_done: false,
@@ -480,6 +482,8 @@ pub(crate) struct FarReply {
     inlet: Arc<Inlet>,
     line: Arc<Line>,
     correlation: u64,
+    /// Until when who asked waits, where that is known.
+    deadline: Option<Instant>,
     is_json: bool,
     /// Where items go, if many answers are wanted.
     outlet: Option<Arc<FarOutlet>>,
@@ -496,7 +500,16 @@ impl FarReply {
     pub(crate) fn answer(mut self, answer: Result<Vec<u8>, wire::WireError>) {
         self.is_done = true;
         match answer {
-            Ok(answer) => self.inlet.link.reply(self.correlation, answer),
+            Ok(answer) => {
+                let link = &self.inlet.link;
+                // A stream has no such deadline: its asker waits as long as something comes.
+                let deadline = self.deadline.filter(|_| self.outlet.is_none());
+                if link.reply(self.correlation, answer, deadline).is_err() {
+                    let (to, reason) = (self.inlet.address.clone().into(), Rejection::Unanswered);
+                    let message = "an answer for which there is no room".to_owned();
+                    link.fail(self.correlation, Fault::Rejected { to, message, reason });
+                }
+            }
             Err(error) => {
                 self.inlet.link.fail(self.correlation, self.not_encoded("its answer", &error));
             }

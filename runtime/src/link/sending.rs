@@ -2,7 +2,7 @@
 
 mod publishing;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
@@ -18,8 +18,9 @@ use tokio::time::Instant;
 use super::flowing::{FarOutlet, FarStream, Flowing, Outlets};
 use super::lane::{self, End};
 use super::names::Numbers;
+use super::network::Certificate;
 use super::outbox::{NotWritten, Outbox};
-use super::questions::{FarAnswer, Questions};
+use super::questions::{FarAnswer, Mark, Questions};
 use super::watching::Watching;
 use crate::deadlines::{Deadlines, Late};
 use crate::letter::Meta;
@@ -30,12 +31,18 @@ pub(crate) const DATA_CAPACITY: usize = 1 << 20;
 /// How many bytes may wait to be sent on a control lane.
 pub(crate) const CONTROL_CAPACITY: usize = 1 << 20;
 
+/// How many bytes of answers may wait for room on a link. Beyond that they are dropped, and who asked
+/// is told so.
+const ANSWERS_WAITING_MAX_LEN: usize = 2 * wire::MESSAGE_MAX_LEN;
+
 /// A link to a peer.
 pub(crate) struct Link {
     /// Who is at the other end.
     pub(crate) peer: NodeName,
     /// Which life of it.
     pub(crate) incarnation: u64,
+    /// The version of frames that both ends understand.
+    pub(crate) version: u16,
     pub(crate) control: Arc<Outbox>,
     pub(crate) data: Arc<Outbox>,
     numbers: Numbers,
@@ -44,8 +51,6 @@ pub(crate) struct Link {
     outlets: Outlets,
     /// How many are about to ask on it.
     coming: AtomicUsize,
-    /// How many of the questions are commands of people.
-    pub(super) commands: AtomicUsize,
     pub(super) watching: Watching,
     parts: AtomicU32,
     /// How many KiB may still go in parts.
@@ -61,8 +66,14 @@ pub(crate) struct Link {
     is_draining: AtomicBool,
     /// The other end knows that this node is about to leave, and waits for no answer.
     pub(crate) is_settled: AtomicBool,
-    /// The messages of which the other end has another form, by name.
+    /// The certificates by which the other end is known: one for each lane, where there are any.
+    pub(crate) certificates: Vec<Certificate>,
+    /// The messages that agents at the other end answer, by name; none if it has not said.
+    pub(crate) messages: HashSet<Box<str>>,
+    /// Those of which the other end has another form.
     pub(crate) differing: BTreeSet<String>,
+    /// How many KiB of answers may wait for room.
+    answers_room: Arc<Semaphore>,
     /// Wakes those who wait for its end.
     ended: Notify,
 }
@@ -114,6 +125,7 @@ impl Link {
         Self {
             peer,
             incarnation,
+            version: frame::NEWEST,
             control,
             data,
             numbers: Numbers::default(),
@@ -121,7 +133,6 @@ impl Link {
             questions: Questions::default(),
             outlets: Outlets::default(),
             coming: AtomicUsize::new(0),
-            commands: AtomicUsize::new(0),
             watching: Watching::default(),
             parts: AtomicU32::new(0),
             parts_room: Semaphore::new(PARTS_MAX_LEN / KIB),
@@ -131,7 +142,10 @@ impl Link {
             is_told_all: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
             is_settled: AtomicBool::new(false),
+            certificates: Vec::new(),
+            messages: HashSet::new(),
             differing: BTreeSet::new(),
+            answers_room: Arc::new(Semaphore::new(ANSWERS_WAITING_MAX_LEN / KIB)),
             ended: Notify::new(),
         }
     }
@@ -374,7 +388,16 @@ impl Link {
         let tell = |text: &str| {
             self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
         };
-        self.numbers.of(text, tell).ok_or(NotSent::Lost)
+        self.numbers.of(text, tell).ok_or_else(|| {
+            // There are no more numbers, or it is over. A new link begins to count anew.
+            self.end();
+            NotSent::Lost
+        })
+    }
+
+    /// Whether an agent at the other end may answer messages of a name.
+    pub(crate) fn knows(&self, message: &str) -> bool {
+        self.messages.is_empty() || self.messages.contains(message)
     }
 
     /// A receiver at the other end, to send to. Keep it where you send often.
@@ -423,14 +446,24 @@ impl Link {
         !self.is_draining.swap(true, Ordering::SeqCst)
     }
 
-    /// Whether nobody waits for an answer, or is about to ask.
-    pub(crate) fn is_idle(&self) -> bool {
-        self.coming.load(Ordering::SeqCst) == 0 && self.questions() == 0
+    /// Whether anybody counts as [coming](Link::coming).
+    pub(crate) fn is_anybody_coming(&self) -> bool {
+        self.coming.load(Ordering::SeqCst) > 0
     }
 
-    /// How many questions wait for their answers.
+    /// Tells what is asked from now on from what was asked before.
+    pub(crate) fn mark(&self) -> Mark {
+        self.questions.mark()
+    }
+
+    /// Whether an answer is still waited for that was asked before a mark.
+    pub(crate) fn waits_for_any_before(&self, mark: Mark) -> bool {
+        self.questions.any_before(mark)
+    }
+
+    /// How many questions wait for their answers, but for the commands of people.
     pub(crate) fn questions(&self) -> usize {
-        self.questions.len().saturating_sub(self.commands.load(Ordering::Relaxed))
+        self.questions.len()
     }
 
     /// How many receivers at the other end something was sent to.
@@ -498,36 +531,63 @@ impl Link {
 
     // What is sent back.
 
-    /// Sends a reply. One for which there is no room waits in a task of its own; there are no more of
-    /// those than questions that the other end has credit for.
-    pub(crate) fn reply(self: &Arc<Self>, correlation: u64, answer: Vec<u8>) {
+    /// Sends a reply. One for which there is no room waits in a task of its own, until nobody waits
+    /// for it any more.
+    ///
+    /// # Errors
+    /// When too much waits for room already.
+    pub(crate) fn reply(
+        self: &Arc<Self>,
+        correlation: u64,
+        answer: Vec<u8>,
+        deadline: Option<Instant>,
+    ) -> Result<(), NotSent> {
         if answer.len() <= PAYLOAD_MAX_LEN {
             let payload = Payload::Whole(&answer);
             let reply = Data::Reply { correlation, answer: payload };
             match self.data.write(|buffer| lane::put(buffer, &reply)) {
-                Ok(_) | Err(NotWritten::Closed) => return,
+                Ok(_) | Err(NotWritten::Closed) => return Ok(()),
                 Err(NotWritten::Full) => {}
             }
         }
+        let kib = u32::try_from(answer.len().div_ceil(KIB)).unwrap_or(u32::MAX);
+        let room = self.answers_room.clone().try_acquire_many_owned(kib.max(1));
+        let room = room.map_err(|_| NotSent::Crowded)?;
         let link = self.clone();
         tokio::spawn(async move {
-            let parts = match answer.len() > PAYLOAD_MAX_LEN {
-                true => match link.send_parts(&answer).await {
-                    Ok(parts) => Some(parts),
-                    Err(_) => return,
-                },
-                false => None,
-            };
-            let whole = || Payload::Whole(&answer);
-            let payload = parts.as_ref().map_or_else(whole, |parts| Payload::Parts(parts.id));
-            let reply = Data::Reply { correlation, answer: payload };
-            while let Err(NotWritten::Full) = link.data.write(|buffer| lane::put(buffer, &reply)) {
-                link.data.room().await;
-            }
-            if let Some(parts) = parts {
-                parts.are_used(true);
+            let _room = room;
+            let sending = link.reply_when_room(correlation, &answer);
+            match deadline {
+                // Who asked has given up by then.
+                Some(deadline) => drop(tokio::time::timeout_at(deadline, sending).await),
+                None => sending.await,
             }
         });
+        Ok(())
+    }
+
+    async fn reply_when_room(&self, correlation: u64, answer: &[u8]) {
+        let parts = match answer.len() > PAYLOAD_MAX_LEN {
+            true => match self.send_parts(answer).await {
+                Ok(parts) => Some(parts),
+                Err(_) => return,
+            },
+            false => None,
+        };
+        let whole = || Payload::Whole(answer);
+        let payload = parts.as_ref().map_or_else(whole, |parts| Payload::Parts(parts.id));
+        let reply = Data::Reply { correlation, answer: payload };
+        while let Err(NotWritten::Full) = self.data.write(|buffer| lane::put(buffer, &reply)) {
+            self.data.room().await;
+        }
+        if let Some(parts) = parts {
+            parts.are_used(true);
+        }
+    }
+
+    /// Says that what was asked before the other end said that it is about to leave is answered.
+    pub(crate) fn settle(&self) {
+        let _over = self.data.write_always(|buffer| lane::put(buffer, &Data::Settled));
     }
 
     /// Sends what takes the place of a reply.

@@ -16,7 +16,7 @@ use genii_protocols::NodeName;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::network::{Broken, Incoming, Lane, Network, Opened, Outgoing};
+use super::network::{Broken, Incoming, Lane, Network, Opened, Outgoing, Reached};
 
 /// How many batches are on their way on one lane.
 const ON_THE_WAY_MAX: usize = 4;
@@ -301,7 +301,7 @@ impl Network for Harbour {
         to: &NodeName,
         lane: Lane,
         outgoing: Outgoing,
-    ) -> BoxFuture<'static, Result<Incoming, Broken>> {
+    ) -> BoxFuture<'static, Result<Reached, Broken>> {
         let (waters, own, to) = (self.waters.clone(), self.own.clone(), to.clone());
         let (there, back) = ((own.clone(), to.clone()), (to.clone(), own.clone()));
         let opening = async move {
@@ -323,7 +323,7 @@ impl Network for Harbour {
             port.send(opened).await.map_err(|_| nobody())?;
             let refused = |_| Broken::Refused("the lane is not taken".to_owned());
             let answered = answered.await.map_err(refused)?;
-            Ok(waters.carry(back, lane, answered))
+            Ok(Reached { incoming: waters.carry(back, lane, answered), certificate: None })
         };
         opening.boxed()
     }

@@ -3,10 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::BoxFuture;
+use futures_util::stream::FuturesUnordered;
 use futures_util::{FutureExt, StreamExt};
 use genii_protocols::NodeName;
+use genii_protocols::frame::NAME_MAX_LEN;
 use parking_lot::Mutex;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
@@ -19,15 +22,18 @@ use tonic::transport::Channel;
 use super::heard::{Alert, Heard};
 use super::lanes::{self, BATCH_MAX_LEN};
 use super::listener::Opens;
-use super::network::{Broken, Certificate, Incoming, Lane, Network, Opened, Outgoing};
+use super::network::{Broken, Certificate, Lane, Network, Opened, Outgoing, Reached};
 use super::raw::Raw;
-use super::{HANDSHAKE_PATIENCE, channel_over};
+use super::{HANDSHAKE_PATIENCE, channel_over, prepare};
 use crate::trust::credentials::Credentials;
-use crate::trust::verdict::of_alert;
-use crate::trust::{certified, tls};
+use crate::trust::verdict::{Verdict, of_alert};
+use crate::trust::{Identity, certified, tls};
 
 /// How many nodes are known at most.
 const PEERS_MAX: usize = 256;
+
+/// How long a place may say nothing until the next one is tried beside it.
+const NEXT_PLACE_AFTER: Duration = Duration::from_millis(200);
 
 /// How many places of one node are known at most.
 const PLACES_MAX: usize = 8;
@@ -39,7 +45,6 @@ pub struct TlsNetwork {
     /// Where others reach this node.
     places: Vec<String>,
     peers: Mutex<BTreeMap<NodeName, Vec<String>>>,
-    shown: Arc<Shown>,
     opened: tokio::sync::Mutex<mpsc::Receiver<Opened>>,
 }
 
@@ -50,8 +55,8 @@ impl TlsNetwork {
         let peers = Mutex::new(super::peers::read(trust));
         let Opens { opened, credentials } = opens.into();
         let credentials = credentials.unwrap_or_else(|| Credentials::at(trust));
-        let (shown, opened) = (Arc::default(), tokio::sync::Mutex::new(opened));
-        Self { credentials, own, places, peers, shown, opened }
+        let opened = tokio::sync::Mutex::new(opened);
+        Self { credentials, own, places, peers, opened }
     }
 }
 
@@ -61,12 +66,11 @@ impl Network for TlsNetwork {
         to: &NodeName,
         lane: Lane,
         outgoing: Outgoing,
-    ) -> BoxFuture<'static, Result<Incoming, Broken>> {
+    ) -> BoxFuture<'static, Result<Reached, Broken>> {
         let (credentials, to) = (self.credentials.clone(), to.clone());
-        let (places, shown) = (self.places_of(&to), self.shown.clone());
+        let places = self.places_of(&to);
         async move {
             let dialled = dial(&credentials, &to, &places).await?;
-            dialled.certificate.inspect(|certificate| shown.note(&to, certificate));
             let mut grpc = Grpc::new(dialled.channel).max_decoding_message_size(BATCH_MAX_LEN);
             let refused = |broken| refused_or(broken, &credentials, &dialled.alert);
             let ready = grpc.ready().await;
@@ -74,20 +78,14 @@ impl Network for TlsNetwork {
             let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
             let batches = opened.map_err(|status| refused(lanes::broken(&status)))?.into_inner();
             // The connection lives as long as what comes in on it.
-            Ok(lanes::incoming(batches).chain(held(grpc)).boxed())
+            let incoming = lanes::incoming(batches).chain(held(grpc)).boxed();
+            Ok(Reached { incoming, certificate: dialled.certificate })
         }
         .boxed()
     }
 
     fn accept(&self) -> BoxFuture<'_, Option<Opened>> {
-        async {
-            let opened = self.opened.lock().await.recv().await?;
-            if let Some(certificate) = &opened.certificate {
-                self.shown.note(&opened.from, certificate);
-            }
-            Some(opened)
-        }
-        .boxed()
+        async { self.opened.lock().await.recv().await }.boxed()
     }
 
     fn places(&self) -> Vec<String> {
@@ -98,7 +96,8 @@ impl Network for TlsNetwork {
         if *node == self.own || places.is_empty() {
             return;
         }
-        let places: Vec<String> = places.iter().take(PLACES_MAX).cloned().collect();
+        let short = places.iter().filter(|place| place.len() <= NAME_MAX_LEN);
+        let places: Vec<String> = short.take(PLACES_MAX).cloned().collect();
         let mut peers = self.peers.lock();
         let is_new = peers.get(node) != Some(&places);
         if is_new && (peers.len() < PEERS_MAX || peers.contains_key(node)) {
@@ -115,10 +114,8 @@ impl Network for TlsNetwork {
         self.peers.lock().get(node).cloned().unwrap_or_default()
     }
 
-    fn is_expelled(&self, node: &NodeName) -> bool {
-        let Ok(current) = self.credentials.current() else { return false };
-        let shown = self.shown.0.lock();
-        shown.get(node).is_some_and(|shown| current.identity.expelled().contains(shown))
+    fn still_counts(&self, certificate: &Certificate) -> Result<(), Verdict> {
+        self.credentials.still_counts(certificate)
     }
 
     fn known(&self) -> Vec<NodeName> {
@@ -159,30 +156,50 @@ pub(super) async fn dial(
     places: &[String],
 ) -> Result<Dialled, Broken> {
     let current = credentials.current().map_err(|error| Broken::Other(error.to_string()))?;
+    let name = ServerName::try_from(certified(to));
+    let name = name.map_err(|error| Broken::Other(error.to_string()))?;
+    let mut left = places.iter();
+    let mut reaching = FuturesUnordered::new();
+    let mut why = Broken::NoPlace;
+    loop {
+        // One after another, and the next at once where one has failed.
+        match left.next() {
+            Some(place) => reaching.push(reach_at(place, name.clone(), &current.identity)),
+            None if reaching.is_empty() => return Err(why),
+            None => {}
+        }
+        let pause = tokio::time::sleep(NEXT_PLACE_AFTER);
+        tokio::select! {
+            reached = reaching.select_next_some() => match reached {
+                Ok(reached) => return Ok(reached),
+                // That it is refused tells more than that nobody is there.
+                Err(_) if matches!(why, Broken::Refused(_)) => {}
+                Err(broken) => why = broken,
+            },
+            () = pause, if left.len() > 0 => {}
+        }
+    }
+}
+
+/// Connects to a node at one place; if that fails, with why it was not taken, in place of what TLS says
+/// about it.
+async fn reach_at(
+    place: &str,
+    name: ServerName<'static>,
+    own: &Identity,
+) -> Result<Dialled, Broken> {
     let verdict = Arc::new(Mutex::new(None));
     let tell = verdict.clone();
     let watch = Arc::new(move |verdict| *tell.lock() = Some(verdict));
-    let config = tls::client_watched(&current.identity, watch);
+    let config = tls::client_watched(own, watch);
     let config = config.map_err(|error| Broken::Other(error.to_string()))?;
     let connector = TlsConnector::from(Arc::new(config));
-    let name = ServerName::try_from(certified(to));
-    let name = name.map_err(|error| Broken::Other(error.to_string()))?;
-    let mut last = Broken::NoPlace;
-    for place in places {
-        let reaching = reach(place, &connector, name.clone());
-        match tokio::time::timeout(HANDSHAKE_PATIENCE, reaching).await {
-            Ok(Ok(reached)) => return Ok(reached),
-            Ok(Err(broken)) => {
-                // Why it was not taken, in place of what TLS says about it.
-                last = match verdict.lock().take() {
-                    Some(why) => Broken::Refused(format!("{place}: {why}")),
-                    None => broken,
-                }
-            }
-            Err(_) => last = Broken::Other(format!("no answer at {place}")),
-        }
-    }
-    Err(last)
+    let reached = tokio::time::timeout(HANDSHAKE_PATIENCE, reach(place, &connector, name)).await;
+    let reached = reached.map_err(|_| Broken::Other(format!("no answer at {place}")))?;
+    reached.map_err(|broken| match verdict.lock().take() {
+        Some(why) => Broken::Refused(format!("{place}: {why}")),
+        None => broken,
+    })
 }
 
 async fn reach(
@@ -194,7 +211,7 @@ async fn reach(
         std::io::ErrorKind::ConnectionRefused => Broken::NobodyThere(place.to_owned()),
         _ => Broken::Other(format!("{place}: {error}")),
     })?;
-    stream.set_nodelay(true).map_err(|error| Broken::Other(error.to_string()))?;
+    prepare(&stream).map_err(|error| Broken::Other(error.to_string()))?;
     let stream = connector.connect(name, stream).await;
     let stream = stream.map_err(|error| Broken::Refused(format!("{place}: {error}")))?;
     let certificates = stream.get_ref().1.peer_certificates();
@@ -204,14 +221,4 @@ async fn reach(
     let channel = channel_over(Heard { stream, alert: alert.clone() }).await;
     let channel = channel.map_err(|error| Broken::Other(format!("{place}: {error}")))?;
     Ok(Dialled { channel, certificate, alert })
-}
-
-/// The certificates by which nodes were linked last.
-#[derive(Default)]
-struct Shown(Mutex<BTreeMap<NodeName, Certificate>>);
-
-impl Shown {
-    fn note(&self, node: &NodeName, certificate: &Certificate) {
-        self.0.lock().insert(node.clone(), certificate.clone());
-    }
 }

@@ -8,7 +8,7 @@ use genii_protocols::frame::Data;
 use genii_protocols::{Address, Cause, CauseKind, NodeName};
 use parking_lot::Mutex;
 
-use super::lane;
+use super::lane::{self, End};
 use super::sending::{Link, NotSent, short_cause};
 use crate::directory::{Line, Slot};
 use crate::monitor::{Bond, FarEnd};
@@ -159,10 +159,11 @@ impl Link {
         watch: u64,
         address: &Address,
         linked: Option<(Address, u64)>,
-    ) {
+    ) -> Result<(), End> {
         let absent = |why: &str| {
             let cause = Box::new(Cause::new(CauseKind::Stopped, why));
             self.say(&Data::Ended { watch, incarnation: 0, cause, is_abnormal: true });
+            Ok(())
         };
         let slot = node.directory().find(address);
         let found = slot.and_then(|slot| slot.line().map(|line| (slot, line)));
@@ -177,14 +178,18 @@ impl Link {
                 drop(theirs);
                 return absent("its node is watched too often");
             }
+            if theirs.contains_key(&watch) {
+                return Err(End::nonsense(format_args!("the watch {watch} twice")));
+            }
             theirs.insert(watch, Theirs { slot: slot.clone(), linked });
         }
         slot.watchers.add_far(self, watch, FarEnd::Watched);
         // It may have ended in between, and then nobody would tell.
         if slot.line().is_none() && self.watching.theirs.lock().remove(&watch).is_some() {
             slot.watchers.remove_far(self, watch);
-            absent("there is no such life");
+            return absent("there is no such life");
         }
+        Ok(())
     }
 
     /// The other end watches no longer.

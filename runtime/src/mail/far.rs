@@ -49,6 +49,18 @@ impl Mail {
         Ok(Saying { to: &far.window, message, meta, is_json: false, payload })
     }
 
+    /// A name that anybody may have made up is told to no other node that has no agent for it: names
+    /// take room there as long as the link lasts.
+    pub(super) fn known_there(&self, far: &FarWay, message: &str) -> Result<(), Box<Fault>> {
+        match far.link.knows(message) {
+            true => Ok(()),
+            false => {
+                let name = crate::logbook::cut(message, NAME_KEPT_LEN);
+                Err(self.rejected(name, Rejection::UnknownMessage { nearest: None }))
+            }
+        }
+    }
+
     pub(super) fn saying_json<'a>(
         &self,
         far: &'a FarWay,
@@ -56,6 +68,7 @@ impl Mail {
         meta: &'a Meta,
         content: &Json,
     ) -> Result<Saying<'a>, Box<Fault>> {
+        self.known_there(far, message)?;
         let payload = content.0.to_string().into_bytes();
         let said = self.saying_in_any_form(far, message, meta, Ok(payload))?;
         Ok(Saying { is_json: true, ..said })

@@ -152,6 +152,7 @@ impl Mail {
         meta: &'a Meta,
         content: Content<'_>,
     ) -> Result<Saying<'a>, Box<Fault>> {
+        self.known_there(far, message)?;
         match content {
             Content::Wire(bytes) => self.saying(far, message, meta, Ok(bytes.to_vec())),
             Content::Json(text) => {

@@ -69,8 +69,12 @@ impl Mail {
         let mut way = self.way()?;
         loop {
             let Way::Far(far) = &way else { return Ok((way, None)) };
+            if far.is_draining {
+                // Nobody waits for who asks all the same.
+                return Ok((way, None));
+            }
             let coming = far.link.coming();
-            if far.is_draining == far.link.is_draining() {
+            if !far.link.is_draining() {
                 return Ok((way, Some(coming)));
             }
             // It has said meanwhile that it is about to leave, and may not wait any more.

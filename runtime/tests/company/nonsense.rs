@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use futures_util::stream::{self, StreamExt};
+use futures_util::stream::{self, BoxStream, StreamExt};
 use genii_protocols::frame::{
     Control, Data, Hello, Joined, NEWEST, OLDEST, Payload, Publication, Told, Wanted,
 };
@@ -54,14 +54,21 @@ impl Rogue {
     }
 
     /// Calls a node and says it all. The lanes stay open as long as what is returned.
-    async fn call(self) -> [Incoming; 2] {
-        let open = |lane, batches: Vec<Vec<u8>>| {
-            let outgoing = stream::iter(batches).map(bytes::Bytes::from).chain(stream::pending());
+    async fn call(mut self) -> [Incoming; 2] {
+        let open = |lane, said: BoxStream<'static, Vec<u8>>| {
+            let outgoing = said.map(bytes::Bytes::from).chain(stream::pending());
             self.harbour.open(&name("one"), lane, outgoing.boxed())
         };
-        let mut control = open(Lane::Control, self.control).await.unwrap();
+        let (data, rest) = (self.data, self.control.split_off(1));
+        // Who is welcome says no more before its other lane is there.
+        let (linked, is_linked) = tokio::sync::oneshot::channel::<()>();
+        let rest = stream::once(is_linked).flat_map(move |_| stream::iter(rest.clone()));
+        let control = open(Lane::Control, stream::iter(self.control).chain(rest).boxed());
+        let mut control = control.await.unwrap().incoming;
         control.next().await.unwrap().unwrap();
-        [control, open(Lane::Data, self.data).await.unwrap()]
+        let data = open(Lane::Data, stream::iter(data).boxed()).await.unwrap().incoming;
+        drop(linked);
+        [control, data]
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use genii_protocols::Fault;
 use genii_protocols::frame::{Control, Data, NEWEST, OLDEST, Refused, Stand, Standing};
+use genii_protocols::wire;
 use genii_runtime::cluster::Membership;
 use genii_runtime::link::network::Lane;
 use genii_runtime::link::simulated::Waters;
@@ -52,6 +53,44 @@ async fn who_speaks_later_versions_too_is_linked_also_if_it_says_more() {
     greeting[0] += 4;
     let mut control = longer.open(OWN, Lane::Control, greeting).await.unwrap();
     assert_eq!(control.hear().await.unwrap()[0], 1, "it is welcome");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_speaks_the_version_before_is_linked_and_told_nothing_new() {
+    let (waters, machine) = machine(7).await;
+    let (before, current) = (Raw::new(&waters, 0), Raw::new(&waters, 1));
+    let mut lanes = before.greet(OWN, hello((OLDEST, NEWEST - 1), 7, 1)).await.unwrap();
+    let mut lanes_of_current = current.greet(OWN, hello((OLDEST, NEWEST), 7, 1)).await.unwrap();
+    let (house, patience) = (machine.house.clone(), Duration::from_millis(200));
+    let draining = tokio::spawn(async move { house.drain(patience, |_| {}).await });
+    let left = draining.await.unwrap();
+    // Who cannot know that it is to settle is not waited for.
+    assert_eq!(left.nodes, 1, "{left:?}");
+    let draining = wire::encode(&Control::Draining).unwrap();
+    let mut is_told = async |control: &mut crate::raw::End| {
+        // Until the link is given up, on which nothing more is said.
+        while let Some(frame) = control.hear().await {
+            if frame == draining {
+                return true;
+            }
+        }
+        false
+    };
+    assert!(is_told(&mut lanes_of_current.0).await);
+    assert!(!is_told(&mut lanes.0).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_that_goes_before_its_data_lane_comes_leaves_its_place() {
+    let (waters, machine) = machine(8).await;
+    let caller = Raw::new(&waters, 1);
+    let greeting = frame(&Control::Hello(hello((1, 1), 7, 1)));
+    let lane = caller.open(OWN, Lane::Control, greeting).await.unwrap();
+    tokio::time::sleep(millis(20)).await;
+    assert_eq!(machine.cluster.figures().half_open, 1);
+    drop(lane);
+    tokio::time::sleep(millis(20)).await;
+    assert_eq!(machine.cluster.figures().half_open, 0);
 }
 
 #[tokio::test(start_paused = true)]

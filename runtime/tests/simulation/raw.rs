@@ -59,7 +59,7 @@ impl Raw {
             said.recv().await.map(|bytes: Bytes| (bytes, said))
         });
         let open = self.harbour.open(&name(to), lane, outgoing.boxed());
-        let hears = tokio::time::timeout(PATIENCE, open).await.ok()?.ok()?;
+        let hears = tokio::time::timeout(PATIENCE, open).await.ok()?.ok()?.incoming;
         Some(End { says, hears, heard: Vec::new() })
     }
 
