@@ -185,6 +185,8 @@ struct PeerState {
     own: u64,
     link: Option<Arc<Link>>,
     is_calling: bool,
+    /// Since when it is known by hearsay alone.
+    heard_of: Option<Instant>,
     why: Option<String>,
     told: standings::Told,
     round_trip: Option<Duration>,
@@ -346,6 +348,7 @@ impl Inner {
                 own: self.began,
                 link: None,
                 is_calling: false,
+                heard_of: None,
                 why: None,
                 told: standings::Told::default(),
                 round_trip: None,
@@ -415,6 +418,7 @@ impl Inner {
         }
         let link = Arc::new(link);
         state.link = Some(link.clone());
+        state.heard_of = None;
         state.incarnation = link.incarnation;
         peer.stand(&mut state, Membership::Alive, None);
         drop(state);
@@ -455,7 +459,10 @@ impl Inner {
             Membership::Left => "has left".to_owned(),
             _ => format!("is down: {why}"),
         };
-        self.note(&link.peer, link.incarnation, &text);
+        // Who takes its own leave does not wonder that the others go.
+        if !self.is_leaving() || membership == Membership::Left {
+            self.note(&link.peer, link.incarnation, &text);
+        }
         self.bury(&link.peer, unheard);
         standings::forget(self, &link.peer, membership);
         tables::forget(self, link, undistributed);

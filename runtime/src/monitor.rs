@@ -16,6 +16,9 @@ pub const WATCHES_MAX: usize = 1_024;
 pub struct WatchId(pub(crate) u64);
 
 impl WatchId {
+    /// That of a link which the other end has made, for who made none. Agents count up from one.
+    pub(crate) const OF_NOBODY: Self = Self(0);
+
     /// The same link as the other end holds it. Agents count up from one and never get that far.
     pub(crate) fn of_the_other(self) -> Self {
         Self(self.0 | 1 << 63)
@@ -97,7 +100,7 @@ impl Watchers {
         let watchers = std::mem::take(&mut *self.watchers.lock());
         for watcher in watchers {
             match watcher {
-                Watcher::Near { bond, line, .. } => tell_near(&line, bond, down),
+                Watcher::Near { id, bond, line } => tell_near(&line, (id, bond), down),
                 Watcher::Far { link, watch, end } => {
                     if let Some(link) = link.upgrade() {
                         link.ended(watch, end, down);
@@ -108,11 +111,11 @@ impl Watchers {
     }
 }
 
-fn tell_near(line: &Weak<Line>, bond: Bond, down: &Arc<Down>) {
+fn tell_near(line: &Weak<Line>, (id, bond): (WatchId, Bond), down: &Arc<Down>) {
     let Some(line) = line.upgrade() else { return };
     let news = match bond {
-        Bond::Monitor => Urgent::Down(down.clone()),
-        Bond::Link => Urgent::LinkDown(down.clone()),
+        Bond::Monitor => Urgent::Down(down.clone(), id),
+        Bond::Link => Urgent::LinkDown(down.clone(), id),
     };
     if line.mailbox.push_urgent(news).is_err() {
         tracing::debug!(watcher = %line.identity.address, "ended before it could be told");

@@ -30,7 +30,7 @@ pub struct Args {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// This is still to be finished.
+    /// This is still to be finished; at first, what that is is not known.
     Finishing(Unfinished),
     /// All was finished but for this, and it is being stopped.
     Stopping(Unfinished),
@@ -69,6 +69,8 @@ impl Command for Drain {
             ending.begin("it was asked to drain");
             left
         });
+        // Who asked hears that it has begun, also if it ends before there is more to say.
+        out.say(Said::Finishing(Unfinished::default())).await?;
         while let Some(now) = told.recv().await {
             out.say(Said::Finishing(now)).await?;
         }
@@ -80,6 +82,9 @@ impl Command for Drain {
 
     fn show(said: Said, screen: &mut Screen) {
         match said {
+            Said::Finishing(now) if now.is_nothing() => {
+                screen.line("what is new goes to stand-ins; what runs may finish");
+            }
             Said::Finishing(now) => screen.line(format!("waiting for {}", in_words(&now))),
             Said::Stopping(left) if left.is_nothing() => screen.line("all is finished; stopping"),
             Said::Stopping(left) => {

@@ -10,7 +10,7 @@ use genii_protocols::frame::{Control, Data, Hello, NEWEST, OLDEST, Refused};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{DataLane, Inner, Membership, NotNeeded, Peer};
+use super::{DataLane, Inner, Membership, NotNeeded, Peer, places};
 use crate::link::lane::{self, End, Frames, read, read_greeting};
 use crate::link::network::{Broken, Lane, Opened};
 use crate::link::outbox::{Batches, Outbox};
@@ -167,6 +167,9 @@ pub(super) async fn keep_calling(cluster: Arc<Inner>, peer: Arc<Peer>) {
                     cluster.note_failed_call(&peer, &failed);
                 }
             },
+        }
+        if places::gives_up(&cluster, &peer) {
+            return;
         }
         let pause = wait.mul_f64(1.0 - 0.3 * cluster.chance());
         let _either_way = timeout(pause, changed).await;

@@ -1,16 +1,25 @@
 //! Where nodes are: those that a node has met, it introduces to each other.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use genii_protocols::NodeName;
 use genii_protocols::frame::{Control, NAME_MAX_LEN, Place};
+use tokio::time::Instant;
 
-use super::Inner;
+use super::{Inner, Peer};
 use crate::link::lane;
 use crate::link::sending::Link;
 
 /// How many other nodes are known at most; of more nothing is heard.
 const MEMBERS_MAX: usize = 256;
+
+/// How many nodes may be called of which others have told alone, and that were never linked.
+const HEARSAY_MAX: usize = 64;
+
+/// For how long such a node is called. One that is there is linked by then, and one that comes later
+/// calls itself.
+const HEARSAY_PATIENCE: Duration = Duration::from_secs(600);
 
 /// How many places of one node are passed on.
 const PLACES_MAX: usize = 8;
@@ -39,11 +48,33 @@ pub(super) fn hear(cluster: &Arc<Inner>, from: &NodeName, places: &[Place<'_>]) 
         if told.is_empty() {
             continue;
         }
+        let peers: Vec<_> = cluster.peers.read().values().cloned().collect();
+        let is_hearsay = |peer: &&Arc<Peer>| peer.state.lock().heard_of.is_some();
+        if peers.iter().filter(is_hearsay).count() >= HEARSAY_MAX {
+            tracing::debug!(%node, %from, "of too many is only heard");
+            continue;
+        }
         tracing::info!(%node, %from, "is heard of");
-        cluster.network.learn(&node, &told);
-        cluster.peer(&node).changed.notify_waiters();
+        cluster.network.hear(&node, &told);
+        let peer = cluster.peer(&node);
+        peer.state.lock().heard_of = Some(Instant::now());
+        peer.changed.notify_waiters();
         tell_others(cluster, &node, from);
     }
+}
+
+/// Whether a node is not called any more: others have told of it, and it was never there. It is
+/// forgotten.
+pub(super) fn gives_up(cluster: &Inner, peer: &Arc<Peer>) -> bool {
+    let mut peers = cluster.peers.write();
+    let state = peer.state.lock();
+    let is_over = state.link.is_none()
+        && state.heard_of.is_some_and(|heard_of| heard_of.elapsed() >= HEARSAY_PATIENCE);
+    if is_over {
+        peers.remove(&peer.name);
+        cluster.network.forget(&peer.name);
+    }
+    is_over
 }
 
 /// Tells all but one where a node is.

@@ -90,6 +90,15 @@ pub trait Network: Send + Sync + 'static {
     /// Where another node is reached, as it tells.
     fn learn(&self, node: &NodeName, places: &[String]);
 
+    /// Where another node is reached, as a third one tells. It is not kept for the next start until
+    /// the node has told it itself.
+    fn hear(&self, node: &NodeName, places: &[String]) {
+        self.learn(node, places);
+    }
+
+    /// Where another node is said to be is of no interest any more.
+    fn forget(&self, _node: &NodeName) {}
+
     /// Where another node is reached, as far as is known.
     fn places_of(&self, node: &NodeName) -> Vec<String>;
 

@@ -396,8 +396,16 @@ impl Link {
     }
 
     /// Whether an agent at the other end may answer messages of a name.
-    pub(crate) fn knows(&self, message: &str) -> bool {
-        self.messages.is_empty() || self.messages.contains(message)
+    ///
+    /// # Errors
+    /// When none does, with the nearest name of which one does.
+    pub(crate) fn knows(&self, message: &str) -> Result<(), Option<String>> {
+        if self.messages.is_empty() || self.messages.contains(message) {
+            return Ok(());
+        }
+        let known = self.messages.iter().map(|name| &**name);
+        let is_name = message.len() <= frame::NAME_MAX_LEN;
+        Err(is_name.then(|| crate::nearest::nearest(message, known)).flatten().map(str::to_owned))
     }
 
     /// A receiver at the other end, to send to. Keep it where you send often.

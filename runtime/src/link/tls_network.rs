@@ -1,6 +1,6 @@
 //! The real network: gRPC streams over mutual TLS.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,7 +44,9 @@ pub struct TlsNetwork {
     own: NodeName,
     /// Where others reach this node.
     places: Vec<String>,
-    peers: Mutex<BTreeMap<NodeName, Vec<String>>>,
+    peers: Arc<Mutex<Peers>>,
+    /// Held while something is kept.
+    keeping: Arc<Mutex<()>>,
     opened: tokio::sync::Mutex<mpsc::Receiver<Opened>>,
 }
 
@@ -52,11 +54,61 @@ impl TlsNetwork {
     /// The network of a node: who it is by a folder of trust, where others reach it, and what they
     /// open, as its [listener](super::listener::Listener) hands it on.
     pub fn new(trust: &Path, own: NodeName, places: Vec<String>, opens: impl Into<Opens>) -> Self {
-        let peers = Mutex::new(super::peers::read(trust));
+        let peers = Peers { places: super::peers::read(trust), hearsay: BTreeSet::new() };
+        let peers = Arc::new(Mutex::new(peers));
         let Opens { opened, credentials } = opens.into();
         let credentials = credentials.unwrap_or_else(|| Credentials::at(trust));
         let opened = tokio::sync::Mutex::new(opened);
-        Self { credentials, own, places, peers, opened }
+        Self { credentials, own, places, peers, keeping: Arc::default(), opened }
+    }
+}
+
+/// Where other nodes are.
+struct Peers {
+    places: BTreeMap<NodeName, Vec<String>>,
+    /// Of which nodes others have told alone.
+    hearsay: BTreeSet<NodeName>,
+}
+
+impl Peers {
+    /// Whether it is news, and there is room for it.
+    fn put(&mut self, node: &NodeName, places: Vec<String>) -> bool {
+        let is_new = self.places.get(node) != Some(&places);
+        let has_room = self.places.len() < PEERS_MAX || self.places.contains_key(node);
+        if is_new && has_room {
+            self.places.insert(node.clone(), places);
+        }
+        is_new && has_room
+    }
+
+    /// What is kept for the next start.
+    fn to_keep(&self) -> BTreeMap<NodeName, Vec<String>> {
+        let told = self.places.iter().filter(|(node, _)| !self.hearsay.contains(*node));
+        told.map(|(node, places)| (node.clone(), places.clone())).collect()
+    }
+}
+
+/// Places that are no longer than any that there is, and not too many.
+fn short(places: &[String]) -> Vec<String> {
+    let short = places.iter().filter(|place| place.len() <= NAME_MAX_LEN);
+    short.take(PLACES_MAX).cloned().collect()
+}
+
+impl TlsNetwork {
+    /// Keeps where the others are for the next start, away from those who wait for other things.
+    fn keep(&self) {
+        let (peers, keeping) = (self.peers.clone(), self.keeping.clone());
+        let folder = self.credentials.folder().to_owned();
+        let keep = move || {
+            // One at a time, and each what is known by then.
+            let _alone = keeping.lock();
+            let to_keep = peers.lock().to_keep();
+            super::peers::write(&folder, &to_keep);
+        };
+        match tokio::runtime::Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(keep)),
+            Err(_) => keep(),
+        }
     }
 }
 
@@ -96,14 +148,27 @@ impl Network for TlsNetwork {
         if *node == self.own || places.is_empty() {
             return;
         }
-        let short = places.iter().filter(|place| place.len() <= NAME_MAX_LEN);
-        let places: Vec<String> = short.take(PLACES_MAX).cloned().collect();
+        let places = short(places);
         let mut peers = self.peers.lock();
-        let is_new = peers.get(node) != Some(&places);
-        if is_new && (peers.len() < PEERS_MAX || peers.contains_key(node)) {
-            peers.insert(node.clone(), places);
-            super::peers::write(self.credentials.folder(), &peers);
+        let was_hearsay = peers.hearsay.remove(node);
+        if peers.put(node, places) || was_hearsay {
+            drop(peers);
+            self.keep();
         }
+    }
+
+    fn hear(&self, node: &NodeName, places: &[String]) {
+        let mut peers = self.peers.lock();
+        let is_known = *node == self.own || peers.places.contains_key(node);
+        if !is_known && peers.put(node, short(places)) {
+            peers.hearsay.insert(node.clone());
+        }
+    }
+
+    fn forget(&self, node: &NodeName) {
+        let mut peers = self.peers.lock();
+        peers.places.remove(node);
+        peers.hearsay.remove(node);
     }
 
     fn credentials(&self) -> Option<&Arc<Credentials>> {
@@ -111,7 +176,7 @@ impl Network for TlsNetwork {
     }
 
     fn places_of(&self, node: &NodeName) -> Vec<String> {
-        self.peers.lock().get(node).cloned().unwrap_or_default()
+        self.peers.lock().places.get(node).cloned().unwrap_or_default()
     }
 
     fn still_counts(&self, certificate: &Certificate) -> Result<(), Verdict> {
@@ -119,7 +184,7 @@ impl Network for TlsNetwork {
     }
 
     fn known(&self) -> Vec<NodeName> {
-        self.peers.lock().keys().filter(|node| **node != self.own).cloned().collect()
+        self.peers.lock().places.keys().filter(|node| **node != self.own).cloned().collect()
     }
 }
 

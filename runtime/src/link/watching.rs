@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::lane::{self, End};
 use super::sending::{Link, NotSent, short_cause};
 use crate::directory::{Line, Slot};
-use crate::monitor::{Bond, FarEnd};
+use crate::monitor::{Bond, FarEnd, WatchId};
 use crate::node::Node;
 use crate::urgent::{Down, Urgent};
 
@@ -31,6 +31,7 @@ pub(super) struct Watching {
 /// A life here that watches one at the other end.
 struct Ours {
     address: Address,
+    id: WatchId,
     bond: Bond,
     line: Weak<Line>,
 }
@@ -72,8 +73,8 @@ impl Ours {
         let Some(line) = self.line.upgrade() else { return };
         let down = Arc::new(Down { address: self.address, incarnation, cause, is_abnormal });
         let news = match self.bond {
-            Bond::Monitor => Urgent::Down(down),
-            Bond::Link => Urgent::LinkDown(down),
+            Bond::Monitor => Urgent::Down(down, self.id),
+            Bond::Link => Urgent::LinkDown(down, self.id),
         };
         push(&line, news);
     }
@@ -84,7 +85,7 @@ impl Theirs {
         let Some(Linked { line, address, incarnation }) = self.linked else { return };
         let Some(line) = line.upgrade() else { return };
         let down = Down { address, incarnation, cause, is_abnormal };
-        push(&line, Urgent::LinkDown(Arc::new(down)));
+        push(&line, Urgent::LinkDown(Arc::new(down), WatchId::OF_NOBODY));
     }
 }
 
@@ -102,7 +103,7 @@ impl Link {
     pub(crate) fn watch(
         self: &Arc<Self>,
         address: &Address,
-        bond: Bond,
+        (id, bond): (WatchId, Bond),
         watcher: &Arc<Line>,
     ) -> Result<u64, NotSent> {
         let to = self.number(address.as_str())?;
@@ -112,7 +113,7 @@ impl Link {
             Bond::Link => Some((self.number(own.address.as_str())?, own.incarnation)),
         };
         let watch = self.watching.next.fetch_add(1, Ordering::Relaxed);
-        let ours = Ours { address: address.clone(), bond, line: Arc::downgrade(watcher) };
+        let ours = Ours { address: address.clone(), id, bond, line: Arc::downgrade(watcher) };
         self.watching.ours.lock().insert(watch, ours);
         if bond == Bond::Link {
             watcher.slot.watchers.add_far(self, watch, FarEnd::Watcher);

@@ -52,13 +52,10 @@ impl Mail {
     /// A name that anybody may have made up is told to no other node that has no agent for it: names
     /// take room there as long as the link lasts.
     pub(super) fn known_there(&self, far: &FarWay, message: &str) -> Result<(), Box<Fault>> {
-        match far.link.knows(message) {
-            true => Ok(()),
-            false => {
-                let name = crate::logbook::cut(message, NAME_KEPT_LEN);
-                Err(self.rejected(name, Rejection::UnknownMessage { nearest: None }))
-            }
-        }
+        far.link.knows(message).map_err(|nearest| {
+            let name = crate::logbook::cut(message, NAME_KEPT_LEN);
+            self.rejected(name, Rejection::UnknownMessage { nearest })
+        })
     }
 
     pub(super) fn saying_json<'a>(
