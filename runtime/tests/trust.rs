@@ -8,6 +8,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use genii_protocols::NodeName;
+use genii_runtime::trust::credentials::Credentials;
+use genii_runtime::trust::verdict::Verdict;
 use genii_runtime::trust::{
     Admitted, Authority, Identity, Invitation, InvitationFault, JoinRefused, Request, Secret,
     TrustError, certified, tls,
@@ -134,6 +136,28 @@ fn who_is_expelled_is_refused_from_then_on() {
     assert_eq!(meet(&pc2, &main, "main").unwrap(), node("pc2"));
     let unknown = two.authority.expel(&node("pc9"), SystemTime::now());
     assert!(matches!(unknown, Err(TrustError::UnknownNode(_))));
+}
+
+/// A connection outlives the handshake, and what was found then.
+#[test]
+fn whether_somebody_who_was_let_in_still_counts_is_known_at_any_time() {
+    let (two, now) = (Two::new(), SystemTime::now());
+    let credentials = Credentials::at(&two.path("main"));
+    let pc2 = two.pc2.certificate();
+    assert_eq!(credentials.still_counts(pc2), Ok(()));
+    two.authority.expel(&node("pc2"), now).unwrap();
+    assert_eq!(credentials.still_counts(pc2), Err(Verdict::Expelled(node("pc2"))));
+    // Nor does it count again when another machine has its name.
+    let again = join(&two.authority, "pc2", &two.path("again"), now);
+    assert_eq!(credentials.still_counts(again.certificate()), Ok(()));
+    assert_eq!(credentials.still_counts(pc2), Err(Verdict::Expelled(node("pc2"))));
+    let day = 24 * HOUR;
+    let old = join(&two.authority, "pc3", &two.path("before"), now - 91 * day);
+    let refused = credentials.still_counts(old.certificate()).unwrap_err();
+    assert!(matches!(&refused, Verdict::Expired(pc3, _) if *pc3 == node("pc3")), "{refused}");
+    let early = join(&two.authority, "pc3", &two.path("after"), now + 2 * day);
+    let refused = credentials.still_counts(early.certificate()).unwrap_err();
+    assert!(matches!(&refused, Verdict::NotYet(..)), "{refused}");
 }
 
 #[test]

@@ -4,10 +4,11 @@
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use parking_lot::Mutex;
 use rustls::ServerConfig;
+use rustls::pki_types::CertificateDer;
 
 use super::folder::Folder;
 use super::tally::{Tally, TurnedAway};
@@ -105,6 +106,16 @@ impl Credentials {
                     .ok_or(error)
             }
         }
+    }
+
+    /// Whether a certificate by which somebody was let in counts by now: it may have run out since, or
+    /// been taken back. Nothing is counted by this; [`Tally::refuse`] does.
+    ///
+    /// # Errors
+    /// Why it does not.
+    pub fn still_counts(&self, certificate: &CertificateDer<'_>) -> Result<(), Verdict> {
+        let current = self.current().map_err(|error| Verdict::Other(error.to_string()))?;
+        Verdict::at(SystemTime::now(), certificate, current.identity.expelled())
     }
 
     /// Learns a list of the expelled that another node has sent; whether it is news. It counts at

@@ -99,7 +99,7 @@ impl Tally {
     }
 
     /// A certificate was not taken. Written down once for each node and reason.
-    pub(super) fn refuse(&self, verdict: &Verdict) {
+    pub fn refuse(&self, verdict: &Verdict) {
         self.count(verdict.counts_as());
         let Some(node) = verdict.node() else { return };
         let why = verdict.to_string();

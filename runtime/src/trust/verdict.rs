@@ -7,7 +7,7 @@ use genii_protocols::{NodeName, Timestamp};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{AlertDescription, CertificateError as Bad, Error};
 
-use super::{Identity, TurnedAway};
+use super::{Expelled, Identity, TurnedAway};
 
 /// Why a certificate is not taken. Its text says whose it is, where that is certain.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,6 +64,29 @@ impl Verdict {
             (Error::InvalidCertificate(Bad::UnknownIssuer | Bad::BadSignature), _) => Self::Foreign,
             _ => Self::Other(error.to_string()),
         }
+    }
+
+    /// Whether a certificate that the authority has signed, as TLS has found, counts at a time.
+    pub(super) fn at(
+        now: SystemTime,
+        certificate: &CertificateDer<'_>,
+        expelled: &Expelled,
+    ) -> Result<(), Self> {
+        let node = super::identity::node_of(certificate);
+        let Some((node, (from, to))) = node.zip(validity(certificate)) else {
+            return Err(Self::Other("its certificate cannot be read".to_owned()));
+        };
+        let now = super::seconds(now);
+        if expelled.contains(certificate) {
+            return Err(Self::Expelled(node));
+        }
+        if now > to.as_secs() {
+            return Err(Self::Expired(node, timestamp(to)));
+        }
+        if now < from.as_secs() {
+            return Err(Self::NotYet(node, timestamp(from)));
+        }
+        Ok(())
     }
 
     /// The node whose it is, where that is certain.
