@@ -35,7 +35,7 @@ fn fault(error: TrustError) -> Fault {
         TrustError::List(_) => "wait until certificates of those who were expelled have run out",
         TrustError::TooMany(_) => "",
         TrustError::UnknownNode(_) => "`genii household` shows the nodes",
-        TrustError::Stranger | TrustError::Crypto(_) => "",
+        TrustError::CountsNoMore | TrustError::Stranger | TrustError::Crypto(_) => "",
     };
     Fault::new(error.to_string()).help(help)
 }

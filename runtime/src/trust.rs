@@ -74,6 +74,9 @@ pub enum TrustError {
     /// A node has more certificates than it can need.
     #[error("{0} has {max} certificates that still count; wait until some run out", max = authority::CERTIFICATES_MAX)]
     TooMany(NodeName),
+    /// Who wants another certificate shows one that was taken back, has run out, or is not known.
+    #[error("the certificate that is to be renewed counts no more; its node must be invited again")]
+    CountsNoMore,
     /// Nobody of this name was ever given a certificate.
     #[error("{0} is no node of this household")]
     UnknownNode(NodeName),

@@ -130,10 +130,14 @@ fn who_is_expelled_is_refused_from_then_on() {
     assert_eq!(two.authority.nodes().unwrap(), [(node("main"), false), (node("pc2"), true)]);
     // It gets no new certificate by itself, but may be invited again.
     let request = Request::new().unwrap();
-    let renewed = two.authority.renew(&node("pc2"), request.der(), SystemTime::now());
-    assert!(matches!(renewed, Err(TrustError::UnknownNode(_))));
+    let renew =
+        |it: &Identity| two.authority.renew(it.certificate(), request.der(), SystemTime::now());
+    assert!(matches!(renew(&two.pc2), Err(TrustError::CountsNoMore)));
     let pc2 = join(&two.authority, "pc2", &two.path("pc2-again"), SystemTime::now());
     assert_eq!(meet(&pc2, &main, "main").unwrap(), node("pc2"));
+    // That the name belongs again helps nobody who had it before.
+    assert!(matches!(renew(&two.pc2), Err(TrustError::CountsNoMore)));
+    assert!(renew(&pc2).is_ok());
     let unknown = two.authority.expel(&node("pc9"), SystemTime::now());
     assert!(matches!(unknown, Err(TrustError::UnknownNode(_))));
 }
@@ -177,7 +181,7 @@ fn a_certificate_counts_for_its_time_and_whatever_the_clocks_say_for_a_day() {
     let two = Two::at(now - 80 * day);
     assert!(two.pc2.expires().unwrap() < now + 11 * day);
     let request = Request::new().unwrap();
-    let certificate = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+    let certificate = two.authority.renew(two.pc2.certificate(), request.der(), now).unwrap();
     let expelled = two.authority.expel(&node("main"), now).unwrap();
     let (path, household) = (two.path("pc2"), two.authority.certificate());
     let pc2 = Identity::keep(&path, &request, household, &certificate, &expelled).unwrap();
@@ -288,7 +292,8 @@ fn a_renewal_that_is_cut_short_leaves_an_identity() {
     let renew = || {
         let request = Request::new().unwrap();
         let now = SystemTime::now();
-        let signed = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+        let shown = two.pc2.certificate();
+        let signed = two.authority.renew(shown, request.der(), now).unwrap();
         Identity::open(&path).unwrap().unwrap().renew(&request, &signed).unwrap()
     };
     let (old, old_key) = (read("node.crt"), read("node.key"));
@@ -325,12 +330,14 @@ fn a_renewal_that_is_cut_short_leaves_an_identity() {
     // What was signed for another key, or by another household, is not kept.
     let (request, other) = (Request::new().unwrap(), Request::new().unwrap());
     let now = SystemTime::now();
-    let signed = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+    let signed = two.authority.renew(two.pc2.certificate(), request.der(), now).unwrap();
     let opened = || Identity::open(&path).unwrap().unwrap();
     assert!(opened().renew(&other, &signed).is_err());
-    let foreign = Two::new().authority.renew(&node("pc2"), request.der(), now).unwrap();
+    let foreign = Two::new();
+    let shown = foreign.pc2.certificate();
+    let foreign = foreign.authority.renew(shown, request.der(), now).unwrap();
     assert!(opened().renew(&request, &foreign).is_err());
-    let main = two.authority.renew(&node("main"), request.der(), now).unwrap();
+    let main = two.authority.renew(two.main.certificate(), request.der(), now).unwrap();
     assert!(opened().renew(&request, &main).is_err());
     assert_eq!(meet(&opened(), &two.main, "main").unwrap(), node("pc2"));
 }
@@ -340,12 +347,16 @@ fn a_renewal_that_is_cut_short_leaves_an_identity() {
 fn a_node_has_so_many_certificates_and_no_more() {
     let two = Two::new();
     let (request, now) = (Request::new().unwrap(), SystemTime::now());
-    let renew = |now| two.authority.renew(&node("pc2"), request.der(), now);
-    let refused = (0..200).find_map(|_| renew(now).err()).unwrap();
+    let renew = |shown: &Identity| two.authority.renew(shown.certificate(), request.der(), now);
+    let refused = (0..200).find_map(|_| renew(&two.pc2).err()).unwrap();
     assert!(refused.to_string().contains("128 certificates that still count"), "{refused}");
-    assert!(two.authority.renew(&node("main"), request.der(), now).is_ok());
+    assert!(renew(&two.main).is_ok());
     // Those that have run out do not count.
-    assert!(renew(now + 90 * 24 * HOUR + HOUR).is_ok());
+    let later = now + 90 * 24 * HOUR + HOUR;
+    let again = join(&two.authority, "pc2", &two.path("again"), later);
+    assert!(two.authority.renew(again.certificate(), request.der(), later).is_ok());
+    let old = two.authority.renew(two.pc2.certificate(), request.der(), later);
+    assert!(matches!(old, Err(TrustError::CountsNoMore)));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Joining a household, which is the only thing that a stranger may ask; and the certificates that
 //! nodes are given later.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -18,6 +18,7 @@ use tonic::{Code, Request as Call, Response, Status};
 use super::caller::CallerName;
 use super::network::Certificate;
 use super::{HANDSHAKE_PATIENCE, channel_over};
+use crate::trust::credentials::Credentials;
 use crate::trust::{
     Admitted, Authority, Fingerprint, Identity, Invitation, JoinRefused, Request, Secret,
     TrustError, tls,
@@ -32,21 +33,33 @@ pub(super) const SIGN_PATIENCE: Duration = Duration::from_secs(10);
 /// How many certificates may be signed at once; who asks for more is to ask again.
 const SIGNING_MAX: usize = 4;
 
-/// The service that lets others join the household of a folder of trust.
-pub(super) fn service(trust: &Path) -> HouseholdServer<Door> {
+/// The service that lets others join the household of a node.
+pub(super) fn service(credentials: &Arc<Credentials>) -> HouseholdServer<Door> {
     let signing = Arc::new(Semaphore::new(SIGNING_MAX));
-    HouseholdServer::new(Door { trust: trust.to_owned(), signing })
+    HouseholdServer::new(Door { credentials: credentials.clone(), signing })
         .max_decoding_message_size(JOIN_MAX_LEN)
         .max_encoding_message_size(JOIN_MAX_LEN)
 }
 
 /// The door to a household.
 pub(super) struct Door {
-    trust: PathBuf,
+    credentials: Arc<Credentials>,
     signing: Arc<Semaphore>,
 }
 
 impl Door {
+    /// The node that calls, unless it is a stranger. Its certificate counted when it connected.
+    fn heed_caller<T>(&self, call: &Call<T>) -> Result<Option<(NodeName, Certificate)>, Status> {
+        let Some(caller) = call.extensions().get::<CallerName>() else { return Ok(None) };
+        caller.asks();
+        let Some((node, certificate)) = caller.node.clone() else { return Ok(None) };
+        if let Err(verdict) = self.credentials.still_counts(&certificate) {
+            self.credentials.tally().refuse(&verdict);
+            return Err(Status::permission_denied(verdict.to_string()));
+        }
+        Ok(Some((node, certificate)))
+    }
+
     /// Does the work of the authority, away from those who wait for other things.
     async fn sign<T: Send + 'static>(
         &self,
@@ -54,7 +67,7 @@ impl Door {
     ) -> Result<Response<T>, Status> {
         let many = |_| Status::resource_exhausted("many ask for certificates just now; ask again");
         let permit = self.signing.clone().try_acquire_owned().map_err(many)?;
-        let trust = self.trust.clone();
+        let trust = self.credentials.folder().to_owned();
         let signed = tokio::task::spawn_blocking(move || {
             let _permit = permit;
             work(&trust)
@@ -66,32 +79,30 @@ impl Door {
 #[tonic::async_trait]
 impl Household for Door {
     async fn join(&self, call: Call<JoinRequest>) -> Result<Response<JoinReply>, Status> {
-        heed_caller(&call);
+        self.heed_caller(&call)?;
         let JoinRequest { secret, request } = call.into_inner();
         self.sign(move |trust| admit(trust, &secret, &request)).await
     }
 
     async fn renew(&self, call: Call<RenewRequest>) -> Result<Response<RenewReply>, Status> {
-        let caller = heed_caller(&call);
+        let caller = self.heed_caller(&call)?;
         let stranger = || Status::unauthenticated("only a node of the household can renew");
-        let (node, _) = caller.ok_or_else(stranger)?;
+        let (node, certificate) = caller.ok_or_else(stranger)?;
         let RenewRequest { request } = call.into_inner();
-        self.sign(move |trust| renew(trust, &node, &request)).await
+        self.sign(move |trust| renew(trust, &node, &certificate, &request)).await
     }
 }
 
-/// The node that calls, unless it is a stranger.
-fn heed_caller<T>(call: &Call<T>) -> Option<(NodeName, Certificate)> {
-    let caller = call.extensions().get::<CallerName>()?;
-    caller.asks();
-    caller.node.clone()
-}
-
-fn renew(trust: &Path, node: &NodeName, request: &[u8]) -> Result<RenewReply, Status> {
+fn renew(
+    trust: &Path,
+    node: &NodeName,
+    shown: &Certificate,
+    request: &[u8],
+) -> Result<RenewReply, Status> {
     let authority = authority(trust)?;
-    let signed = authority.renew(node, request, SystemTime::now());
+    let signed = authority.renew(shown, request, SystemTime::now());
     let certificate = signed.map_err(|error| match error {
-        TrustError::UnknownNode(_) | TrustError::TooMany(_) => {
+        TrustError::CountsNoMore | TrustError::TooMany(_) => {
             Status::permission_denied(error.to_string())
         }
         error => failed(error),

@@ -69,6 +69,16 @@ struct Signed {
     expelled: Option<u64>,
 }
 
+impl Signed {
+    /// Whether it is this certificate.
+    fn is(&self, certificate: &CertificateDer<'_>) -> bool {
+        let parsed = x509_parser::parse_x509_certificate(certificate).ok();
+        parsed.zip(unhex(&self.serial)).is_some_and(|((_, parsed), serial)| {
+            super::expelled::plain(parsed.raw_serial()) == super::expelled::plain(&serial)
+        })
+    }
+}
+
 /// An invitation. Its secret is not kept, only the digest.
 #[derive(Debug, Serialize, Deserialize)]
 struct Invited {
@@ -293,29 +303,29 @@ impl Authority {
         Ok(Ok(Admitted { certificate, expelled }))
     }
 
-    /// Signs a new certificate for a node that has one.
+    /// Signs a new certificate for the node that shows this one, which must count itself: that another
+    /// machine was given the name since does not help who had it before.
     ///
     /// # Errors
-    /// When the request is no request, the node was expelled or has too many, or it cannot be written
-    /// down.
+    /// When the request is no request, what it shows counts no more, the node has too many, or it
+    /// cannot be written down.
     pub fn renew(
         &self,
-        node: &NodeName,
+        shown: &CertificateDer<'_>,
         request: &[u8],
         now: SystemTime,
     ) -> Result<Vec<u8>, TrustError> {
         let _alone = self.folder.lock()?;
         let mut ledger = self.ledger()?;
-        let belongs = |signed: &&Signed| signed.node == *node && signed.expelled.is_none();
-        if ledger.signed.iter().find(belongs).is_none() {
-            return Err(TrustError::UnknownNode(node.clone()));
-        }
         let at = seconds(now);
-        let count = ledger.signed.iter().filter(belongs).filter(|it| it.expires > at).count();
-        if count >= CERTIFICATES_MAX {
-            return Err(TrustError::TooMany(node.clone()));
+        let counts = |it: &&Signed| it.expelled.is_none() && it.expires > at;
+        let shown = ledger.signed.iter().find(|it| it.is(shown)).filter(counts);
+        let node = shown.ok_or(TrustError::CountsNoMore)?.node.clone();
+        let of_node = ledger.signed.iter().filter(|it| it.node == node);
+        if of_node.filter(counts).count() >= CERTIFICATES_MAX {
+            return Err(TrustError::TooMany(node));
         }
-        let certificate = self.sign(&mut ledger, node, request, now)?;
+        let certificate = self.sign(&mut ledger, &node, request, now)?;
         self.keep(&ledger)?;
         Ok(certificate)
     }

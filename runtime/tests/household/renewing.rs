@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use genii_protocols::household::RenewRequest;
 use genii_protocols::household::household_client::HouseholdClient;
 use genii_runtime::link::renewal::{RenewError, renew};
-use genii_runtime::trust::{Identity, Request};
+use genii_runtime::trust::{Identity, Request, TurnedAway};
 
 use crate::nodes::{Household, Running, name};
 use crate::wire;
@@ -92,4 +92,24 @@ async fn a_stranger_gets_no_certificate() {
     let request = Request::new().unwrap().der().to_vec();
     let refused = HouseholdClient::new(channel).renew(RenewRequest { request }).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated);
+}
+
+/// A connection that was opened before does not help a machine that was expelled, also not when another
+/// was given its name since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_expelled_gets_no_certificate_on_a_connection_of_before() {
+    let household = Household::new();
+    let before = household.admit("b");
+    let main = household.begin("main").await;
+    let channel = wire::channel(wire::node(&before, &main).await).await;
+    let mut door = HouseholdClient::new(channel);
+    let request = Request::new().unwrap().der().to_vec();
+    door.renew(RenewRequest { request: request.clone() }).await.unwrap();
+    household.authority.expel(&name("b"), SystemTime::now()).unwrap();
+    std::fs::remove_dir_all(household.path("b")).unwrap();
+    household.admit("b");
+    let refused = door.renew(RenewRequest { request }).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+    assert!(refused.message().contains("b was expelled from the household"), "{refused}");
+    assert_eq!(main.credentials.tally().of(TurnedAway::Expelled), 1);
 }
