@@ -127,6 +127,8 @@ impl Listener {
     /// Takes no more calls, and gives those that are served a moment to end.
     pub async fn close(mut self) {
         self.accepting.abort();
+        // From then on nobody is at the port, not even to be turned away.
+        let _aborted = (&mut self.accepting).await;
         drop(self.stop.take());
         let _enough = tokio::time::timeout(LAST_WORDS, &mut self.serving).await;
     }
