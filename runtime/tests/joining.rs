@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use genii_protocols::NodeName;
 use genii_runtime::link::join::{JoinError, join};
 use genii_runtime::link::listener::{ListenError, Listener};
+use genii_runtime::link::renewal::renew;
 use genii_runtime::trust::{Authority, Identity, Invitation};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -79,6 +80,40 @@ async fn a_machine_that_is_invited_joins_once() {
     let again = join(&invitation, &household.path("other")).await.err().unwrap();
     assert!(again.to_string().contains("used already"), "{again}");
     assert!(Identity::open(&household.path("other")).unwrap().is_none());
+}
+
+/// As after an `init` that was cut short: the key comes first, the household's certificate last.
+#[tokio::test]
+async fn a_key_of_a_household_that_was_never_made_signs_for_nobody() {
+    let household = Household::new().await;
+    let pc2 = household.path("pc2");
+    let (aside, now) = (household.path("aside"), SystemTime::now());
+    Authority::found(&aside, &node("pc2"), now).unwrap();
+    std::fs::create_dir(&pc2).unwrap();
+    std::fs::copy(aside.join("household.key"), pc2.join("household.key")).unwrap();
+    join(&household.invite("pc2"), &pc2).await.unwrap();
+    assert!(Authority::open(&pc2).unwrap().is_none());
+    // Another certificate comes from where the household was made.
+    let renewed = renew(&pc2).await.unwrap();
+    assert_eq!(renewed.household(), household.authority.household());
+    assert_eq!(renew(&pc2).await.unwrap().household(), household.authority.household());
+}
+
+/// A household of one does not give way to what cannot be kept.
+#[tokio::test]
+async fn who_could_not_join_is_who_it_was() {
+    let household = Household::new().await;
+    let pc2 = household.path("pc2");
+    let (alone, _) = Authority::found(&pc2, &node("pc2"), SystemTime::now()).unwrap();
+    let in_the_way = pc2.join(".household.crt.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let error = join(&household.invite("pc2"), &pc2).await.err().unwrap();
+    assert!(matches!(error, JoinError::Trust(_)), "{error}");
+    let own = Identity::open(&pc2).unwrap().unwrap();
+    assert_eq!(own.household(), alone.household());
+    std::fs::remove_dir(in_the_way).unwrap();
+    join(&household.invite("pc2"), &pc2).await.unwrap();
+    assert!(Authority::open(&pc2).unwrap().is_none());
 }
 
 #[tokio::test]

@@ -267,16 +267,98 @@ fn each_connection_shows_its_certificate_anew() {
     }
 }
 
-/// A household that gave way leaves nothing behind that would be in the way of the next.
+/// What a household of one needs that joins another, as it came from there.
+struct Joining<'a> {
+    from: &'a Two,
+    request: Request,
+    signed: Admitted,
+}
+
+impl<'a> Joining<'a> {
+    fn new(from: &'a Two, name: &str) -> Self {
+        let (request, now) = (Request::new().unwrap(), SystemTime::now());
+        let secret = from.authority.invite(&node(name), HOUR, now).unwrap();
+        let signed = from.authority.admit(&secret, request.der(), now).unwrap().unwrap();
+        Self { from, request, signed }
+    }
+
+    fn keep(&self, path: &Path, certificate: &[u8]) -> Result<Identity, TrustError> {
+        let (household, expelled) = (self.from.authority.certificate(), &self.signed.expelled);
+        Identity::keep(path, &self.request, household, certificate, expelled)
+    }
+}
+
+/// A household of one that gives way leaves nothing that would act for it, and one that was never
+/// wholly made leaves no key by which another would sign.
+#[test]
+fn a_household_of_one_gives_way_and_none_of_its_keys_signs_for_another() {
+    let (two, scratch) = (Two::new(), tempfile::tempdir().unwrap());
+    let path = scratch.path().join("third");
+    let read = |name: &str| std::fs::read(path.join(name)).unwrap();
+    Authority::found(&path, &node("third"), SystemTime::now()).unwrap();
+    let (key, ledger) = (read("household.key"), read("ledger.json"));
+    let third = Joining::new(&two, "third");
+    let certificate = &third.signed.certificate;
+    third.keep(&path, certificate).unwrap();
+    assert!(!path.join("household.key").exists() && !path.join("ledger.json").exists());
+    let is_good = || {
+        assert!(Authority::open(&path).unwrap().is_none());
+        let third = Identity::open(&path).unwrap().unwrap();
+        assert_eq!(meet(&third, &two.main, "main").unwrap(), node("third"));
+    };
+    is_good();
+    // As it was left by a genii that did not take them away.
+    std::fs::write(path.join("household.key"), &key).unwrap();
+    std::fs::write(path.join("ledger.json"), ledger).unwrap();
+    is_good();
+    // What was cut short before there was a household.
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("household.key"), &key).unwrap();
+    assert!(Identity::open(&path).unwrap().is_none() && Authority::open(&path).unwrap().is_none());
+    third.keep(&path, certificate).unwrap();
+    assert!(!path.join("household.key").exists());
+    is_good();
+}
+
+#[test]
+fn a_household_stays_as_it_is_where_what_came_from_another_cannot_be_kept() {
+    let (two, other, scratch) = (Two::new(), Two::new(), tempfile::tempdir().unwrap());
+    let path = scratch.path().join("third");
+    let (authority, _) = Authority::found(&path, &node("third"), SystemTime::now()).unwrap();
+    let stays = |refused: Result<Identity, TrustError>, what: &str| {
+        let error = refused.err().unwrap().to_string();
+        assert!(error.contains(what), "{error}");
+        let own = Identity::open(&path).unwrap().unwrap();
+        assert_eq!(own.household(), authority.household());
+        assert!(Authority::open(&path).unwrap().is_some());
+    };
+    let (third, stray) = (Joining::new(&two, "third"), Joining::new(&other, "third"));
+    stays(third.keep(&path, two.pc2.certificate()), "KeyMismatch");
+    let foreign = Joining { request: stray.request, ..third };
+    stays(foreign.keep(&path, &stray.signed.certificate), "certificate");
+    let third = Joining::new(&two, "third");
+    let certificate = &third.signed.certificate;
+    stays(third.keep(&path, b"nonsense"), "another household");
+    // As where the disk is full.
+    let draft = path.join(".household.crt.new");
+    std::fs::create_dir(&draft).unwrap();
+    stays(third.keep(&path, certificate), "household.crt");
+    std::fs::remove_dir(&draft).unwrap();
+    // It has others by now.
+    authority.invite(&node("fourth"), HOUR, SystemTime::now()).unwrap();
+    stays(third.keep(&path, certificate), "there is a household already");
+}
+
+/// A list of a household that was here before is none of the next.
 #[test]
 fn where_a_household_was_another_can_be_made() {
     let two = Two::new();
     two.authority.expel(&node("pc2"), SystemTime::now()).unwrap();
     let path = two.path("main");
-    let list = std::fs::read(path.join("expelled.crl")).unwrap();
-    Authority::open(&path).unwrap().unwrap().disband().unwrap();
-    // Also if it was cut short on its way out.
-    std::fs::write(path.join("expelled.crl"), list).unwrap();
+    for name in ["household.crt", "household.key", "ledger.json", "node.crt"] {
+        std::fs::remove_file(path.join(name)).unwrap();
+    }
     let (authority, main) = Authority::found(&path, &node("main"), SystemTime::now()).unwrap();
     assert_eq!(main.expelled().number(), 0);
     let pc2 = join(&authority, "pc2", &two.path("next"), SystemTime::now());

@@ -173,11 +173,8 @@ pub enum JoinError {
 /// When nobody answers, or says no.
 pub async fn join(invitation: &Invitation, trust: &Path) -> Result<Identity, JoinError> {
     let own = Authority::open(trust)?;
-    let alone = match own {
-        Some(authority) if authority.is_alone()? => Some(authority),
-        _ => None,
-    };
-    if let Some(identity) = Identity::open(trust)?.filter(|_| alone.is_none()) {
+    let is_alone = own.map(|authority| authority.is_alone()).transpose()?.unwrap_or_default();
+    if let Some(identity) = Identity::open(trust)?.filter(|_| !is_alone) {
         return Err(JoinError::Present(identity.household()));
     }
     if invitation.has_expired(SystemTime::now()) {
@@ -186,7 +183,7 @@ pub async fn join(invitation: &Invitation, trust: &Path) -> Result<Identity, Joi
     let mut unreachable = Vec::new();
     for at in &invitation.at {
         match call(at, invitation).await {
-            Ok(channel) => return ask(channel, at, invitation, trust, alone).await,
+            Ok(channel) => return ask(channel, at, invitation, trust).await,
             Err(error) => unreachable.push(format!("{at}: {error}")),
         }
     }
@@ -218,7 +215,6 @@ async fn ask(
     at: &str,
     invitation: &Invitation,
     trust: &Path,
-    alone: Option<Authority>,
 ) -> Result<Identity, JoinError> {
     let request = Request::new()?;
     let secret = invitation.secret.bytes().to_vec();
@@ -244,7 +240,6 @@ async fn ask(
         return Err(JoinError::Stranger(at.to_owned()));
     }
     // A household of one, as `up` makes by itself, gives way.
-    alone.map(Authority::disband).transpose()?;
     let identity = Identity::keep(trust, &request, &household, &certificate, &expelled)?;
     // Who has signed is who is called first.
     if let Ok(node) = NodeName::new(&node) {

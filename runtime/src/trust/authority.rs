@@ -139,7 +139,8 @@ impl Authority {
         Ok((authority, identity))
     }
 
-    /// The authority in a folder; `None` if it lives elsewhere.
+    /// The authority in a folder; `None` if it lives elsewhere. A key there that is not the household's
+    /// is of a household that was never wholly made, and none.
     ///
     /// # Errors
     /// When it is there and cannot be read.
@@ -148,7 +149,14 @@ impl Authority {
         let (key, certificate) = (folder.read("household.key")?, folder.read("household.crt")?);
         let (Some(key), Some(certificate)) = (key, certificate) else { return Ok(None) };
         let certificate = read_certificate(&folder, &certificate)?;
-        let issuer = Issuer::from_ca_cert_der(&certificate, KeyPair::from_pem(&key)?)?;
+        let key = KeyPair::from_pem(&key).map_err(|error| TrustError::Damaged {
+            path: folder.path("household.key").display().to_string(),
+            detail: error.to_string(),
+        })?;
+        if !super::identity::is_of(&key, &certificate) {
+            return Ok(None);
+        }
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Some(Self { issuer, certificate, folder }))
     }
 
@@ -195,24 +203,6 @@ impl Authority {
         self.admit_own(&mut ledger, node, now)
     }
 
-    /// Ends the household, of which nobody else was ever part, so that this node can join another.
-    ///
-    /// # Errors
-    /// When its files cannot be taken away.
-    pub fn disband(self) -> Result<(), TrustError> {
-        let _alone = self.folder.lock()?;
-        for file in ["household.crt", "household.key", "ledger.json", "node.crt", EXPELLED] {
-            let path = self.folder.path(file);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(super::folder::failed(&path, error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Gives this node another name. To be done only while it is alone.
     ///
     /// # Errors
@@ -235,7 +225,8 @@ impl Authority {
         let signed = self.sign(ledger, node, request.der(), now)?;
         self.keep(ledger)?;
         let expelled = self.expelled_so_far(ledger, now)?;
-        Identity::keep(self.folder.root(), &request, &self.certificate, &signed, &expelled)
+        let (folder, certificate) = (&self.folder, &self.certificate);
+        Identity::keep_beside_authority(folder, &request, certificate, &signed, &expelled)
     }
 
     /// Invites a node for so long, and says the secret by which it is known.

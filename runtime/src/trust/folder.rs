@@ -50,17 +50,40 @@ impl Folder {
 
     /// Replaces a file. When this returns it is on the disk.
     pub(super) fn write(&self, name: &str, text: &str) -> Result<(), TrustError> {
-        let (path, draft) = (self.path(name), self.path(&format!(".{name}.new")));
-        let write = || {
-            let _is_seldom_there = std::fs::remove_file(&draft);
-            let mut options = OpenOptions::new();
-            let mut file = options.write(true).create_new(true).mode(0o600).open(&draft)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&draft, &path)?;
-            File::open(&self.0)?.sync_all()
-        };
-        write().map_err(|error| failed(&path, error))
+        self.replace(&[], &[(name, text)])
+    }
+
+    /// Takes files away and replaces others, in this order; nothing of it where one of them cannot be
+    /// written. When this returns all is on the disk. Each is replaced as a whole; of several, some may
+    /// be when it is cut short.
+    pub(super) fn replace(&self, away: &[&str], files: &[(&str, &str)]) -> Result<(), TrustError> {
+        for (name, text) in files {
+            self.draft(name, text).map_err(|error| failed(&self.path(name), error))?;
+        }
+        for name in away {
+            match std::fs::remove_file(self.path(name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => {
+                    return Err(failed(&self.path(name), error));
+                }
+                _ => {}
+            }
+        }
+        for (name, _) in files {
+            let renamed = std::fs::rename(draft_of(self, name), self.path(name));
+            renamed.map_err(|error| failed(&self.path(name), error))?;
+        }
+        let synced = File::open(&self.0).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| failed(&self.0, error))
+    }
+
+    /// Writes what is to be in a file beside it.
+    fn draft(&self, name: &str, text: &str) -> std::io::Result<()> {
+        let draft = draft_of(self, name);
+        let _is_seldom_there = std::fs::remove_file(&draft);
+        let mut options = OpenOptions::new();
+        let mut file = options.write(true).create_new(true).mode(0o600).open(&draft)?;
+        file.write_all(text.as_bytes())?;
+        file.sync_all()
     }
 
     /// Puts a file in the place of another.
@@ -84,6 +107,10 @@ impl Folder {
         };
         lock().map_err(|error| failed(&path, error))
     }
+}
+
+fn draft_of(folder: &Folder, name: &str) -> PathBuf {
+    folder.path(&format!(".{name}.new"))
 }
 
 pub(super) fn failed(path: &Path, error: std::io::Error) -> TrustError {

@@ -74,16 +74,16 @@ pub fn client_watched(identity: &Identity, watch: Watch) -> Result<ClientConfig,
     Ok(config)
 }
 
-/// Whether the authority has signed the certificate of an identity for its name and for today.
+/// Whether the authority has signed the certificate of an identity for its name and for a time.
 ///
 /// # Errors
 /// When it has not.
-pub(super) fn verify_own(identity: &Identity) -> Result<(), TrustError> {
+pub(super) fn verify_own(identity: &Identity, at: UnixTime) -> Result<(), TrustError> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider());
     let verifier = verifier.build().map_err(|error| TrustError::Crypto(error.to_string()))?;
     let name = ServerName::try_from(super::certified(identity.node()));
     let name = name.map_err(|error| TrustError::Crypto(error.to_string()))?;
-    verifier.verify_server_cert(identity.certificate(), &[], &name, &[], UnixTime::now())?;
+    verifier.verify_server_cert(identity.certificate(), &[], &name, &[], at)?;
     Ok(())
 }
 
