@@ -30,7 +30,7 @@ mod watched;
 
 use genii_protocols::NodeName;
 
-pub use authority::{Admitted, Authority, JoinRefused, RENEWED_BEFORE};
+pub use authority::{Admitted, Authority, Expulsion, JoinRefused, RENEWED_BEFORE};
 pub use expelled::{EXPELLED_MAX_LEN, Expelled, NoList};
 pub use identity::{Identity, Request};
 pub use invitation::{Invitation, InvitationFault, Secret};
@@ -77,8 +77,8 @@ pub enum TrustError {
     /// Who wants another certificate shows one that was taken back, has run out, or is not known.
     #[error("the certificate that is to be renewed counts no more; its node must be invited again")]
     CountsNoMore,
-    /// Nobody of this name was ever given a certificate.
-    #[error("{0} is no node of this household")]
+    /// Nobody of this name has a certificate or an invitation.
+    #[error("{0} is no node of this household, nor is it invited")]
     UnknownNode(NodeName),
 }
 

@@ -182,7 +182,7 @@ fn a_certificate_counts_for_its_time_and_whatever_the_clocks_say_for_a_day() {
     assert!(two.pc2.expires().unwrap() < now + 11 * day);
     let request = Request::new().unwrap();
     let certificate = two.authority.renew(two.pc2.certificate(), request.der(), now).unwrap();
-    let expelled = two.authority.expel(&node("main"), now).unwrap();
+    let expelled = two.authority.expel(&node("main"), now).unwrap().list.unwrap();
     let (path, household) = (two.path("pc2"), two.authority.certificate());
     let pc2 = Identity::keep(&path, &request, household, &certificate, &expelled).unwrap();
     assert!(pc2.expires().unwrap() > now + 89 * day);
@@ -209,6 +209,31 @@ fn an_invitation_lets_in_one_and_for_its_time() {
     let ledger = std::fs::read_to_string(two.path("main").join("ledger.json")).unwrap();
     let hex: String = secret.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(!ledger.contains(&hex) && !format!("{secret:?}").contains(&hex));
+}
+
+#[test]
+fn an_invitation_is_taken_back_from_who_has_not_joined() {
+    let (two, now) = (Two::new(), SystemTime::now());
+    let request = Request::new().unwrap();
+    let admit = |secret: &Secret| two.authority.admit(secret, request.der(), now).unwrap();
+    let invite = |name| two.authority.invite(&node(name), HOUR, now).unwrap();
+    let expel = |name, at| two.authority.expel(&node(name), at);
+    let (first, second, other) = (invite("pc3"), invite("pc3"), invite("pc4"));
+    let expulsion = expel("pc3", now).unwrap();
+    assert!(expulsion.list.is_none() && expulsion.invitations == 2);
+    assert_eq!(admit(&first).unwrap_err(), JoinRefused::Unknown);
+    assert_eq!(admit(&second).unwrap_err(), JoinRefused::Unknown);
+    assert!(admit(&other).is_ok());
+    assert!(matches!(expel("pc3", now), Err(TrustError::UnknownNode(_))));
+    // One that nobody can use any more is none.
+    invite("pc3");
+    assert!(matches!(expel("pc3", now + HOUR), Err(TrustError::UnknownNode(_))));
+    // Who has joined, and is invited once more, comes by neither; what was used stays known as used.
+    let again = invite("pc4");
+    let expulsion = expel("pc4", now).unwrap();
+    assert!(expulsion.list.is_some() && expulsion.invitations == 1);
+    assert_eq!(admit(&again).unwrap_err(), JoinRefused::Unknown);
+    assert_eq!(admit(&other).unwrap_err(), JoinRefused::Used);
 }
 
 #[test]

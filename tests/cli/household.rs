@@ -64,6 +64,25 @@ fn a_machine_joins_by_a_line_and_is_expelled_again() {
 }
 
 #[test]
+fn an_invitation_is_taken_back() {
+    let house = House::new();
+    let (running, at) = listening(&house);
+    let line = invite(&house, "pc3", &at)["line"].as_str().unwrap().to_owned();
+    let expelled = house.genii(&["expel", "pc3"]);
+    assert_eq!(expelled.code, 0, "{}", expelled.err);
+    let said = "pc3 has not joined; its invitation counts no more";
+    assert!(expelled.out.contains(said), "{}", expelled.out);
+    let refused = elsewhere(&house, "pc3", &["join", &line]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("nobody was invited with this line"), "{}", refused.err);
+    invite(&house, "pc3", &at);
+    let expelled = house.json(&["expel", "pc3", "--json"]);
+    let expected = serde_json::json!({ "expelled": "pc3", "joined": false, "invitations": 1 });
+    assert_eq!(expelled, expected);
+    running.stop();
+}
+
+#[test]
 fn what_is_wrong_with_a_line_is_said_and_its_secret_is_not() {
     let house = House::new();
     let (running, at) = listening(&house);

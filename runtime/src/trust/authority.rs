@@ -60,6 +60,17 @@ struct Ledger {
     is_wanted: bool,
 }
 
+impl Ledger {
+    /// Withdraws all invitations of a node, and says how many of them were open. What was used stays
+    /// known as such.
+    fn withdraw(&mut self, node: &NodeName, at: u64) -> usize {
+        let of_node = |it: &Invited| it.node == *node && !it.used;
+        let open = self.invitations.iter().filter(|it| of_node(it) && it.expires > at).count();
+        self.invitations.retain(|it| !of_node(it));
+        open
+    }
+}
+
 /// A certificate that was signed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Signed {
@@ -95,6 +106,15 @@ pub struct Admitted {
     pub certificate: Vec<u8>,
     /// The list of the expelled, in DER.
     pub expelled: Vec<u8>,
+}
+
+/// What came of it that a node was expelled.
+#[derive(Debug)]
+pub struct Expulsion {
+    /// The list that says so, in DER; `None` if it never had a certificate that may still count.
+    pub list: Option<Vec<u8>>,
+    /// How many invitations were open, which count no more.
+    pub invitations: usize,
 }
 
 /// Why somebody who wants to join is turned away.
@@ -321,32 +341,39 @@ impl Authority {
         Ok(certificate)
     }
 
-    /// Takes back everything that was signed for a node, and makes the list that says so.
+    /// Takes back everything that was signed for a node, makes the list that says so, and lets no
+    /// invitation of it count that is still open.
     ///
     /// # Errors
-    /// When there is no such node, or it cannot be written down.
-    pub fn expel(&self, node: &NodeName, now: SystemTime) -> Result<Vec<u8>, TrustError> {
+    /// When there is no such node and none was invited, or it cannot be written down.
+    pub fn expel(&self, node: &NodeName, now: SystemTime) -> Result<Expulsion, TrustError> {
         let _alone = self.folder.lock()?;
         let mut ledger = self.ledger()?;
+        let at = seconds(now);
+        let invitations = ledger.withdraw(node, at);
         let mut is_known = false;
         for signed in ledger.signed.iter_mut().filter(|signed| signed.node == *node) {
             is_known = true;
-            signed.expelled.get_or_insert(seconds(now));
+            signed.expelled.get_or_insert(at);
         }
-        // Nor may it come by an invitation that is still open.
-        ledger.invitations.retain(|invited| invited.node != *node);
-        if !is_known {
+        if !is_known && invitations == 0 {
             return Err(TrustError::UnknownNode(node.clone()));
         }
+        let list = is_known.then(|| self.next_list(&mut ledger, now)).transpose()?;
+        self.keep(&ledger)?;
+        Ok(Expulsion { list, invitations })
+    }
+
+    /// Makes the next list of the expelled, and keeps it. What it says holds also if the ledger is not
+    /// written any more.
+    fn next_list(&self, ledger: &mut Ledger, now: SystemTime) -> Result<Vec<u8>, TrustError> {
         // Others know the last list that was made, also if the ledger is from a copy.
         let before = self.last_list()?;
         let last = before.as_ref().map_or(0, Expelled::number);
         ledger.expulsions = ledger.expulsions.max(last) + 1;
-        let list = self.list_expelled(&ledger, before.as_ref(), now)?;
+        let list = self.list_expelled(ledger, before.as_ref(), now)?;
         Expelled::read(&list)?;
-        // The list first: what it says holds, also if the ledger is not written any more.
         self.folder.write(EXPELLED, &super::pem_of("X509 CRL", &list))?;
-        self.keep(&ledger)?;
         Ok(list)
     }
 
