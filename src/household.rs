@@ -35,7 +35,8 @@ fn fault(error: TrustError) -> Fault {
         TrustError::List(_) => "wait until certificates of those who were expelled have run out",
         TrustError::TooMany(_) => "",
         TrustError::UnknownNode(_) => "`genii household` shows the nodes",
-        TrustError::CountsNoMore | TrustError::Stranger | TrustError::Crypto(_) => "",
+        TrustError::CutShort | TrustError::CountsNoMore => "",
+        TrustError::Stranger | TrustError::Crypto(_) => "",
     };
     Fault::new(error.to_string()).help(help)
 }

@@ -9,7 +9,7 @@ use genii_protocols::NodeName;
 use genii_runtime::link::join::{JoinError, join};
 use genii_runtime::link::listener::{ListenError, Listener};
 use genii_runtime::link::renewal::renew;
-use genii_runtime::trust::{Authority, Identity, Invitation};
+use genii_runtime::trust::{Authority, Identity, Invitation, signer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -75,6 +75,7 @@ async fn a_machine_that_is_invited_joins_once() {
     assert_eq!(*pc2.node(), node("pc2"));
     assert_eq!(pc2.household(), household.authority.household());
     assert!(Identity::open(&household.path("pc2")).unwrap().is_some());
+    assert_eq!(signer::read(&household.path("pc2")), Some(node("main")));
     let again = join(&invitation, &household.path("pc2")).await.err().unwrap();
     assert!(matches!(again, JoinError::Present(_)), "{again}");
     let again = join(&invitation, &household.path("other")).await.err().unwrap();

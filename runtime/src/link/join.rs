@@ -21,7 +21,7 @@ use super::{HANDSHAKE_PATIENCE, channel_over};
 use crate::trust::credentials::Credentials;
 use crate::trust::{
     Admitted, Authority, Fingerprint, Identity, Invitation, JoinRefused, Request, Secret,
-    TrustError, tls,
+    TrustError, aside, signer, tls,
 };
 
 /// The largest request or reply, in bytes.
@@ -235,15 +235,19 @@ async fn ask(
         }
         Ok(Ok(reply)) => reply.into_inner(),
     };
-    let JoinReply { certificate, household, expelled, node } = reply;
+    let JoinReply { certificate, household, expelled, node: _ } = reply;
     if Fingerprint::of(&household) != invitation.household {
         return Err(JoinError::Stranger(at.to_owned()));
     }
-    // A household of one, as `up` makes by itself, gives way.
-    let identity = Identity::keep(trust, &request, &household, &certificate, &expelled)?;
+    let (folder, by) = (trust.to_owned(), invitation.by.clone());
+    let identity = aside(move || {
+        // A household of one, as `up` makes by itself, gives way.
+        let identity = Identity::keep(&folder, &request, &household, &certificate, &expelled)?;
+        signer::write(&folder, &by)?;
+        Ok(identity)
+    });
+    let identity = identity.await?;
     // Who has signed is who is called first.
-    if let Ok(node) = NodeName::new(&node) {
-        super::peers::write(trust, &[(node, invitation.at.clone())].into());
-    }
+    super::peers::write(trust, &[(invitation.by.clone(), invitation.at.clone())].into());
     Ok(identity)
 }
