@@ -31,9 +31,14 @@ struct Household {
 
 impl Household {
     async fn new() -> Self {
+        Self::made_at(SystemTime::now()).await
+    }
+
+    /// One whose clock said this when it was made.
+    async fn made_at(now: SystemTime) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("main");
-        let (authority, _) = Authority::found(&path, &node("main"), SystemTime::now()).unwrap();
+        let (authority, _) = Authority::found(&path, &node("main"), now).unwrap();
         let listener = listen(&path).await.unwrap();
         Self { scratch, authority, listener }
     }
@@ -122,7 +127,8 @@ async fn only_the_household_of_the_invitation_may_answer() {
     let (household, other) = (Household::new().await, Household::new().await);
     let stray = Invitation { at: vec![other.at()], ..household.invite("pc2") };
     let error = join(&stray, &household.path("pc2")).await.err().unwrap();
-    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    assert!(matches!(error, JoinError::Stranger(_)), "{error}");
+    assert!(error.to_string().contains("its certificate is of another household"), "{error}");
     // Another place of the same line may do.
     let line = household.invite_at("pc2", vec![other.at(), household.at()]);
     join(&line, &household.path("pc2")).await.unwrap();
@@ -137,7 +143,7 @@ async fn where_nobody_can_sign_it_is_said() {
     let line = household.invite_at("pc3", vec![second.at().to_string()]);
     // Who has not invited does not even hear the secret.
     let error = join(&line, &household.path("pc3")).await.err().unwrap();
-    assert!(error.to_string().contains("not valid for name"), "{error}");
+    assert!(error.to_string().contains("the machine there is pc2"), "{error}");
     let line = Invitation { by: node("pc2"), ..line };
     let error = join(&line, &household.path("pc3")).await.err().unwrap();
     assert!(error.to_string().contains("cannot sign"), "{error}");
@@ -156,9 +162,31 @@ async fn nobody_there_and_somebody_silent_are_told_apart() {
     let line = household.invite_at("pc2", vec![nobody.to_string(), quiet.to_string()]);
     let error = join(&line, &household.path("pc2")).await.err().unwrap().to_string();
     assert!(error.contains("refused") && error.contains("no answer within"), "{error}");
-    let late = Invitation { expires: 1, ..household.invite("pc2") };
+}
+
+/// Whether a line has expired is said by the clock of who has invited, whatever the one here says.
+#[tokio::test]
+async fn a_clock_that_is_ahead_here_does_not_make_a_line_expire() {
+    let household = Household::new().await;
+    let secret = household.authority.invite(&node("pc2"), Duration::ZERO, SystemTime::now());
+    let late = Invitation { secret: secret.unwrap(), ..household.invite("pc2") };
     let error = join(&late, &household.path("pc2")).await.err().unwrap();
-    assert!(matches!(error, JoinError::Expired), "{error}");
+    assert!(matches!(&error, JoinError::Refused(why) if why.contains("has expired")), "{error}");
+    let fresh = Invitation { expires: 1, ..household.invite("pc2") };
+    join(&fresh, &household.path("pc2")).await.unwrap();
+}
+
+#[tokio::test]
+async fn clocks_that_differ_too_much_to_join_are_named() {
+    let (now, day) = (SystemTime::now(), 24 * HOUR);
+    for (made, why) in [(now + 2 * day, "the clock here is behind"), (now - 91 * day, "ran out at")]
+    {
+        let household = Household::made_at(made).await;
+        let error = join(&household.invite("pc2"), &household.path("pc2")).await.err().unwrap();
+        assert!(matches!(error, JoinError::Untimely(_)), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("the certificate of main") && error.contains(why), "{error}");
+    }
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! `genii join`: makes this machine a node of another's household.
 
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::Args;
 use genii_runtime::link::join::{JoinError, join};
@@ -31,23 +32,30 @@ pub async fn run(args: &JoinArgs, data: &Data) -> Result<ExitCode, Fault> {
     })?;
     data.prepare()?;
     let _alone = data.lock()?;
-    let identity = join(&invitation, &data.trust()).await.map_err(refused)?;
+    let identity =
+        join(&invitation, &data.trust()).await.map_err(|error| refused(error, &invitation))?;
     let (household, node) = (identity.household().to_string(), identity.node());
     tell(args.json, &json!({ "household": household, "node": node }), || {
         format!("this machine is {node} in the household {household}\nnext: `genii up`")
     })
 }
 
-fn refused(error: JoinError) -> Fault {
+fn refused(error: JoinError, invitation: &Invitation) -> Fault {
     let help = match &error {
         JoinError::Present(_) => "name another data folder with --data DIR to join from there",
+        JoinError::Unreachable(_) if invitation.has_expired(SystemTime::now()) => {
+            "by the clock here this line has expired, too; ask for another with `genii invite NAME`"
+        }
         JoinError::Unreachable(_) => {
             "see that genii is up there and listens, and that nothing between blocks the port"
         }
         JoinError::Stranger(_) => {
             "somebody else answers at that place; ask for a line with another place"
         }
-        JoinError::Expired | JoinError::Refused(_) => "",
+        JoinError::Untimely(_) => {
+            "set the clocks here and there, which may differ by a day; `genii up` there renews what ran out"
+        }
+        JoinError::Refused(_) => "",
         JoinError::Trust(_) => {
             return match error {
                 JoinError::Trust(error) => fault(error),

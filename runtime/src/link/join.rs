@@ -1,6 +1,7 @@
 //! Joining a household, which is the only thing that a stranger may ask; and the certificates that
 //! nodes are given later.
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -9,6 +10,7 @@ use genii_protocols::NodeName;
 use genii_protocols::household::household_client::HouseholdClient;
 use genii_protocols::household::household_server::{Household, HouseholdServer};
 use genii_protocols::household::{JoinReply, JoinRequest, RenewReply, RenewRequest};
+use parking_lot::Mutex;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsConnector;
@@ -19,9 +21,10 @@ use super::caller::CallerName;
 use super::network::Certificate;
 use super::{HANDSHAKE_PATIENCE, channel_over};
 use crate::trust::credentials::Credentials;
+use crate::trust::verdict::Verdict;
 use crate::trust::{
     Admitted, Authority, Fingerprint, Identity, Invitation, JoinRefused, Request, Secret,
-    TrustError, aside, signer, tls,
+    TrustError, TurnedAway, aside, signer, tls,
 };
 
 /// The largest request or reply, in bytes.
@@ -150,18 +153,19 @@ pub enum JoinError {
     /// It belongs to a household already.
     #[error("this machine belongs to the household {0} already")]
     Present(Fingerprint),
-    /// It is too late.
-    #[error("{}", JoinRefused::Expired)]
-    Expired,
     /// Nobody answered; each place with what happened there.
     #[error("nobody answers: {}", .0.join("; "))]
     Unreachable(Vec<String>),
     /// Who invited says no.
     #[error("{0}")]
     Refused(String),
-    /// What came back is not what was promised.
-    #[error("the answer of {0} is not from the household of the invitation")]
-    Stranger(String),
+    /// Somebody else answers; each place with what happened there.
+    #[error("nobody answers who has invited: {}", .0.join("; "))]
+    Stranger(Vec<String>),
+    /// By the clock here the certificate of who answers does not count; each place with what happened
+    /// there.
+    #[error("who answers cannot be known now: {}", .0.join("; "))]
+    Untimely(Vec<String>),
     /// It cannot be kept.
     #[error(transparent)]
     Trust(#[from] TrustError),
@@ -177,23 +181,56 @@ pub async fn join(invitation: &Invitation, trust: &Path) -> Result<Identity, Joi
     if let Some(identity) = Identity::open(trust)?.filter(|_| !is_alone) {
         return Err(JoinError::Present(identity.household()));
     }
-    if invitation.has_expired(SystemTime::now()) {
-        return Err(JoinError::Expired);
-    }
-    let mut unreachable = Vec::new();
+    // Whether the line has expired is for who has invited to say, whose clock it was made by.
+    let mut not_reached = Vec::new();
     for at in &invitation.at {
         match call(at, invitation).await {
             Ok(channel) => return ask(channel, at, invitation, trust).await,
-            Err(error) => unreachable.push(format!("{at}: {error}")),
+            Err(why) => not_reached.push((at, why)),
         }
     }
-    Err(JoinError::Unreachable(unreachable))
+    Err(nobody(&not_reached))
+}
+
+/// Why nobody was reached at a place who could be asked.
+enum NotReached {
+    /// Nobody answers, or says what makes no sense.
+    Silent(String),
+    /// Somebody answers whose certificate is not taken.
+    Distrusted(Verdict),
+}
+
+impl fmt::Display for NotReached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Silent(why) => f.write_str(why),
+            Self::Distrusted(verdict) => verdict.fmt(f),
+        }
+    }
+}
+
+/// What it comes to that nobody was reached anywhere.
+fn nobody(places: &[(&String, NotReached)]) -> JoinError {
+    let is = |away: TurnedAway| {
+        let mut whys = places.iter().map(|(_, why)| why);
+        whys.any(|why| matches!(why, NotReached::Distrusted(it) if it.counts_as() == away))
+    };
+    let whys = places.iter().map(|(at, why)| format!("{at}: {why}")).collect();
+    match () {
+        () if is(TurnedAway::Untimely) => JoinError::Untimely(whys),
+        () if is(TurnedAway::Foreign) => JoinError::Stranger(whys),
+        () => JoinError::Unreachable(whys),
+    }
 }
 
 /// Connects to whoever answers for a household at a place.
-async fn call(at: &str, invitation: &Invitation) -> Result<Channel, String> {
-    let config =
-        tls::joiner(invitation.household, &invitation.by).map_err(|error| error.to_string())?;
+async fn call(at: &str, invitation: &Invitation) -> Result<Channel, NotReached> {
+    let verdict = Arc::new(Mutex::new(None));
+    let tell = verdict.clone();
+    let watch = Arc::new(move |verdict| *tell.lock() = Some(verdict));
+    let silent = |error: String| NotReached::Silent(error);
+    let config = tls::joiner_watched(invitation.household, &invitation.by, watch);
+    let config = config.map_err(|error| silent(error.to_string()))?;
     let place = at.to_owned();
     let reach = async move {
         let stream = TcpStream::connect(&place).await?;
@@ -204,10 +241,13 @@ async fn call(at: &str, invitation: &Invitation) -> Result<Channel, String> {
     let reached = tokio::time::timeout(HANDSHAKE_PATIENCE, reach).await;
     let stream = match reached {
         Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(error.to_string()),
-        Err(_) => return Err(format!("no answer within {HANDSHAKE_PATIENCE:?}")),
+        Ok(Err(error)) => {
+            let verdict = verdict.lock().take().map(NotReached::Distrusted);
+            return Err(verdict.unwrap_or_else(|| silent(error.to_string())));
+        }
+        Err(_) => return Err(silent(format!("no answer within {HANDSHAKE_PATIENCE:?}"))),
     };
-    channel_over(stream).await.map_err(|error| error.to_string())
+    channel_over(stream).await.map_err(|error| silent(error.to_string()))
 }
 
 async fn ask(
@@ -237,7 +277,7 @@ async fn ask(
     };
     let JoinReply { certificate, household, expelled, node: _ } = reply;
     if Fingerprint::of(&household) != invitation.household {
-        return Err(JoinError::Stranger(at.to_owned()));
+        return Err(JoinError::Stranger(vec![format!("{at}: {}", Verdict::Foreign)]));
     }
     let (folder, by) = (trust.to_owned(), invitation.by.clone());
     let identity = aside(move || {

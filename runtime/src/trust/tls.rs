@@ -116,10 +116,23 @@ pub static ANY_NODE: LazyLock<ServerName<'static>> =
 /// # Errors
 /// When the system cannot.
 pub fn joiner(household: Fingerprint, by: &NodeName) -> Result<ClientConfig, TrustError> {
+    joiner_watched(household, by, Arc::new(drop))
+}
+
+/// As [`joiner`], and tells of each certificate that is not taken.
+///
+/// # Errors
+/// When the system cannot.
+pub fn joiner_watched(
+    household: Fingerprint,
+    by: &NodeName,
+    watch: Watch,
+) -> Result<ClientConfig, TrustError> {
+    let verifier = Arc::new(ByFingerprint { household, by: by.clone() });
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ByFingerprint { household, by: by.clone() }))
+        .with_custom_certificate_verifier(Arc::new(Watched { watch, verifier }))
         .with_no_client_auth();
     config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
     Ok(config)
