@@ -35,6 +35,7 @@ fn fault(error: TrustError) -> Fault {
         TrustError::List(_) => "wait until certificates of those who were expelled have run out",
         TrustError::TooMany(_) => "",
         TrustError::UnknownNode(_) => "`genii household` shows the nodes",
+        TrustError::Busy { .. } => "try again; if it stays so, see what that process waits for",
         TrustError::CutShort | TrustError::CountsNoMore => "",
         TrustError::Stranger | TrustError::Crypto(_) => "",
     };

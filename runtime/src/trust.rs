@@ -76,6 +76,14 @@ pub enum TrustError {
     /// A node has more certificates than it can need.
     #[error("{0} has {max} certificates that still count; wait until some run out", max = authority::CERTIFICATES_MAX)]
     TooMany(NodeName),
+    /// Another program changes the folder, for longer than that can take.
+    #[error("{folder} is being changed by another genii ({holder})")]
+    Busy {
+        /// Which.
+        folder: String,
+        /// Who, as far as it is known.
+        holder: String,
+    },
     /// Whoever did it has gone.
     #[error("it was cut short")]
     CutShort,

@@ -1,5 +1,6 @@
 //! Certificates are renewed before they run out, and whenever somebody wants it.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use genii_protocols::household::RenewRequest;
@@ -9,7 +10,7 @@ use genii_runtime::link::renewal::{RenewError, renew};
 use genii_runtime::link::tls_network::TlsNetwork;
 use genii_runtime::trust::{Identity, Request, TurnedAway, signer};
 
-use crate::nodes::{Household, Running, name};
+use crate::nodes::{Household, PATIENCE, Running, name};
 use crate::wire;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -149,4 +150,24 @@ async fn others_than_who_signs_are_in_nobodys_way() {
     std::fs::write(household.path("main").join("household.key"), "garbage").unwrap();
     let refused = renew(&household.path("b")).await.err().unwrap();
     assert!(matches!(&refused, RenewError::Refused { by, .. } if *by == name("main")), "{refused}");
+}
+
+/// A folder that somebody else has is not waited for without end, and nobody else waits meanwhile.
+#[tokio::test]
+async fn a_folder_that_is_in_use_is_waited_for_aside_and_not_for_ever() {
+    let household = Household::new();
+    let lock = std::fs::OpenOptions::new().write(true).open(household.path("main").join("lock"));
+    let mut lock = lock.unwrap();
+    lock.lock().unwrap();
+    lock.set_len(0).unwrap();
+    lock.write_all(b"process 7 since noon\n").unwrap();
+    let main = household.path("main");
+    let mut renewing = std::pin::pin!(renew(&main));
+    let at_once = tokio::time::timeout(Duration::from_millis(10), &mut renewing).await;
+    assert!(at_once.is_err());
+    let busy = tokio::time::timeout(PATIENCE, renewing).await.unwrap().err().unwrap();
+    let who = "is being changed by another genii (process 7 since noon)";
+    assert!(busy.to_string().contains(who), "{busy}");
+    drop(lock);
+    renew(&main).await.unwrap();
 }
