@@ -111,7 +111,7 @@ fn authority(data: &Data) -> Result<Authority, Fault> {
                 .help("run the same command there")
         }
         None => Fault::new("there is no household here yet")
-            .help("make one with `genii init`, or join one with `genii join LINE`"),
+            .help("make one with `genii init`, or join one with `genii join`"),
     })
 }
 

@@ -1,5 +1,6 @@
 //! `genii join`: makes this machine a node of another's household.
 
+use std::io::{BufRead, IsTerminal, Read};
 use std::process::ExitCode;
 use std::time::SystemTime;
 
@@ -12,13 +13,20 @@ use super::{fault, tell};
 use crate::commands::examples;
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::screen::complain;
+
+/// How much of a line is read, in bytes: more than any has.
+const READ_MAX_LEN: u64 = 8 << 10;
 
 #[derive(Debug, Args)]
-#[command(after_help = examples(&["genii join genii-join-1-..."]))]
+#[command(after_help = examples(&["genii join", "ssh mainpc genii invite pc2 | genii join -"]))]
 pub struct JoinArgs {
-    /// The line that `genii invite` printed
+    /// The line that `genii invite` printed, or `-` to read it from standard input
+    ///
+    /// It holds a secret. As an argument it is seen by everybody who may list the processes of this
+    /// machine, and stays in the history of the shell. At a terminal, leave it out: it is asked for.
     #[arg(value_name = "LINE")]
-    line: String,
+    line: Option<String>,
     /// Print an object with `household` and `node`
     #[arg(long)]
     json: bool,
@@ -26,7 +34,7 @@ pub struct JoinArgs {
 
 /// Asks who invited for a certificate, and keeps it.
 pub async fn run(args: &JoinArgs, data: &Data) -> Result<ExitCode, Fault> {
-    let invitation: Invitation = args.line.parse().map_err(|fault: InvitationFault| {
+    let invitation: Invitation = line(args)?.parse().map_err(|fault: InvitationFault| {
         Fault::usage(fault.to_string())
             .help("`genii invite NAME` prints one, on the machine where the household was made")
     })?;
@@ -38,6 +46,27 @@ pub async fn run(args: &JoinArgs, data: &Data) -> Result<ExitCode, Fault> {
     tell(args.json, &json!({ "household": household, "node": node }), || {
         format!("this machine is {node} in the household {household}\nnext: `genii up`")
     })
+}
+
+/// The line: as it was given, or as it is typed or piped in.
+fn line(args: &JoinArgs) -> Result<String, Fault> {
+    match args.line.as_deref() {
+        Some("-") => read_line(),
+        Some(line) => Ok(line.to_owned()),
+        None if std::io::stdin().is_terminal() => {
+            complain("paste the line that `genii invite` printed:");
+            read_line()
+        }
+        None => Err(Fault::usage("there is no line to join by")
+            .help("pipe the line that `genii invite NAME` printed into `genii join -`")),
+    }
+}
+
+fn read_line() -> Result<String, Fault> {
+    let mut line = String::new();
+    let read = std::io::stdin().lock().take(READ_MAX_LEN).read_line(&mut line);
+    read.map_err(|error| Fault::new(format!("the line cannot be read: {error}")))?;
+    Ok(line)
 }
 
 fn refused(error: JoinError, invitation: &Invitation) -> Fault {
