@@ -51,7 +51,10 @@ enum Command {
     Invite(household::InviteArgs),
     /// Make this machine part of a household, by the line that `invite` printed there
     Join(household::JoinArgs),
-    /// Refuse a machine that belonged to the household
+    /// Refuse a machine that belonged to the household, or take its invitation back
+    ///
+    /// What was signed for it counts no more, on any machine, and no invitation of it that is still
+    /// open. One that was invited and has not joined is refused by that alone. It may be invited again.
     Expel(household::ExpelArgs),
     /// Show who this machine is, and who belongs to its household
     Household(household::HouseholdArgs),

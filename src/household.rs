@@ -35,6 +35,8 @@ fn fault(error: TrustError) -> Fault {
         TrustError::List(_) => "wait until certificates of those who were expelled have run out",
         TrustError::TooMany(_) => "",
         TrustError::UnknownNode(_) => "`genii household` shows the nodes",
+        TrustError::Busy { .. } => "try again; if it stays so, see what that process waits for",
+        TrustError::CutShort | TrustError::CountsNoMore => "",
         TrustError::Stranger | TrustError::Crypto(_) => "",
     };
     Fault::new(error.to_string()).help(help)
@@ -109,7 +111,7 @@ fn authority(data: &Data) -> Result<Authority, Fault> {
                 .help("run the same command there")
         }
         None => Fault::new("there is no household here yet")
-            .help("make one with `genii init`, or join one with `genii join LINE`"),
+            .help("make one with `genii init`, or join one with `genii join`"),
     })
 }
 

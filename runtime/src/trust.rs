@@ -11,6 +11,7 @@
 //! | `ledger.json` | what was signed, and who is invited | where the household was made |
 //! | `node.crt`, `node.key` | the certificate of this node, and its key | everywhere |
 //! | `node.next.key` | its key, while the certificate is replaced | everywhere, for a moment |
+//! | `signed-by` | who has signed that certificate | everywhere but where the household was made |
 //! | `expelled.crl` | the certificates that count no more, signed by the authority | everywhere |
 //! | `tokens.json` | the tokens of clients, without their secrets | everywhere, for that machine |
 //! | `token-uses.json` | how often each was used | everywhere, for that machine |
@@ -22,6 +23,7 @@ mod folder;
 mod identity;
 mod invitation;
 pub mod scope;
+pub mod signer;
 mod tally;
 pub mod tls;
 pub mod tokens;
@@ -30,7 +32,7 @@ mod watched;
 
 use genii_protocols::NodeName;
 
-pub use authority::{Admitted, Authority, JoinRefused, RENEWED_BEFORE};
+pub use authority::{Admitted, Authority, Expulsion, JoinRefused, RENEWED_BEFORE};
 pub use expelled::{EXPELLED_MAX_LEN, Expelled, NoList};
 pub use identity::{Identity, Request};
 pub use invitation::{Invitation, InvitationFault, Secret};
@@ -74,8 +76,22 @@ pub enum TrustError {
     /// A node has more certificates than it can need.
     #[error("{0} has {max} certificates that still count; wait until some run out", max = authority::CERTIFICATES_MAX)]
     TooMany(NodeName),
-    /// Nobody of this name was ever given a certificate.
-    #[error("{0} is no node of this household")]
+    /// Another program changes the folder, for longer than that can take.
+    #[error("{folder} is being changed by another genii ({holder})")]
+    Busy {
+        /// Which.
+        folder: String,
+        /// Who, as far as it is known.
+        holder: String,
+    },
+    /// Whoever did it has gone.
+    #[error("it was cut short")]
+    CutShort,
+    /// Who wants another certificate shows one that was taken back, has run out, or is not known.
+    #[error("the certificate that is to be renewed counts no more; its node must be invited again")]
+    CountsNoMore,
+    /// Nobody of this name has a certificate or an invitation.
+    #[error("{0} is no node of this household, nor is it invited")]
     UnknownNode(NodeName),
 }
 
@@ -146,6 +162,13 @@ pub(crate) fn keep_text(
     text: &str,
 ) -> Result<(), TrustError> {
     folder::Folder::at(folder).write(name, text)
+}
+
+/// Does what may wait for files, away from those who wait for other things.
+pub(crate) async fn aside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, TrustError> + Send + 'static,
+) -> Result<T, TrustError> {
+    tokio::task::spawn_blocking(work).await.unwrap_or(Err(TrustError::CutShort))
 }
 
 fn seconds(at: std::time::SystemTime) -> u64 {

@@ -8,7 +8,8 @@ use std::time::{Duration, SystemTime};
 use genii_protocols::NodeName;
 use genii_runtime::link::join::{JoinError, join};
 use genii_runtime::link::listener::{ListenError, Listener};
-use genii_runtime::trust::{Authority, Identity, Invitation};
+use genii_runtime::link::renewal::renew;
+use genii_runtime::trust::{Authority, Identity, Invitation, signer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -30,9 +31,14 @@ struct Household {
 
 impl Household {
     async fn new() -> Self {
+        Self::made_at(SystemTime::now()).await
+    }
+
+    /// One whose clock said this when it was made.
+    async fn made_at(now: SystemTime) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let path = scratch.path().join("main");
-        let (authority, _) = Authority::found(&path, &node("main"), SystemTime::now()).unwrap();
+        let (authority, _) = Authority::found(&path, &node("main"), now).unwrap();
         let listener = listen(&path).await.unwrap();
         Self { scratch, authority, listener }
     }
@@ -74,6 +80,7 @@ async fn a_machine_that_is_invited_joins_once() {
     assert_eq!(*pc2.node(), node("pc2"));
     assert_eq!(pc2.household(), household.authority.household());
     assert!(Identity::open(&household.path("pc2")).unwrap().is_some());
+    assert_eq!(signer::read(&household.path("pc2")), Some(node("main")));
     let again = join(&invitation, &household.path("pc2")).await.err().unwrap();
     assert!(matches!(again, JoinError::Present(_)), "{again}");
     let again = join(&invitation, &household.path("other")).await.err().unwrap();
@@ -81,12 +88,47 @@ async fn a_machine_that_is_invited_joins_once() {
     assert!(Identity::open(&household.path("other")).unwrap().is_none());
 }
 
+/// As after an `init` that was cut short: the key comes first, the household's certificate last.
+#[tokio::test]
+async fn a_key_of_a_household_that_was_never_made_signs_for_nobody() {
+    let household = Household::new().await;
+    let pc2 = household.path("pc2");
+    let (aside, now) = (household.path("aside"), SystemTime::now());
+    Authority::found(&aside, &node("pc2"), now).unwrap();
+    std::fs::create_dir(&pc2).unwrap();
+    std::fs::copy(aside.join("household.key"), pc2.join("household.key")).unwrap();
+    join(&household.invite("pc2"), &pc2).await.unwrap();
+    assert!(Authority::open(&pc2).unwrap().is_none());
+    // Another certificate comes from where the household was made.
+    let renewed = renew(&pc2).await.unwrap();
+    assert_eq!(renewed.household(), household.authority.household());
+    assert_eq!(renew(&pc2).await.unwrap().household(), household.authority.household());
+}
+
+/// A household of one does not give way to what cannot be kept.
+#[tokio::test]
+async fn who_could_not_join_is_who_it_was() {
+    let household = Household::new().await;
+    let pc2 = household.path("pc2");
+    let (alone, _) = Authority::found(&pc2, &node("pc2"), SystemTime::now()).unwrap();
+    let in_the_way = pc2.join(".household.crt.new");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let error = join(&household.invite("pc2"), &pc2).await.err().unwrap();
+    assert!(matches!(error, JoinError::Trust(_)), "{error}");
+    let own = Identity::open(&pc2).unwrap().unwrap();
+    assert_eq!(own.household(), alone.household());
+    std::fs::remove_dir(in_the_way).unwrap();
+    join(&household.invite("pc2"), &pc2).await.unwrap();
+    assert!(Authority::open(&pc2).unwrap().is_none());
+}
+
 #[tokio::test]
 async fn only_the_household_of_the_invitation_may_answer() {
     let (household, other) = (Household::new().await, Household::new().await);
     let stray = Invitation { at: vec![other.at()], ..household.invite("pc2") };
     let error = join(&stray, &household.path("pc2")).await.err().unwrap();
-    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    assert!(matches!(error, JoinError::Stranger(_)), "{error}");
+    assert!(error.to_string().contains("its certificate is of another household"), "{error}");
     // Another place of the same line may do.
     let line = household.invite_at("pc2", vec![other.at(), household.at()]);
     join(&line, &household.path("pc2")).await.unwrap();
@@ -101,7 +143,7 @@ async fn where_nobody_can_sign_it_is_said() {
     let line = household.invite_at("pc3", vec![second.at().to_string()]);
     // Who has not invited does not even hear the secret.
     let error = join(&line, &household.path("pc3")).await.err().unwrap();
-    assert!(error.to_string().contains("not valid for name"), "{error}");
+    assert!(error.to_string().contains("the machine there is pc2"), "{error}");
     let line = Invitation { by: node("pc2"), ..line };
     let error = join(&line, &household.path("pc3")).await.err().unwrap();
     assert!(error.to_string().contains("cannot sign"), "{error}");
@@ -120,9 +162,31 @@ async fn nobody_there_and_somebody_silent_are_told_apart() {
     let line = household.invite_at("pc2", vec![nobody.to_string(), quiet.to_string()]);
     let error = join(&line, &household.path("pc2")).await.err().unwrap().to_string();
     assert!(error.contains("refused") && error.contains("no answer within"), "{error}");
-    let late = Invitation { expires: 1, ..household.invite("pc2") };
+}
+
+/// Whether a line has expired is said by the clock of who has invited, whatever the one here says.
+#[tokio::test]
+async fn a_clock_that_is_ahead_here_does_not_make_a_line_expire() {
+    let household = Household::new().await;
+    let secret = household.authority.invite(&node("pc2"), Duration::ZERO, SystemTime::now());
+    let late = Invitation { secret: secret.unwrap(), ..household.invite("pc2") };
     let error = join(&late, &household.path("pc2")).await.err().unwrap();
-    assert!(matches!(error, JoinError::Expired), "{error}");
+    assert!(matches!(&error, JoinError::Refused(why) if why.contains("has expired")), "{error}");
+    let fresh = Invitation { expires: 1, ..household.invite("pc2") };
+    join(&fresh, &household.path("pc2")).await.unwrap();
+}
+
+#[tokio::test]
+async fn clocks_that_differ_too_much_to_join_are_named() {
+    let (now, day) = (SystemTime::now(), 24 * HOUR);
+    for (made, why) in [(now + 2 * day, "the clock here is behind"), (now - 91 * day, "ran out at")]
+    {
+        let household = Household::made_at(made).await;
+        let error = join(&household.invite("pc2"), &household.path("pc2")).await.err().unwrap();
+        assert!(matches!(error, JoinError::Untimely(_)), "{error}");
+        let error = error.to_string();
+        assert!(error.contains("the certificate of main") && error.contains(why), "{error}");
+    }
 }
 
 #[tokio::test]

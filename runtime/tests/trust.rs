@@ -130,10 +130,14 @@ fn who_is_expelled_is_refused_from_then_on() {
     assert_eq!(two.authority.nodes().unwrap(), [(node("main"), false), (node("pc2"), true)]);
     // It gets no new certificate by itself, but may be invited again.
     let request = Request::new().unwrap();
-    let renewed = two.authority.renew(&node("pc2"), request.der(), SystemTime::now());
-    assert!(matches!(renewed, Err(TrustError::UnknownNode(_))));
+    let renew =
+        |it: &Identity| two.authority.renew(it.certificate(), request.der(), SystemTime::now());
+    assert!(matches!(renew(&two.pc2), Err(TrustError::CountsNoMore)));
     let pc2 = join(&two.authority, "pc2", &two.path("pc2-again"), SystemTime::now());
     assert_eq!(meet(&pc2, &main, "main").unwrap(), node("pc2"));
+    // That the name belongs again helps nobody who had it before.
+    assert!(matches!(renew(&two.pc2), Err(TrustError::CountsNoMore)));
+    assert!(renew(&pc2).is_ok());
     let unknown = two.authority.expel(&node("pc9"), SystemTime::now());
     assert!(matches!(unknown, Err(TrustError::UnknownNode(_))));
 }
@@ -177,8 +181,8 @@ fn a_certificate_counts_for_its_time_and_whatever_the_clocks_say_for_a_day() {
     let two = Two::at(now - 80 * day);
     assert!(two.pc2.expires().unwrap() < now + 11 * day);
     let request = Request::new().unwrap();
-    let certificate = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
-    let expelled = two.authority.expel(&node("main"), now).unwrap();
+    let certificate = two.authority.renew(two.pc2.certificate(), request.der(), now).unwrap();
+    let expelled = two.authority.expel(&node("main"), now).unwrap().list.unwrap();
     let (path, household) = (two.path("pc2"), two.authority.certificate());
     let pc2 = Identity::keep(&path, &request, household, &certificate, &expelled).unwrap();
     assert!(pc2.expires().unwrap() > now + 89 * day);
@@ -205,6 +209,31 @@ fn an_invitation_lets_in_one_and_for_its_time() {
     let ledger = std::fs::read_to_string(two.path("main").join("ledger.json")).unwrap();
     let hex: String = secret.bytes().iter().map(|byte| format!("{byte:02x}")).collect();
     assert!(!ledger.contains(&hex) && !format!("{secret:?}").contains(&hex));
+}
+
+#[test]
+fn an_invitation_is_taken_back_from_who_has_not_joined() {
+    let (two, now) = (Two::new(), SystemTime::now());
+    let request = Request::new().unwrap();
+    let admit = |secret: &Secret| two.authority.admit(secret, request.der(), now).unwrap();
+    let invite = |name| two.authority.invite(&node(name), HOUR, now).unwrap();
+    let expel = |name, at| two.authority.expel(&node(name), at);
+    let (first, second, other) = (invite("pc3"), invite("pc3"), invite("pc4"));
+    let expulsion = expel("pc3", now).unwrap();
+    assert!(expulsion.list.is_none() && expulsion.invitations == 2);
+    assert_eq!(admit(&first).unwrap_err(), JoinRefused::Unknown);
+    assert_eq!(admit(&second).unwrap_err(), JoinRefused::Unknown);
+    assert!(admit(&other).is_ok());
+    assert!(matches!(expel("pc3", now), Err(TrustError::UnknownNode(_))));
+    // One that nobody can use any more is none.
+    invite("pc3");
+    assert!(matches!(expel("pc3", now + HOUR), Err(TrustError::UnknownNode(_))));
+    // Who has joined, and is invited once more, comes by neither; what was used stays known as used.
+    let again = invite("pc4");
+    let expulsion = expel("pc4", now).unwrap();
+    assert!(expulsion.list.is_some() && expulsion.invitations == 1);
+    assert_eq!(admit(&again).unwrap_err(), JoinRefused::Unknown);
+    assert_eq!(admit(&other).unwrap_err(), JoinRefused::Used);
 }
 
 #[test]
@@ -263,16 +292,98 @@ fn each_connection_shows_its_certificate_anew() {
     }
 }
 
-/// A household that gave way leaves nothing behind that would be in the way of the next.
+/// What a household of one needs that joins another, as it came from there.
+struct Joining<'a> {
+    from: &'a Two,
+    request: Request,
+    signed: Admitted,
+}
+
+impl<'a> Joining<'a> {
+    fn new(from: &'a Two, name: &str) -> Self {
+        let (request, now) = (Request::new().unwrap(), SystemTime::now());
+        let secret = from.authority.invite(&node(name), HOUR, now).unwrap();
+        let signed = from.authority.admit(&secret, request.der(), now).unwrap().unwrap();
+        Self { from, request, signed }
+    }
+
+    fn keep(&self, path: &Path, certificate: &[u8]) -> Result<Identity, TrustError> {
+        let (household, expelled) = (self.from.authority.certificate(), &self.signed.expelled);
+        Identity::keep(path, &self.request, household, certificate, expelled)
+    }
+}
+
+/// A household of one that gives way leaves nothing that would act for it, and one that was never
+/// wholly made leaves no key by which another would sign.
+#[test]
+fn a_household_of_one_gives_way_and_none_of_its_keys_signs_for_another() {
+    let (two, scratch) = (Two::new(), tempfile::tempdir().unwrap());
+    let path = scratch.path().join("third");
+    let read = |name: &str| std::fs::read(path.join(name)).unwrap();
+    Authority::found(&path, &node("third"), SystemTime::now()).unwrap();
+    let (key, ledger) = (read("household.key"), read("ledger.json"));
+    let third = Joining::new(&two, "third");
+    let certificate = &third.signed.certificate;
+    third.keep(&path, certificate).unwrap();
+    assert!(!path.join("household.key").exists() && !path.join("ledger.json").exists());
+    let is_good = || {
+        assert!(Authority::open(&path).unwrap().is_none());
+        let third = Identity::open(&path).unwrap().unwrap();
+        assert_eq!(meet(&third, &two.main, "main").unwrap(), node("third"));
+    };
+    is_good();
+    // As it was left by a genii that did not take them away.
+    std::fs::write(path.join("household.key"), &key).unwrap();
+    std::fs::write(path.join("ledger.json"), ledger).unwrap();
+    is_good();
+    // What was cut short before there was a household.
+    std::fs::remove_dir_all(&path).unwrap();
+    std::fs::create_dir(&path).unwrap();
+    std::fs::write(path.join("household.key"), &key).unwrap();
+    assert!(Identity::open(&path).unwrap().is_none() && Authority::open(&path).unwrap().is_none());
+    third.keep(&path, certificate).unwrap();
+    assert!(!path.join("household.key").exists());
+    is_good();
+}
+
+#[test]
+fn a_household_stays_as_it_is_where_what_came_from_another_cannot_be_kept() {
+    let (two, other, scratch) = (Two::new(), Two::new(), tempfile::tempdir().unwrap());
+    let path = scratch.path().join("third");
+    let (authority, _) = Authority::found(&path, &node("third"), SystemTime::now()).unwrap();
+    let stays = |refused: Result<Identity, TrustError>, what: &str| {
+        let error = refused.err().unwrap().to_string();
+        assert!(error.contains(what), "{error}");
+        let own = Identity::open(&path).unwrap().unwrap();
+        assert_eq!(own.household(), authority.household());
+        assert!(Authority::open(&path).unwrap().is_some());
+    };
+    let (third, stray) = (Joining::new(&two, "third"), Joining::new(&other, "third"));
+    stays(third.keep(&path, two.pc2.certificate()), "KeyMismatch");
+    let foreign = Joining { request: stray.request, ..third };
+    stays(foreign.keep(&path, &stray.signed.certificate), "certificate");
+    let third = Joining::new(&two, "third");
+    let certificate = &third.signed.certificate;
+    stays(third.keep(&path, b"nonsense"), "another household");
+    // As where the disk is full.
+    let draft = path.join(".household.crt.new");
+    std::fs::create_dir(&draft).unwrap();
+    stays(third.keep(&path, certificate), "household.crt");
+    std::fs::remove_dir(&draft).unwrap();
+    // It has others by now.
+    authority.invite(&node("fourth"), HOUR, SystemTime::now()).unwrap();
+    stays(third.keep(&path, certificate), "there is a household already");
+}
+
+/// A list of a household that was here before is none of the next.
 #[test]
 fn where_a_household_was_another_can_be_made() {
     let two = Two::new();
     two.authority.expel(&node("pc2"), SystemTime::now()).unwrap();
     let path = two.path("main");
-    let list = std::fs::read(path.join("expelled.crl")).unwrap();
-    Authority::open(&path).unwrap().unwrap().disband().unwrap();
-    // Also if it was cut short on its way out.
-    std::fs::write(path.join("expelled.crl"), list).unwrap();
+    for name in ["household.crt", "household.key", "ledger.json", "node.crt"] {
+        std::fs::remove_file(path.join(name)).unwrap();
+    }
     let (authority, main) = Authority::found(&path, &node("main"), SystemTime::now()).unwrap();
     assert_eq!(main.expelled().number(), 0);
     let pc2 = join(&authority, "pc2", &two.path("next"), SystemTime::now());
@@ -288,7 +399,8 @@ fn a_renewal_that_is_cut_short_leaves_an_identity() {
     let renew = || {
         let request = Request::new().unwrap();
         let now = SystemTime::now();
-        let signed = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+        let shown = two.pc2.certificate();
+        let signed = two.authority.renew(shown, request.der(), now).unwrap();
         Identity::open(&path).unwrap().unwrap().renew(&request, &signed).unwrap()
     };
     let (old, old_key) = (read("node.crt"), read("node.key"));
@@ -325,12 +437,14 @@ fn a_renewal_that_is_cut_short_leaves_an_identity() {
     // What was signed for another key, or by another household, is not kept.
     let (request, other) = (Request::new().unwrap(), Request::new().unwrap());
     let now = SystemTime::now();
-    let signed = two.authority.renew(&node("pc2"), request.der(), now).unwrap();
+    let signed = two.authority.renew(two.pc2.certificate(), request.der(), now).unwrap();
     let opened = || Identity::open(&path).unwrap().unwrap();
     assert!(opened().renew(&other, &signed).is_err());
-    let foreign = Two::new().authority.renew(&node("pc2"), request.der(), now).unwrap();
+    let foreign = Two::new();
+    let shown = foreign.pc2.certificate();
+    let foreign = foreign.authority.renew(shown, request.der(), now).unwrap();
     assert!(opened().renew(&request, &foreign).is_err());
-    let main = two.authority.renew(&node("main"), request.der(), now).unwrap();
+    let main = two.authority.renew(two.main.certificate(), request.der(), now).unwrap();
     assert!(opened().renew(&request, &main).is_err());
     assert_eq!(meet(&opened(), &two.main, "main").unwrap(), node("pc2"));
 }
@@ -340,12 +454,16 @@ fn a_renewal_that_is_cut_short_leaves_an_identity() {
 fn a_node_has_so_many_certificates_and_no_more() {
     let two = Two::new();
     let (request, now) = (Request::new().unwrap(), SystemTime::now());
-    let renew = |now| two.authority.renew(&node("pc2"), request.der(), now);
-    let refused = (0..200).find_map(|_| renew(now).err()).unwrap();
+    let renew = |shown: &Identity| two.authority.renew(shown.certificate(), request.der(), now);
+    let refused = (0..200).find_map(|_| renew(&two.pc2).err()).unwrap();
     assert!(refused.to_string().contains("128 certificates that still count"), "{refused}");
-    assert!(two.authority.renew(&node("main"), request.der(), now).is_ok());
+    assert!(renew(&two.main).is_ok());
     // Those that have run out do not count.
-    assert!(renew(now + 90 * 24 * HOUR + HOUR).is_ok());
+    let later = now + 90 * 24 * HOUR + HOUR;
+    let again = join(&two.authority, "pc2", &two.path("again"), later);
+    assert!(two.authority.renew(again.certificate(), request.der(), later).is_ok());
+    let old = two.authority.renew(two.pc2.certificate(), request.der(), later);
+    assert!(matches!(old, Err(TrustError::CountsNoMore)));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use genii_protocols::NodeName;
 use genii_runtime::link::network::Network;
 use genii_runtime::link::tls_network::TlsNetwork;
-use genii_runtime::trust::{Authority, Identity, Request};
+use genii_runtime::trust::{Authority, Identity, Request, signer};
 use tokio::sync::mpsc;
 
 use super::{authority, fault};
@@ -36,6 +36,7 @@ pub fn admit(data: &Data, beside: &Data, node: &NodeName, at: SocketAddr) -> Res
     }
     // Its port may be another each time.
     if let Some(own) = Identity::open(&data.trust()).map_err(fault)? {
+        signer::write(&beside.trust(), own.node()).map_err(fault)?;
         let nobody_opens = mpsc::channel(1).1;
         let network = TlsNetwork::new(&beside.trust(), node.clone(), Vec::new(), nobody_opens);
         network.learn(own.node(), &[at.to_string()]);

@@ -18,12 +18,12 @@ pub struct ExpelArgs {
     /// The machine that does not belong any more
     #[arg(value_name = "NAME")]
     node: NodeName,
-    /// Print an object with `expelled`
+    /// Print an object with `expelled`, `joined` and `invitations`
     #[arg(long)]
     json: bool,
 }
 
-/// Refuses a machine from now on. It may be invited again.
+/// Refuses a machine from now on, or takes its invitation back. It may be invited again.
 pub fn run(args: &ExpelArgs, data: &Data) -> Result<ExitCode, Fault> {
     let authority = authority(data)?;
     let own = genii_runtime::trust::Identity::open(&data.trust()).map_err(fault)?;
@@ -34,8 +34,17 @@ pub fn run(args: &ExpelArgs, data: &Data) -> Result<ExitCode, Fault> {
         ))
         .help("expel the others, and make a new household elsewhere"));
     }
-    authority.expel(&args.node, SystemTime::now()).map_err(fault)?;
-    tell(args.json, &json!({ "expelled": args.node }), || {
-        format!("{} is refused from now on", args.node)
+    let expulsion = authority.expel(&args.node, SystemTime::now()).map_err(fault)?;
+    let (joined, invitations) = (expulsion.list.is_some(), expulsion.invitations);
+    let value = json!({ "expelled": args.node, "joined": joined, "invitations": invitations });
+    tell(args.json, &value, || {
+        let node = &args.node;
+        match (joined, invitations) {
+            (true, 0) => format!("{node} is refused from now on"),
+            (true, _) => {
+                format!("{node} is refused from now on, and its invitation counts no more")
+            }
+            (false, _) => format!("{node} has not joined; its invitation counts no more"),
+        }
     })
 }

@@ -67,7 +67,9 @@ pub fn run(args: &InviteArgs, data: &Data) -> Result<ExitCode, Fault> {
     let until = Timestamp::from(until);
     if !args.json {
         let node = &args.node;
-        complain(format_args!("valid once, until {until}; on {node}, run: genii join LINE"));
+        complain(format_args!(
+            "valid once, until {until}; on {node}, run: genii join, and paste this line there"
+        ));
     }
     let value = json!({
         "line": line,

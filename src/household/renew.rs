@@ -24,7 +24,7 @@ pub async fn run(args: &JsonArg, data: &Data) -> Result<ExitCode, Fault> {
 fn refused(error: RenewError) -> Fault {
     let help = match error {
         RenewError::Trust(error) => return fault(error),
-        RenewError::Nobody(_) => "make one with `genii init`, or join one with `genii join LINE`",
+        RenewError::Nobody(_) => "make one with `genii init`, or join one with `genii join`",
         RenewError::NobodySigns => "run `genii up` here once while the other machines are up",
         RenewError::Unreachable(_) => {
             "see that genii is up where the household was made, and that it listens"

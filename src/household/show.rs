@@ -50,7 +50,7 @@ fn show(args: &JsonArg, data: &Data) -> Result<ExitCode, Fault> {
     let trust = data.trust();
     let identity = Identity::open(&trust).map_err(fault)?.ok_or_else(|| {
         Fault::new("there is no household here yet")
-            .help("make one with `genii init`, or join one with `genii join LINE`")
+            .help("make one with `genii init`, or join one with `genii join`")
     })?;
     let authority = Authority::open(&trust).map_err(fault)?;
     let nodes = authority.as_ref().map(Authority::nodes).transpose().map_err(fault)?;

@@ -1,10 +1,12 @@
 //! Machines that come to belong to a household, and cease to.
 
+use std::io::Write;
 use std::path::Path;
+use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::support::{House, Running, Said};
+use crate::support::{House, Running, Said, finish};
 use crate::up::STEADY;
 
 /// A household that listens, and where it does.
@@ -60,6 +62,53 @@ fn a_machine_joins_by_a_line_and_is_expelled_again() {
     let line = invite(&house, "pc2", &at)["line"].as_str().unwrap().to_owned();
     std::fs::remove_dir_all(house.path("pc2/trust")).unwrap();
     assert_eq!(elsewhere(&house, "pc2", &["join", &line]).code, 0);
+    running.stop();
+}
+
+/// What `genii join` says to a line on its standard input.
+fn join_by(house: &House, name: &str, args: &[&str], line: &str) -> Said {
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    command.arg("--data").arg(house.path(name)).arg("join").args(args).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let _not_read = child.stdin.take().unwrap().write_all(line.as_bytes());
+    finish(child)
+}
+
+/// As an argument it would be in the list of processes.
+#[test]
+fn a_line_is_read_from_standard_input() {
+    let house = House::new();
+    let (running, at) = listening(&house);
+    let line = invite(&house, "pc2", &at)["line"].as_str().unwrap().to_owned();
+    let nothing = join_by(&house, "pc2", &[], &line);
+    assert_eq!(nothing.code, 2, "{}", nothing.err);
+    assert!(nothing.err.contains("no line") && nothing.err.contains("genii join -"));
+    for bad in ["", "hello", &"genii-join-1-".repeat(1_000)] {
+        let said = join_by(&house, "pc2", &["-"], bad);
+        assert_eq!(said.code, 2, "{}", said.err);
+    }
+    let joined = join_by(&house, "pc2", &["-"], &format!("{line}\n"));
+    assert_eq!(joined.code, 0, "{}", joined.err);
+    assert!(joined.out.contains("this machine is pc2"), "{}", joined.out);
+    running.stop();
+}
+
+#[test]
+fn an_invitation_is_taken_back() {
+    let house = House::new();
+    let (running, at) = listening(&house);
+    let line = invite(&house, "pc3", &at)["line"].as_str().unwrap().to_owned();
+    let expelled = house.genii(&["expel", "pc3"]);
+    assert_eq!(expelled.code, 0, "{}", expelled.err);
+    let said = "pc3 has not joined; its invitation counts no more";
+    assert!(expelled.out.contains(said), "{}", expelled.out);
+    let refused = elsewhere(&house, "pc3", &["join", &line]);
+    assert_eq!(refused.code, 1);
+    assert!(refused.err.contains("nobody was invited with this line"), "{}", refused.err);
+    invite(&house, "pc3", &at);
+    let expelled = house.json(&["expel", "pc3", "--json"]);
+    let expected = serde_json::json!({ "expelled": "pc3", "joined": false, "invitations": 1 });
+    assert_eq!(expelled, expected);
     running.stop();
 }
 

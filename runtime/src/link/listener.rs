@@ -85,7 +85,7 @@ impl Listener {
         let server = Server::builder()
             .concurrency_limit_per_connection(CALLS_MAX)
             .timeout(CALL_PATIENCE)
-            .add_service(join::service(trust))
+            .add_service(join::service(&credentials))
             .serve_with_incoming_shutdown(ReceiverStream::new(strangers), async {
                 let _either_way = stopped.await;
             });
@@ -96,7 +96,7 @@ impl Listener {
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .add_service(Lanes { opened, credentials: credentials.clone() })
-            .add_service(join::service(trust))
+            .add_service(join::service(&credentials))
             .serve_with_incoming(ReceiverStream::new(nodes));
         let linking = tokio::spawn(async move {
             if let Err(error) = links.await {
@@ -127,6 +127,8 @@ impl Listener {
     /// Takes no more calls, and gives those that are served a moment to end.
     pub async fn close(mut self) {
         self.accepting.abort();
+        // From then on nobody is at the port, not even to be turned away.
+        let _aborted = (&mut self.accepting).await;
         drop(self.stop.take());
         let _enough = tokio::time::timeout(LAST_WORDS, &mut self.serving).await;
     }

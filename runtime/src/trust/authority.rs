@@ -60,6 +60,17 @@ struct Ledger {
     is_wanted: bool,
 }
 
+impl Ledger {
+    /// Withdraws all invitations of a node, and says how many of them were open. What was used stays
+    /// known as such.
+    fn withdraw(&mut self, node: &NodeName, at: u64) -> usize {
+        let of_node = |it: &Invited| it.node == *node && !it.used;
+        let open = self.invitations.iter().filter(|it| of_node(it) && it.expires > at).count();
+        self.invitations.retain(|it| !of_node(it));
+        open
+    }
+}
+
 /// A certificate that was signed.
 #[derive(Debug, Serialize, Deserialize)]
 struct Signed {
@@ -67,6 +78,16 @@ struct Signed {
     serial: String,
     expires: u64,
     expelled: Option<u64>,
+}
+
+impl Signed {
+    /// Whether it is this certificate.
+    fn is(&self, certificate: &CertificateDer<'_>) -> bool {
+        let parsed = x509_parser::parse_x509_certificate(certificate).ok();
+        parsed.zip(unhex(&self.serial)).is_some_and(|((_, parsed), serial)| {
+            super::expelled::plain(parsed.raw_serial()) == super::expelled::plain(&serial)
+        })
+    }
 }
 
 /// An invitation. Its secret is not kept, only the digest.
@@ -85,6 +106,15 @@ pub struct Admitted {
     pub certificate: Vec<u8>,
     /// The list of the expelled, in DER.
     pub expelled: Vec<u8>,
+}
+
+/// What came of it that a node was expelled.
+#[derive(Debug)]
+pub struct Expulsion {
+    /// The list that says so, in DER; `None` if it never had a certificate that may still count.
+    pub list: Option<Vec<u8>>,
+    /// How many invitations were open, which count no more.
+    pub invitations: usize,
 }
 
 /// Why somebody who wants to join is turned away.
@@ -129,7 +159,8 @@ impl Authority {
         Ok((authority, identity))
     }
 
-    /// The authority in a folder; `None` if it lives elsewhere.
+    /// The authority in a folder; `None` if it lives elsewhere. A key there that is not the household's
+    /// is of a household that was never wholly made, and none.
     ///
     /// # Errors
     /// When it is there and cannot be read.
@@ -138,7 +169,14 @@ impl Authority {
         let (key, certificate) = (folder.read("household.key")?, folder.read("household.crt")?);
         let (Some(key), Some(certificate)) = (key, certificate) else { return Ok(None) };
         let certificate = read_certificate(&folder, &certificate)?;
-        let issuer = Issuer::from_ca_cert_der(&certificate, KeyPair::from_pem(&key)?)?;
+        let key = KeyPair::from_pem(&key).map_err(|error| TrustError::Damaged {
+            path: folder.path("household.key").display().to_string(),
+            detail: error.to_string(),
+        })?;
+        if !super::identity::is_of(&key, &certificate) {
+            return Ok(None);
+        }
+        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
         Ok(Some(Self { issuer, certificate, folder }))
     }
 
@@ -185,24 +223,6 @@ impl Authority {
         self.admit_own(&mut ledger, node, now)
     }
 
-    /// Ends the household, of which nobody else was ever part, so that this node can join another.
-    ///
-    /// # Errors
-    /// When its files cannot be taken away.
-    pub fn disband(self) -> Result<(), TrustError> {
-        let _alone = self.folder.lock()?;
-        for file in ["household.crt", "household.key", "ledger.json", "node.crt", EXPELLED] {
-            let path = self.folder.path(file);
-            match std::fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                    return Err(super::folder::failed(&path, error));
-                }
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
     /// Gives this node another name. To be done only while it is alone.
     ///
     /// # Errors
@@ -225,7 +245,8 @@ impl Authority {
         let signed = self.sign(ledger, node, request.der(), now)?;
         self.keep(ledger)?;
         let expelled = self.expelled_so_far(ledger, now)?;
-        Identity::keep(self.folder.root(), &request, &self.certificate, &signed, &expelled)
+        let (folder, certificate) = (&self.folder, &self.certificate);
+        Identity::keep_beside_authority(folder, &request, certificate, &signed, &expelled)
     }
 
     /// Invites a node for so long, and says the secret by which it is known.
@@ -293,59 +314,66 @@ impl Authority {
         Ok(Ok(Admitted { certificate, expelled }))
     }
 
-    /// Signs a new certificate for a node that has one.
+    /// Signs a new certificate for the node that shows this one, which must count itself: that another
+    /// machine was given the name since does not help who had it before.
     ///
     /// # Errors
-    /// When the request is no request, the node was expelled or has too many, or it cannot be written
-    /// down.
+    /// When the request is no request, what it shows counts no more, the node has too many, or it
+    /// cannot be written down.
     pub fn renew(
         &self,
-        node: &NodeName,
+        shown: &CertificateDer<'_>,
         request: &[u8],
         now: SystemTime,
     ) -> Result<Vec<u8>, TrustError> {
         let _alone = self.folder.lock()?;
         let mut ledger = self.ledger()?;
-        let belongs = |signed: &&Signed| signed.node == *node && signed.expelled.is_none();
-        if ledger.signed.iter().find(belongs).is_none() {
-            return Err(TrustError::UnknownNode(node.clone()));
-        }
         let at = seconds(now);
-        let count = ledger.signed.iter().filter(belongs).filter(|it| it.expires > at).count();
-        if count >= CERTIFICATES_MAX {
-            return Err(TrustError::TooMany(node.clone()));
+        let counts = |it: &&Signed| it.expelled.is_none() && it.expires > at;
+        let shown = ledger.signed.iter().find(|it| it.is(shown)).filter(counts);
+        let node = shown.ok_or(TrustError::CountsNoMore)?.node.clone();
+        let of_node = ledger.signed.iter().filter(|it| it.node == node);
+        if of_node.filter(counts).count() >= CERTIFICATES_MAX {
+            return Err(TrustError::TooMany(node));
         }
-        let certificate = self.sign(&mut ledger, node, request, now)?;
+        let certificate = self.sign(&mut ledger, &node, request, now)?;
         self.keep(&ledger)?;
         Ok(certificate)
     }
 
-    /// Takes back everything that was signed for a node, and makes the list that says so.
+    /// Takes back everything that was signed for a node, makes the list that says so, and lets no
+    /// invitation of it count that is still open.
     ///
     /// # Errors
-    /// When there is no such node, or it cannot be written down.
-    pub fn expel(&self, node: &NodeName, now: SystemTime) -> Result<Vec<u8>, TrustError> {
+    /// When there is no such node and none was invited, or it cannot be written down.
+    pub fn expel(&self, node: &NodeName, now: SystemTime) -> Result<Expulsion, TrustError> {
         let _alone = self.folder.lock()?;
         let mut ledger = self.ledger()?;
+        let at = seconds(now);
+        let invitations = ledger.withdraw(node, at);
         let mut is_known = false;
         for signed in ledger.signed.iter_mut().filter(|signed| signed.node == *node) {
             is_known = true;
-            signed.expelled.get_or_insert(seconds(now));
+            signed.expelled.get_or_insert(at);
         }
-        // Nor may it come by an invitation that is still open.
-        ledger.invitations.retain(|invited| invited.node != *node);
-        if !is_known {
+        if !is_known && invitations == 0 {
             return Err(TrustError::UnknownNode(node.clone()));
         }
+        let list = is_known.then(|| self.next_list(&mut ledger, now)).transpose()?;
+        self.keep(&ledger)?;
+        Ok(Expulsion { list, invitations })
+    }
+
+    /// Makes the next list of the expelled, and keeps it. What it says holds also if the ledger is not
+    /// written any more.
+    fn next_list(&self, ledger: &mut Ledger, now: SystemTime) -> Result<Vec<u8>, TrustError> {
         // Others know the last list that was made, also if the ledger is from a copy.
         let before = self.last_list()?;
         let last = before.as_ref().map_or(0, Expelled::number);
         ledger.expulsions = ledger.expulsions.max(last) + 1;
-        let list = self.list_expelled(&ledger, before.as_ref(), now)?;
+        let list = self.list_expelled(ledger, before.as_ref(), now)?;
         Expelled::read(&list)?;
-        // The list first: what it says holds, also if the ledger is not written any more.
         self.folder.write(EXPELLED, &super::pem_of("X509 CRL", &list))?;
-        self.keep(&ledger)?;
         Ok(list)
     }
 

@@ -6,10 +6,10 @@ use std::time::SystemTime;
 use genii_protocols::NodeName;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 
 use super::folder::Folder;
-use super::{Expelled, Fingerprint, TrustError};
+use super::{Authority, Expelled, Fingerprint, TrustError};
 
 /// The file of its certificate.
 const CERTIFICATE: &str = "node.crt";
@@ -90,10 +90,13 @@ impl Identity {
         Ok(Some(Self { node, household, certificate, key, expelled, folder }))
     }
 
-    /// Keeps what the authority has signed for a key of ours.
+    /// Keeps what the authority of a household has signed for a key of ours, in the place of what was
+    /// here before: a certificate of the same household, or a household of which nobody else was part.
+    /// That stays as it was where something is wrong with what came.
     ///
     /// # Errors
-    /// When it is not for that key, or cannot be written.
+    /// When it is not for that key, or not signed by that household; when this machine belongs to
+    /// another that does not give way; or it cannot be written.
     pub fn keep(
         folder: &Path,
         request: &Request,
@@ -101,19 +104,58 @@ impl Identity {
         certificate: &[u8],
         expelled: &[u8],
     ) -> Result<Self, TrustError> {
+        let identity = Self::signed(folder, request, household, certificate, expelled)?;
         let folder = Folder::make(folder)?;
+        let _alone = folder.lock()?;
+        gives_way(&folder, identity.household())?;
+        let pem = super::pem_of;
+        // The household last, and that of before first: where this is cut short the machine belongs to
+        // none, and may join again.
+        let before = ["household.crt", "household.key", "ledger.json", NEXT_KEY];
+        let files = [
+            (KEY, identity.key.clone()),
+            (CERTIFICATE, pem("CERTIFICATE", &identity.certificate)),
+            ("expelled.crl", pem("X509 CRL", identity.expelled.list())),
+            ("household.crt", pem("CERTIFICATE", &identity.household)),
+        ];
+        folder.replace(&before, &files.each_ref().map(|(name, text)| (*name, &text[..])))?;
+        Ok(identity)
+    }
+
+    /// Keeps what the authority has signed for the node on which it lives itself.
+    pub(super) fn keep_beside_authority(
+        folder: &Folder,
+        request: &Request,
+        household: &[u8],
+        certificate: &[u8],
+        expelled: &[u8],
+    ) -> Result<Self, TrustError> {
+        let identity = Self::signed(folder.root(), request, household, certificate, expelled)?;
+        let pem = super::pem_of;
+        identity.keep_own()?;
+        folder.write("expelled.crl", &pem("X509 CRL", identity.expelled.list()))?;
+        folder.write("household.crt", &pem("CERTIFICATE", &identity.household))?;
+        Ok(identity)
+    }
+
+    /// Who somebody is for whom a household has signed.
+    fn signed(
+        folder: &Path,
+        request: &Request,
+        household: &[u8],
+        certificate: &[u8],
+        expelled: &[u8],
+    ) -> Result<Self, TrustError> {
         let household = CertificateDer::from(household.to_vec());
         let certificate = CertificateDer::from(certificate.to_vec());
         let node = node_of(&certificate).ok_or(TrustError::Stranger)?;
         let expelled = Expelled::signed_by(&household, expelled)?;
-        let key = request.key.serialize_pem();
+        let (key, folder) = (request.key.serialize_pem(), Folder::at(folder));
         let identity = Self { node, household, certificate, key, expelled, folder };
-        // What does not fit together is not written.
         super::tls::client(&identity)?;
-        let pem = super::pem_of;
-        identity.keep_own()?;
-        identity.folder.write("expelled.crl", &pem("X509 CRL", identity.expelled.list()))?;
-        identity.folder.write("household.crt", &pem("CERTIFICATE", &identity.household))?;
+        // Whether it counts today is the matter of those who are shown it.
+        let from = super::verdict::validity(&identity.certificate).ok_or(TrustError::Stranger)?.0;
+        super::tls::verify_own(&identity, from)?;
         Ok(identity)
     }
 
@@ -126,7 +168,7 @@ impl Identity {
         let key = request.key.serialize_pem();
         let identity = Self { certificate, key, ..self };
         super::tls::client(&identity)?;
-        super::tls::verify_own(&identity)?;
+        super::tls::verify_own(&identity, UnixTime::now())?;
         let _alone = identity.folder.lock()?;
         identity.keep_own()?;
         Ok(identity)
@@ -191,6 +233,19 @@ impl Identity {
     }
 }
 
+/// Whether what is in a folder may give way to a certificate of a household.
+fn gives_way(folder: &Folder, household: Fingerprint) -> Result<(), TrustError> {
+    let present = |it: Fingerprint| TrustError::Present { fingerprint: it.to_string() };
+    if let Some(authority) = Authority::open(folder.root())? {
+        let is_alone = authority.is_alone()?;
+        return if is_alone { Ok(()) } else { Err(present(authority.household())) };
+    }
+    match Identity::open(folder.root())? {
+        Some(before) if before.household() != household => Err(present(before.household())),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// The key of a certificate, and the file in which it is.
 fn key_of(
     folder: &Folder,
@@ -199,13 +254,17 @@ fn key_of(
     for name in [KEY, NEXT_KEY] {
         let Some(text) = folder.read(name)? else { continue };
         let Ok(key) = KeyPair::from_pem(&text) else { continue };
-        if let Ok((_, certificate)) = x509_parser::parse_x509_certificate(certificate)
-            && certificate.public_key().raw == key.subject_public_key_info()
-        {
+        if is_of(&key, certificate) {
             return Ok(Some((text, name)));
         }
     }
     Ok(None)
+}
+
+/// Whether a key is that of a certificate.
+pub(super) fn is_of(key: &KeyPair, certificate: &CertificateDer<'_>) -> bool {
+    x509_parser::parse_x509_certificate(certificate)
+        .is_ok_and(|(_, it)| it.public_key().raw == key.subject_public_key_info())
 }
 
 /// The node that a certificate is for: its only name.

@@ -65,14 +65,14 @@ pub struct Invitation {
     pub household: Fingerprint,
     /// Where to ask, as `host:port`; the first that answers counts.
     pub at: Vec<String>,
-    /// Until when it counts, in seconds since 1970.
+    /// Until when it counts, in seconds since 1970, by the clock of who invites.
     pub expires: u64,
     /// What it is known by.
     pub secret: Secret,
 }
 
 impl Invitation {
-    /// Whether it is too late for it.
+    /// Whether it is too late for it, if this clock is right. Who invites decides.
     pub fn has_expired(&self, now: SystemTime) -> bool {
         now > SystemTime::UNIX_EPOCH + Duration::from_secs(self.expires)
     }

@@ -74,16 +74,16 @@ pub fn client_watched(identity: &Identity, watch: Watch) -> Result<ClientConfig,
     Ok(config)
 }
 
-/// Whether the authority has signed the certificate of an identity for its name and for today.
+/// Whether the authority has signed the certificate of an identity for its name and for a time.
 ///
 /// # Errors
 /// When it has not.
-pub(super) fn verify_own(identity: &Identity) -> Result<(), TrustError> {
+pub(super) fn verify_own(identity: &Identity, at: UnixTime) -> Result<(), TrustError> {
     let verifier = WebPkiServerVerifier::builder_with_provider(roots(identity)?, provider());
     let verifier = verifier.build().map_err(|error| TrustError::Crypto(error.to_string()))?;
     let name = ServerName::try_from(super::certified(identity.node()));
     let name = name.map_err(|error| TrustError::Crypto(error.to_string()))?;
-    verifier.verify_server_cert(identity.certificate(), &[], &name, &[], UnixTime::now())?;
+    verifier.verify_server_cert(identity.certificate(), &[], &name, &[], at)?;
     Ok(())
 }
 
@@ -116,10 +116,23 @@ pub static ANY_NODE: LazyLock<ServerName<'static>> =
 /// # Errors
 /// When the system cannot.
 pub fn joiner(household: Fingerprint, by: &NodeName) -> Result<ClientConfig, TrustError> {
+    joiner_watched(household, by, Arc::new(drop))
+}
+
+/// As [`joiner`], and tells of each certificate that is not taken.
+///
+/// # Errors
+/// When the system cannot.
+pub fn joiner_watched(
+    household: Fingerprint,
+    by: &NodeName,
+    watch: Watch,
+) -> Result<ClientConfig, TrustError> {
+    let verifier = Arc::new(ByFingerprint { household, by: by.clone() });
     let mut config = ClientConfig::builder_with_provider(provider())
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
-        .with_custom_certificate_verifier(Arc::new(ByFingerprint { household, by: by.clone() }))
+        .with_custom_certificate_verifier(Arc::new(Watched { watch, verifier }))
         .with_no_client_auth();
     config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
     Ok(config)

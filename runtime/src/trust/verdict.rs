@@ -165,7 +165,7 @@ pub fn alert_of(error: &std::io::Error) -> Option<AlertDescription> {
 }
 
 /// From when and until when a certificate counts.
-fn validity(certificate: &CertificateDer<'_>) -> Option<(UnixTime, UnixTime)> {
+pub(super) fn validity(certificate: &CertificateDer<'_>) -> Option<(UnixTime, UnixTime)> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let time = |seconds: i64| {
         Some(UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(seconds).ok()?)))

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
@@ -72,7 +71,7 @@ impl ClientCertVerifier for Watched<dyn ClientCertVerifier> {
     }
 }
 
-impl ServerCertVerifier for Watched<WebPkiServerVerifier> {
+impl<V: ServerCertVerifier> ServerCertVerifier for Watched<V> {
     fn verify_server_cert(
         &self,
         certificate: &CertificateDer<'_>,

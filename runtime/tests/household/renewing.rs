@@ -1,13 +1,16 @@
 //! Certificates are renewed before they run out, and whenever somebody wants it.
 
+use std::io::Write;
 use std::time::{Duration, SystemTime};
 
 use genii_protocols::household::RenewRequest;
 use genii_protocols::household::household_client::HouseholdClient;
+use genii_runtime::link::network::Network;
 use genii_runtime::link::renewal::{RenewError, renew};
-use genii_runtime::trust::{Identity, Request};
+use genii_runtime::link::tls_network::TlsNetwork;
+use genii_runtime::trust::{Identity, Request, TurnedAway, signer};
 
-use crate::nodes::{Household, Running, name};
+use crate::nodes::{Household, PATIENCE, Running, name};
 use crate::wire;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
@@ -92,4 +95,79 @@ async fn a_stranger_gets_no_certificate() {
     let request = Request::new().unwrap().der().to_vec();
     let refused = HouseholdClient::new(channel).renew(RenewRequest { request }).await;
     assert_eq!(refused.unwrap_err().code(), tonic::Code::Unauthenticated);
+}
+
+/// A connection that was opened before does not help a machine that was expelled, also not when another
+/// was given its name since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_expelled_gets_no_certificate_on_a_connection_of_before() {
+    let household = Household::new();
+    let before = household.admit("b");
+    let main = household.begin("main").await;
+    let channel = wire::channel(wire::node(&before, &main).await).await;
+    let mut door = HouseholdClient::new(channel);
+    let request = Request::new().unwrap().der().to_vec();
+    door.renew(RenewRequest { request: request.clone() }).await.unwrap();
+    household.authority.expel(&name("b"), SystemTime::now()).unwrap();
+    std::fs::remove_dir_all(household.path("b")).unwrap();
+    household.admit("b");
+    let refused = door.renew(RenewRequest { request }).await.unwrap_err();
+    assert_eq!(refused.code(), tonic::Code::PermissionDenied, "{refused}");
+    assert!(refused.message().contains("b was expelled from the household"), "{refused}");
+    assert_eq!(main.credentials.tally().of(TurnedAway::Expelled), 1);
+}
+
+/// A network of a node that is not up, for what it knows.
+fn network(household: &Household, node: &str) -> TlsNetwork {
+    let opens = tokio::sync::mpsc::channel(1).1;
+    TlsNetwork::new(&household.path(node), name(node), Vec::new(), opens)
+}
+
+/// Whoever says no, and cannot sign anyway, is in nobody's way, and neither is who says nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn others_than_who_signs_are_in_nobodys_way() {
+    let household = Household::new();
+    household.admit("a");
+    household.admit("b");
+    let (main, a) = (household.begin("main").await, household.begin("a").await);
+    std::fs::write(household.path("a").join("household.key"), "garbage").unwrap();
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let known = network(&household, "b");
+    known.learn(&a.name, &[a.listener.at().to_string()]);
+    let nobody = renew(&household.path("b")).await.err().unwrap();
+    assert!(nobody.to_string().contains("a says no: the certificate cannot be"), "{nobody}");
+    known.learn(&name("0-ghost"), &[silent.local_addr().unwrap().to_string()]);
+    known.learn(&main.name, &[main.listener.at().to_string()]);
+    assert_eq!(signer::read(&household.path("b")), None);
+    renew(&household.path("b")).await.unwrap();
+    assert_eq!(signer::read(&household.path("b")), Some(name("main")));
+    // Once it is known who signs, nobody else is asked.
+    let _asked = silent.accept().await.unwrap();
+    renew(&household.path("b")).await.unwrap();
+    let asked = tokio::time::timeout(Duration::from_millis(10), silent.accept()).await;
+    assert!(asked.is_err());
+    // Its no is the last word, and is heard at once.
+    std::fs::write(household.path("main").join("household.key"), "garbage").unwrap();
+    let refused = renew(&household.path("b")).await.err().unwrap();
+    assert!(matches!(&refused, RenewError::Refused { by, .. } if *by == name("main")), "{refused}");
+}
+
+/// A folder that somebody else has is not waited for without end, and nobody else waits meanwhile.
+#[tokio::test]
+async fn a_folder_that_is_in_use_is_waited_for_aside_and_not_for_ever() {
+    let household = Household::new();
+    let lock = std::fs::OpenOptions::new().write(true).open(household.path("main").join("lock"));
+    let mut lock = lock.unwrap();
+    lock.lock().unwrap();
+    lock.set_len(0).unwrap();
+    lock.write_all(b"process 7 since noon\n").unwrap();
+    let main = household.path("main");
+    let mut renewing = std::pin::pin!(renew(&main));
+    let at_once = tokio::time::timeout(Duration::from_millis(10), &mut renewing).await;
+    assert!(at_once.is_err());
+    let busy = tokio::time::timeout(PATIENCE, renewing).await.unwrap().err().unwrap();
+    let who = "is being changed by another genii (process 7 since noon)";
+    assert!(busy.to_string().contains(who), "{busy}");
+    drop(lock);
+    renew(&main).await.unwrap();
 }
