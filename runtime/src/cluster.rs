@@ -6,6 +6,7 @@
 //! heard again a node must begin another life towards the other, with a greater incarnation. So both
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
+mod claims;
 mod draining;
 mod expulsions;
 mod figures;
@@ -25,7 +26,7 @@ use std::time::Duration;
 
 use genii_protocols::frame::Standing;
 use genii_protocols::{Address, Destination, Fault, NodeName};
-use genii_supervision::{Change, Key, Status, What};
+use genii_supervision::{Change, Key, What};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
@@ -37,6 +38,7 @@ use crate::link::sending::Link;
 use crate::node::{Node, WeakNode};
 use crate::trust::TurnedAway;
 
+pub(crate) use claims::Changing;
 pub use figures::Figures;
 pub use running::Carry;
 
@@ -140,8 +142,8 @@ pub(crate) struct Inner {
     /// This life of the node.
     began: u64,
     peers: RwLock<BTreeMap<NodeName, Arc<Peer>>>,
-    /// Where the addresses of others are. Those that stand alike share how.
-    far: dashmap::DashMap<Address, Arc<Far>>,
+    /// Where the addresses of others are.
+    claims: claims::Claims,
     /// Accepted calls whose data lane has not come yet.
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
@@ -209,7 +211,7 @@ impl Cluster {
             timing,
             began,
             peers: RwLock::default(),
-            far: dashmap::DashMap::new(),
+            claims: claims::Claims::default(),
             half_open: Mutex::default(),
             links: AtomicU64::new(began),
             running: running::Running::default(),
@@ -305,22 +307,19 @@ impl Cluster {
         link.filter(|link| !link.is_over())
     }
 
-    /// How an address stands that lives on another node.
-    pub(crate) fn stands(&self, address: &Address, home: &NodeName) -> (u64, Status) {
-        match self.find(address).filter(|far| far.node == *home) {
-            Some(far) => (far.incarnation, far.status()),
-            None => (0, Status::Waiting),
-        }
+    /// As long as this is held, nothing is learnt of where addresses are.
+    pub(crate) fn changing(&self) -> Changing<'_> {
+        self.0.claims.change()
     }
 
     /// What other nodes have told of, in no order.
     pub(crate) fn told(&self) -> Vec<(Address, Arc<Far>)> {
-        self.0.far.iter().map(|far| (far.key().clone(), far.value().clone())).collect()
+        self.0.claims.all()
     }
 
     /// Where an address is, if another node has told of it.
     pub(crate) fn find(&self, address: &Address) -> Option<Arc<Far>> {
-        self.0.far.get(address).map(|far| far.clone())
+        self.0.claims.find(address)
     }
 }
 

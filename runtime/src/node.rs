@@ -289,6 +289,9 @@ impl Node {
         let (key, board) = (Key::from(address.shared()), &self.0.tree.board);
         let home = home.filter(|home| **home != self.0.name);
         self.0.directory.claim(address).set_home(home);
+        if let Some(cluster) = self.cluster() {
+            cluster.changing().home_is(address, home);
+        }
         match home {
             None => board.declare(&key),
             Some(home) => {
@@ -296,7 +299,7 @@ impl Node {
                     .declare_elsewhere(&key, format!("it lives on {home}, which is not connected"));
                 if let Some(cluster) = self.cluster() {
                     // It is waited for, as others are; or known already.
-                    let (incarnation, status) = cluster.stands(address, home);
+                    let (incarnation, status) = cluster.changing().stands(address, home);
                     self.0.tree.stand_elsewhere(&key, incarnation, status);
                 }
             }
@@ -322,6 +325,9 @@ impl Node {
 
     fn forget(&self, address: &Address) {
         self.0.directory.forget(address);
+        if let Some(cluster) = self.cluster() {
+            cluster.changing().home_is(address, None);
+        }
         self.0.logbook.forget(address);
     }
 

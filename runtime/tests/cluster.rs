@@ -4,6 +4,8 @@
 
 #[path = "cluster/across.rs"]
 mod across;
+#[path = "cluster/clashes.rs"]
+mod clashes;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -282,12 +284,43 @@ impl Machine {
     }
 
     async fn boot_with(waters: &Waters, own: &str, life: u64, kinds: Catalogue) -> Self {
+        Self::boot_in(waters, own, life, kinds, TOPOLOGY).await
+    }
+
+    /// As `boot`, with a topology of its own.
+    async fn boot_as(waters: &Waters, own: &str, life: u64, topology: &str) -> Self {
+        let kinds = Catalogue::new().with::<Worker>("worker");
+        Self::boot_in(waters, own, life, kinds, topology).await
+    }
+
+    async fn boot_in(
+        waters: &Waters,
+        own: &str,
+        life: u64,
+        kinds: Catalogue,
+        topology: &str,
+    ) -> Self {
         let node = Node::new(NodeOptions { seed: 7, ..NodeOptions::new(name(own)) });
         let network = waters.harbour(&name(own));
         let cluster = Cluster::begin(&node, network, Timing::default(), life);
-        let topology = Topology::parse(TOPOLOGY, &kinds).unwrap();
+        let topology = Topology::parse(topology, &kinds).unwrap();
         let house = House::begin(node.clone(), kinds, topology).await.unwrap();
         Self { node, cluster, house }
+    }
+
+    /// Follows another topology from now on.
+    async fn apply(&self, topology: &str) {
+        let topology = Topology::parse(topology, self.house.catalogue()).unwrap();
+        for applied in self.house.apply(topology).await.steps {
+            assert_eq!(applied.error, None, "{:?}", applied.step);
+        }
+    }
+
+    /// What the journal says of another node.
+    fn notes_of(&self, other: &str) -> Vec<String> {
+        let of = format!("@{other}");
+        let noted = self.node.tree().journal.tail(1_000, |event| event.key.as_str() == of);
+        noted.iter().map(|event| event.what.to_string()).collect()
     }
 
     fn meet(&self, other: &str) {

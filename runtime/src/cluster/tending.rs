@@ -153,7 +153,7 @@ fn heed(
         }
         Control::Standings { is_first, agents } => {
             let mut told = std::mem::take(&mut peer.state.lock().told);
-            let learnt = standings::learn(cluster, &link.peer, &mut told, is_first, &agents);
+            let learnt = standings::learn(cluster, link, &mut told, is_first, &agents);
             peer.state.lock().told = told;
             learnt?;
         }
