@@ -6,6 +6,8 @@
 mod across;
 #[path = "cluster/clashes.rs"]
 mod clashes;
+#[path = "cluster/standing_in.rs"]
+mod standing_in;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -336,6 +338,10 @@ impl Machine {
         self.house.member(agent).unwrap().view.status.word()
     }
 
+    async fn says(&self, to: &str) -> String {
+        self.echo(to, "hi").await.unwrap()
+    }
+
     async fn echo(&self, to: &str, text: &str) -> Result<String, AskError<WontSay>> {
         self.node.to(Destination::parse(to).unwrap()).ask(Echo { text: text.to_owned() }).await
     }
@@ -380,6 +386,23 @@ async fn two_with(seed: u64, kinds: Catalogue) -> (Waters, Machine, Machine) {
     pc2.house.up().await.unwrap();
     until("all is known", || main.state("there/printer") == "ready").await;
     (waters, main, pc2)
+}
+
+/// Links all of them with each other.
+async fn link(machines: &[&Machine]) {
+    for one in machines {
+        for other in machines.iter().filter(|other| other.node.name() != one.node.name()) {
+            one.meet(other.node.name().as_str());
+        }
+    }
+    until("all are linked", || {
+        machines.iter().all(|one| {
+            let members = one.cluster.members();
+            let alive = members.iter().filter(|it| it.membership == Membership::Alive);
+            alive.count() == machines.len() - 1
+        })
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

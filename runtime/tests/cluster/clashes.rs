@@ -2,23 +2,6 @@
 
 use super::*;
 
-/// Links all of them with each other.
-async fn link(machines: &[&Machine]) {
-    for one in machines {
-        for other in machines.iter().filter(|other| other.node.name() != one.node.name()) {
-            one.meet(other.node.name().as_str());
-        }
-    }
-    until("all are linked", || {
-        machines.iter().all(|one| {
-            let members = one.cluster.members();
-            let alive = members.iter().filter(|it| it.membership == Membership::Alive);
-            alive.count() == machines.len() - 1
-        })
-    })
-    .await;
-}
-
 fn lamp_on(node: &str) -> String {
     format!("[groups.lamp]\nnode = {node:?}\n[agents.\"lamp/x\"]\nkind = \"worker\"\n")
 }
