@@ -295,8 +295,9 @@ impl Node {
         match home {
             None => board.declare(&key),
             Some(home) => {
-                board
-                    .declare_elsewhere(&key, format!("it lives on {home}, which is not connected"));
+                let fallback = fallback.map(|fallback| Key::from(fallback.shared()));
+                let why = format!("it lives on {home}, which is not connected");
+                board.declare_elsewhere(&key, fallback.as_ref(), why);
                 if let Some(cluster) = self.cluster() {
                     // It is waited for, as others are; or known already.
                     let (incarnation, status) = cluster.changing().stands(address, home);
@@ -313,6 +314,10 @@ impl Node {
         if let Some(slot) = self.0.directory.find(address) {
             slot.set_stand_in(fallback.map(|fallback| self.0.directory.claim(fallback)));
             self.0.directory.ways_changed();
+            // Of those that live here their supervisors say it.
+            let fallback = fallback.map(|fallback| Key::from(fallback.shared()));
+            let key = Key::from(address.shared());
+            self.0.tree.fall_back_elsewhere(&key, fallback.as_ref());
         }
     }
 

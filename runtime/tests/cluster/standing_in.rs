@@ -116,3 +116,82 @@ async fn a_fault_names_who_was_asked_and_why_that_is_not_there() {
         assert!(cause.message.contains("asked to stop"), "{cause}");
     }
 }
+
+/// One that needs an agent of another machine, with or without a stand-in for that on its own.
+fn needy(fallback: &str) -> String {
+    format!(
+        r#"
+[groups.core]
+node = "main"
+[groups.far]
+node = "pc2"
+
+[agents."core/x"]
+kind = "worker"
+{fallback}
+[agents."far/y"]
+kind = "worker"
+[agents."far/needy"]
+kind = "worker"
+needs = ["core/x"]
+"#
+    )
+}
+
+const FALLBACK: &str = "fallback = \"far/y\"";
+
+/// It is shown to lack what it needs, and how.
+async fn lacks(machine: &Machine, how: &str) {
+    let detail = || machine.house.member("far/needy").unwrap().view.status.detail();
+    until(how, || detail().as_deref() == Some(how)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_need_of_what_lives_elsewhere_is_met_by_its_stand_in_here() {
+    let waters = waters(60);
+    let topology = needy(FALLBACK);
+    let main = Machine::boot_as(&waters, "main", 1, &topology).await;
+    let pc2 = Machine::boot_as(&waters, "pc2", 1, &topology).await;
+    link(&[&main, &pc2]).await;
+    seen(&[&main, &pc2], "far/needy", "ready").await;
+    main.crash(&waters);
+    lacks(&pc2, "far/y stands in for core/x, which is stopped").await;
+    let why = pc2.house.why("far/needy").unwrap().because;
+    assert!(why.says.contains("far/y stands in for core/x"), "{}", why.says);
+    assert!(why.because[0].says.contains("its node main is down"), "{why:?}");
+    pc2.house.stop("far/y").await.unwrap();
+    lacks(&pc2, "core/x is stopped").await;
+    pc2.house.start("far/y").await.unwrap();
+    lacks(&pc2, "far/y stands in for core/x, which is stopped").await;
+    let main = Machine::boot_as(&waters, "main", 2, &topology).await;
+    link(&[&main, &pc2]).await;
+    seen(&[&main, &pc2], "far/needy", "ready").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_starts_alone_starts_on_the_stand_in_and_waits_for_nobody() {
+    let waters = waters(61);
+    let pc2 = Machine::boot_as(&waters, "pc2", 1, &needy(FALLBACK)).await;
+    let began = Instant::now();
+    pc2.house.up().await.unwrap();
+    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    lacks(&pc2, "far/y stands in for core/x, which is waiting").await;
+    let main = Machine::boot_as(&waters, "main", 1, &needy(FALLBACK)).await;
+    link(&[&main, &pc2]).await;
+    seen(&[&main, &pc2], "far/needy", "ready").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stand_in_that_is_new_or_none_any_more_changes_what_is_lacking() {
+    let waters = waters(62);
+    let main = Machine::boot_as(&waters, "main", 1, &needy("")).await;
+    let pc2 = Machine::boot_as(&waters, "pc2", 1, &needy("")).await;
+    link(&[&main, &pc2]).await;
+    seen(&[&main, &pc2], "far/needy", "ready").await;
+    main.crash(&waters);
+    lacks(&pc2, "core/x is stopped").await;
+    pc2.apply(&needy(FALLBACK)).await;
+    lacks(&pc2, "far/y stands in for core/x, which is stopped").await;
+    pc2.apply(&needy("")).await;
+    lacks(&pc2, "core/x is stopped").await;
+}
