@@ -18,6 +18,8 @@ mod running;
 mod standings;
 mod tables;
 mod tending;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -168,6 +170,9 @@ type DataLane = (Frames, oneshot::Sender<Outgoing>);
 struct Peer {
     name: NodeName,
     state: Mutex<PeerState>,
+    /// Held while something that it tells is taken in, and while all that it told on a link that is
+    /// lost is thrown away. It is not linked again meanwhile, or what it tells then would go too.
+    hearing: Mutex<()>,
     /// Tells who calls it that it may be time to.
     changed: Notify,
     /// The list of the expelled that it has.
@@ -348,6 +353,7 @@ impl Inner {
                 round_trip: None,
                 nonsense: 0,
             }),
+            hearing: Mutex::default(),
             changed: Notify::new(),
             list: expulsions::List::default(),
         });
@@ -400,6 +406,7 @@ impl Inner {
             return Err(NotNeeded);
         };
         let peer = self.peer(&link.peer);
+        let hearing = peer.hearing.lock();
         let mut state = peer.state.lock();
         if state.link.as_ref().is_some_and(|link| !link.is_over()) || self.is_leaving() {
             link.end();
@@ -410,6 +417,7 @@ impl Inner {
         state.incarnation = link.incarnation;
         peer.stand(&mut state, Membership::Alive, None);
         drop(state);
+        drop(hearing);
         self.note(&link.peer, link.incarnation, "is linked");
         self.note_differing(&link);
         expulsions::begin(self, &peer, &link);
@@ -427,10 +435,11 @@ impl Inner {
         let (unheard, undistributed) = (link.unheard(), link.undistributed());
         link.end();
         self.heard_nonsense(&link.peer, why);
-        let mut state = peer.state.lock();
-        if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
+        let hearing = peer.hearing.lock();
+        if !peer.is_linked_by(link) {
             return;
         }
+        let mut state = peer.state.lock();
         state.link = None;
         state.ended = Some(link.incarnation);
         state.told = standings::Told::default();
@@ -445,6 +454,7 @@ impl Inner {
         self.bury(&link.peer, unheard);
         standings::forget(self, &link.peer, membership);
         tables::forget(self, link, undistributed);
+        drop(hearing);
         peer.changed.notify_waiters();
     }
 
@@ -470,6 +480,11 @@ impl Inner {
 }
 
 impl Peer {
+    /// Whether this is its link, and not one that is lost.
+    fn is_linked_by(&self, link: &Arc<Link>) -> bool {
+        self.state.lock().link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link))
+    }
+
     fn stand(&self, state: &mut PeerState, membership: Membership, why: Option<String>) {
         if state.membership != membership {
             state.since = Instant::now();
