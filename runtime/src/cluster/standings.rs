@@ -73,36 +73,36 @@ pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
     let telling = Telling(link.clone());
     cluster.spawn(async move {
         let _telling = telling;
-        let mut is_first = true;
-        let views = node.tree().board.all();
-        let own = views.into_iter().filter_map(|view| {
-            let address = Address::from_shared(view.key.shared()).ok()?;
-            (!node.lives_elsewhere(&address)).then_some(address)
-        });
-        let own: Vec<Address> = own.collect();
-        let mut chunks: Vec<&[Address]> = own.chunks(AGENTS_IN_FRAME).collect();
-        if chunks.is_empty() {
-            chunks.push(&[]);
-        }
-        for chunk in chunks {
-            loop {
-                // As they stand when they are told of, so that nothing older is told after it.
-                let frame = || {
-                    let board = &node.tree().board;
-                    let views = chunk.iter().filter_map(|address| board.view(address.as_str()));
-                    let agents = views.map(|view| stand_of(&view)).collect();
-                    Control::Standings { is_first, agents }
-                };
-                match link.control.write(|buffer| lane::put(buffer, &frame())) {
-                    Ok(_) => break,
-                    Err(NotWritten::Full) => link.control.room().await,
-                    Err(NotWritten::Closed) => return,
-                }
-            }
-            is_first = false;
+        // Begun before it is known what there is, so that what comes meanwhile is in it as well.
+        write(&link, || Control::Standings { is_first: true, agents: Vec::new() }).await;
+        for chunk in own_agents(&node).chunks(AGENTS_IN_FRAME) {
+            write(&link, || standings_of(&node, chunk)).await;
         }
         let _over = link.control.write_always(|buffer| lane::put(buffer, &Control::AllTold));
     });
+}
+
+/// All agents that live here.
+fn own_agents(node: &Node) -> Vec<Address> {
+    let views = node.tree().board.all().into_iter();
+    let addresses = views.filter_map(|view| Address::from_shared(view.key.shared()).ok());
+    addresses.filter(|address| !node.lives_elsewhere(address)).collect()
+}
+
+/// How agents stand that live here.
+fn standings_of(node: &Node, agents: &[Address]) -> Control<'static> {
+    let views = agents.iter().filter_map(|address| node.tree().board.view(address.as_str()));
+    let agents = views.map(|view| stand_of(&view)).collect();
+    Control::Standings { is_first: false, agents }
+}
+
+/// Writes a frame as soon as there is room: how things stand then, so that nothing older is told
+/// after it.
+async fn write(link: &Link, frame: impl Fn() -> Control<'static>) {
+    let put = || link.control.write(|buffer| lane::put(buffer, &frame()));
+    while let Err(NotWritten::Full) = put() {
+        link.control.room().await;
+    }
 }
 
 /// Tells one anew who had no room for what it was told.

@@ -135,7 +135,7 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
 }
 
 /// Heeds one frame; whether it is the last.
-fn heed(
+pub(super) fn heed(
     cluster: &Arc<Inner>,
     peer: &Peer,
     link: &Arc<Link>,
