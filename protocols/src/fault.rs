@@ -117,6 +117,21 @@ pub enum Fault {
     },
 }
 
+impl Fault {
+    /// The same of the address that was asked, where somebody stood in for it.
+    pub fn of(mut self, asked: &Destination) -> Self {
+        match &mut self {
+            Self::NotFound { to, .. }
+            | Self::Overloaded { to, .. }
+            | Self::Down { to, .. }
+            | Self::Timeout { to, .. }
+            | Self::Unreachable { to, .. }
+            | Self::Rejected { to, .. } => to.clone_from(asked),
+        }
+        self
+    }
+}
+
 /// What an agent did not understand about a message.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[serde(rename_all = "snake_case")]

@@ -6,6 +6,7 @@
 //! heard again a node must begin another life towards the other, with a greater incarnation. So both
 //! always agree on what has ended, whatever became of the other: a crash, a pause, a cut cable.
 
+mod claims;
 mod draining;
 mod expulsions;
 mod figures;
@@ -17,6 +18,8 @@ mod running;
 mod standings;
 mod tables;
 mod tending;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -25,7 +28,7 @@ use std::time::Duration;
 
 use genii_protocols::frame::Standing;
 use genii_protocols::{Address, Destination, Fault, NodeName};
-use genii_supervision::{Change, Key, Status, What};
+use genii_supervision::{Change, Key, What};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
@@ -39,6 +42,7 @@ use crate::trust::TurnedAway;
 use crate::trust::verdict::Verdict;
 
 pub(crate) use draining::Asked;
+pub(crate) use claims::Changing;
 pub use figures::Figures;
 pub use running::Carry;
 
@@ -142,8 +146,8 @@ pub(crate) struct Inner {
     /// This life of the node.
     began: u64,
     peers: RwLock<BTreeMap<NodeName, Arc<Peer>>>,
-    /// Where the addresses of others are. Those that stand alike share how.
-    far: dashmap::DashMap<Address, Arc<Far>>,
+    /// Where the addresses of others are.
+    claims: claims::Claims,
     /// Accepted calls whose data lane has not come yet.
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
@@ -168,6 +172,9 @@ type DataLane = (Frames, Option<Certificate>, oneshot::Sender<Outgoing>);
 struct Peer {
     name: NodeName,
     state: Mutex<PeerState>,
+    /// Held while something that it tells is taken in, and while all that it told on a link that is
+    /// lost is thrown away. It is not linked again meanwhile, or what it tells then would go too.
+    hearing: Mutex<()>,
     /// Tells who calls it that it may be time to.
     changed: Notify,
     /// The list of the expelled that it has.
@@ -213,7 +220,7 @@ impl Cluster {
             timing,
             began,
             peers: RwLock::default(),
-            far: dashmap::DashMap::new(),
+            claims: claims::Claims::default(),
             half_open: Mutex::default(),
             links: AtomicU64::new(began),
             running: running::Running::default(),
@@ -309,22 +316,19 @@ impl Cluster {
         link.filter(|link| !link.is_over())
     }
 
-    /// How an address stands that lives on another node.
-    pub(crate) fn stands(&self, address: &Address, home: &NodeName) -> (u64, Status) {
-        match self.find(address).filter(|far| far.node == *home) {
-            Some(far) => (far.incarnation, far.status()),
-            None => (0, Status::Waiting),
-        }
+    /// As long as this is held, nothing is learnt of where addresses are.
+    pub(crate) fn changing(&self) -> Changing<'_> {
+        self.0.claims.change()
     }
 
     /// What other nodes have told of, in no order.
     pub(crate) fn told(&self) -> Vec<(Address, Arc<Far>)> {
-        self.0.far.iter().map(|far| (far.key().clone(), far.value().clone())).collect()
+        self.0.claims.all()
     }
 
     /// Where an address is, if another node has told of it.
     pub(crate) fn find(&self, address: &Address) -> Option<Arc<Far>> {
-        self.0.far.get(address).map(|far| far.clone())
+        self.0.claims.find(address)
     }
 }
 
@@ -354,6 +358,7 @@ impl Inner {
                 round_trip: None,
                 nonsense: 0,
             }),
+            hearing: Mutex::default(),
             changed: Notify::new(),
             list: expulsions::List::default(),
         });
@@ -411,6 +416,7 @@ impl Inner {
             return Err(NotNeeded);
         }
         let peer = self.peer(&link.peer);
+        let hearing = peer.hearing.lock();
         let mut state = peer.state.lock();
         if state.link.as_ref().is_some_and(|link| !link.is_over()) || self.is_leaving() {
             link.end();
@@ -422,6 +428,7 @@ impl Inner {
         state.incarnation = link.incarnation;
         peer.stand(&mut state, Membership::Alive, None);
         drop(state);
+        drop(hearing);
         self.note(&link.peer, link.incarnation, "is linked");
         self.note_differing(&link);
         expulsions::begin(self, &peer, &link);
@@ -445,10 +452,11 @@ impl Inner {
         link.end();
         let (unheard, undistributed) = (link.unheard(), link.undistributed());
         self.heard_nonsense(&link.peer, why);
-        let mut state = peer.state.lock();
-        if !state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link)) {
+        let hearing = peer.hearing.lock();
+        if !peer.is_linked_by(link) {
             return;
         }
+        let mut state = peer.state.lock();
         state.link = None;
         state.ended = Some(link.incarnation);
         state.told = standings::Told::default();
@@ -466,6 +474,7 @@ impl Inner {
         self.bury(&link.peer, unheard);
         standings::forget(self, &link.peer, membership);
         tables::forget(self, link, undistributed);
+        drop(hearing);
         peer.changed.notify_waiters();
     }
 
@@ -491,6 +500,11 @@ impl Inner {
 }
 
 impl Peer {
+    /// Whether this is its link, and not one that is lost.
+    fn is_linked_by(&self, link: &Arc<Link>) -> bool {
+        self.state.lock().link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link))
+    }
+
     fn stand(&self, state: &mut PeerState, membership: Membership, why: Option<String>) {
         if state.membership != membership {
             state.since = Instant::now();

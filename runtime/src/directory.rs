@@ -87,11 +87,14 @@ impl Slot {
         }
     }
 
-    /// The life that takes messages for this address: its own, or that of a stand-in.
-    pub(crate) fn route(&self) -> Result<Arc<Line>, Arc<Cause>> {
+    /// The life here that takes messages for this address: its own, or that of a stand-in.
+    pub(crate) fn route(self: &Arc<Self>) -> Result<Arc<Line>, Arc<Cause>> {
         match &**self.state.load() {
             State::Open(line) => Ok(line.clone()),
-            State::Shut { cause, .. } => self.stand_in_line(0).ok_or_else(|| cause.clone()),
+            State::Shut { cause, .. } => {
+                let line = self.succession().find_map(|slot| slot.open_line());
+                line.ok_or_else(|| cause.clone())
+            }
         }
     }
 
@@ -100,25 +103,19 @@ impl Slot {
         self.state.load()
     }
 
-    fn stand_in_line(&self, depth: usize) -> Option<Arc<Line>> {
-        let stand_in = self.stand_in.load_full().filter(|_| depth < STAND_IN_DEPTH)?;
-        match &**stand_in.state.load() {
+    /// The life here that takes messages, without the stand-in.
+    pub(crate) fn open_line(&self) -> Option<Arc<Line>> {
+        match &**self.state.load() {
             State::Open(line) => Some(line.clone()),
-            State::Shut { .. } => stand_in.stand_in_line(depth + 1),
+            State::Shut { .. } => None,
         }
     }
 
-    /// Who stands in and lives on another node, with that node.
-    pub(crate) fn stand_in_elsewhere(&self) -> Option<(NodeName, Address)> {
-        let mut stand_in = self.stand_in.load_full();
-        for _ in 0..STAND_IN_DEPTH {
-            let slot = stand_in?;
-            if let Some(home) = slot.home() {
-                return Some(((*home).clone(), slot.address.clone()));
-            }
-            stand_in = slot.stand_in.load_full();
-        }
-        None
+    /// Those who take messages for this address, if those before them do not: itself, its stand-in,
+    /// the stand-in of that, wherever they live.
+    pub(crate) fn succession(self: &Arc<Self>) -> impl Iterator<Item = Arc<Self>> {
+        let next = |slot: &Arc<Self>| slot.stand_in.load_full();
+        std::iter::successors(Some(self.clone()), next).take(1 + STAND_IN_DEPTH)
     }
 
     /// The life that exists, whether or not it takes messages.

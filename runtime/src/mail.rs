@@ -317,36 +317,6 @@ impl Mail {
         }
     }
 
-    /// The life here that takes messages now.
-    fn line(&self) -> Result<Arc<Line>, Box<Fault>> {
-        let slot = match self.slot.get() {
-            Some(slot) => slot,
-            None => {
-                let slot = self.find()?;
-                self.slot.get_or_init(|| slot)
-            }
-        };
-        slot.route().or_else(|cause| {
-            let current = self.find()?;
-            let shut = |cause: Arc<Cause>| match current.home() {
-                Some(node) => self.unreachable((*node).clone()),
-                None => self.down((*cause).clone()),
-            };
-            match Arc::ptr_eq(&current, slot) {
-                true => Err(shut(cause)),
-                false => current.route().map_err(shut),
-            }
-        })
-    }
-
-    fn find(&self) -> Result<Arc<Slot>, Box<Fault>> {
-        if let Some(node) = self.to.node.as_ref().filter(|node| *node != self.node.name()) {
-            return Err(self.unreachable(node.clone()));
-        }
-        let found = self.node.directory().find(&self.to.address);
-        found.ok_or_else(|| Box::new(self.node.directory().not_found(&self.to)))
-    }
-
     async fn push_when_room(
         &self,
         line: &Line,

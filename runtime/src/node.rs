@@ -289,14 +289,18 @@ impl Node {
         let (key, board) = (Key::from(address.shared()), &self.0.tree.board);
         let home = home.filter(|home| **home != self.0.name);
         self.0.directory.claim(address).set_home(home);
+        if let Some(cluster) = self.cluster() {
+            cluster.changing().home_is(address, home);
+        }
         match home {
             None => board.declare(&key),
             Some(home) => {
-                board
-                    .declare_elsewhere(&key, format!("it lives on {home}, which is not connected"));
+                let fallback = fallback.map(|fallback| Key::from(fallback.shared()));
+                let why = format!("it lives on {home}, which is not connected");
+                board.declare_elsewhere(&key, fallback.as_ref(), why);
                 if let Some(cluster) = self.cluster() {
                     // It is waited for, as others are; or known already.
-                    let (incarnation, status) = cluster.stands(address, home);
+                    let (incarnation, status) = cluster.changing().stands(address, home);
                     self.0.tree.stand_elsewhere(&key, incarnation, status);
                 }
             }
@@ -310,6 +314,10 @@ impl Node {
         if let Some(slot) = self.0.directory.find(address) {
             slot.set_stand_in(fallback.map(|fallback| self.0.directory.claim(fallback)));
             self.0.directory.ways_changed();
+            // Of those that live here their supervisors say it.
+            let fallback = fallback.map(|fallback| Key::from(fallback.shared()));
+            let key = Key::from(address.shared());
+            self.0.tree.fall_back_elsewhere(&key, fallback.as_ref());
         }
     }
 
@@ -322,6 +330,9 @@ impl Node {
 
     fn forget(&self, address: &Address) {
         self.0.directory.forget(address);
+        if let Some(cluster) = self.cluster() {
+            cluster.changing().home_is(address, None);
+        }
         self.0.logbook.forget(address);
     }
 

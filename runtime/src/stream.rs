@@ -257,7 +257,7 @@ impl Source {
                 let reason = Rejection::Malformed { detail };
                 Err(Fault::Rejected { to, message, reason }.into())
             }),
-            FarFlow::End(FarAnswer::Failed(fault)) => Err(Err(AskError::Fault(fault))),
+            FarFlow::End(FarAnswer::Failed(fault)) => Err(Err(fault.of(&self.to).into())),
             FarFlow::End(FarAnswer::Reply(answer)) => {
                 Err(settled(&self.to, &self.message, &answer))
             }

@@ -209,6 +209,7 @@ impl UntypedAnswers {
     pub(crate) async fn next(&mut self) -> UntypedFlow {
         let lost = |fault| UntypedFlow::End(Err(Lost::Fault(Box::new(fault))));
         match tokio::time::timeout(self.source.patience, self.flow.next(self.form)).await {
+            Ok(Some(UntypedFlow::End(Err(Lost::Fault(fault))))) => lost(fault.of(&self.source.to)),
             Ok(Some(said)) => said,
             Ok(None) => lost(self.source.broken_off().await),
             Err(_) => lost(self.source.too_slow()),

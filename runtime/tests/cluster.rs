@@ -4,6 +4,10 @@
 
 #[path = "cluster/across.rs"]
 mod across;
+#[path = "cluster/clashes.rs"]
+mod clashes;
+#[path = "cluster/standing_in.rs"]
+mod standing_in;
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -282,12 +286,43 @@ impl Machine {
     }
 
     async fn boot_with(waters: &Waters, own: &str, life: u64, kinds: Catalogue) -> Self {
+        Self::boot_in(waters, own, life, kinds, TOPOLOGY).await
+    }
+
+    /// As `boot`, with a topology of its own.
+    async fn boot_as(waters: &Waters, own: &str, life: u64, topology: &str) -> Self {
+        let kinds = Catalogue::new().with::<Worker>("worker");
+        Self::boot_in(waters, own, life, kinds, topology).await
+    }
+
+    async fn boot_in(
+        waters: &Waters,
+        own: &str,
+        life: u64,
+        kinds: Catalogue,
+        topology: &str,
+    ) -> Self {
         let node = Node::new(NodeOptions { seed: 7, ..NodeOptions::new(name(own)) });
         let network = waters.harbour(&name(own));
         let cluster = Cluster::begin(&node, network, Timing::default(), life);
-        let topology = Topology::parse(TOPOLOGY, &kinds).unwrap();
+        let topology = Topology::parse(topology, &kinds).unwrap();
         let house = House::begin(node.clone(), kinds, topology).await.unwrap();
         Self { node, cluster, house }
+    }
+
+    /// Follows another topology from now on.
+    async fn apply(&self, topology: &str) {
+        let topology = Topology::parse(topology, self.house.catalogue()).unwrap();
+        for applied in self.house.apply(topology).await.steps {
+            assert_eq!(applied.error, None, "{:?}", applied.step);
+        }
+    }
+
+    /// What the journal says of another node.
+    fn notes_of(&self, other: &str) -> Vec<String> {
+        let of = format!("@{other}");
+        let noted = self.node.tree().journal.tail(1_000, |event| event.key.as_str() == of);
+        noted.iter().map(|event| event.what.to_string()).collect()
     }
 
     fn meet(&self, other: &str) {
@@ -301,6 +336,10 @@ impl Machine {
 
     fn state(&self, agent: &str) -> &'static str {
         self.house.member(agent).unwrap().view.status.word()
+    }
+
+    async fn says(&self, to: &str) -> String {
+        self.echo(to, "hi").await.unwrap()
     }
 
     async fn echo(&self, to: &str, text: &str) -> Result<String, AskError<WontSay>> {
@@ -347,6 +386,23 @@ async fn two_with(seed: u64, kinds: Catalogue) -> (Waters, Machine, Machine) {
     pc2.house.up().await.unwrap();
     until("all is known", || main.state("there/printer") == "ready").await;
     (waters, main, pc2)
+}
+
+/// Links all of them with each other.
+async fn link(machines: &[&Machine]) {
+    for one in machines {
+        for other in machines.iter().filter(|other| other.node.name() != one.node.name()) {
+            one.meet(other.node.name().as_str());
+        }
+    }
+    until("all are linked", || {
+        machines.iter().all(|one| {
+            let members = one.cluster.members();
+            let alive = members.iter().filter(|it| it.membership == Membership::Alive);
+            alive.count() == machines.len() - 1
+        })
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,6 +81,9 @@ struct Entry {
     owner: Option<Arc<dyn Poke>>,
     /// It has failed since it was last ready, so that a stand-in may take over while it restarts.
     has_failed: bool,
+    /// It lives elsewhere, or with a supervisor that does not run. A stand-in may take over at any
+    /// time: whether it is about to come is not known here.
+    is_elsewhere: bool,
 }
 
 #[derive(Default)]
@@ -118,20 +121,38 @@ impl Board {
     pub fn declare(&self, key: &Key) {
         let mut inner = self.inner.write();
         inner.returns(key);
-        let entry = inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
-        if entry.owner.is_none() && entry.view.supervisor.as_str().is_empty() {
-            entry.view = Entry::declared(key).view;
+        let known = inner.entries.get(key);
+        let is_known =
+            known.is_some_and(|it| !it.view.supervisor.as_str().is_empty() || it.owner.is_some());
+        if !is_known {
+            inner.unlink(key);
+            inner.entries.insert(key.clone(), Entry::declared(key));
         }
     }
 
     /// Says that a child lives elsewhere, or with a supervisor that does not run, and is not to be
-    /// had: those who need it go on without it.
-    pub fn declare_elsewhere(&self, key: &Key, why: impl Into<Arc<str>>) {
+    /// had: those who need it go on with its stand-in, or without it.
+    pub fn declare_elsewhere(&self, key: &Key, fallback: Option<&Key>, why: impl Into<Arc<str>>) {
         let mut inner = self.inner.write();
         let entry = inner.entries.entry(key.clone()).or_insert_with(|| Entry::declared(key));
         if entry.owner.is_none() {
             entry.view.required = false;
             entry.view.status = Status::Stopped(why.into());
+            entry.is_elsewhere = true;
+            inner.fall_back(key, fallback);
+        }
+    }
+
+    /// Says who stands in for a child that was declared elsewhere; nothing if it was not.
+    pub(crate) fn fall_back_elsewhere(&self, key: &Key, fallback: Option<&Key>) -> Vec<Change> {
+        let mut inner = self.inner.write();
+        if !inner.entries.get(key).is_some_and(|entry| entry.is_elsewhere) {
+            return Vec::new();
+        }
+        let concerns = inner.concerns(key, false);
+        match inner.fall_back(key, fallback) {
+            true => inner.unchanged(key, concerns),
+            false => Vec::new(),
         }
     }
 
@@ -265,6 +286,7 @@ impl Board {
             },
             owner: Some(owner),
             has_failed: false,
+            is_elsewhere: false,
         };
         inner.entries.insert(spec.key.clone(), entry);
         inner.link(&spec.key);
@@ -278,12 +300,9 @@ impl Board {
         let Some(entry) = inner.entries.get_mut(&spec.key) else { return Vec::new() };
         entry.view.edges = spec.edges.clone();
         entry.view.required = spec.policy.required;
-        let view = entry.view.clone();
         inner.link(&spec.key);
         let concerns = inner.concerns(&spec.key, true);
-        let (before, now) = (view.status.clone(), view.status);
-        let (key, incarnation) = (view.key, view.incarnation);
-        vec![Change { key, incarnation, before, now, is_forgotten: false, concerns }]
+        inner.unchanged(&spec.key, concerns)
     }
 
     /// Forgets a child.
@@ -383,7 +402,7 @@ impl Entry {
             edges: None,
             is_doomed: false,
         };
-        Self { view, owner: None, has_failed: false }
+        Self { view, owner: None, has_failed: false, is_elsewhere: false }
     }
 }
 
@@ -398,7 +417,9 @@ impl Inner {
         match &entry.view.status {
             Status::Ready | Status::Degraded(_) | Status::Completed => Standing::Met,
             Status::Down(_) => stand_in().unwrap_or(Standing::Coming),
-            Status::Declared | Status::Waiting | Status::Starting if entry.has_failed => {
+            Status::Declared | Status::Waiting | Status::Starting
+                if entry.has_failed || entry.is_elsewhere =>
+            {
                 stand_in().unwrap_or(Standing::Coming)
             }
             Status::Declared | Status::Waiting | Status::Starting => Standing::Coming,
@@ -427,6 +448,35 @@ impl Inner {
             Standing::StandIn(other) => Some(other),
             _ => None,
         }
+    }
+
+    /// Says who stands in for a child; whether that is another than before.
+    fn fall_back(&mut self, key: &Key, fallback: Option<&Key>) -> bool {
+        let Some(entry) = self.entries.get(key) else { return false };
+        let before = entry.view.edges.as_deref().cloned().unwrap_or_default();
+        if before.fallback.as_ref() == fallback {
+            return false;
+        }
+        self.unlink(key);
+        let edges = Edges { fallback: fallback.cloned(), ..before };
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.view.edges = (!edges.is_empty()).then(|| edges.into());
+        }
+        self.link(key);
+        true
+    }
+
+    /// A child stands as it did, but others are to look at it.
+    fn unchanged(&self, key: &Key, concerns: Vec<Concern>) -> Vec<Change> {
+        let Some(entry) = self.entries.get(key) else { return Vec::new() };
+        vec![Change {
+            key: key.clone(),
+            incarnation: entry.view.incarnation,
+            before: entry.view.status.clone(),
+            now: entry.view.status.clone(),
+            is_forgotten: false,
+            concerns,
+        }]
     }
 
     /// Who must be told when `key` changes: the supervisors of those that depend on it, or on

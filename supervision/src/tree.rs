@@ -128,6 +128,11 @@ impl Tree {
         self.publish(self.board.stand_elsewhere(key, incarnation, status));
     }
 
+    /// Says who stands in for a child that was declared elsewhere; nothing if it was not.
+    pub fn fall_back_elsewhere(&self, key: &Key, fallback: Option<&Key>) {
+        self.publish(self.board.fall_back_elsewhere(key, fallback));
+    }
+
     pub(crate) fn publish(&self, changes: Vec<Change>) {
         for change in changes {
             self.observer.changed(&change);

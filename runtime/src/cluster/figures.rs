@@ -41,7 +41,7 @@ impl Cluster {
             half_open: self.0.half_open.lock().len(),
             greetings: self.0.greeted.lock().values().sum(),
             turned_away: self.0.turned_away.load(Ordering::Relaxed),
-            addresses: self.0.far.len(),
+            addresses: self.0.claims.len(),
             nonsense: self.0.nonsense.load(Ordering::Relaxed),
             ..Figures::default()
         };

@@ -9,6 +9,7 @@ use genii_protocols::frame::{Control, Stand, Standing};
 use genii_protocols::{Address, NodeName};
 use genii_supervision::{Change, Failure, FailureKind, Status, View};
 
+use super::claims::Claimed;
 use super::{Far, Inner, Membership};
 use crate::link::lane::{self, End};
 use crate::link::outbox::NotWritten;
@@ -72,36 +73,36 @@ pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
     let telling = Telling(link.clone());
     cluster.spawn(async move {
         let _telling = telling;
-        let mut is_first = true;
-        let views = node.tree().board.all();
-        let own = views.into_iter().filter_map(|view| {
-            let address = Address::from_shared(view.key.shared()).ok()?;
-            (!node.lives_elsewhere(&address)).then_some(address)
-        });
-        let own: Vec<Address> = own.collect();
-        let mut chunks: Vec<&[Address]> = own.chunks(AGENTS_IN_FRAME).collect();
-        if chunks.is_empty() {
-            chunks.push(&[]);
-        }
-        for chunk in chunks {
-            loop {
-                // As they stand when they are told of, so that nothing older is told after it.
-                let frame = || {
-                    let board = &node.tree().board;
-                    let views = chunk.iter().filter_map(|address| board.view(address.as_str()));
-                    let agents = views.map(|view| stand_of(&view)).collect();
-                    Control::Standings { is_first, agents }
-                };
-                match link.control.write(|buffer| lane::put(buffer, &frame())) {
-                    Ok(_) => break,
-                    Err(NotWritten::Full) => link.control.room().await,
-                    Err(NotWritten::Closed) => return,
-                }
-            }
-            is_first = false;
+        // Begun before it is known what there is, so that what comes meanwhile is in it as well.
+        write(&link, || Control::Standings { is_first: true, agents: Vec::new() }).await;
+        for chunk in own_agents(&node).chunks(AGENTS_IN_FRAME) {
+            write(&link, || standings_of(&node, chunk)).await;
         }
         let _over = link.control.write_always(|buffer| lane::put(buffer, &Control::AllTold));
     });
+}
+
+/// All agents that live here.
+fn own_agents(node: &Node) -> Vec<Address> {
+    let views = node.tree().board.all().into_iter();
+    let addresses = views.filter_map(|view| Address::from_shared(view.key.shared()).ok());
+    addresses.filter(|address| !node.lives_elsewhere(address)).collect()
+}
+
+/// How agents stand that live here.
+fn standings_of(node: &Node, agents: &[Address]) -> Control<'static> {
+    let views = agents.iter().filter_map(|address| node.tree().board.view(address.as_str()));
+    let agents = views.map(|view| stand_of(&view)).collect();
+    Control::Standings { is_first: false, agents }
+}
+
+/// Writes a frame as soon as there is room: how things stand then, so that nothing older is told
+/// after it.
+async fn write(link: &Link, frame: impl Fn() -> Control<'static>) {
+    let put = || link.control.write(|buffer| lane::put(buffer, &frame()));
+    while let Err(NotWritten::Full) = put() {
+        link.control.room().await;
+    }
 }
 
 /// Tells one anew who had no room for what it was told.
@@ -145,15 +146,16 @@ impl Told {
 /// Learns how agents of another node stand.
 pub(super) fn learn(
     cluster: &Arc<Inner>,
-    from: &NodeName,
+    link: &Link,
     told: &mut Told,
     is_first: bool,
     agents: &[Stand<'_>],
 ) -> Result<(), End> {
-    let Some(node) = cluster.node.upgrade() else { return Ok(()) };
+    let (from, Some(node)) = (&link.peer, cluster.node.upgrade()) else { return Ok(()) };
     if is_first {
         told.all = Some(HashSet::new());
     }
+    let mut clashes = Vec::new();
     for stand in agents {
         let address = Address::parse(&stand.address).map_err(End::nonsense)?;
         let far = Far {
@@ -162,29 +164,27 @@ pub(super) fn learn(
             standing: stand.standing,
             detail: crate::logbook::cut(&stand.detail, DETAIL_MAX_LEN).into(),
         };
-        // Whoever has it keeps it: one that is declared elsewhere, or told of by a node that is here.
-        let home = node.home_of(&address);
-        let other = cluster.far.get(&address).map(|far| far.node.clone());
-        let others = other.filter(|other| other != from && cluster.is_linked(other));
-        if home.is_some_and(|home| home != *from) || others.is_some() {
-            tracing::warn!(%address, node = %from, "it is told of by a node that does not have it");
-            continue;
-        }
         let status = far.status();
+        let mut claims = cluster.claims.change();
+        let home = node.home_of(&address);
         match stand.standing {
             Standing::Gone => {
-                let was = cluster.far.remove_if(&address, |_, far| far.node == *from);
-                told.known = told.known.saturating_sub(usize::from(was.is_some()));
+                let was_there = claims.withdraw(&address, from, home.as_ref());
+                told.known = told.known.saturating_sub(usize::from(was_there));
                 told.all.as_mut().map(|all| all.remove(&address));
             }
             _ => {
-                let before = cluster.far.insert(address.clone(), told.shared(far));
-                told.known += usize::from(before.is_none_or(|before| before.node != *from));
+                let claimed = claims.claim(&address, told.shared(far), home.as_ref());
+                told.known += usize::from(claimed != Claimed::Again);
                 told.all.as_mut().map(|all| all.insert(address.clone()));
+                if let Claimed::Clash { other, counts } = claimed {
+                    clashes.push((address.clone(), other, counts));
+                }
             }
         }
         node.stands_elsewhere(&address, from, stand.incarnation, status);
     }
+    note_clashes(cluster, &node, link, clashes);
     node.directory().ways_changed();
     match told.known > ADDRESSES_MAX {
         true => Err(End::nonsense(format_args!("more than {ADDRESSES_MAX} addresses"))),
@@ -195,21 +195,36 @@ pub(super) fn learn(
 /// Another node has told of all its agents: those of which it has not are gone.
 pub(super) fn learnt_all(cluster: &Arc<Inner>, from: &NodeName, told: &mut Told) {
     let Some(all) = told.all.take() else { return };
-    let mut gone = Vec::new();
-    cluster.far.retain(|address, far| {
-        let stays = far.node != *from || all.contains(address);
-        if !stays {
-            gone.push((address.clone(), far.incarnation));
-        }
-        stays
-    });
-    told.known = told.known.saturating_sub(gone.len());
-    gone.sort_unstable();
     let Some(own) = cluster.node.upgrade() else { return };
+    let mut claims = cluster.claims.change();
+    let stays = |address: &Address| all.contains(address);
+    let gone = claims.withdraw_all(from, stays, |address| own.home_of(address));
+    told.known = told.known.saturating_sub(gone.len());
     own.directory().ways_changed();
     for (address, incarnation) in gone {
         own.stands_elsewhere(&address, from, incarnation, forgotten());
     }
+}
+
+/// Says that a node has what another has too. An agent here is not in question: whoever asks here
+/// asks that.
+fn note_clashes(
+    cluster: &Inner,
+    node: &Node,
+    link: &Link,
+    mut clashes: Vec<(Address, NodeName, NodeName)>,
+) {
+    let is_here =
+        |address: &Address| node.directory().find(address).is_some_and(|it| it.home().is_none());
+    clashes.retain(|(address, ..)| !is_here(address));
+    let Some((address, other, counts)) = clashes.first() else { return };
+    let more = match clashes.len() {
+        1 => String::new(),
+        len => format!(" (and so it is with {} more)", len - 1),
+    };
+    let text = format!("has {address}, as {other} has; from here it is asked on {counts}{more}");
+    tracing::warn!(node = %link.peer, "{text}");
+    cluster.note(&link.peer, link.incarnation, &text);
 }
 
 fn forgotten() -> Status {
@@ -218,16 +233,9 @@ fn forgotten() -> Status {
 
 /// A node is gone, and with it all that it told of.
 pub(super) fn forget(cluster: &Arc<Inner>, node: &NodeName, membership: Membership) {
-    let mut gone = Vec::new();
-    cluster.far.retain(|address, far| {
-        let stays = far.node != *node;
-        if !stays {
-            gone.push((address.clone(), far.incarnation));
-        }
-        stays
-    });
-    gone.sort_unstable();
     let Some(own) = cluster.node.upgrade() else { return };
+    let mut claims = cluster.claims.change();
+    let gone = claims.withdraw_all(node, |_| false, |address| own.home_of(address));
     own.directory().ways_changed();
     let why = format!("its node {node} is {}", membership.word());
     for (address, incarnation) in gone {
@@ -243,7 +251,7 @@ pub(super) fn give_up(cluster: &Arc<Inner>) {
         let is_late = view.is_some_and(|view| {
             view.status == Status::Waiting && view.since.elapsed() >= cluster.timing.join
         });
-        if is_late && cluster.far.get(&address).is_none_or(|far| far.node != home) {
+        if is_late && cluster.claims.change().of(&address, &home).is_none() {
             let why = match cluster.is_linked(&home) {
                 true => format!("its node {home} does not have it"),
                 false => format!("its node {home} is not connected"),

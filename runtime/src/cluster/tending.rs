@@ -139,7 +139,7 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
 }
 
 /// Heeds one frame; whether it is the last.
-fn heed(
+pub(super) fn heed(
     cluster: &Arc<Inner>,
     peer: &Peer,
     link: &Arc<Link>,
@@ -158,23 +158,10 @@ fn heed(
             let took = Duration::from_micros(now.saturating_sub(sent));
             peer.state.lock().round_trip = Some(took);
         }
-        Control::Standings { is_first, agents } => {
-            let mut told = std::mem::take(&mut peer.state.lock().told);
-            let learnt = standings::learn(cluster, &link.peer, &mut told, is_first, &agents);
-            peer.state.lock().told = told;
-            learnt?;
-        }
-        Control::Groups { told, members } => {
-            tables::hear_groups(cluster, link, told, &members)?;
-        }
-        Control::Patterns { told, patterns } => {
-            tables::hear_patterns(cluster, link, told, &patterns)?;
-        }
-        Control::AllTold => {
-            let mut told = std::mem::take(&mut peer.state.lock().told);
-            standings::learnt_all(cluster, &link.peer, &mut told);
-            peer.state.lock().told = told;
-        }
+        told @ (Control::Standings { .. }
+        | Control::AllTold
+        | Control::Groups { .. }
+        | Control::Patterns { .. }) => hear(cluster, peer, link, told)?,
         Control::Places(places) => places::hear(cluster, &link.peer, &places),
         Control::Goodbye => return Ok(true),
         Control::Expulsions(number) => peer.list.is(number),
@@ -183,6 +170,40 @@ fn heed(
         other => return Err(End::nonsense(format_args!("{other:?} when greetings are over"))),
     }
     Ok(false)
+}
+
+/// Takes in what the other end tells that it has. What is read of a link that is lost counts for
+/// nothing.
+fn hear(
+    cluster: &Arc<Inner>,
+    peer: &Peer,
+    link: &Arc<Link>,
+    frame: Control<'_>,
+) -> Result<(), End> {
+    let _hearing = peer.hearing.lock();
+    if !peer.is_linked_by(link) {
+        return Ok(());
+    }
+    match frame {
+        Control::Groups { told, members } => tables::hear_groups(cluster, link, told, &members),
+        Control::Patterns { told, patterns } => {
+            tables::hear_patterns(cluster, link, told, &patterns)
+        }
+        standings => {
+            let mut told = std::mem::take(&mut peer.state.lock().told);
+            let learnt = match standings {
+                Control::Standings { is_first, agents } => {
+                    standings::learn(cluster, link, &mut told, is_first, &agents)
+                }
+                _ => {
+                    standings::learnt_all(cluster, &link.peer, &mut told);
+                    Ok(())
+                }
+            };
+            peer.state.lock().told = told;
+            learnt
+        }
+    }
 }
 
 /// A node is suspected, or heard of again.

@@ -264,8 +264,11 @@ impl House {
             // The agents of a group that does not run start with it, and are not waited for before.
             None => {
                 if topology.group(address.group()).is_some_and(|group| self.is_here(group)) {
-                    let key = Key::from(address.shared());
-                    self.0.node.tree().board.declare_elsewhere(&key, "its group does not run");
+                    let fallback = topology.agent(address).and_then(fallback_of);
+                    let fallback = fallback.map(|fallback| Key::from(fallback.shared()));
+                    let (key, why) = (Key::from(address.shared()), "its group does not run");
+                    let board = &self.0.node.tree().board;
+                    board.declare_elsewhere(&key, fallback.as_ref(), why);
                 }
                 Ok(())
             }

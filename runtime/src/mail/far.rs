@@ -108,7 +108,7 @@ impl Mail {
         let asked = Box::pin(far.link.ask(said, deadline, self.node.deadlines())).await;
         match asked {
             Ok(FarAnswer::Reply(answer)) => Ok(answer),
-            Ok(FarAnswer::Failed(fault)) => Err(fault),
+            Ok(FarAnswer::Failed(fault)) => Err(fault.of(&self.to).into()),
             Err(AskLost::NotSent(why)) => Err(self.not_sent(far, why)),
             Err(AskLost::Broken) => Err(self.unreachable(far.link.peer.clone())),
             Err(AskLost::Late) => Err(self.timed_out(message, deadline - asked_at)),

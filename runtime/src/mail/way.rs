@@ -7,7 +7,6 @@ use genii_protocols::frame::Standing;
 use genii_protocols::{Address, Fault, NodeName};
 
 use super::Mail;
-use crate::cluster::{Cluster, Far};
 use crate::directory::{Line, Slot, State};
 use crate::link::sending::{Coming, Link, Window};
 
@@ -57,11 +56,10 @@ impl Mail {
         {
             return Ok(Way::Near(line.clone()));
         }
-        let Some(cluster) = self.node.cluster() else { return self.line().map(Way::Near) };
-        if let Some(far) = self.remembered() {
-            return Ok(Way::Far(far));
+        match self.remembered() {
+            Some(far) => Ok(Way::Far(far)),
+            None => self.find_way(),
         }
-        self.find_way(cluster)
     }
 
     /// As [`Mail::way`], for a question: a node that is about to leave waits for who asks by it.
@@ -78,60 +76,88 @@ impl Mail {
                 return Ok((way, Some(coming)));
             }
             // It has said meanwhile that it is about to leave, and may not wait any more.
-            let Some(cluster) = self.node.cluster() else { return Ok((way, Some(coming))) };
-            way = self.find_way(cluster)?;
+            way = self.find_way()?;
         }
     }
 
-    fn find_way(&self, cluster: &Cluster) -> Result<Way, Box<Fault>> {
+    fn find_way(&self) -> Result<Way, Box<Fault>> {
         let edition = self.node.directory().edition();
-        let far = |node: &NodeName, address: &Address| {
-            let link = cluster.link(node).ok_or_else(|| self.unreachable(node.clone()))?;
-            // Before it is decided whether somebody else is asked.
-            let is_draining = link.is_draining();
-            let window = link.window(address).map_err(|_| self.unreachable(node.clone()))?;
-            Ok(FarWay { link, window, edition, is_draining })
-        };
-        let pinned = self.to.node.as_ref().filter(|node| *node != self.node.name());
         let address = &self.to.address;
-        if let Some(node) = pinned {
-            return far(node, address).map(|far| self.remember(far));
+        if let Some(node) = self.to.node.as_ref().filter(|node| *node != self.node.name()) {
+            return self.far(node, address, edition).map(|far| self.remember(far));
         }
-        let slot = self.node.directory().find(address);
-        if let Some(home) = slot.as_ref().and_then(|slot| slot.home()) {
-            // Where it lives elsewhere, and is not to be had there, somebody may stand in.
-            let stands = cluster.find(address).filter(|far| far.node == *home);
-            let way = far(&home, address);
-            if stands.is_some_and(|far| takes(cluster, &far)) && way.is_ok() {
-                return way.map(|far| self.remember(far));
-            }
-            if let Ok(stand_in) = self.line() {
-                return Ok(Way::Near(stand_in));
-            }
-            let stand_in = slot.as_ref().and_then(|slot| handed_over(cluster, slot));
-            let stand_in = stand_in.and_then(|(node, address)| far(&node, &address).ok());
-            return stand_in.map_or(way, Ok).map(|far| Way::Far(Arc::new(far)));
-        }
-        let Some(slot) = slot else {
+        let Some(slot) = self.node.directory().find(address) else {
             // Nobody here has the address: another node may have told of it.
-            return match cluster.find(address) {
-                Some(there) => far(&there.node, address).map(|far| self.remember(far)),
-                None => self.line().map(Way::Near),
-            };
+            let there = self.node.cluster().and_then(|cluster| cluster.find(address));
+            let there = there.ok_or_else(|| self.node.directory().not_found(&self.to))?;
+            return self.far(&there.node, address, edition).map(|far| self.remember(far));
         };
-        if self.to.node.is_none()
-            && self.node.directory().is_draining()
-            && let Some((node, address)) = handed_over(cluster, &slot)
-            && let Ok(stand_in) = far(&node, &address)
-        {
-            return Ok(Way::Far(Arc::new(stand_in)));
+        // Who is about to leave is asked for want of another.
+        let way = self.first_of(&slot, Leaving::Skipped, edition);
+        if let Some(way) = way.or_else(|| self.first_of(&slot, Leaving::Asked, edition)) {
+            return Ok(way);
         }
-        // Where it is down here, its stand-in may live elsewhere.
-        self.line().map(Way::Near).or_else(|fault| {
-            let stand_in = slot.stand_in_elsewhere();
-            let way = stand_in.and_then(|(node, address)| far(&node, &address).ok());
-            way.map(|far| Way::Far(Arc::new(far))).ok_or(fault)
-        })
+        match (slot.home(), &**slot.state()) {
+            // It may take messages although that has not been told yet; or else it says why not.
+            (Some(home), _) => self.far(&home, address, edition).map(|far| Way::Far(far.into())),
+            (None, State::Open(line)) => Ok(Way::Near(line.clone())),
+            (None, State::Shut { cause, .. }) => Err(self.down((**cause).clone())),
+        }
+    }
+
+    /// The way to the first, of who has the address and those who stand in, who takes messages.
+    fn first_of(&self, slot: &Arc<Slot>, leaving: Leaving, edition: u64) -> Option<Way> {
+        // What is addressed to this node by name stays here.
+        let is_leaving = self.node.directory().is_draining() && self.to.node.is_none();
+        let mut passed_by_one_here = false;
+        for candidate in slot.succession() {
+            let Some(home) = candidate.home() else {
+                let line = candidate.open_line();
+                let line = line.filter(|_| !is_leaving || leaving == Leaving::Asked);
+                if let Some(line) = line {
+                    return Some(Way::Near(self.near(slot, line)));
+                }
+                passed_by_one_here = true;
+                continue;
+            };
+            let Some(far) = self.far_that_takes(&home, &candidate.address, edition) else {
+                continue;
+            };
+            if !far.is_draining || leaving == Leaving::Asked {
+                // One here that comes back is no other edition of the ways.
+                return Some(match passed_by_one_here {
+                    true => Way::Far(far.into()),
+                    false => self.remember(far),
+                });
+            }
+        }
+        None
+    }
+
+    /// A life here, which is found faster the next time.
+    fn near(&self, slot: &Arc<Slot>, line: Arc<Line>) -> Arc<Line> {
+        if slot.home().is_none() {
+            self.slot.get_or_init(|| slot.clone());
+        }
+        line
+    }
+
+    /// The way to an agent of another node, if it takes messages for all that is known.
+    fn far_that_takes(&self, home: &NodeName, address: &Address, edition: u64) -> Option<FarWay> {
+        let stands = self.node.cluster()?.find(address).filter(|far| far.node == *home)?;
+        match stands.standing {
+            Standing::Ready | Standing::Degraded => self.far(home, address, edition).ok(),
+            _ => None,
+        }
+    }
+
+    fn far(&self, node: &NodeName, address: &Address, edition: u64) -> Result<FarWay, Box<Fault>> {
+        let link = self.node.cluster().and_then(|cluster| cluster.link(node));
+        let link = link.ok_or_else(|| self.unreachable(node.clone()))?;
+        // Before it is decided whether somebody else is asked.
+        let is_draining = link.is_draining();
+        let window = link.window(address).map_err(|_| self.unreachable(node.clone()))?;
+        Ok(FarWay { link, window, edition, is_draining })
     }
 
     fn remember(&self, far: FarWay) -> Way {
@@ -141,16 +167,9 @@ impl Mail {
     }
 }
 
-/// Whether an agent of another node takes messages, and goes on doing so.
-fn takes(cluster: &Cluster, far: &Far) -> bool {
-    let stays = |link: Arc<Link>| !link.is_draining();
-    matches!(far.standing, Standing::Ready | Standing::Degraded)
-        && cluster.link(&far.node).is_some_and(stays)
-}
-
-/// The stand-in on another node that takes the messages of an agent whose node is about to leave.
-fn handed_over(cluster: &Cluster, slot: &Slot) -> Option<(NodeName, Address)> {
-    let (node, address) = slot.stand_in_elsewhere()?;
-    let stands = cluster.find(&address).filter(|far| far.node == node)?;
-    takes(cluster, &stands).then_some((node, address))
+/// What of those whose node is about to leave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    Skipped,
+    Asked,
 }
