@@ -176,6 +176,12 @@ impl Log {
         self.0.lock().sent.values().all(|sent| sent.ended.is_some())
     }
 
+    /// Whether everything that was sent from a node has ended.
+    pub fn is_quiet_on(&self, node: usize) -> bool {
+        let log = self.0.lock();
+        log.sent.values().all(|sent| sent.ended.is_some() || sent.from.0 != node)
+    }
+
     pub fn trace(&self) -> Vec<String> {
         self.0.lock().trace.clone()
     }

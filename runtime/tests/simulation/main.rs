@@ -19,6 +19,8 @@ mod script;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use parking_lot::Mutex;
+
 use crate::log::Log;
 use crate::run::Run;
 use crate::script::Script;
@@ -82,6 +84,7 @@ fn clusters_keep_their_word_whatever_happens() {
         return;
     }
     let (next, count) = (AtomicU64::new(0), variable("SEEDS").unwrap_or(SEEDS));
+    let failed = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -89,11 +92,15 @@ fn clusters_keep_their_word_whatever_happens() {
                 while let Some(seed) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).filter(|it| *it < count)
                 {
-                    try_seed(seed);
+                    if catch_unwind(|| try_seed(seed)).is_err() {
+                        failed.lock().push(seed);
+                    }
                 }
             });
         }
     });
+    let failed = failed.into_inner();
+    assert!(failed.is_empty(), "these seeds fail: {failed:?}");
 }
 
 #[test]
