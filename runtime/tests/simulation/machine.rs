@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use crate::agent::{Break, Work, Worker};
 use crate::log::{Buried, Log, Outcome, Style};
 use crate::script::{AGENTS, COVERED, SENDERS, SPARE, millis};
+use crate::streams;
 
 /// Agents start at once; that they have must not be looked for when all is quiet.
 const PATIENCE: &str = "start_timeout = \"1s\"\nstop_timeout = \"1s\"";
@@ -243,20 +244,21 @@ fn sender(node: &Node, log: &Log) -> (mpsc::UnboundedSender<Job>, JoinHandle<()>
     let sending = tokio::spawn(async move {
         while let Some(job) = todo.recv().await {
             log.begins(job.id);
-            let outcome = send(&node, &job).await;
+            let outcome = send(&node, &log, &job).await;
             log.ends(job.id, outcome);
         }
     });
     (jobs, sending)
 }
 
-async fn send(node: &Node, job: &Job) -> Outcome {
+async fn send(node: &Node, log: &Log, job: &Job) -> Outcome {
     let mail = node.to(job.to.clone());
     let work = Work { id: job.id, takes_millis: job.takes, fill: "x".repeat(job.fill) };
     let told = match job.style {
         Style::Tell => mail.tell(work).await,
         Style::TryTell => mail.try_tell(work),
         Style::Ask { patience } => return answered(mail.ask_within(work, patience).await),
+        Style::Stream(wanted) => return streams::ask(&mail, log, job.id, wanted).await,
     };
     match told {
         Ok(()) => Outcome::Told,

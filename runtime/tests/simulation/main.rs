@@ -15,6 +15,7 @@ mod machine;
 mod raw;
 mod run;
 mod script;
+mod streams;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -25,7 +25,7 @@ const HOLD: Duration = Duration::from_millis(2_600);
 const LOOK: Duration = Duration::from_millis(100);
 
 /// How long who asks waits, unless the script says otherwise.
-pub const PATIENCE: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A run.
 pub struct Run {
@@ -101,6 +101,9 @@ impl Run {
                 if let Some(machine) = self.who_sends(from) {
                     machine.send(sender, &address(to), style, takes, 0);
                 }
+            }
+            Op::Stream { from, sender, to, wanted } => {
+                self.send((from, sender), to, Style::Stream(wanted), (1, 0));
             }
             Op::LargeAsk { from, sender, to, kib } => {
                 self.send((from, sender), to, Style::Ask { patience: PATIENCE }, (1, kib << 10));
@@ -263,7 +266,10 @@ impl Run {
             tokio::time::sleep(LOOK).await;
         }
         while !self.log.is_quiet() {
-            assert!(began.elapsed() < SETTLE * 10, "something that was sent does not end");
+            assert!(
+                began.elapsed() < SETTLE * 10,
+                "something that was sent or is streamed does not end"
+            );
             tokio::time::sleep(LOOK).await;
         }
     }

@@ -5,6 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 use genii_runtime::link::network::Lane;
 
+use crate::streams::Wanted;
+
 /// The agents of each node, by their names in its group: one that is quick, one with little room
 /// and, now and then, a long handler, one that needs the quick one of the next node, one for which
 /// the spare one of the next node stands in, and a spare one. So that it is known of each tell where
@@ -38,6 +40,8 @@ pub enum Op {
     SlowAsk { from: usize, sender: usize, to: (usize, usize), takes: u64, patience: u64 },
     /// A sender asks what is too large for one frame.
     LargeAsk { from: usize, sender: usize, to: (usize, usize), kib: usize },
+    /// A sender asks for a stream.
+    Stream { from: usize, sender: usize, to: (usize, usize), wanted: Wanted },
     /// Nothing comes through between two nodes.
     Cut { one: usize, other: usize },
     /// Nothing comes through one way.
@@ -130,7 +134,7 @@ fn say(rng: &mut Rng, nodes: usize) -> Op {
     let (from, sender) = (rng.usize(0..nodes), rng.usize(0..SENDERS));
     let (to, asked) =
         ((rng.usize(0..nodes), rng.usize(0..TOLD)), (rng.usize(0..nodes), rng.usize(0..=COVERED)));
-    match rng.u8(0..20) {
+    match rng.u8(0..23) {
         0..=5 => Op::Tell { from, sender, to, count: rng.usize(1..40) },
         6 => Op::Tell { from, sender, to, count: rng.usize(100..300) },
         7..=8 => Op::TryTell { from, sender, to, count: rng.usize(1..40) },
@@ -140,8 +144,18 @@ fn say(rng: &mut Rng, nodes: usize) -> Op {
             let takes = rng.u64(1..600);
             Op::SlowAsk { from, sender, to: asked, takes, patience: rng.u64(1..800) }
         }
-        _ => Op::LargeAsk { from, sender, to: asked, kib: rng.usize(60..400) },
+        18..=19 => Op::LargeAsk { from, sender, to: asked, kib: rng.usize(60..400) },
+        _ => Op::Stream { from, sender, to: asked, wanted: wanted(rng) },
     }
+}
+
+/// Some streams are longer than what may be on its way at a time; some are let go of early, and some
+/// have no end.
+fn wanted(rng: &mut Rng) -> Wanted {
+    let (of, gap) = (rng.u64(0..200), millis(*rng.choice(&[0, 0, 1, 10]).unwrap_or(&0)));
+    let is_let_go_of = rng.bool();
+    let takes = if is_let_go_of { rng.u64(0..=of) } else { of + 1 };
+    Wanted { of, gap, takes, stays: is_let_go_of && rng.bool() }
 }
 
 /// Something in a rolling restart: mostly asks for which somebody stands in.
@@ -159,6 +173,7 @@ fn roll(rng: &mut Rng, nodes: usize) -> Op {
             let to = (node, rng.usize(0..TOLD));
             Op::Tell { from, sender, to, count: rng.usize(1..40) }
         }
+        10..=12 => Op::Stream { from, sender, to, wanted: wanted(rng) },
         _ => Op::Ask { from, sender, to, count: rng.usize(1..60) },
     }
 }
