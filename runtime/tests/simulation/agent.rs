@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::log::Log;
+use crate::streams::Count;
 
 thread_local! {
     /// The log of the run on this thread: an agent is made by its kind, and knows nothing else.
@@ -19,6 +20,11 @@ thread_local! {
 /// From now on agents on this thread write into this log.
 pub fn write_into(log: &Log) {
     LOG.set(Some(log.clone()));
+}
+
+/// The log of the run on this thread.
+pub fn log() -> Log {
+    LOG.with_borrow(Clone::clone).expect("it is set before the first agent")
 }
 
 /// Do something.
@@ -41,7 +47,7 @@ impl Agent for Worker {
     type Settings = ();
 
     fn protocol() -> Protocol<Self> {
-        Protocol::new().on::<Work>().on::<Break>()
+        Protocol::new().on::<Work>().on::<Break>().on_stream::<Count>()
     }
 
     async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
@@ -51,8 +57,7 @@ impl Agent for Worker {
 
 impl Handle<Work> for Worker {
     async fn handle(&mut self, work: Work, context: &mut Context) -> Result<u64, Never> {
-        let log = LOG.with_borrow(Clone::clone).expect("it is set before the first agent");
-        log.handles(work.id, context.address());
+        log().handles(work.id, context.address());
         if work.takes_millis > 0 {
             tokio::time::sleep(Duration::from_millis(work.takes_millis)).await;
         }

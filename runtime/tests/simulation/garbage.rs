@@ -10,7 +10,7 @@ use crate::greeting::{OWN, machine};
 use crate::log::Outcome;
 use crate::machine::{Machine, address};
 use crate::raw::{End, Raw, frame, hello};
-use crate::script::millis;
+use crate::script::{AGENTS, millis};
 use crate::variable;
 
 /// How many are tried unless `GARBAGE` says otherwise.
@@ -51,14 +51,14 @@ async fn one(seed: u64) {
     }
     let figures = machine.cluster.figures();
     assert!(figures.links <= 2 && figures.greetings <= 8, "{figures:?}");
-    assert!(figures.addresses <= 3 + FRAMES_MAX * 3, "{figures:?}");
+    assert!(figures.addresses <= AGENTS.len() + FRAMES_MAX * 3, "{figures:?}");
     // What is left of it is let go of when it says no more.
     drop(mallory);
     waters.crash(&crate::machine::name(0));
     tokio::time::sleep(millis(3_000)).await;
     let figures = machine.cluster.figures();
     assert_eq!((figures.links, figures.greetings, figures.half_open), (1, 0, 0), "{figures:?}");
-    assert_eq!(figures.addresses, 3, "{figures:?}");
+    assert_eq!(figures.addresses, AGENTS.len(), "{figures:?}");
 }
 
 /// The two that are well still are, and answer each other.

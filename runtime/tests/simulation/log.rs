@@ -8,12 +8,22 @@ use genii_protocols::{Address, Fault};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::streams::Wanted;
+
 /// How something is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Style {
     Tell,
     TryTell,
     Ask { patience: Duration },
+    Stream(Wanted),
+}
+
+impl Style {
+    /// Nobody waits for an answer.
+    pub fn is_told(self) -> bool {
+        matches!(self, Self::Tell | Self::TryTell)
+    }
 }
 
 /// What came of something that was sent.
@@ -23,6 +33,8 @@ pub enum Outcome {
     Told,
     /// It was answered, for this number.
     Answered(u64),
+    /// Its asker had as much of it as it wanted.
+    LetGo,
     /// It ended in a fault.
     Failed(Fault),
     /// Its sender is gone, with its node.
@@ -38,6 +50,8 @@ pub struct Sent {
     pub style: Style,
     pub began: Duration,
     pub ended: Option<(Duration, Outcome)>,
+    /// How many items of a stream have come.
+    pub items: u64,
 }
 
 /// Something that was handled.
@@ -66,6 +80,8 @@ struct Inner {
     next: u64,
     sent: BTreeMap<u64, Sent>,
     handled: Vec<Handled>,
+    /// The streams at which agents work.
+    served: BTreeSet<u64>,
     buried: Vec<Buried>,
     /// Those that were gone from one moment to the next, with what they had told.
     crashed: BTreeSet<(usize, u64)>,
@@ -81,6 +97,7 @@ impl Log {
             next: 0,
             sent: BTreeMap::new(),
             handled: Vec::new(),
+            served: BTreeSet::new(),
             buried: Vec::new(),
             crashed: BTreeSet::new(),
             uncounted: BTreeSet::new(),
@@ -98,7 +115,7 @@ impl Log {
         let mut log = self.0.lock();
         log.next += 1;
         let (id, began) = (log.next, log.began.elapsed());
-        let sent = Sent { from, to: to.clone(), style, began, ended: None };
+        let sent = Sent { from, to: to.clone(), style, began, ended: None, items: 0 };
         log.sent.insert(id, sent);
         id
     }
@@ -137,6 +154,24 @@ impl Log {
         log.handled.push(Handled { id, by: by.clone() });
     }
 
+    /// An agent begins to work at a stream.
+    pub fn serves(&self, id: u64) {
+        let is_new = self.0.lock().served.insert(id);
+        assert!(is_new, "{id} is streamed twice");
+    }
+
+    /// It works at it no more.
+    pub fn served(&self, id: u64) {
+        let mut log = self.0.lock();
+        log.note(format_args!("{id} is streamed no more"));
+        log.served.remove(&id);
+    }
+
+    /// An item of a stream has come.
+    pub fn took(&self, id: u64) {
+        self.0.lock().sent.get_mut(&id).expect("it was asked for").items += 1;
+    }
+
     pub fn buries(&self, buried: Vec<Buried>) {
         self.0.lock().buried.extend(buried);
     }
@@ -171,9 +206,16 @@ impl Log {
         self.0.lock().buried.clone()
     }
 
-    /// Whether everything that was sent has ended.
+    /// Whether everything that was sent has ended, and nobody works at a stream.
     pub fn is_quiet(&self) -> bool {
-        self.0.lock().sent.values().all(|sent| sent.ended.is_some())
+        let log = self.0.lock();
+        log.served.is_empty() && log.sent.values().all(|sent| sent.ended.is_some())
+    }
+
+    /// Whether everything that was sent from a node has ended.
+    pub fn is_quiet_on(&self, node: usize) -> bool {
+        let log = self.0.lock();
+        log.sent.values().all(|sent| sent.ended.is_some() || sent.from.0 != node)
     }
 
     pub fn trace(&self) -> Vec<String> {

@@ -14,7 +14,8 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{Break, Work, Worker};
 use crate::log::{Buried, Log, Outcome, Style};
-use crate::script::{AGENTS, SENDERS, millis};
+use crate::script::{AGENTS, COVERED, SENDERS, SPARE, millis};
+use crate::streams;
 
 /// Agents start at once; that they have must not be looked for when all is quiet.
 const PATIENCE: &str = "start_timeout = \"1s\"\nstop_timeout = \"1s\"";
@@ -30,6 +31,12 @@ pub fn name(node: usize) -> NodeName {
 /// The address of an agent that every node has heard of.
 pub fn address((node, agent): (usize, usize)) -> Address {
     Address::parse(&format!("g{node}/{}", AGENTS[agent])).unwrap()
+}
+
+/// The address of who stands in for an agent, given how many nodes there are.
+pub fn stand_in(of: &Address, nodes: usize) -> Option<Address> {
+    let node = (0..nodes).find(|node| address((*node, COVERED)) == *of)?;
+    Some(address(((node + 1) % nodes, SPARE)))
 }
 
 /// The address of an agent that only its own node has in its topology.
@@ -51,6 +58,8 @@ fn topology(nodes: usize, own: usize, extras: usize) -> Topology {
         )
         .unwrap();
         write!(text, "[agents.\"g{node}/needy\"]\nkind = \"worker\"\n{PATIENCE}\nneeds = [\"g{next}/quick\"]\n").unwrap();
+        write!(text, "[agents.\"g{node}/covered\"]\nkind = \"worker\"\n{PATIENCE}\nfallback = \"g{next}/spare\"\n").unwrap();
+        write!(text, "[agents.\"g{node}/spare\"]\nkind = \"worker\"\n{PATIENCE}\n").unwrap();
     }
     for extra in 0..extras {
         write!(text, "[agents.\"g{own}/extra-{extra}\"]\nkind = \"worker\"\n{PATIENCE}\n").unwrap();
@@ -80,6 +89,8 @@ pub struct Machine {
     pub which: (usize, u64),
     nodes: usize,
     senders: Vec<(mpsc::UnboundedSender<Job>, JoinHandle<()>)>,
+    /// It drains, stops and takes its leave.
+    drains: Option<JoinHandle<()>>,
     /// How many of its dead letters have been written down.
     buried: u64,
     log: Log,
@@ -98,7 +109,8 @@ impl Machine {
         let cluster = Cluster::begin(&node, network, Timing::default(), which.1 * 1_000);
         let house = House::begin(node.clone(), kinds(), topology(nodes, which.0, 0)).await.unwrap();
         let senders = (0..SENDERS).map(|_| sender(&node, log)).collect();
-        Self { node, cluster, house, which, nodes, senders, buried: 0, log: log.clone() }
+        let (drains, log) = (None, log.clone());
+        Self { node, cluster, house, which, nodes, senders, drains, buried: 0, log }
     }
 
     /// Lets a sender send.
@@ -136,13 +148,42 @@ impl Machine {
         })
     }
 
-    fn put_away(mut self) -> JoinHandle<()> {
+    /// It lets finish what runs, stops, and takes its leave, in the order of `genii ctl drain`. Others
+    /// send to it all the while, and its senders send.
+    pub fn drain(&mut self, patience: Duration) {
+        let (house, cluster) = (self.house.clone(), self.cluster.clone());
+        let (which, log) = (self.which, self.log.clone());
+        self.drains.get_or_insert_with(|| {
+            tokio::spawn(async move {
+                let left = house.drain(patience, |_| {}).await;
+                log.note(format_args!("{which:?} has drained: {left:?}"));
+                house.shutdown().await;
+                cluster.leave().await;
+            })
+        });
+    }
+
+    /// Whether it was told to drain.
+    pub fn drains(&self) -> bool {
+        self.drains.is_some()
+    }
+
+    /// Whether it has drained, and has left.
+    pub fn has_drained(&self) -> bool {
+        self.drains.as_ref().is_some_and(JoinHandle::is_finished)
+    }
+
+    /// What is left of it is put away: all of it, whatever it was about.
+    pub fn put_away(mut self) -> JoinHandle<()> {
         for (_, sending) in &self.senders {
             sending.abort();
         }
         self.log.orphan(self.which.0, self.which.1);
         tokio::spawn(async move {
             self.house.shutdown().await;
+            if let Some(drains) = self.drains.take() {
+                drains.await.expect("it does not panic");
+            }
             self.tell_of_the_end();
         })
     }
@@ -203,20 +244,21 @@ fn sender(node: &Node, log: &Log) -> (mpsc::UnboundedSender<Job>, JoinHandle<()>
     let sending = tokio::spawn(async move {
         while let Some(job) = todo.recv().await {
             log.begins(job.id);
-            let outcome = send(&node, &job).await;
+            let outcome = send(&node, &log, &job).await;
             log.ends(job.id, outcome);
         }
     });
     (jobs, sending)
 }
 
-async fn send(node: &Node, job: &Job) -> Outcome {
+async fn send(node: &Node, log: &Log, job: &Job) -> Outcome {
     let mail = node.to(job.to.clone());
     let work = Work { id: job.id, takes_millis: job.takes, fill: "x".repeat(job.fill) };
     let told = match job.style {
         Style::Tell => mail.tell(work).await,
         Style::TryTell => mail.try_tell(work),
         Style::Ask { patience } => return answered(mail.ask_within(work, patience).await),
+        Style::Stream(wanted) => return streams::ask(&mail, log, job.id, wanted).await,
     };
     match told {
         Ok(()) => Outcome::Told,

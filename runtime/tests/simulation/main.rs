@@ -15,9 +15,12 @@ mod machine;
 mod raw;
 mod run;
 mod script;
+mod streams;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use parking_lot::Mutex;
 
 use crate::log::Log;
 use crate::run::Run;
@@ -82,6 +85,7 @@ fn clusters_keep_their_word_whatever_happens() {
         return;
     }
     let (next, count) = (AtomicU64::new(0), variable("SEEDS").unwrap_or(SEEDS));
+    let failed = Mutex::new(Vec::new());
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     std::thread::scope(|scope| {
         for _ in 0..threads {
@@ -89,11 +93,15 @@ fn clusters_keep_their_word_whatever_happens() {
                 while let Some(seed) =
                     Some(next.fetch_add(1, Ordering::Relaxed)).filter(|it| *it < count)
                 {
-                    try_seed(seed);
+                    if catch_unwind(|| try_seed(seed)).is_err() {
+                        failed.lock().push(seed);
+                    }
                 }
             });
         }
     });
+    let failed = failed.into_inner();
+    assert!(failed.is_empty(), "these seeds fail: {failed:?}");
 }
 
 #[test]

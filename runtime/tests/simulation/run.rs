@@ -12,7 +12,7 @@ use crate::agent::write_into;
 use crate::check;
 use crate::log::{Log, Outcome, Style};
 use crate::machine::{Machine, address, extra, name};
-use crate::script::{AGENTS, EXTRAS_MAX, Op, Script, millis};
+use crate::script::{AGENTS, EXTRAS_MAX, Op, SPARE, Script, millis};
 
 /// How long it may take after all has healed until everybody agrees.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -21,8 +21,8 @@ const SETTLE: Duration = Duration::from_secs(20);
 /// greeted and did not come.
 const HOLD: Duration = Duration::from_millis(2_600);
 
-/// How often to look whether they do.
-const LOOK: Duration = Duration::from_millis(20);
+/// How often to look whether they do. Looking costs more than all else in a run.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// How long who asks waits, unless the script says otherwise.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -37,6 +37,11 @@ pub struct Run {
     doing: Vec<JoinHandle<()>>,
     /// The machines that are being put away.
     leaving: Vec<Vec<JoinHandle<()>>>,
+    /// See [`Script::is_rolling`].
+    is_rolling: bool,
+    /// The node that is drained in a rolling restart. Nobody sends from it until it is back and all
+    /// see all: it ends with those who would, and has yet to learn where others are.
+    resting: Option<usize>,
     log: Log,
 }
 
@@ -52,19 +57,25 @@ impl Run {
             lives: vec![0; script.nodes],
             doing: Vec::new(),
             leaving: (0..script.nodes).map(|_| Vec::new()).collect(),
+            is_rolling: script.is_rolling,
+            resting: None,
             log: log.clone(),
         };
         run.settle().await;
         let tasks = run.tasks().await;
         for op in &script.ops {
             log.note(format_args!("{op:?}"));
+            run.put_away_drained();
             run.act(op).await;
             run.machines.iter_mut().flatten().for_each(Machine::write_down);
         }
         run.settle().await;
         run.probe().await;
         run.machines.iter_mut().flatten().for_each(Machine::write_down);
-        check::what_was_sent(&log);
+        check::what_was_sent(&log, script.nodes);
+        if script.is_rolling {
+            check::nothing_covered_is_lost(&log, script.nodes);
+        }
         run.is_without_leaks(tasks).await;
         run.end().await;
         log
@@ -82,14 +93,17 @@ impl Run {
             Op::LargeTell { from, sender, to, kib } => {
                 self.send((from, sender), to, Style::Tell, (1, kib << 10));
             }
-            Op::Ask { from, sender, to } => {
-                self.send((from, sender), to, Style::Ask { patience: PATIENCE }, (1, 0));
+            Op::Ask { from, sender, to, count } => {
+                self.send((from, sender), to, Style::Ask { patience: PATIENCE }, (count, 0));
             }
             Op::SlowAsk { from, sender, to, takes, patience } => {
                 let style = Style::Ask { patience: millis(patience) };
-                if let Some(machine) = &self.machines[from] {
+                if let Some(machine) = self.who_sends(from) {
                     machine.send(sender, &address(to), style, takes, 0);
                 }
+            }
+            Op::Stream { from, sender, to, wanted } => {
+                self.send((from, sender), to, Style::Stream(wanted), (1, 0));
             }
             Op::LargeAsk { from, sender, to, kib } => {
                 self.send((from, sender), to, Style::Ask { patience: PATIENCE }, (1, kib << 10));
@@ -109,6 +123,7 @@ impl Run {
                 let leaving = self.machines[node].take().map(Machine::leave);
                 self.leaving[node].extend(leaving);
             }
+            Op::Drain { node, patience } => self.drain(node, millis(patience)).await,
             Op::Restart { node } => self.restart(node).await,
             Op::CrashAgent { from, to } => {
                 if let Some(machine) = &self.machines[from] {
@@ -134,11 +149,62 @@ impl Run {
     ) {
         // One that is slow takes longer for some.
         let takes = |number: usize| if to.1 == 1 && number.is_multiple_of(4) { 15 } else { 0 };
-        if let Some(machine) = &self.machines[from] {
+        if let Some(machine) = self.who_sends(from) {
             for number in 0..count {
                 machine.send(sender, &address(to), style, takes(number), fill);
             }
         }
+    }
+
+    /// The node, if it is there and its senders send.
+    fn who_sends(&self, from: usize) -> Option<&Machine> {
+        self.machines[from].as_ref().filter(|_| self.resting != Some(from))
+    }
+
+    async fn drain(&mut self, node: usize, patience: Duration) {
+        if self.is_rolling {
+            // One after another: as people are told to, who restart a household.
+            self.all_back().await;
+            while !self.log.is_quiet_on(node) {
+                tokio::time::sleep(LOOK).await;
+            }
+            self.resting = Some(node);
+        }
+        if let Some(machine) = &mut self.machines[node] {
+            machine.drain(patience);
+        }
+    }
+
+    /// Those who have drained are gone.
+    fn put_away_drained(&mut self) {
+        for (machine, leaving) in self.machines.iter_mut().zip(&mut self.leaving) {
+            let drained = machine.take_if(|machine| machine.has_drained());
+            leaving.extend(drained.map(Machine::put_away));
+        }
+    }
+
+    /// Waits for those who drain.
+    async fn all_drained(&mut self) {
+        let began = Instant::now();
+        while self.machines.iter().flatten().any(Machine::drains) {
+            assert!(began.elapsed() < SETTLE * 6, "who drains comes to an end");
+            self.put_away_drained();
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    /// Waits for those who drain, starts those who are gone, and waits until all see all.
+    async fn all_back(&mut self) {
+        self.all_drained().await;
+        for node in 0..self.machines.len() {
+            self.restart(node).await;
+        }
+        let began = Instant::now();
+        while let Err(lacks) = self.agrees() {
+            assert!(began.elapsed() < SETTLE, "after {SETTLE:?} {lacks}");
+            tokio::time::sleep(LOOK).await;
+        }
+        self.resting = None;
     }
 
     fn crash(&mut self, node: usize) {
@@ -179,6 +245,7 @@ impl Run {
                 self.waters.heal(&name(one), &name(other));
             }
         }
+        self.all_drained().await;
         for node in 0..nodes {
             self.restart(node).await;
         }
@@ -199,7 +266,10 @@ impl Run {
             tokio::time::sleep(LOOK).await;
         }
         while !self.log.is_quiet() {
-            assert!(began.elapsed() < SETTLE * 10, "something that was sent does not end");
+            assert!(
+                began.elapsed() < SETTLE * 10,
+                "something that was sent or is streamed does not end"
+            );
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -245,7 +315,8 @@ impl Run {
         let machines: Vec<&Machine> = self.machines.iter().flatten().collect();
         for one in &machines {
             for other in &machines {
-                for agent in 0..AGENTS.len() {
+                // The spare one is never addressed.
+                for agent in 0..SPARE {
                     let to = address((other.which.0, agent));
                     let outcome = one.probe(crate::script::SENDERS, &to, PATIENCE).await;
                     let said = matches!(outcome, Outcome::Answered(_));
