@@ -10,6 +10,7 @@ mod describe;
 mod door;
 mod gate;
 mod guard;
+mod message_name;
 mod room;
 mod said;
 mod service;

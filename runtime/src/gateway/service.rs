@@ -18,6 +18,7 @@ use tonic::{Extensions, Request, Response, Status};
 use super::caller::Caller;
 use super::gate::{Call, hold};
 use super::guard::Guard;
+use super::message_name::MessageName;
 use super::room::Room;
 use super::said::{Mouth, SaidStream, say};
 use super::{describe, topics, watching};
@@ -73,6 +74,7 @@ impl Genii for Service {
         let call = call_of(request.extensions())?;
         let AskRequest { to, message, payload, timeout_ms } = request.into_inner();
         let mail = self.mail(&call, Verb::Ask, &to)?;
+        let message = MessageName::read(message)?;
         let wait = self.wait(&call, timeout_ms, self.house.node().limits().ask_timeout);
         let (content, form) = content(payload.as_ref());
         let answer = mail.ask_untyped(&message, content, wait).await;
@@ -88,6 +90,7 @@ impl Genii for Service {
         let call = call_of(request.extensions())?;
         let TellRequest { to, message, payload, timeout_ms } = request.into_inner();
         let mail = self.mail(&call, Verb::Tell, &to)?;
+        let message = MessageName::read(message)?;
         let wait = self.wait(&call, timeout_ms, self.house.node().limits().tell_patience);
         let (content, _) = content(payload.as_ref());
         let told_it = mail.tell_untyped(&message, content, wait).await;
@@ -104,6 +107,7 @@ impl Genii for Service {
         let call = call_of(request.extensions())?;
         let StreamRequest { to, message, payload, timeout_ms } = request.into_inner();
         let mail = self.mail(&call, Verb::Stream, &to)?.until(call.deadline);
+        let message = MessageName::read(message)?;
         let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
         let patience = asked.unwrap_or(self.house.node().limits().ask_timeout).min(WAIT_MAX);
         let (content, form) = content(payload.as_ref());
