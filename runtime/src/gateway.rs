@@ -14,6 +14,7 @@ mod message_name;
 mod room;
 mod said;
 mod service;
+mod shares;
 mod topics;
 mod watching;
 

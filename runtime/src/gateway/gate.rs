@@ -22,7 +22,7 @@ use tower::ServiceExt;
 use super::caller::Caller;
 use super::door::{Active, Connection};
 use super::guard::Guard;
-use super::room::{CALL_MAX_LEN, Held, Room, SMALL_MAX_LEN, Sliced};
+use super::room::{CALL_MAX_LEN, Expected, Held, Room, SMALL_MAX_LEN, Sliced};
 use super::service::Service;
 use crate::House;
 
@@ -120,9 +120,12 @@ impl Gate {
         // Nothing behind the gate has use for the secret.
         parts.headers.remove(AUTHORIZATION);
         parts.extensions.insert(Call { caller: caller.clone(), deadline });
-        let len_max = if is_ours(parts.uri.path()) { CALL_MAX_LEN } else { SMALL_MAX_LEN };
+        let path = parts.uri.path();
+        let len_max = if is_ours(path) { CALL_MAX_LEN } else { SMALL_MAX_LEN };
+        let (caller, is_single) = (caller.id(), !is_reflection(path));
+        let expected = Expected { caller, len_max, is_single, deadline };
         let held = Arc::new(Mutex::new(None));
-        let body = Body::new(self.room.metered(body, held.clone(), len_max));
+        let body = Body::new(self.room.metered(body, held.clone(), expected));
         let answered = self.routes.clone().oneshot(Request::from_parts(parts, body)).await;
         // The room of the question lasts as long as it is being answered.
         drop(held);
@@ -133,6 +136,11 @@ impl Gate {
 /// Whether a call is one of our own service.
 fn is_ours(path: &str) -> bool {
     path.strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE))
+}
+
+/// Whether a call is one of those in which a client may ask more than once.
+fn is_reflection(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
 }
 
 /// Waits until who makes a call would not be let in any more.

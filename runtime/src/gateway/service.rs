@@ -60,8 +60,8 @@ impl Service {
     }
 
     /// An answer, with the room that it takes until it has been read.
-    fn answered<T: Message>(&self, answer: T) -> Result<Response<T>, Status> {
-        let room = self.room.for_answer(answer.encoded_len())?;
+    fn answered<T: Message>(&self, caller: &Caller, answer: T) -> Result<Response<T>, Status> {
+        let room = self.room.for_answer(&caller.id(), answer.encoded_len())?;
         let mut response = Response::new(answer);
         hold(&mut response, room);
         Ok(response)
@@ -83,7 +83,7 @@ impl Genii for Service {
             Err(Lost::Refused(refusal)) => Outcome::Refusal(payload_of(form, refusal)?),
             Err(lost) => return Err(why_lost(&call.caller, &mail, &message, lost)),
         };
-        self.answered(AskReply { outcome: Some(outcome) })
+        self.answered(&call.caller, AskReply { outcome: Some(outcome) })
     }
 
     async fn tell(&self, request: Request<TellRequest>) -> Result<Response<TellReply>, Status> {
@@ -167,11 +167,12 @@ impl Genii for Service {
         let house = self.house.clone();
         let request = request.into_inner();
         // Schemas of many messages take a while to make.
-        let describing = move || describe::describe(&house, &call.caller, &request);
+        let caller = call.caller.clone();
+        let describing = move || describe::describe(&house, &caller, &request);
         let described = tokio::task::spawn_blocking(describing).await;
         let described =
             described.map_err(|_| Status::internal("it failed; the log says why"))??;
-        self.answered(described)
+        self.answered(&call.caller, described)
     }
 
     type WatchStream = SaidStream<WatchReply>;

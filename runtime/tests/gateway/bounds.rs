@@ -2,17 +2,21 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use genii_protocols::Json;
 use genii_protocols::api::genii_client::GeniiClient;
 use genii_protocols::api::{AskRequest, Payload, payload};
 use genii_protocols::client::CallError;
 use genii_runtime::trust::scope::Verb;
+use prost::Message;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tonic::Code;
 
 use crate::place::*;
+use crate::raw::{Raw, Sent, framed};
 
 const MIB: usize = 1 << 20;
 
@@ -47,6 +51,70 @@ async fn a_message_that_says_it_is_too_long_is_refused_before_it_has_come() {
     let status = genii.ask(request).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert!(status.message().contains("more than the limit"), "{status}");
+}
+
+/// An ask with so many letters, as it is sent.
+fn asked(letters: usize) -> bytes::Bytes {
+    let text = format!("{{\"text\": \"{}\"}}", "x".repeat(letters));
+    let payload = Some(Payload { form: Some(payload::Form::Json(text)) });
+    let (to, message) = ("here/lamp".to_owned(), "worker.echo".to_owned());
+    let request = AskRequest { to, message, payload, timeout_ms: 0 };
+    framed(0, None, &request.encode_to_vec())
+}
+
+const ASK: &str = "/genii.v1.Genii/Ask";
+
+#[tokio::test]
+async fn who_claims_room_and_sends_nothing_holds_up_nobody_else() {
+    let place = Place::new().await;
+    let (_, greedy) = place.token(&["here/*"], &[Verb::Ask]);
+    let (_, modest) = place.token(&["here/*"], &[Verb::Ask]);
+    let greedy = format!("Bearer {greedy}");
+    let raw = Arc::new(Raw::connect(&place).await);
+    for _ in 0..8 {
+        let (raw, greedy) = (raw.clone(), greedy.clone());
+        tokio::spawn(async move {
+            let bytes = Some(framed(0, Some(64 << 20), &[]));
+            let headers = [("authorization", greedy.as_bytes())];
+            raw.call(ASK, &headers, Sent { bytes, has_end: false }).await
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let text = "x".repeat(40_000);
+    for client in [place.owner().await, place.holder(&modest).await.unwrap()] {
+        let client = client.with_timeout(Duration::from_secs(5));
+        let echoed = client.ask(&address("here/lamp"), &Echo { text: text.clone() }).await;
+        assert_eq!(echoed.as_ref(), Ok(&text));
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_waited_for_no_longer_than_its_call_may_last() {
+    let place = Place::new().await;
+    let raw = Raw::connect(&place).await;
+    let began = std::time::Instant::now();
+    let headers = [("grpc-timeout", &b"200m"[..])];
+    let sent = Sent { bytes: Some(framed(0, Some(64 << 20), &[])), has_end: false };
+    let status = raw.call(ASK, &headers, sent).await.unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_call_ends_with_its_one_message() {
+    let place = Place::new().await;
+    let raw = Raw::connect(&place).await;
+    let began = std::time::Instant::now();
+    let unended = Sent { bytes: Some(asked(40_000)), has_end: false };
+    let status = raw.call(ASK, &[], unended).await.unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert!(status.message().contains("did not end"), "{status}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let twice = [asked(1), asked(1)].concat().into();
+    let status = raw.call(ASK, &[], Sent { bytes: Some(twice), has_end: true }).await.unwrap();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let once = Sent { bytes: Some(asked(40_000)), has_end: true };
+    assert_eq!(raw.call(ASK, &[], once).await.unwrap().code(), Code::Ok);
 }
 
 #[tokio::test]
