@@ -37,7 +37,6 @@ use self::gate::Gate;
 use self::guard::Guard;
 use crate::House;
 use crate::link::listener::ListenError;
-use crate::trust::credentials::Credentials;
 
 /// How often it is written down how often tokens were used.
 const USES_PERIOD: Duration = Duration::from_secs(10);
@@ -101,7 +100,7 @@ impl Gateway {
     /// # Errors
     /// When this node is nobody, or the port cannot be had.
     pub async fn serve_tcp(&self, at: SocketAddr) -> Result<SocketAddr, ListenError> {
-        let credentials = Credentials::at(self.guard.trust());
+        let credentials = self.guard.credentials().clone();
         // Read now, so that whoever is nobody learns it before anybody comes.
         credentials.current()?;
         let failed = |error| ListenError::Port { at, error };
