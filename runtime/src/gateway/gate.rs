@@ -135,7 +135,8 @@ impl Gate {
 
 /// Whether a call is one of our own service.
 fn is_ours(path: &str) -> bool {
-    path.strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE))
+    let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE));
+    method.is_some_and(|method| method.starts_with('/'))
 }
 
 /// Whether a call is one of those in which a client may ask more than once.
@@ -191,4 +192,17 @@ fn deadline(headers: &HeaderMap) -> Option<Instant> {
         _ => return None,
     };
     Some(Instant::now() + span.min(DEADLINE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_whose_name_begins_like_ours_is_another() {
+        assert!(is_ours("/genii.v1.Genii/Ask"));
+        for other in ["/genii.v1.GeniiXyz/Ask", "/genii.v1.Genii", "genii.v1.Genii/Ask", "/"] {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
 }
