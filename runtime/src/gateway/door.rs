@@ -55,8 +55,10 @@ const SEND_MAX_LEN: usize = 32 << 10;
 /// How large the headers of a call may be, in bytes.
 const HEADERS_MAX_LEN: u32 = 8 << 10;
 
-/// How many calls a client may take back before they were looked at.
-const RESETS_MAX: usize = 64;
+/// How many calls a client may take back before they were looked at. Who gives up a batch takes back
+/// all that it has at once and more that it has begun meanwhile, and is no attacker for it; each that
+/// waits to be looked at takes some hundred bytes.
+const RESETS_MAX: usize = 1_024;
 
 /// How often to look whether a silent client is still there, and how long it may take to say so.
 const ALIVE_PERIOD: Duration = Duration::from_secs(30);

@@ -181,6 +181,24 @@ async fn more_clients_than_there_are_places_are_turned_away_and_counted() {
 }
 
 #[tokio::test]
+async fn who_gives_up_one_batch_after_another_is_still_served() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    for _ in 0..10 {
+        let batch: Vec<_> = (0..60)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.ask(&address("here/lamp"), &Brood {}).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        batch.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+    let answer = client.ask(&address("here/lamp"), &Echo { text: "here".to_owned() }).await;
+    assert_eq!(answer, Ok("here".to_owned()));
+}
+
+#[tokio::test]
 async fn nonsense_ends_its_own_connection_and_nothing_else() {
     let place = Place::new().await;
     let client = place.owner().await;
