@@ -20,6 +20,7 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::ServiceExt;
 
 use super::caller::Caller;
+use super::complaints::Complaints;
 use super::door::{Active, Connection};
 use super::guard::Guard;
 use super::room::{CALL_MAX_LEN, Expected, Held, Room, SMALL_MAX_LEN, Sliced};
@@ -56,12 +57,18 @@ pub(super) fn hold<T>(answer: &mut tonic::Response<T>, room: Held) {
 /// The gate of a house.
 pub(super) struct Gate {
     guard: Arc<Guard>,
+    complaints: Arc<Complaints>,
     room: Arc<Room>,
     routes: Routes,
 }
 
 impl Gate {
-    pub(super) fn new(house: House, guard: Arc<Guard>, health: HealthServer<impl Health>) -> Self {
+    pub(super) fn new(
+        house: House,
+        guard: Arc<Guard>,
+        complaints: Arc<Complaints>,
+        health: HealthServer<impl Health>,
+    ) -> Self {
         let room = Arc::new(Room::default());
         let service = Service::new(house, guard.clone(), room.clone());
         let service = GeniiServer::new(service)
@@ -79,7 +86,7 @@ impl Gate {
             // What older tools ask.
             .add_service(described().build_v1alpha().expect(sound))
             .prepare();
-        Self { guard, room, routes }
+        Self { guard, complaints, room, routes }
     }
 
     /// Serves one call.
@@ -93,18 +100,20 @@ impl Gate {
         let mut until = None;
         let answered = match self.guard.admit(connection.shown(), request.headers()) {
             Ok(caller) => {
-                connection.let_in();
-                let answered = tokio::select! {
-                    biased;
-                    refused = self.guard.until_ended(&caller) => Err(refused.into()),
-                    answered = self.answer(&caller, request) => Ok(answered),
+                let answered = match connection.let_in() {
+                    Err(full) => Err(full),
+                    Ok(()) => tokio::select! {
+                        biased;
+                        refused = self.guard.until_ended(&caller) => Err(refused.into()),
+                        answered = self.answer(&caller, request) => Ok(answered),
+                    },
                 };
                 // Our own service sees to its streams itself.
                 until = (!is_ours).then(|| until_ended(self.guard.clone(), caller));
                 answered
             }
             Err(refused) => {
-                tracing::info!(from = %connection.from(), "a client was not let in: {refused}");
+                self.complaints.add(connection.from(), &refused);
                 Err(Status::from(refused))
             }
         };

@@ -8,6 +8,7 @@ use genii_protocols::Json;
 use genii_protocols::api::genii_client::GeniiClient;
 use genii_protocols::api::{AskRequest, Payload, payload};
 use genii_protocols::client::CallError;
+use genii_runtime::trust::TurnedAway;
 use genii_runtime::trust::scope::Verb;
 use prost::Message;
 use serde_json::json;
@@ -162,22 +163,30 @@ async fn more_calls_than_a_connection_may_have_wait_their_turn() {
 }
 
 #[tokio::test]
-async fn more_clients_than_there_are_places_are_turned_away_and_counted() {
+async fn strangers_are_in_nobody_s_way_however_many_they_are() {
     let place = Place::new().await;
-    let mut crowd = Vec::new();
-    for _ in 0..140 {
-        crowd.push(TcpStream::connect(place.at).await.unwrap());
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(place.at).await.unwrap());
     }
-    let deadline = std::time::Instant::now() + DEADLINE;
-    while place.gateway.turned_away() < 12 {
-        assert!(std::time::Instant::now() < deadline, "{}", place.gateway.turned_away());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut strangers = Vec::new();
+    for _ in 0..80 {
+        strangers.push(place.holder("nonsense").await.unwrap());
     }
-    // Who says nothing is in nobody's way for longer than a handshake may take.
-    drop(crowd);
     let (_, token) = place.token(&["*"], &Verb::ALL);
     let client = place.holder(&token).await.unwrap();
-    client.ask(&address("here/lamp"), &Echo { text: "still".to_owned() }).await.unwrap();
+    let echo = || Echo { text: "still".to_owned() };
+    client.ask(&address("here/lamp"), &echo()).await.unwrap();
+    // Who was let in stays, whoever comes.
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(place.at).await.unwrap());
+    }
+    client.ask(&address("here/lamp"), &echo()).await.unwrap();
+    let counts = place.house.node().clients_turned_away();
+    let count = |wanted| counts.iter().find(|(why, _)| *why == wanted).map_or(0, |found| found.1);
+    assert!(count(TurnedAway::Crowded) >= 200, "{counts:?}");
+    assert!(count(TurnedAway::Strangers) >= 16, "{counts:?}");
+    assert!(place.gateway.turned_away() >= 216);
 }
 
 #[tokio::test]
