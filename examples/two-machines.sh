@@ -4,7 +4,8 @@
 #   cargo build && examples/two-machines.sh target/debug/genii COMMAND...
 #
 # The command finds in its environment where to go: GENII_AT (HOST:PORT), GENII_SERVER_NAME (whose
-# certificate it will see), GENII_HOUSEHOLD (a file: the certificate of the household), GENII_TOKEN.
+# certificate it will see), GENII_HOUSEHOLD (a file: the certificate of the household), GENII_TOKEN;
+# and GENII_SOCKET, where the owner needs none of these.
 set -euo pipefail
 
 genii="$(realpath "$1")"
@@ -66,4 +67,5 @@ GENII_TOKEN="$("$genii" --data "$house/mainpc" token new --allow '*' --for 1h 2>
 export GENII_AT GENII_TOKEN
 export GENII_HOUSEHOLD="$house/mainpc/trust/household.crt"
 export GENII_SERVER_NAME="mainpc.genii.internal"
+export GENII_SOCKET="$house/mainpc/clients.sock"
 "$@"

@@ -16,6 +16,7 @@ def main():
         ask(genii)
         stream(genii)
         subscribe(genii)
+    owner()
     nobody()
     print("done")
 
@@ -61,6 +62,13 @@ def subscribe(genii):
     print(f"{publication.topic}: {publication.json} from {publication.node}")
     assert publication.json == '{"x": 3, "y": 4}', publication
     news.close()
+
+
+def owner():
+    """The owner of the household needs no token at the socket in its data folder."""
+    with Genii.unix(os.environ["GENII_SOCKET"]) as genii:
+        house = genii.ask("core/system-digital-twin", "twin.describe_house")
+        print(f"by the socket it knows of {len(house['agents'])} agents as well")
 
 
 def nobody():

@@ -71,7 +71,9 @@ class Genii:
     @classmethod
     def unix(cls, socket):
         """Connects to the genii of the owner of this process, at `clients.sock` in its data folder."""
-        return cls(grpc.insecure_channel(f"unix:{socket}", options=_options()))
+        # Otherwise gRPC calls the node by the path of the socket, which is no name of a host in HTTP/2.
+        options = _options() + [("grpc.default_authority", "localhost")]
+        return cls(grpc.insecure_channel(f"unix:{socket}", options=options))
 
     def __enter__(self):
         return self

@@ -6,13 +6,16 @@
 //! `door` have the bounds.
 
 mod caller;
+mod complaints;
 mod describe;
 mod door;
 mod gate;
 mod guard;
+mod message_name;
 mod room;
 mod said;
 mod service;
+mod shares;
 mod topics;
 mod watching;
 
@@ -30,12 +33,13 @@ use tokio::task::JoinHandle;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
+use self::complaints::Complaints;
 use self::door::Doors;
 use self::gate::Gate;
 use self::guard::Guard;
 use crate::House;
 use crate::link::listener::ListenError;
-use crate::trust::credentials::Credentials;
+use crate::node::Node;
 
 /// How often it is written down how often tokens were used.
 const USES_PERIOD: Duration = Duration::from_secs(10);
@@ -45,6 +49,7 @@ const LAST_WORDS: Duration = Duration::from_millis(200);
 
 /// The gateway of a house. Dropped, it serves nobody any more.
 pub struct Gateway {
+    node: Node,
     gate: Arc<Gate>,
     guard: Arc<Guard>,
     doors: Arc<Doors>,
@@ -59,12 +64,15 @@ impl Gateway {
     pub fn new(house: House, trust: &Path) -> Self {
         let (health, health_service) = tonic_health::server::health_reporter();
         let guard = Arc::new(Guard::new(trust));
-        let gate = Arc::new(Gate::new(house, guard.clone(), health_service));
+        let complaints = Arc::new(Complaints::default());
+        let node = house.node().clone();
+        let gate = Arc::new(Gate::new(house, guard.clone(), complaints.clone(), health_service));
         let looking = guard.clone();
         let looking = tokio::spawn(async move { looking.keep_looking().await });
-        let counting = tokio::spawn(keep_counting(guard.clone()));
+        let counting = tokio::spawn(keep_counting(guard.clone(), complaints.clone()));
         let tasks = Mutex::new(vec![looking, counting]);
-        Self { gate, guard, doors: Arc::default(), health, tasks, socket: Mutex::default() }
+        let doors = Arc::new(Doors::new(guard.credentials().clone(), complaints));
+        Self { node, gate, guard, doors, health, tasks, socket: Mutex::default() }
     }
 
     /// Says by gRPC's health service whether clients may count on the house: not before it is up, nor
@@ -99,20 +107,20 @@ impl Gateway {
     /// # Errors
     /// When this node is nobody, or the port cannot be had.
     pub async fn serve_tcp(&self, at: SocketAddr) -> Result<SocketAddr, ListenError> {
-        let credentials = Credentials::at(self.guard.trust());
         // Read now, so that whoever is nobody learns it before anybody comes.
-        credentials.current()?;
+        self.guard.credentials().current()?;
         let failed = |error| ListenError::Port { at, error };
         let listener = TcpListener::bind(at).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let (gate, doors) = (self.gate.clone(), self.doors.clone());
-        self.spawn(door::serve_tcp(listener, credentials, gate, doors));
+        self.spawn(door::serve_tcp(listener, gate, doors));
+        self.node.serves_clients(self.guard.credentials().clone());
         Ok(bound)
     }
 
     /// How many who came to the port did not get through its handshake, or found no place.
     pub fn turned_away(&self) -> u64 {
-        self.doors.turned_away()
+        self.guard.credentials().tally().counts().iter().map(|(_, count)| count).sum()
     }
 
     /// Takes the Unix socket away. To be done while the data folder is still held, so that it is not
@@ -148,9 +156,10 @@ impl Drop for Gateway {
     }
 }
 
-async fn keep_counting(guard: Arc<Guard>) {
+async fn keep_counting(guard: Arc<Guard>, complaints: Arc<Complaints>) {
     loop {
         tokio::time::sleep(USES_PERIOD).await;
+        complaints.look();
         let guard = guard.clone();
         let _written = tokio::task::spawn_blocking(move || guard.tokens().write_uses()).await;
     }

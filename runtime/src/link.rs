@@ -4,7 +4,7 @@
 //! shows none may only ask to [join].
 
 mod caller;
-mod crowd;
+pub(crate) mod crowd;
 pub(crate) mod flowing;
 mod heard;
 pub mod join;

@@ -8,6 +8,7 @@ use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use genii_protocols::frame::NAME_MAX_LEN;
 use genii_protocols::wire;
 use genii_protocols::{
     AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection, Sender,
@@ -269,11 +270,23 @@ impl Mail {
         deadline: Option<Instant>,
         reply: JsonReply,
     ) -> Result<Box<dyn Letter>, Box<Fault>> {
+        self.check_name(line, message)?;
         let letter = line.protocol.letter(message, content, self.meta(deadline), reply);
         letter.map_err(|reason| {
             line.slot.vitals.reject();
             self.rejected(message, reason)
         })
+    }
+
+    /// Whether a name that anybody may have written can be that of a message at all. No work is done
+    /// for one that is longer than any name, here as on other nodes.
+    fn check_name(&self, line: &Line, message: &str) -> Result<(), Box<Fault>> {
+        if message.len() <= NAME_MAX_LEN {
+            return Ok(());
+        }
+        line.slot.vitals.reject();
+        let name = crate::logbook::cut(message, NAME_KEPT_LEN);
+        Err(self.rejected(name, Rejection::UnknownMessage { nearest: None }))
     }
 
     fn meta(&self, deadline: Option<Instant>) -> Meta {

@@ -28,6 +28,8 @@ use crate::mail::Mail;
 use crate::process::keep::Keepers;
 use crate::protocol::Protocols;
 use crate::topics::Topics;
+use crate::trust::TurnedAway;
+use crate::trust::credentials::Credentials;
 use crate::urgent::{Down, Urgent};
 use crate::vitals::Counters;
 use crate::{cause, watchdog};
@@ -105,6 +107,8 @@ struct Inner {
     groups: Groups,
     topics: Topics,
     cluster: OnceLock<Cluster>,
+    /// By which clients are known at their port, where one is served.
+    clients: OnceLock<Arc<Credentials>>,
     /// The messages that its kinds of agents answer, with the digests of their forms.
     forms: OnceLock<BTreeMap<String, u64>>,
     tasks: OnceLock<Vec<AbortHandle>>,
@@ -142,6 +146,7 @@ impl Node {
                 groups: Groups::default(),
                 topics: Topics::default(),
                 cluster: OnceLock::new(),
+                clients: OnceLock::new(),
                 forms: OnceLock::new(),
                 tasks: OnceLock::new(),
             }
@@ -195,6 +200,16 @@ impl Node {
     pub(crate) fn set_cluster(&self, cluster: &Cluster) {
         // A node is among others once.
         let _is_already = self.0.cluster.set(cluster.clone());
+    }
+
+    /// How many were turned away at the port for clients, by why; nothing if there is none.
+    pub fn clients_turned_away(&self) -> Vec<(TurnedAway, u64)> {
+        self.0.clients.get().map(|credentials| credentials.tally().counts()).unwrap_or_default()
+    }
+
+    pub(crate) fn serves_clients(&self, credentials: Arc<Credentials>) {
+        // A house has one gateway; of another, who is turned away is written in the log alone.
+        let _has_one = self.0.clients.set(credentials);
     }
 
     /// Says which kinds of agents it has, so that other nodes learn whether their messages have the

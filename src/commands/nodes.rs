@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use genii_runtime::cluster::{Cluster, Member};
+use genii_runtime::trust::TurnedAway;
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Nothing, Out, Refusal, Side};
@@ -31,6 +32,9 @@ pub struct NodeRow {
     /// How many callers this machine has turned away, by why.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     turned_away: BTreeMap<String, u64>,
+    /// The same, at its port for clients.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    clients_turned_away: BTreeMap<String, u64>,
     /// How often it was dropped because what it said made no sense.
     #[serde(default, skip_serializing_if = "is_none")]
     nonsense: u64,
@@ -62,7 +66,8 @@ impl Command for Nodes {
             addresses: here.count(),
             round_trip_ms: None,
             why: None,
-            turned_away: node.cluster().map(turned_away).unwrap_or_default(),
+            turned_away: counts(node.cluster().map(Cluster::turned_away).unwrap_or_default()),
+            clients_turned_away: counts(node.clients_turned_away()),
             nonsense: 0,
             differing: Vec::new(),
         };
@@ -88,6 +93,10 @@ impl Command for Nodes {
         for (why, count) in said.iter().flat_map(|row| &row.turned_away) {
             screen.line(screen.faint(&format!("turned away: {why} {count}")));
         }
+        for (why, count) in said.iter().flat_map(|row| &row.clients_turned_away) {
+            let line = format!("turned away at the port for clients: {why} {count}");
+            screen.line(screen.faint(&line));
+        }
     }
 }
 
@@ -111,12 +120,12 @@ fn row(member: Member) -> NodeRow {
         round_trip_ms: member.round_trip.map(|span| span.as_secs_f64() * 1e3),
         why: member.why,
         turned_away: BTreeMap::new(),
+        clients_turned_away: BTreeMap::new(),
         nonsense: member.nonsense,
         differing: member.differing,
     }
 }
 
-fn turned_away(cluster: &Cluster) -> BTreeMap<String, u64> {
-    let counts = cluster.turned_away().into_iter();
-    counts.map(|(why, count)| (why.word().to_owned(), count)).collect()
+fn counts(turned_away: Vec<(TurnedAway, u64)>) -> BTreeMap<String, u64> {
+    turned_away.into_iter().map(|(why, count)| (why.word().to_owned(), count)).collect()
 }

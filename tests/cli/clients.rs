@@ -61,6 +61,12 @@ async fn a_token_lives_from_its_making_to_its_end() {
     }
     let errors = address("pc2-core/unified-error");
     assert_eq!(why(client.ask(&errors, &ListErrors::default()).await), Why::Scope);
+    // Who speaks no TLS is counted where the owner looks.
+    std::io::Write::write_all(&mut std::net::TcpStream::connect(&at).unwrap(), b"hello\n").unwrap();
+    wait_until("it to be counted", || {
+        let nodes = house.json(&["ctl", "nodes", "--json"]);
+        (nodes[0]["clients_turned_away"]["garbage"] == 1).then_some(())
+    });
     let garbage = holder(&house, &at, "garbage").await.unwrap();
     assert_eq!(why(garbage.ask(&twin, &DescribeHouse::default()).await), Why::Malformed);
     let (_, brief) = token(&house, &["--allow", "*", "--for", "1s"]);

@@ -32,7 +32,27 @@ pub(super) enum Caller {
     Holder(Arc<Token>),
 }
 
+/// By what callers are told from each other where they share something.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum CallerId {
+    /// The owner of this process.
+    Owner,
+    /// Whoever has this certificate.
+    Node(Certificate),
+    /// Whoever has the token of this public name.
+    Token(String),
+}
+
 impl Caller {
+    /// What tells it from others.
+    pub(super) fn id(&self) -> CallerId {
+        match self {
+            Self::Owner => CallerId::Owner,
+            Self::Node(certificate) => CallerId::Node(certificate.clone()),
+            Self::Holder(token) => CallerId::Token(token.id.clone()),
+        }
+    }
+
     /// Whether it may do this to an address.
     pub(super) fn check(&self, verb: Verb, address: &Address) -> Result<(), Status> {
         self.check_verb(verb)?;

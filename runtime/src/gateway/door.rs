@@ -3,7 +3,7 @@
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http2;
@@ -12,22 +12,32 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot, watch};
 use tokio::time::Instant;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
+use tonic::Status;
 
 use super::caller::Shown;
+use super::complaints::Complaints;
 use super::gate::Gate;
+use crate::link::crowd::{Crowd, Place};
+use crate::link::listener::why_turned_away;
 use crate::link::network::Certificate;
 use crate::trust::credentials::Credentials;
-use crate::trust::tls;
+use crate::trust::{TurnedAway, tls};
 
-/// How many clients may be connected at each door; more are turned away.
+/// How many clients may be connected at each door who have shown something that counts; more are
+/// turned away. At the Unix socket everybody has.
 const CONNECTIONS_MAX: usize = 128;
 
-/// How many may be in their handshake at once; more are turned away.
-const HANDSHAKES_MAX: usize = 32;
+/// How many may be in their handshake at once. Where there is one too many, the oldest goes: somebody
+/// who means it takes milliseconds.
+const HANDSHAKES_MAX: usize = 64;
+
+/// How many may be connected who have shown nothing that counts. Where there is one too many, the
+/// oldest goes: somebody who means it calls at once.
+const STRANGERS_MAX: usize = 64;
 
 /// How long a handshake may take.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);
@@ -55,8 +65,10 @@ const SEND_MAX_LEN: usize = 32 << 10;
 /// How large the headers of a call may be, in bytes.
 const HEADERS_MAX_LEN: u32 = 8 << 10;
 
-/// How many calls a client may take back before they were looked at.
-const RESETS_MAX: usize = 64;
+/// How many calls a client may take back before they were looked at. Who gives up a batch takes back
+/// all that it has at once and more that it has begun meanwhile, and is no attacker for it; each that
+/// waits to be looked at takes some hundred bytes.
+const RESETS_MAX: usize = 1_024;
 
 /// How often to look whether a silent client is still there, and how long it may take to say so.
 const ALIVE_PERIOD: Duration = Duration::from_secs(30);
@@ -64,6 +76,9 @@ const ALIVE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long to wait after a connection could not be taken, as when no more files may be opened.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Why somebody is turned away who has shown something that counts.
+const FULL: &str = "too many clients are connected";
 
 /// How clients are let go of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,22 +95,29 @@ enum Closing {
 pub(super) struct Doors {
     closing: watch::Sender<Closing>,
     owners: Arc<Semaphore>,
+    /// Those at the port who were let in.
     clients: Arc<Semaphore>,
-    turned_away: AtomicU64,
+    /// Those at the port who were not yet.
+    handshakes: Crowd,
+    strangers: Crowd,
+    /// By which those at the port are known, and counted when they are turned away.
+    credentials: Arc<Credentials>,
+    complaints: Arc<Complaints>,
 }
 
-impl Default for Doors {
-    fn default() -> Self {
+impl Doors {
+    pub(super) fn new(credentials: Arc<Credentials>, complaints: Arc<Complaints>) -> Self {
         Self {
             closing: watch::Sender::new(Closing::Not),
             owners: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             clients: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
-            turned_away: AtomicU64::new(0),
+            handshakes: Crowd::with_strangers(HANDSHAKES_MAX),
+            strangers: Crowd::with_strangers(STRANGERS_MAX),
+            credentials,
+            complaints,
         }
     }
-}
 
-impl Doors {
     /// Lets all clients end their calls, and waits until they have gone.
     pub(super) async fn end(&self) {
         self.closing.send_replace(Closing::Soon);
@@ -109,13 +131,19 @@ impl Doors {
         self.closing.send_replace(Closing::Now);
     }
 
-    pub(super) fn turned_away(&self) -> u64 {
-        self.turned_away.load(Ordering::Relaxed)
+    /// Somebody at the port was turned away.
+    fn turn_away(&self, from: &str, counts_as: TurnedAway, why: &str) {
+        self.credentials.tally().count(counts_as);
+        self.complaints.add(from, why);
     }
 
-    fn turn_away(&self, from: &str, why: impl std::fmt::Display) {
-        self.turned_away.fetch_add(1, Ordering::Relaxed);
-        tracing::info!(%from, "a client was turned away: {why}");
+    /// Somebody at the port did not get through the handshake.
+    fn fail(&self, from: &str, error: &io::Error) {
+        match why_turned_away(error) {
+            Some(counts_as) => self.turn_away(from, counts_as, &error.to_string()),
+            // The verifier has counted it.
+            None => self.complaints.add(from, error),
+        }
     }
 }
 
@@ -125,48 +153,57 @@ pub(super) async fn serve_unix(listener: UnixListener, gate: Arc<Gate>, doors: A
         let Some((stream, _)) = taken(listener.accept().await).await else { continue };
         let from = "the unix socket";
         if !is_ours(&stream) {
-            doors.turn_away(from, "it is another user's");
+            doors.complaints.add(from, "it is another user's");
             continue;
         }
         match doors.owners.clone().try_acquire_owned() {
-            Err(_) => doors.turn_away(from, "too many are connected"),
+            Err(_) => doors.complaints.add(from, "too many are connected"),
             Ok(place) => {
-                let connection = Connection::new(Shown::Owner, from.to_owned());
-                tokio::spawn(serve(stream, connection, gate.clone(), doors.clone(), place));
+                let place = Standing::LetIn(place);
+                let connection = Connection::new(Shown::Owner, from.to_owned(), place, &doors);
+                tokio::spawn(serve(stream, connection, gate.clone(), doors.clone(), None));
             }
         }
     }
 }
 
 /// Serves whoever comes to a port, once TLS has told who it is.
-pub(super) async fn serve_tcp(
-    listener: TcpListener,
-    credentials: Arc<Credentials>,
-    gate: Arc<Gate>,
-    doors: Arc<Doors>,
-) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+pub(super) async fn serve_tcp(listener: TcpListener, gate: Arc<Gate>, doors: Arc<Doors>) {
     loop {
         let Some((stream, from)) = taken(listener.accept().await).await else { continue };
-        let from = from.to_string();
-        let places = doors.clients.clone().try_acquire_owned();
-        let (Ok(place), Ok(shaking)) = (places, handshakes.clone().try_acquire_owned()) else {
-            doors.turn_away(&from, "too many are connected");
-            continue;
-        };
-        let (credentials, gate, doors) = (credentials.clone(), gate.clone(), doors.clone());
+        let (shaking, is_needed, _) = doors.handshakes.enter(None);
+        let coming = come(stream, from.to_string(), gate.clone(), doors.clone(), shaking);
+        let (doors, from) = (doors.clone(), from.to_string());
         tokio::spawn(async move {
-            let greeting = tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &credentials));
-            let greeted = greeting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            drop(shaking);
-            match greeted {
-                Err(error) => doors.turn_away(&from, error),
-                Ok((stream, shown)) => {
-                    serve(stream, Connection::new(shown, from), gate, doors, place).await;
+            tokio::select! {
+                Ok(()) = is_needed => {
+                    let why = "others have come while it was in its handshake";
+                    doors.turn_away(&from, TurnedAway::Crowded, why);
                 }
+                () = coming => {}
             }
         });
     }
+}
+
+/// Greets somebody at the port, and serves it from then on on its own.
+async fn come(stream: TcpStream, from: String, gate: Arc<Gate>, doors: Arc<Doors>, shaking: Place) {
+    let greeting = tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &doors.credentials));
+    let greeted = greeting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
+    match greeted {
+        Err(error) => doors.fail(&from, &error),
+        Ok((stream, shown)) => {
+            let (place, is_needed, _) = doors.strangers.enter(None);
+            let is_node = matches!(shown, Shown::Node(_));
+            let connection = Connection::new(shown, from, Standing::Stranger(place), &doors);
+            // Who shows a certificate has shown something that counts.
+            if is_node && connection.let_in().is_err() {
+                return doors.turn_away(&connection.from, TurnedAway::TooMany, FULL);
+            }
+            tokio::spawn(serve(stream, connection, gate, doors, Some(is_needed)));
+        }
+    }
+    drop(shaking);
 }
 
 async fn taken<T>(accepted: io::Result<T>) -> Option<T> {
@@ -203,10 +240,19 @@ fn is_ours(stream: &UnixStream) -> bool {
     stream.peer_cred().is_ok_and(|peer| peer.uid() == own || peer.uid() == 0)
 }
 
+/// The place that a connection has: among strangers, until it has shown something that counts.
+enum Standing {
+    Stranger(#[expect(dead_code, reason = "it is held")] Place),
+    LetIn(#[expect(dead_code, reason = "it is held")] OwnedSemaphorePermit),
+}
+
 /// A connection to a client.
 pub(super) struct Connection {
     shown: Shown,
     from: String,
+    standing: Mutex<Standing>,
+    /// The places of those who were let in.
+    clients: Arc<Semaphore>,
     /// Whether it has shown something that counts.
     is_let_in: AtomicBool,
     /// How many calls are under way.
@@ -217,11 +263,13 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    fn new(shown: Shown, from: String) -> Arc<Self> {
-        let is_let_in = AtomicBool::new(!matches!(shown, Shown::Nobody));
+    fn new(shown: Shown, from: String, standing: Standing, doors: &Doors) -> Arc<Self> {
+        let is_let_in = AtomicBool::new(matches!(standing, Standing::LetIn(_)));
         Arc::new(Self {
             shown,
             from,
+            standing: Mutex::new(standing),
+            clients: doors.clients.clone(),
             is_let_in,
             calls: AtomicUsize::new(0),
             idle_since: Mutex::new(Instant::now()),
@@ -237,8 +285,36 @@ impl Connection {
         &self.from
     }
 
-    pub(super) fn let_in(&self) {
-        self.is_let_in.store(true, Ordering::Relaxed);
+    /// It has shown something that counts, and is a stranger no more.
+    ///
+    /// # Errors
+    /// When there is no place among those who have.
+    pub(super) fn let_in(&self) -> Result<(), Status> {
+        if self.is_let_in() {
+            return Ok(());
+        }
+        let mut standing = self.standing.lock();
+        if !self.is_let_in() {
+            let place = self.clients.clone().try_acquire_owned();
+            *standing = Standing::LetIn(place.map_err(|_| Status::resource_exhausted(FULL))?);
+            self.is_let_in.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn is_let_in(&self) -> bool {
+        self.is_let_in.load(Ordering::Relaxed)
+    }
+
+    /// Waits until another needs its place, while it is a stranger.
+    async fn until_needed(&self, is_needed: Option<oneshot::Receiver<()>>) {
+        if let Some(is_needed) = is_needed
+            && is_needed.await.is_ok()
+            && !self.is_let_in()
+        {
+            return;
+        }
+        std::future::pending().await
     }
 
     /// A call is under way as long as what this returns lives.
@@ -276,7 +352,7 @@ async fn serve<I>(
     connection: Arc<Connection>,
     gate: Arc<Gate>,
     doors: Arc<Doors>,
-    _place: OwnedSemaphorePermit,
+    is_needed: Option<oneshot::Receiver<()>>,
 ) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -289,6 +365,7 @@ async fn serve<I>(
     };
     let mut closing = doors.closing.subscribe();
     let mut served = pin!(protocol().serve_connection(TokioIo::new(io), service));
+    let mut needed = pin!(connection.until_needed(is_needed));
     let began = Instant::now();
     let mut looks = tokio::time::interval(IDLE_LOOK);
     let mut is_ending = *closing.borrow_and_update() != Closing::Not;
@@ -301,6 +378,10 @@ async fn serve<I>(
                 return;
             }
             () = connection.closed.notified() => return,
+            () = needed.as_mut() => {
+                let why = "others have come, and it has shown nothing that counts";
+                return doors.turn_away(&connection.from, TurnedAway::Strangers, why);
+            }
             changed = closing.changed() => {
                 if changed.is_err() || *closing.borrow_and_update() == Closing::Now {
                     return;
@@ -308,9 +389,9 @@ async fn serve<I>(
                 true
             }
             _ = looks.tick() => {
-                let is_stranger = !connection.is_let_in.load(Ordering::Relaxed);
-                if is_stranger && began.elapsed() >= STRANGER_STAY {
-                    return doors.turn_away(&connection.from, "it has shown nothing that counts");
+                if !connection.is_let_in() && began.elapsed() >= STRANGER_STAY {
+                    let why = "it has shown nothing that counts";
+                    return doors.turn_away(&connection.from, TurnedAway::Idle, why);
                 }
                 connection.idle() >= IDLE_MAX
             }

@@ -20,9 +20,10 @@ use tonic_health::pb::health_server::{Health, HealthServer};
 use tower::ServiceExt;
 
 use super::caller::Caller;
+use super::complaints::Complaints;
 use super::door::{Active, Connection};
 use super::guard::Guard;
-use super::room::{CALL_MAX_LEN, Held, Room, SMALL_MAX_LEN, Sliced};
+use super::room::{CALL_MAX_LEN, Expected, Held, Room, SMALL_MAX_LEN, Sliced};
 use super::service::Service;
 use crate::House;
 
@@ -56,12 +57,18 @@ pub(super) fn hold<T>(answer: &mut tonic::Response<T>, room: Held) {
 /// The gate of a house.
 pub(super) struct Gate {
     guard: Arc<Guard>,
+    complaints: Arc<Complaints>,
     room: Arc<Room>,
     routes: Routes,
 }
 
 impl Gate {
-    pub(super) fn new(house: House, guard: Arc<Guard>, health: HealthServer<impl Health>) -> Self {
+    pub(super) fn new(
+        house: House,
+        guard: Arc<Guard>,
+        complaints: Arc<Complaints>,
+        health: HealthServer<impl Health>,
+    ) -> Self {
         let room = Arc::new(Room::default());
         let service = Service::new(house, guard.clone(), room.clone());
         let service = GeniiServer::new(service)
@@ -79,7 +86,7 @@ impl Gate {
             // What older tools ask.
             .add_service(described().build_v1alpha().expect(sound))
             .prepare();
-        Self { guard, room, routes }
+        Self { guard, complaints, room, routes }
     }
 
     /// Serves one call.
@@ -93,18 +100,20 @@ impl Gate {
         let mut until = None;
         let answered = match self.guard.admit(connection.shown(), request.headers()) {
             Ok(caller) => {
-                connection.let_in();
-                let answered = tokio::select! {
-                    biased;
-                    refused = self.guard.until_ended(&caller) => Err(refused.into()),
-                    answered = self.answer(&caller, request) => Ok(answered),
+                let answered = match connection.let_in() {
+                    Err(full) => Err(full),
+                    Ok(()) => tokio::select! {
+                        biased;
+                        refused = self.guard.until_ended(&caller) => Err(refused.into()),
+                        answered = self.answer(&caller, request) => Ok(answered),
+                    },
                 };
                 // Our own service sees to its streams itself.
                 until = (!is_ours).then(|| until_ended(self.guard.clone(), caller));
                 answered
             }
             Err(refused) => {
-                tracing::info!(from = %connection.from(), "a client was not let in: {refused}");
+                self.complaints.add(connection.from(), &refused);
                 Err(Status::from(refused))
             }
         };
@@ -120,9 +129,12 @@ impl Gate {
         // Nothing behind the gate has use for the secret.
         parts.headers.remove(AUTHORIZATION);
         parts.extensions.insert(Call { caller: caller.clone(), deadline });
-        let len_max = if is_ours(parts.uri.path()) { CALL_MAX_LEN } else { SMALL_MAX_LEN };
+        let path = parts.uri.path();
+        let len_max = if is_ours(path) { CALL_MAX_LEN } else { SMALL_MAX_LEN };
+        let (caller, is_single) = (caller.id(), !is_reflection(path));
+        let expected = Expected { caller, len_max, is_single, deadline };
         let held = Arc::new(Mutex::new(None));
-        let body = Body::new(self.room.metered(body, held.clone(), len_max));
+        let body = Body::new(self.room.metered(body, held.clone(), expected));
         let answered = self.routes.clone().oneshot(Request::from_parts(parts, body)).await;
         // The room of the question lasts as long as it is being answered.
         drop(held);
@@ -132,7 +144,13 @@ impl Gate {
 
 /// Whether a call is one of our own service.
 fn is_ours(path: &str) -> bool {
-    path.strip_prefix('/').is_some_and(|path| path.starts_with(SERVICE))
+    let method = path.strip_prefix('/').and_then(|path| path.strip_prefix(SERVICE));
+    method.is_some_and(|method| method.starts_with('/'))
+}
+
+/// Whether a call is one of those in which a client may ask more than once.
+fn is_reflection(path: &str) -> bool {
+    path.starts_with("/grpc.reflection.")
 }
 
 /// Waits until who makes a call would not be let in any more.
@@ -183,4 +201,17 @@ fn deadline(headers: &HeaderMap) -> Option<Instant> {
         _ => return None,
     };
     Some(Instant::now() + span.min(DEADLINE_MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_service_whose_name_begins_like_ours_is_another() {
+        assert!(is_ours("/genii.v1.Genii/Ask"));
+        for other in ["/genii.v1.GeniiXyz/Ask", "/genii.v1.Genii", "genii.v1.Genii/Ask", "/"] {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
 }

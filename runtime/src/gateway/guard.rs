@@ -1,17 +1,17 @@
 //! Who is let in, and for how long: tokens and certificates, as the folder of trust has them now.
 
-use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
 use genii_protocols::api::{Refused, Why};
 use hyper::header::{AUTHORIZATION, HeaderMap};
-use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
 use super::caller::{Caller, Shown};
 use crate::link::network::Certificate;
+use crate::trust::credentials::Credentials;
 use crate::trust::tokens::TokenDoor;
-use crate::trust::{Expelled, Identity};
 
 /// How often to look whether a token or a certificate was taken back, as long as somebody is served
 /// by one. Who calls anew is always looked at anew.
@@ -19,10 +19,8 @@ const LOOK_PERIOD: Duration = Duration::from_millis(100);
 
 /// Lets callers in.
 pub(super) struct Guard {
-    trust: PathBuf,
     tokens: TokenDoor,
-    /// When the list of the expelled was last written, and what it says.
-    expelled: Mutex<(Option<SystemTime>, Option<Expelled>)>,
+    credentials: Arc<Credentials>,
     /// Rises when it is time to look again at those who are served.
     looks: watch::Sender<u64>,
     /// Somebody is served who must be looked at.
@@ -32,16 +30,15 @@ pub(super) struct Guard {
 impl Guard {
     pub(super) fn new(trust: &Path) -> Self {
         Self {
-            trust: trust.to_owned(),
             tokens: TokenDoor::new(trust),
-            expelled: Mutex::default(),
+            credentials: Credentials::at(trust),
             looks: watch::Sender::new(0),
             served: Notify::new(),
         }
     }
 
-    pub(super) fn trust(&self) -> &Path {
-        &self.trust
+    pub(super) fn credentials(&self) -> &Arc<Credentials> {
+        &self.credentials
     }
 
     pub(super) fn tokens(&self) -> &TokenDoor {
@@ -87,22 +84,16 @@ impl Guard {
             Caller::Owner => None,
             Caller::Holder(token) => self.tokens.ended(&token.id),
             Caller::Node(certificate) => {
-                self.is_expelled(certificate).then(|| refused(Why::Expelled))
+                (!self.still_counts(certificate)).then(|| refused(Why::Expelled))
             }
         }
     }
 
-    fn is_expelled(&self, certificate: &Certificate) -> bool {
-        let written = std::fs::metadata(self.trust.join("expelled.crl"));
-        let written = written.and_then(|about| about.modified()).ok();
-        let mut expelled = self.expelled.lock();
-        if expelled.0 != written {
-            // One that is just being written is read next time; until then the old one counts.
-            if let Some(identity) = Identity::open(&self.trust).ok().flatten() {
-                *expelled = (written, Some(identity.expelled().clone()));
-            }
-        }
-        expelled.1.as_ref().is_some_and(|expelled| expelled.contains(certificate))
+    /// Whether a certificate counts that was found good when its connection was new: it may have been
+    /// taken back or have run out since. None does as long as it cannot be known.
+    fn still_counts(&self, certificate: &Certificate) -> bool {
+        let verdict = self.credentials.still_counts(certificate);
+        verdict.inspect_err(|why| tracing::debug!("a certificate counts no more: {why}")).is_ok()
     }
 
     /// Has those who are served looked at, now and then.
@@ -128,4 +119,17 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, Refused> {
 
 fn refused(why: Why) -> Refused {
     Refused { why, token: String::new(), verb: String::new(), target: String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nobody_is_let_in_by_a_certificate_as_long_as_nothing_is_known_of_the_household() {
+        let scratch = tempfile::tempdir().unwrap();
+        let shown = Shown::Node(Certificate::from(vec![0; 64]));
+        let refused = Guard::new(scratch.path()).admit(&shown, &HeaderMap::new()).unwrap_err();
+        assert_eq!(refused.why, Why::Expelled);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! What is small is bounded by how many calls there are. What is large takes its room before the
 //! first byte of it is taken in: a client that sends waits for room, one that is answered is told
-//! that there is none.
+//! that there is none. One client has a quarter of it at most, which is enough for one message of
+//! any length, and holds it no longer than it may take to send it.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -15,15 +16,14 @@ use genii_protocols::wire::MESSAGE_MAX_LEN;
 use hyper::body::{Body, Frame, SizeHint};
 use hyper::header::HeaderMap;
 use parking_lot::Mutex;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 use tonic::Status;
+
+use super::caller::CallerId;
+use super::shares::{Share, Shares};
 
 /// What is no longer than this, in bytes, takes no room of its own.
 pub(super) const SMALL_MAX_LEN: usize = 16 << 10;
-
-/// How much all clients together may send, and be sent, at a time, in KiB: twice 256 MiB.
-const ROOM_KIB: usize = 256 << 10;
 
 /// A message may be so much longer than what it carries: the address, the name, and so on.
 const AROUND_MAX_LEN: usize = 4 << 10;
@@ -35,26 +35,41 @@ pub(super) const CALL_MAX_LEN: usize = MESSAGE_MAX_LEN + AROUND_MAX_LEN;
 /// room.
 const COMING_PATIENCE: Duration = Duration::from_secs(60);
 
+/// How long a call may take to end when its one message has come.
+const END_PATIENCE: Duration = Duration::from_secs(5);
+
 /// What stands in front of each message: whether it is compressed, and its length.
 const HEADER_LEN: usize = 5;
 
 /// The room of a gateway.
 pub(super) struct Room {
-    incoming: Arc<Semaphore>,
-    outgoing: Arc<Semaphore>,
+    /// In KiB, of which each message takes twice its length: for its bytes, and for what is made of
+    /// them.
+    incoming: Arc<Shares>,
+    /// In KiB.
+    outgoing: Shares,
 }
 
 impl Default for Room {
     fn default() -> Self {
-        Self {
-            incoming: Arc::new(Semaphore::new(ROOM_KIB)),
-            outgoing: Arc::new(Semaphore::new(ROOM_KIB)),
-        }
+        let longest = kib(CALL_MAX_LEN) as usize;
+        Self { incoming: Arc::new(Shares::new(2 * longest)), outgoing: Shares::new(longest) }
     }
 }
 
 /// Room that is held for something large; nothing for what is small.
-pub(super) type Held = Option<OwnedSemaphorePermit>;
+pub(super) type Held = Option<Share>;
+
+/// What is to come, of whom.
+pub(super) struct Expected {
+    pub(super) caller: CallerId,
+    /// How long one message may be.
+    pub(super) len_max: usize,
+    /// Whether one message comes, and no other.
+    pub(super) is_single: bool,
+    /// When the call ends.
+    pub(super) deadline: Option<Instant>,
+}
 
 fn kib(len: usize) -> u32 {
     u32::try_from(len.div_ceil(1 << 10)).unwrap_or(u32::MAX)
@@ -65,12 +80,12 @@ impl Room {
     ///
     /// # Errors
     /// When there is none: too much waits for clients that do not read.
-    pub(super) fn for_answer(&self, len: usize) -> Result<Held, Status> {
+    pub(super) fn for_answer(&self, caller: &CallerId, len: usize) -> Result<Held, Status> {
         if len <= SMALL_MAX_LEN {
             return Ok(None);
         }
-        let room = self.outgoing.clone().try_acquire_many_owned(kib(len));
-        room.map(Some).map_err(|_| {
+        let room = self.outgoing.try_take(caller, kib(len));
+        room.map(Some).ok_or_else(|| {
             Status::resource_exhausted(format!(
                 "the answer of {len} bytes was dropped: too much waits for clients that do not read"
             ))
@@ -78,35 +93,62 @@ impl Room {
     }
 
     /// Room for an item of a stream, as soon as there is some.
-    pub(super) async fn for_item(&self, len: usize) -> Held {
+    pub(super) async fn for_item(&self, caller: &CallerId, len: usize) -> Held {
         match len <= SMALL_MAX_LEN {
             true => None,
-            // It is never closed.
-            false => self.outgoing.clone().acquire_many_owned(kib(len)).await.ok(),
+            false => self.outgoing.take(caller, kib(len)).await,
         }
     }
 
     /// A body that takes its room before it comes in. `held` has the room as long as the call lasts.
-    pub(super) fn metered<B>(&self, body: B, held: Arc<Mutex<Held>>, len_max: usize) -> Metered<B> {
-        let incoming = self.incoming.clone();
-        let patience = Box::pin(tokio::time::sleep(COMING_PATIENCE));
-        let begun = BytesMut::new();
-        let state = State::Header { begun };
-        Metered { body: Box::pin(body), incoming, held, len_max, state, patience, is_idle: false }
+    pub(super) fn metered<B>(
+        &self,
+        body: B,
+        held: Arc<Mutex<Held>>,
+        expected: Expected,
+    ) -> Metered<B> {
+        let patience = Box::pin(tokio::time::sleep_until(expected.until(COMING_PATIENCE)));
+        Metered {
+            body: Box::pin(body),
+            incoming: self.incoming.clone(),
+            held,
+            expected,
+            state: State::Header { begun: BytesMut::new() },
+            patience,
+            stage: Stage::Coming,
+        }
+    }
+}
+
+impl Expected {
+    /// Until when something must have come that may take so long.
+    fn until(&self, patience: Duration) -> Instant {
+        let until = Instant::now() + patience;
+        self.deadline.map_or(until, |deadline| deadline.min(until))
     }
 }
 
 /// A body of messages, each of which takes its room before it comes in.
 pub(super) struct Metered<B> {
     body: Pin<Box<B>>,
-    incoming: Arc<Semaphore>,
+    incoming: Arc<Shares>,
     held: Arc<Mutex<Held>>,
-    len_max: usize,
+    expected: Expected,
     state: State,
-    /// Until when the message must have come that has begun to.
+    stage: Stage,
+    /// Until when what is to come must have come.
     patience: Pin<Box<Sleep>>,
-    /// At least one message has come, and another has not begun to.
-    is_idle: bool,
+}
+
+/// For what is waited.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// For a message, also if it has not begun to come because it is the first.
+    Coming,
+    /// For another message, which may take as long as it likes to begin.
+    Idle,
+    /// For the end, after the only message.
+    Ending,
 }
 
 enum State {
@@ -121,31 +163,33 @@ enum State {
 impl<B: Body<Data = Bytes>> Metered<B> {
     /// The length of the next message has come.
     fn begin(&mut self, come: Bytes) -> Result<(), Status> {
+        if self.stage == Stage::Ending {
+            return Err(Status::invalid_argument("a call has one message, and another has come"));
+        }
         let len = u32::from_be_bytes([come[1], come[2], come[3], come[4]]) as usize;
-        if len > self.len_max {
-            let limit = self.len_max;
+        let limit = self.expected.len_max;
+        if len > limit {
             return Err(Status::resource_exhausted(format!(
                 "the message has {len} bytes, more than the limit of {limit}"
             )));
         }
         // Room for the bytes, and for the message that is made of them.
         *self.held.lock() = None;
-        let incoming = self.incoming.clone();
+        let caller = &self.expected.caller;
         self.state = match len <= SMALL_MAX_LEN {
             true => State::Coming { come, left: HEADER_LEN + len },
             false => State::Waiting {
                 come,
                 len,
-                room: Box::pin(async move { incoming.acquire_many_owned(2 * kib(len)).await.ok() }),
+                room: Box::pin(self.incoming.take(caller, 2 * kib(len))),
             },
         };
         Ok(())
     }
 
     fn take(&mut self, data: Bytes) -> Result<(), Status> {
-        if self.is_idle && !data.is_empty() {
-            self.is_idle = false;
-            self.patience.as_mut().reset(tokio::time::Instant::now() + COMING_PATIENCE);
+        if self.stage == Stage::Idle && !data.is_empty() {
+            self.begin_stage(Stage::Coming);
         }
         match &mut self.state {
             State::Coming { come, .. } => *come = data,
@@ -171,11 +215,35 @@ impl<B: Body<Data = Bytes>> Metered<B> {
         *left -= part.len();
         if *left == 0 {
             let rest = std::mem::take(come);
-            self.is_idle = rest.is_empty();
-            let begun = BytesMut::from(&rest[..]);
-            self.state = State::Header { begun };
+            self.state = State::Header { begun: BytesMut::from(&rest[..]) };
+            self.begin_stage(match (self.expected.is_single, rest.is_empty()) {
+                (true, _) => Stage::Ending,
+                (false, true) => Stage::Idle,
+                (false, false) => Stage::Coming,
+            });
         }
         Some(part)
+    }
+
+    fn begin_stage(&mut self, stage: Stage) {
+        let patience = if stage == Stage::Ending { END_PATIENCE } else { COMING_PATIENCE };
+        self.patience.as_mut().reset(self.expected.until(patience));
+        self.stage = stage;
+    }
+
+    /// Why it is waited for no longer.
+    fn late(&self) -> Status {
+        Status::deadline_exceeded(match self.stage {
+            _ if self.expected.deadline.is_some_and(|deadline| deadline <= Instant::now()) => {
+                "the deadline of the call has passed before its message had come".to_owned()
+            }
+            Stage::Ending => {
+                format!("the call did not end within {END_PATIENCE:?} of its message")
+            }
+            Stage::Coming | Stage::Idle => {
+                format!("the message did not come within {COMING_PATIENCE:?}")
+            }
+        })
     }
 }
 
@@ -191,9 +259,9 @@ where
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
         loop {
-            if !self.is_idle && self.patience.as_mut().poll(context).is_ready() {
-                let late = format!("the message did not come within {COMING_PATIENCE:?}");
-                return Poll::Ready(Some(Err(Status::deadline_exceeded(late).into())));
+            let is_waited_for = self.stage != Stage::Idle;
+            if is_waited_for && self.patience.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Some(Err(self.late().into())));
             }
             if let Some(part) = self.hand_on() {
                 return Poll::Ready(Some(Ok(Frame::data(part))));

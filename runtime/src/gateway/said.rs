@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
+use super::caller::CallerId;
 use super::gate::{Call, DEADLINE_MAX};
 use super::guard::Guard;
 use super::room::{Held, Room};
@@ -32,6 +33,7 @@ type Saying<T> = (Result<T, Status>, Held);
 pub(super) struct Mouth<T> {
     said: mpsc::Sender<Saying<T>>,
     room: Arc<Room>,
+    caller: CallerId,
 }
 
 impl<T: Message> Mouth<T> {
@@ -41,7 +43,7 @@ impl<T: Message> Mouth<T> {
     /// When the client does not read; nothing more is then to be said.
     pub(super) async fn say(&self, what: T) -> Result<(), Status> {
         let saying = async {
-            let held = self.room.for_item(what.encoded_len()).await;
+            let held = self.room.for_item(&self.caller, what.encoded_len()).await;
             self.said.send((Ok(what), held)).await
         };
         match tokio::time::timeout(READ_PATIENCE, saying).await {
@@ -67,7 +69,7 @@ where
     F: Future<Output = Result<(), Status>> + Send + 'static,
 {
     let (said, listener) = mpsc::channel(SAID_CAPACITY);
-    let working = work(Mouth { said: said.clone(), room });
+    let working = work(Mouth { said: said.clone(), room, caller: call.caller.id() });
     tokio::spawn(async move {
         let deadline = call.deadline.unwrap_or_else(|| Instant::now() + DEADLINE_MAX);
         let ended = tokio::select! {

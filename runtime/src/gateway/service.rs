@@ -18,6 +18,7 @@ use tonic::{Extensions, Request, Response, Status};
 use super::caller::Caller;
 use super::gate::{Call, hold};
 use super::guard::Guard;
+use super::message_name::MessageName;
 use super::room::Room;
 use super::said::{Mouth, SaidStream, say};
 use super::{describe, topics, watching};
@@ -59,8 +60,8 @@ impl Service {
     }
 
     /// An answer, with the room that it takes until it has been read.
-    fn answered<T: Message>(&self, answer: T) -> Result<Response<T>, Status> {
-        let room = self.room.for_answer(answer.encoded_len())?;
+    fn answered<T: Message>(&self, caller: &Caller, answer: T) -> Result<Response<T>, Status> {
+        let room = self.room.for_answer(&caller.id(), answer.encoded_len())?;
         let mut response = Response::new(answer);
         hold(&mut response, room);
         Ok(response)
@@ -73,6 +74,7 @@ impl Genii for Service {
         let call = call_of(request.extensions())?;
         let AskRequest { to, message, payload, timeout_ms } = request.into_inner();
         let mail = self.mail(&call, Verb::Ask, &to)?;
+        let message = MessageName::read(message)?;
         let wait = self.wait(&call, timeout_ms, self.house.node().limits().ask_timeout);
         let (content, form) = content(payload.as_ref());
         let answer = mail.ask_untyped(&message, content, wait).await;
@@ -81,13 +83,14 @@ impl Genii for Service {
             Err(Lost::Refused(refusal)) => Outcome::Refusal(payload_of(form, refusal)?),
             Err(lost) => return Err(why_lost(&call.caller, &mail, &message, lost)),
         };
-        self.answered(AskReply { outcome: Some(outcome) })
+        self.answered(&call.caller, AskReply { outcome: Some(outcome) })
     }
 
     async fn tell(&self, request: Request<TellRequest>) -> Result<Response<TellReply>, Status> {
         let call = call_of(request.extensions())?;
         let TellRequest { to, message, payload, timeout_ms } = request.into_inner();
         let mail = self.mail(&call, Verb::Tell, &to)?;
+        let message = MessageName::read(message)?;
         let wait = self.wait(&call, timeout_ms, self.house.node().limits().tell_patience);
         let (content, _) = content(payload.as_ref());
         let told_it = mail.tell_untyped(&message, content, wait).await;
@@ -104,6 +107,7 @@ impl Genii for Service {
         let call = call_of(request.extensions())?;
         let StreamRequest { to, message, payload, timeout_ms } = request.into_inner();
         let mail = self.mail(&call, Verb::Stream, &to)?.until(call.deadline);
+        let message = MessageName::read(message)?;
         let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
         let patience = asked.unwrap_or(self.house.node().limits().ask_timeout).min(WAIT_MAX);
         let (content, form) = content(payload.as_ref());
@@ -163,11 +167,12 @@ impl Genii for Service {
         let house = self.house.clone();
         let request = request.into_inner();
         // Schemas of many messages take a while to make.
-        let describing = move || describe::describe(&house, &call.caller, &request);
+        let caller = call.caller.clone();
+        let describing = move || describe::describe(&house, &caller, &request);
         let described = tokio::task::spawn_blocking(describing).await;
         let described =
             described.map_err(|_| Status::internal("it failed; the log says why"))??;
-        self.answered(described)
+        self.answered(&call.caller, described)
     }
 
     type WatchStream = SaidStream<WatchReply>;

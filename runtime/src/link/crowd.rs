@@ -10,36 +10,49 @@ use genii_protocols::NodeName;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
-/// How many connections strangers may have at once, all together.
-pub(super) const STRANGERS_MAX: usize = 16;
+/// How many connections strangers may have at once, all together, where nodes are linked.
+const STRANGERS_MAX: usize = 16;
 
 /// How many connections a node may have at once. A link takes two.
-pub(super) const NODE_CONNECTIONS_MAX: usize = 16;
+const NODE_CONNECTIONS_MAX: usize = 16;
 
 /// The connections that there are, by who has them; strangers have no name.
-#[derive(Clone, Default)]
-pub(super) struct Crowd(Arc<Inner>);
+#[derive(Clone)]
+pub(crate) struct Crowd(Arc<Inner>);
 
-#[derive(Default)]
 struct Inner {
     places: Mutex<HashMap<Option<NodeName>, Those>>,
     numbers: AtomicU64,
+    /// How many connections strangers may have.
+    strangers_max: usize,
+}
+
+impl Default for Crowd {
+    fn default() -> Self {
+        Self::with_strangers(STRANGERS_MAX)
+    }
 }
 
 /// The connections of one, the oldest first: the number of each, and by what it is told to go.
 type Those = VecDeque<(u64, oneshot::Sender<()>)>;
 
 /// A connection's place among the others, until it is dropped.
-pub(super) struct Place {
+pub(crate) struct Place {
     crowd: Crowd,
     of: Option<NodeName>,
     number: u64,
 }
 
 impl Crowd {
+    /// One in which there may be so many strangers.
+    pub(crate) fn with_strangers(strangers_max: usize) -> Self {
+        let (places, numbers) = (Mutex::default(), AtomicU64::default());
+        Self(Arc::new(Inner { places, numbers, strangers_max }))
+    }
+
     /// Takes a place. Beside it comes what tells that another needs it, and whether another had to go.
-    pub(super) fn enter(&self, of: Option<NodeName>) -> (Place, oneshot::Receiver<()>, bool) {
-        let most = if of.is_some() { NODE_CONNECTIONS_MAX } else { STRANGERS_MAX };
+    pub(crate) fn enter(&self, of: Option<NodeName>) -> (Place, oneshot::Receiver<()>, bool) {
+        let most = if of.is_some() { NODE_CONNECTIONS_MAX } else { self.0.strangers_max };
         let number = self.0.numbers.fetch_add(1, Ordering::Relaxed);
         let (needed, is_needed) = oneshot::channel();
         let mut places = self.0.places.lock();

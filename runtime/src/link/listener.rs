@@ -263,15 +263,19 @@ fn is_about_certificate(error: &io::Error) -> bool {
 
 /// Counts who did not get through, and says why.
 fn turn_away(credentials: &Credentials, from: SocketAddr, error: &io::Error) {
-    let why = match (error.kind(), alert_of(error)) {
-        // The verifier has counted it, which knows more.
+    if let Some(why) = why_turned_away(error) {
+        credentials.tally().count(why);
+    }
+    tracing::debug!(%from, "a caller was turned away: {error}");
+}
+
+/// As what a handshake counts that has failed; nothing if the verifier has counted it, which knows
+/// more.
+pub(crate) fn why_turned_away(error: &io::Error) -> Option<TurnedAway> {
+    match (error.kind(), alert_of(error)) {
         _ if is_about_certificate(error) => None,
         (_, Some(_)) => Some(TurnedAway::Distrusted),
         (io::ErrorKind::TimedOut, _) => Some(TurnedAway::Slow),
         _ => Some(TurnedAway::Garbage),
-    };
-    if let Some(why) = why {
-        credentials.tally().count(why);
     }
-    tracing::debug!(%from, "a caller was turned away: {error}");
 }

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use genii_protocols::frame::NAME_MAX_LEN;
 use genii_protocols::{Fault, Rejection};
 use tokio::time::Instant;
 
@@ -138,10 +137,11 @@ impl Mail {
         deadline: Option<Instant>,
         reply: UntypedReply,
     ) -> Result<Box<dyn Letter>, Box<Fault>> {
+        self.check_name(line, message)?;
         let meta = self.meta(deadline);
         line.protocol.untyped_letter(message, content, meta, reply).map_err(|reason| {
             line.slot.vitals.reject();
-            self.rejected(crate::logbook::cut(message, NAME_MAX_LEN), reason)
+            self.rejected(message, reason)
         })
     }
 

@@ -77,6 +77,11 @@ impl Token {
             None => None,
         }
     }
+
+    /// From when on it counts no more, in seconds since 1970.
+    fn ends(&self) -> u64 {
+        self.revoked.map_or(self.expires, |revoked| revoked.min(self.expires))
+    }
 }
 
 /// How often a token was used, and when last.
@@ -192,7 +197,7 @@ impl Tokens {
         let _alone = self.0.lock()?;
         let mut book = read(&self.0)?;
         let at = seconds(now);
-        book.tokens.retain(|token| token.expires.saturating_add(KEPT_AFTER.as_secs()) > at);
+        book.tokens.retain(|token| token.ends().saturating_add(KEPT_AFTER.as_secs()) > at);
         if book.tokens.len() >= TOKENS_MAX {
             return Err(TokenError::TooMany);
         }
@@ -324,8 +329,14 @@ impl TokenDoor {
         Some(refused(why, id))
     }
 
-    /// The tokens as the file has them now.
+    /// The tokens as the file has them now; none if it cannot be read.
     fn tokens(&self) -> Known {
+        self.known().unwrap_or_default()
+    }
+
+    /// The same; nothing if the file cannot be read, or is not there, which tells nothing of any
+    /// token.
+    fn known(&self) -> Option<Known> {
         let stamp = stamp(&self.path);
         let mut known = self.known.lock();
         if known.0 != stamp {
@@ -342,7 +353,7 @@ impl TokenDoor {
                 }
             }
         }
-        known.1.clone()
+        known.0.map(|_| known.1.clone())
     }
 
     fn count(&self, id: &str) {
@@ -352,19 +363,28 @@ impl TokenDoor {
         self.unwritten.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Writes down how often tokens were used, if that has changed. It waits for the disk.
+    /// Writes down how often tokens were used, if that has changed. What cannot be written is written
+    /// the next time. It waits for the disk.
     pub(crate) fn write_uses(&self) {
-        if self.unwritten.swap(0, Ordering::Relaxed) == 0 {
+        let unwritten = self.unwritten.swap(0, Ordering::Relaxed);
+        if unwritten == 0 {
             return;
         }
-        let tokens = self.tokens();
-        let mut uses = self.uses.lock();
-        // What is known of no more need not be counted.
-        uses.retain(|id, _| tokens.contains_key(id));
-        let uses = uses.clone();
-        if let Err(error) = write(&self.folder, USES_FILE, &uses) {
+        if let Err(error) = write(&self.folder, USES_FILE, &self.counted()) {
+            self.unwritten.fetch_add(unwritten, Ordering::Relaxed);
             tracing::warn!("how often tokens were used cannot be written down: {error}");
         }
+    }
+
+    /// How often each token was used. What is known of no more need not be counted; as long as
+    /// nothing is known, everything is.
+    fn counted(&self) -> BTreeMap<String, Uses> {
+        let known = self.known();
+        let mut uses = self.uses.lock();
+        if let Some(tokens) = known {
+            uses.retain(|id, _| tokens.contains_key(id));
+        }
+        uses.clone()
     }
 }
 
@@ -456,6 +476,57 @@ mod tests {
         std::fs::write(scratch.path().join(FILE), "{").unwrap();
         assert_eq!(door.admit(&bearer.line()).unwrap_err().why, Why::Unknown);
         assert!(matches!(tokens.list(), Err(TrustError::Damaged { .. })));
+    }
+
+    #[test]
+    fn uses_outlive_a_file_that_cannot_be_read_or_written_for_a_moment() {
+        let scratch = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(scratch.path()).unwrap();
+        let (_, bearer) = tokens.make(spec(Duration::from_secs(60)), SystemTime::now()).unwrap();
+        let count = || tokens.list().unwrap()[0].1.count;
+        let door = TokenDoor::new(scratch.path());
+        let file = scratch.path().join(FILE);
+        let good = std::fs::read(&file).unwrap();
+        door.admit(&bearer.line()).unwrap();
+        for (broken, expected) in [(Some("{"), 2), (None, 4)] {
+            match broken {
+                Some(text) => std::fs::write(&file, text).unwrap(),
+                None => std::fs::remove_file(&file).unwrap(),
+            }
+            door.write_uses();
+            std::fs::write(&file, &good).unwrap();
+            door.admit(&bearer.line()).unwrap();
+            door.write_uses();
+            assert_eq!(count(), expected, "{broken:?}");
+            door.admit(&bearer.line()).unwrap();
+        }
+        // A folder where the file should be: nothing is written, until it is gone.
+        let uses = scratch.path().join(USES_FILE);
+        std::fs::remove_file(&uses).unwrap();
+        std::fs::create_dir_all(uses.join("in the way")).unwrap();
+        door.write_uses();
+        std::fs::remove_dir_all(&uses).unwrap();
+        door.write_uses();
+        assert_eq!(count(), 5);
+    }
+
+    #[test]
+    fn what_counts_no_more_is_kept_for_thirty_days_from_then_on() {
+        let scratch = tempfile::tempdir().unwrap();
+        let tokens = Tokens::open(scratch.path()).unwrap();
+        let (now, day) = (SystemTime::now(), Duration::from_secs(86_400));
+        let (revoked, _) = tokens.make(spec(300 * day), now).unwrap();
+        let (expiring, _) = tokens.make(spec(day), now).unwrap();
+        tokens.revoke(&revoked.id, now).unwrap();
+        let kept = |days: u32| {
+            tokens.make(spec(day), now + days * day).unwrap();
+            let all = tokens.list().unwrap();
+            let is_kept = |id: &str| all.iter().any(|(token, _)| token.id == id);
+            (is_kept(&revoked.id), is_kept(&expiring.id))
+        };
+        assert_eq!(kept(29), (true, true));
+        assert_eq!(kept(30), (false, true));
+        assert_eq!(kept(31), (false, false));
     }
 
     #[test]

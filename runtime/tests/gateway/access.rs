@@ -12,6 +12,9 @@ use genii_runtime::trust::{Authority, Fingerprint, Identity, Request};
 
 use crate::place::*;
 
+/// For how long a certificate of a node counts.
+const NODE_SPAN: Duration = Duration::from_secs(90 * 86_400);
+
 fn echo() -> Echo {
     Echo { text: "hello".to_owned() }
 }
@@ -156,6 +159,30 @@ async fn a_certificate_of_the_household_opens_everything_until_it_is_expelled() 
         Ok(client) => client.ask(&address("here/desk"), &echo()).await.is_err(),
     };
     assert!(refused);
+}
+
+#[tokio::test]
+async fn a_certificate_that_runs_out_opens_nothing_more_also_on_a_connection_that_is_open() {
+    let place = Place::new().await;
+    let authority = Authority::open(&place.trust()).unwrap().unwrap();
+    let pc2 = NodeName::new("pc2").unwrap();
+    // Signed so long ago that it counts for some seconds more.
+    let then = SystemTime::now() - NODE_SPAN + Duration::from_secs(4);
+    let secret = authority.invite(&pc2, Duration::from_secs(60), then).unwrap();
+    let request = Request::new().unwrap();
+    let admitted = authority.admit(&secret, request.der(), then).unwrap().unwrap();
+    let folder = place.scratch.path().join("pc2");
+    let (household, shown) = (authority.certificate(), &admitted.certificate);
+    Identity::keep(&folder, &request, household, shown, &admitted.expelled).unwrap();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let proof = Proof::Certificate { certificate: read("node.crt"), key: read("node.key") };
+    let client = Client::tcp(&place.at.to_string(), place.household(), proof).await.unwrap();
+    assert_eq!(client.ask(&address("here/desk"), &echo()).await, Ok("hello".to_owned()));
+    let count = CountTo { number: u64::MAX, letters: 0 };
+    let mut items = client.stream(&address("here/desk"), &count).await.unwrap();
+    while items.next().await.is_some() {}
+    assert_eq!(why(items.finish().await), Why::Expelled);
+    assert_eq!(why(client.ask(&address("here/desk"), &echo()).await), Why::Expelled);
 }
 
 #[tokio::test]

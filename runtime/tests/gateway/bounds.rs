@@ -2,17 +2,22 @@
 
 use std::time::Duration;
 
+use std::sync::Arc;
+
 use genii_protocols::Json;
 use genii_protocols::api::genii_client::GeniiClient;
 use genii_protocols::api::{AskRequest, Payload, payload};
 use genii_protocols::client::CallError;
+use genii_runtime::trust::TurnedAway;
 use genii_runtime::trust::scope::Verb;
+use prost::Message;
 use serde_json::json;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tonic::Code;
 
 use crate::place::*;
+use crate::raw::{Raw, Sent, framed};
 
 const MIB: usize = 1 << 20;
 
@@ -47,6 +52,70 @@ async fn a_message_that_says_it_is_too_long_is_refused_before_it_has_come() {
     let status = genii.ask(request).await.unwrap_err();
     assert_eq!(status.code(), Code::ResourceExhausted, "{status}");
     assert!(status.message().contains("more than the limit"), "{status}");
+}
+
+/// An ask with so many letters, as it is sent.
+fn asked(letters: usize) -> bytes::Bytes {
+    let text = format!("{{\"text\": \"{}\"}}", "x".repeat(letters));
+    let payload = Some(Payload { form: Some(payload::Form::Json(text)) });
+    let (to, message) = ("here/lamp".to_owned(), "worker.echo".to_owned());
+    let request = AskRequest { to, message, payload, timeout_ms: 0 };
+    framed(0, None, &request.encode_to_vec())
+}
+
+const ASK: &str = "/genii.v1.Genii/Ask";
+
+#[tokio::test]
+async fn who_claims_room_and_sends_nothing_holds_up_nobody_else() {
+    let place = Place::new().await;
+    let (_, greedy) = place.token(&["here/*"], &[Verb::Ask]);
+    let (_, modest) = place.token(&["here/*"], &[Verb::Ask]);
+    let greedy = format!("Bearer {greedy}");
+    let raw = Arc::new(Raw::connect(&place).await);
+    for _ in 0..8 {
+        let (raw, greedy) = (raw.clone(), greedy.clone());
+        tokio::spawn(async move {
+            let bytes = Some(framed(0, Some(64 << 20), &[]));
+            let headers = [("authorization", greedy.as_bytes())];
+            raw.call(ASK, &headers, Sent { bytes, has_end: false }).await
+        });
+    }
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let text = "x".repeat(40_000);
+    for client in [place.owner().await, place.holder(&modest).await.unwrap()] {
+        let client = client.with_timeout(Duration::from_secs(5));
+        let echoed = client.ask(&address("here/lamp"), &Echo { text: text.clone() }).await;
+        assert_eq!(echoed.as_ref(), Ok(&text));
+    }
+}
+
+#[tokio::test]
+async fn a_message_is_waited_for_no_longer_than_its_call_may_last() {
+    let place = Place::new().await;
+    let raw = Raw::connect(&place).await;
+    let began = std::time::Instant::now();
+    let headers = [("grpc-timeout", &b"200m"[..])];
+    let sent = Sent { bytes: Some(framed(0, Some(64 << 20), &[])), has_end: false };
+    let status = raw.call(ASK, &headers, sent).await.unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_call_ends_with_its_one_message() {
+    let place = Place::new().await;
+    let raw = Raw::connect(&place).await;
+    let began = std::time::Instant::now();
+    let unended = Sent { bytes: Some(asked(40_000)), has_end: false };
+    let status = raw.call(ASK, &[], unended).await.unwrap();
+    assert_eq!(status.code(), Code::DeadlineExceeded, "{status}");
+    assert!(status.message().contains("did not end"), "{status}");
+    assert!(began.elapsed() < Duration::from_secs(20), "{:?}", began.elapsed());
+    let twice = [asked(1), asked(1)].concat().into();
+    let status = raw.call(ASK, &[], Sent { bytes: Some(twice), has_end: true }).await.unwrap();
+    assert_eq!(status.code(), Code::InvalidArgument, "{status}");
+    let once = Sent { bytes: Some(asked(40_000)), has_end: true };
+    assert_eq!(raw.call(ASK, &[], once).await.unwrap().code(), Code::Ok);
 }
 
 #[tokio::test]
@@ -94,22 +163,48 @@ async fn more_calls_than_a_connection_may_have_wait_their_turn() {
 }
 
 #[tokio::test]
-async fn more_clients_than_there_are_places_are_turned_away_and_counted() {
+async fn strangers_are_in_nobody_s_way_however_many_they_are() {
     let place = Place::new().await;
-    let mut crowd = Vec::new();
-    for _ in 0..140 {
-        crowd.push(TcpStream::connect(place.at).await.unwrap());
+    let mut silent = Vec::new();
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(place.at).await.unwrap());
     }
-    let deadline = std::time::Instant::now() + DEADLINE;
-    while place.gateway.turned_away() < 12 {
-        assert!(std::time::Instant::now() < deadline, "{}", place.gateway.turned_away());
-        tokio::time::sleep(Duration::from_millis(5)).await;
+    let mut strangers = Vec::new();
+    for _ in 0..80 {
+        strangers.push(place.holder("nonsense").await.unwrap());
     }
-    // Who says nothing is in nobody's way for longer than a handshake may take.
-    drop(crowd);
     let (_, token) = place.token(&["*"], &Verb::ALL);
     let client = place.holder(&token).await.unwrap();
-    client.ask(&address("here/lamp"), &Echo { text: "still".to_owned() }).await.unwrap();
+    let echo = || Echo { text: "still".to_owned() };
+    client.ask(&address("here/lamp"), &echo()).await.unwrap();
+    // Who was let in stays, whoever comes.
+    for _ in 0..200 {
+        silent.push(TcpStream::connect(place.at).await.unwrap());
+    }
+    client.ask(&address("here/lamp"), &echo()).await.unwrap();
+    let counts = place.house.node().clients_turned_away();
+    let count = |wanted| counts.iter().find(|(why, _)| *why == wanted).map_or(0, |found| found.1);
+    assert!(count(TurnedAway::Crowded) >= 200, "{counts:?}");
+    assert!(count(TurnedAway::Strangers) >= 16, "{counts:?}");
+    assert!(place.gateway.turned_away() >= 216);
+}
+
+#[tokio::test]
+async fn who_gives_up_one_batch_after_another_is_still_served() {
+    let place = Place::new().await;
+    let client = place.owner().await;
+    for _ in 0..10 {
+        let batch: Vec<_> = (0..60)
+            .map(|_| {
+                let client = client.clone();
+                tokio::spawn(async move { client.ask(&address("here/lamp"), &Brood {}).await })
+            })
+            .collect();
+        tokio::task::yield_now().await;
+        batch.iter().for_each(tokio::task::JoinHandle::abort);
+    }
+    let answer = client.ask(&address("here/lamp"), &Echo { text: "here".to_owned() }).await;
+    assert_eq!(answer, Ok("here".to_owned()));
 }
 
 #[tokio::test]

@@ -6,5 +6,6 @@ mod bounds;
 mod garbage;
 mod messages;
 mod place;
+mod raw;
 mod reflection;
 mod topics;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use genii_protocols::api::{DescribeRequest, WatchRequest, message::Style, watch_reply::Said};
 use genii_protocols::client::CallError;
-use genii_protocols::{CauseKind, Destination, Fault, Json, Rejection};
+use genii_protocols::{AskError, CauseKind, Destination, Fault, Json, Rejection};
 use serde_json::json;
 
 use crate::place::*;
@@ -210,4 +210,26 @@ async fn the_journal_is_watched_from_any_number_on() {
     }
     let nobody = WatchRequest { name: "here/nobody".to_owned(), ..WatchRequest::default() };
     assert!(client.watch(nobody).await.is_err());
+}
+
+#[tokio::test]
+async fn a_name_longer_than_any_is_refused_before_it_is_compared_with_any() {
+    let place = Place::new().await;
+    let (client, lamp) = (place.owner().await, address("here/lamp"));
+    let name = "worker.echo".repeat(200_000);
+    let began = Instant::now();
+    let nothing = Json::default();
+    let asked = client.ask_json(&lamp, &name, &nothing).await.map(drop).unwrap_err();
+    let told = client.tell_json(&lamp, &name, &nothing).await.unwrap_err();
+    let streamed = client.stream_json(&lamp, &name, &nothing).await.map(drop).unwrap_err();
+    for said in [asked.to_string(), told.to_string(), streamed.to_string()] {
+        assert!(said.contains("256 bytes at most") && said.contains("InvalidArgument"), "{said}");
+    }
+    // Nor is it compared where it came by another way.
+    let mail = place.house.node().to(lamp);
+    let asked = mail.ask_json(&name, &nothing, DEADLINE).await.unwrap_err();
+    let AskError::Fault(fault) = asked else { panic!("{asked:?}") };
+    let Fault::Rejected { message, reason, .. } = *fault else { panic!("{fault:?}") };
+    assert_eq!(reason, Rejection::UnknownMessage { nearest: None });
+    assert!(message.len() < 1_000 && began.elapsed() < Duration::from_secs(2));
 }
