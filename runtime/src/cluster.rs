@@ -41,8 +41,8 @@ use crate::node::{Node, WeakNode};
 use crate::trust::TurnedAway;
 use crate::trust::verdict::Verdict;
 
-pub(crate) use draining::Asked;
 pub(crate) use claims::Changing;
+pub(crate) use draining::Asked;
 pub use figures::Figures;
 pub use running::Carry;
 

@@ -67,7 +67,7 @@ async fn who_speaks_the_version_before_is_linked_and_told_nothing_new() {
     // Who cannot know that it is to settle is not waited for.
     assert_eq!(left.nodes, 1, "{left:?}");
     let draining = wire::encode(&Control::Draining).unwrap();
-    let mut is_told = async |control: &mut crate::raw::End| {
+    let is_told = async |control: &mut crate::raw::End| {
         // Until the link is given up, on which nothing more is said.
         while let Some(frame) = control.hear().await {
             if frame == draining {
