@@ -1,19 +1,118 @@
-//! `start`: starts what was stopped.
+//! `start`: starts what was stopped, or an agent of which no topology says anything.
 
+use genii_protocols::{Address, Json};
 use genii_runtime::House;
+use genii_runtime::house::Row;
+use genii_runtime::topology::check::Untie;
+use genii_runtime::topology::{Report, Severity, Source, Topology, check, read};
+use serde::{Deserialize, Serialize};
 
-use super::Refusal;
-use super::target::OnTarget;
+use super::target::{name, show_row};
+use super::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
 
 pub struct Start;
 
-impl OnTarget for Start {
-    const NAME: &'static str = "start";
-    const ABOUT: &'static str =
-        "Start an agent or a group that was stopped, and wait until it is ready";
-    const EXAMPLES: &'static [&'static str] = &["start core/system-digital-twin", "start pc2-core"];
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    /// An agent (`core/system-digital-twin`) or a group (`core`)
+    #[arg(value_name = "NAME", value_parser = name())]
+    name: String,
+    /// Start an agent of this kind, which the topology does not have; until another is applied, or
+    /// genii ends
+    #[arg(long, value_name = "KIND")]
+    kind: Option<String>,
+    /// The settings of that agent
+    #[arg(long, value_name = "JSON", requires = "kind", value_parser = settings)]
+    settings: Option<Json>,
+}
 
-    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
-        Ok(house.start(name).await?)
+impl Command for Start {
+    const NAME: &'static str = "start";
+    const ABOUT: &'static str = "Start an agent or a group that was stopped, or an agent of a kind, and wait until it is ready";
+    const EXAMPLES: &'static [&'static str] = &[
+        "start core/system-digital-twin",
+        "start pc2-core",
+        "start guests/errors --kind unified-error --node pc2",
+    ];
+    type Args = Args;
+    type Said = Row;
+
+    fn about(args: &Args) -> Option<&str> {
+        Some(&args.name)
     }
+
+    async fn serve(args: Args, side: Side, out: Out<Row>) -> Result<(), Refusal> {
+        match args.kind {
+            None => side.house.start(&args.name).await?,
+            Some(kind) => add(&side.house, &args.name, &kind, args.settings).await?,
+        }
+        out.say(Row::from(&side.house.member(&args.name)?)).await
+    }
+
+    fn show(row: Row, screen: &mut Screen) {
+        show_row(&row, screen);
+    }
+}
+
+fn settings(text: &str) -> Result<Json, String> {
+    let settings: serde_json::Value = serde_json::from_str(text).map_err(|it| it.to_string())?;
+    match settings.is_object() {
+        true => Ok(Json(settings)),
+        false => Err("settings are an object, as {\"name\": 1}".to_owned()),
+    }
+}
+
+/// Starts an agent that is not in the topology of this house, which follows it from now on.
+async fn add(
+    house: &House,
+    name: &str,
+    kind: &str,
+    settings: Option<Json>,
+) -> Result<(), Refusal> {
+    let address = Address::parse(name).map_err(|error| {
+        Refusal::new(format!("{name:?} is no address of an agent: {error}"))
+            .help("as in `start guests/errors --kind unified-error`")
+    })?;
+    let before = house.topology();
+    if let Some(known) = before.agent(&address) {
+        let message = format!("the topology has {address} already, as {:?}", known.kind);
+        return Err(Refusal::new(message).help("start it without --kind, or take another name"));
+    }
+    if let Some(node) = house.home_of(name) {
+        let message = format!("{address} lives on {node}");
+        return Err(Refusal::new(message).help("take another name, or stop that one first"));
+    }
+    let mut topology = Topology::clone(&before);
+    let said = declare(house, &address, kind);
+    let mut report = Report::default();
+    let addition = read::read(&Source::new("--kind", said), &mut report);
+    if topology.group(address.group()).is_none() {
+        topology.groups.extend(addition.groups);
+    }
+    for mut agent in addition.agents {
+        if let Some(settings) = &settings {
+            agent.settings = settings.clone();
+        }
+        topology.agents.push(agent);
+    }
+    check(&topology, house.catalogue(), Untie::Edit, &mut report);
+    report.diagnostics.retain(|one| one.severity == Severity::Error);
+    if report.has_errors() {
+        let message = format!("{address} cannot be started:\n{report}");
+        return Err(Refusal::new(message.trim_end()).help("nothing was changed"));
+    }
+    let applied = house.apply(topology).await;
+    match applied.steps.into_iter().find_map(|step| step.error) {
+        None => Ok(()),
+        Some(error) => Err(Refusal::new(error).help("`why` tells more")),
+    }
+}
+
+/// The agent as a topology file has it, in a group of this machine.
+fn declare(house: &House, address: &Address, kind: &str) -> String {
+    // Text of JSON is text of TOML.
+    let kind = serde_json::Value::from(kind);
+    let (group, node) = (address.group(), house.node().name());
+    format!("[groups.{group}]\nnode = \"{node}\"\n[agents.\"{address}\"]\nkind = {kind}\n")
 }

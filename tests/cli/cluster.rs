@@ -109,6 +109,33 @@ pub fn on(house: &House, data: &str, args: &[&str]) -> Said {
 }
 
 #[test]
+fn an_agent_of_the_catalogue_is_started_on_the_other_machine() {
+    let mut two = Two::new();
+    let start = |more: &[&str]| {
+        let start = ["ctl", "start", "guests/desk", "--node", "pc2"];
+        two.house.genii(&[&start, more].concat())
+    };
+    let slip = start(&["--kind", "unified-eror"]);
+    assert_ne!(slip.code, 0);
+    assert!(slip.err.contains("unified-error") && slip.err.contains("(on pc2)"), "{}", slip.err);
+    let bad = start(&["--kind", "unified-error", "--settings", "[]"]);
+    assert!(bad.err.contains("settings are an object"), "{}", bad.err);
+    let started = start(&["--kind", "unified-error"]);
+    assert!(started.out.contains("guests/desk is ready"), "{} {}", started.out, started.err);
+    let asked = ["ctl", "ask", "guests/desk", "errors.list", "{}"];
+    wait_until("it to be known here", || {
+        let answered = two.house.genii(&asked);
+        if answered.code == 0 { Ok(()) } else { Err(answered.err) }
+    });
+    let again = start(&["--kind", "unified-error"]);
+    assert!(again.err.contains("has guests/desk already"), "{}", again.err);
+    let stopped = two.house.genii(&["ctl", "stop", "guests/desk"]);
+    assert!(stopped.out.contains("guests/desk is stopped"), "{} {}", stopped.out, stopped.err);
+    two.pc2.stop();
+    two.main.stop();
+}
+
+#[test]
 fn who_waits_for_another_machine_sees_it() {
     let house = House::new();
     house.file("two.toml", TOPOLOGY);

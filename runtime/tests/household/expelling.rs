@@ -5,14 +5,16 @@ use std::time::{Duration, Instant, SystemTime};
 use bytes::Bytes;
 use futures_util::StreamExt;
 use genii_protocols::frame::{Control, Data, Hello};
-use genii_protocols::wire;
+use genii_protocols::wire as form;
 use genii_runtime::link::network::{Lane, Network};
 use genii_runtime::link::tls_network::TlsNetwork;
 use genii_runtime::trust::credentials::Credentials;
 use genii_runtime::trust::{Expelled, Identity, TurnedAway};
 use tokio_stream::wrappers::ReceiverStream;
+use tonic::Code;
 
 use crate::nodes::{Household, name};
+use crate::wire;
 
 /// Expels a node, and says the list that tells of it.
 fn expel(household: &Household, node: &str) -> Vec<u8> {
@@ -54,6 +56,28 @@ async fn who_is_expelled_on_one_machine_is_refused_by_all() {
     let c = household.begin("c").await;
     c.meet(&b);
     b.until_linked("c").await;
+}
+
+/// A connection that was opened before is of no use to a machine that was expelled, and does no harm to
+/// the one that was given its name since.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_was_expelled_opens_no_lane_on_a_connection_of_before() {
+    let household = Household::new();
+    let before = household.admit("b");
+    let main = household.begin("main").await;
+    let mut channel = wire::channel(wire::node(&before, &main).await).await;
+    assert_eq!(wire::refusal_of_lane(&mut channel).await.code(), Code::Aborted);
+    household.authority.expel(&name("b"), SystemTime::now()).unwrap();
+    std::fs::remove_dir_all(household.path("b")).unwrap();
+    household.admit("b");
+    let b = household.begin("b").await;
+    b.meet(&main);
+    b.until_linked("main").await;
+    let refused = wire::refusal_of_lane(&mut channel).await;
+    assert_eq!(refused.code(), Code::PermissionDenied);
+    assert!(refused.message().contains("expelled"), "{refused}");
+    assert_eq!(main.credentials.tally().of(TurnedAway::Expelled), 1);
+    assert!(main.is_linked("b") && b.is_linked("main"));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,7 +133,7 @@ async fn a_forged_or_older_list_is_refused_and_counted() {
 fn batch(frames: &[impl serde::Serialize]) -> Bytes {
     let mut batch = Vec::new();
     for frame in frames {
-        let frame = wire::encode(frame).unwrap();
+        let frame = form::encode(frame).unwrap();
         batch.extend_from_slice(&u32::try_from(frame.len()).unwrap().to_le_bytes());
         batch.extend_from_slice(&frame);
     }

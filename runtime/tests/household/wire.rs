@@ -10,7 +10,10 @@ use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+use tonic::Status;
+use tonic::codegen::http;
 use tonic::transport::{Channel, Endpoint, Uri};
+use tower::{Service, ServiceExt};
 
 use crate::nodes::{Household, Running};
 
@@ -48,4 +51,15 @@ pub async fn channel(stream: Tls) -> Channel {
     });
     let endpoint = Endpoint::from_static("http://genii.invalid");
     endpoint.connect_with_connector(connector).await.unwrap()
+}
+
+/// How a node refuses a lane that is opened and on which nothing is said.
+pub async fn refusal_of_lane(channel: &mut Channel) -> Status {
+    let request = http::Request::post("http://genii.invalid/genii.link.v1.Link/Control")
+        .header(http::header::CONTENT_TYPE, "application/grpc")
+        .body(tonic::body::Body::empty())
+        .unwrap();
+    let channel = channel.ready().await.unwrap();
+    let answer = channel.call(request).await.unwrap();
+    Status::from_header_map(answer.headers()).unwrap()
 }
