@@ -303,9 +303,11 @@ impl Node {
     pub fn declare(&self, address: &Address, fallback: Option<&Address>, home: Option<&NodeName>) {
         let (key, board) = (Key::from(address.shared()), &self.0.tree.board);
         let home = home.filter(|home| **home != self.0.name);
+        // Nothing is learnt of it between the look and what is written.
+        let mut claims = self.cluster().map(Cluster::changing);
         self.0.directory.claim(address).set_home(home);
-        if let Some(cluster) = self.cluster() {
-            cluster.changing().home_is(address, home);
+        if let Some(claims) = &mut claims {
+            claims.home_is(address, home);
         }
         match home {
             None => board.declare(&key),
@@ -313,13 +315,14 @@ impl Node {
                 let fallback = fallback.map(|fallback| Key::from(fallback.shared()));
                 let why = format!("it lives on {home}, which is not connected");
                 board.declare_elsewhere(&key, fallback.as_ref(), why);
-                if let Some(cluster) = self.cluster() {
+                if let Some(claims) = &claims {
                     // It is waited for, as others are; or known already.
-                    let (incarnation, status) = cluster.changing().stands(address, home);
+                    let (incarnation, status) = claims.stands(address, home);
                     self.0.tree.stand_elsewhere(&key, incarnation, status);
                 }
             }
         }
+        drop(claims);
         self.set_fallback(address, fallback);
         self.0.directory.ways_changed();
     }

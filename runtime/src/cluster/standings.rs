@@ -248,16 +248,24 @@ pub(super) fn give_up(cluster: &Arc<Inner>) {
     let Some(own) = cluster.node.upgrade() else { return };
     for (address, home) in own.declared_elsewhere() {
         let view = own.tree().board.view(address.as_str());
-        let is_late = view.is_some_and(|view| {
-            view.status == Status::Waiting && view.since.elapsed() >= cluster.timing.join
-        });
-        if is_late && cluster.claims.change().of(&address, &home).is_none() {
-            let why = match cluster.is_linked(&home) {
-                true => format!("its node {home} does not have it"),
-                false => format!("its node {home} is not connected"),
-            };
-            own.stands_elsewhere(&address, &home, 0, Status::Stopped(why.into()));
+        if view.is_some_and(|view| view.since.elapsed() >= cluster.timing.join) {
+            give_up_on(cluster, &own, &address, &home);
         }
+    }
+}
+
+/// What is waited for, and nobody has told of, is not waited for any more.
+pub(super) fn give_up_on(cluster: &Inner, own: &Node, address: &Address, home: &NodeName) {
+    // Nobody tells of it between the look and what is written.
+    let claims = cluster.claims.change();
+    let view = own.tree().board.view(address.as_str());
+    if view.is_some_and(|view| view.status == Status::Waiting) && claims.of(address, home).is_none()
+    {
+        let why = match cluster.is_linked(home) {
+            true => format!("its node {home} does not have it"),
+            false => format!("its node {home} is not connected"),
+        };
+        own.stands_elsewhere(address, home, 0, Status::Stopped(why.into()));
     }
 }
 

@@ -1,10 +1,11 @@
 //! What may happen between two steps of a node, on threads of their own.
 
+use std::sync::Barrier;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt, stream};
-use genii_protocols::frame::{Control, Joined, Told};
+use genii_protocols::frame::{Control, Joined, Stand, Standing, Told};
 use genii_protocols::{Name, NodeName};
 use genii_supervision::Status;
 use tokio::runtime::Runtime;
@@ -17,6 +18,9 @@ use crate::node::NodeOptions;
 
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How often what happens together is tried.
+const ROUNDS: usize = 20_000;
 
 fn address(text: &str) -> Address {
     Address::parse(text).unwrap()
@@ -134,4 +138,71 @@ async fn an_agent_that_comes_while_all_are_being_told_of_stays_known() {
     for address in [&old, &new] {
         assert!(heard.find(address).is_some(), "{address} is not known");
     }
+}
+
+/// A life of pc2 that is heard of, as by a link.
+fn pc2() -> Arc<Link> {
+    Arc::new(Link::new(name("pc2"), 1, Outbox::new(1), Outbox::new(1)))
+}
+
+/// It is heard that an agent of pc2 is ready.
+fn hear_ready(cluster: &Cluster, from: &Link, address: &Address) {
+    let stand = Stand {
+        address: address.as_str().into(),
+        incarnation: 1,
+        standing: Standing::Ready,
+        detail: "".into(),
+    };
+    let mut told = standings::Told::default();
+    standings::learn(&cluster.0, from, &mut told, false, &[stand]).unwrap();
+}
+
+fn stands(node: &Node, address: &Address) -> Status {
+    node.tree().board.view(address.as_str()).unwrap().status
+}
+
+#[test]
+fn an_agent_that_is_told_of_while_it_is_declared_is_not_waited_for() {
+    let runtime = Runtime::new().unwrap();
+    let _within = runtime.enter();
+    let (node, cluster) = node("main");
+    let lamps = (0..ROUNDS).map(|number| address(&format!("pc2/lamp{number}")));
+    let lamps: Vec<Address> = lamps.collect();
+    let (together, home) = (Barrier::new(2), name("pc2"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for lamp in &lamps {
+                together.wait();
+                node.declare(lamp, None, Some(&home));
+            }
+        });
+        let pc2 = pc2();
+        for lamp in &lamps {
+            together.wait();
+            hear_ready(&cluster, &pc2, lamp);
+        }
+    });
+    for lamp in &lamps {
+        assert_eq!(stands(&node, lamp), Status::Ready, "{lamp}");
+    }
+}
+
+#[test]
+fn an_agent_that_is_told_of_while_it_is_given_up_is_there() {
+    let runtime = Runtime::new().unwrap();
+    let _within = runtime.enter();
+    let (node, cluster) = node("main");
+    let (lamp, home) = (address("pc2/lamp"), name("pc2"));
+    node.declare(&lamp, None, Some(&home));
+    assert_eq!(stands(&node, &lamp), Status::Waiting);
+    std::thread::scope(|scope| {
+        // Whoever looks whether pc2 is linked waits.
+        let middle = cluster.0.peers.write();
+        scope.spawn(|| standings::give_up_on(&cluster.0, &node, &lamp, &home));
+        std::thread::sleep(Duration::from_millis(100));
+        scope.spawn(|| hear_ready(&cluster, &pc2(), &lamp));
+        std::thread::sleep(Duration::from_millis(100));
+        drop(middle);
+    });
+    assert_eq!(stands(&node, &lamp), Status::Ready);
 }

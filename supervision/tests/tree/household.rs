@@ -334,6 +334,27 @@ async fn a_fallback_stands_in_while_its_principal_is_down() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_fallback_stands_in_for_what_lives_elsewhere_whenever_that_is_not_there() {
+    let stage = Stage::new();
+    let (principal, stand_in) = (Key::from("principal"), Key::from("stand-in"));
+    let stands = |status: Status| stage.tree.stand_elsewhere(&principal, 1, status);
+    stage.tree.board.declare_elsewhere(&principal, Some(&stand_in), "it is far away");
+    stands(Status::Waiting);
+    let user = stage.agent("user", needs(&["principal"]));
+    stage.house(vec![stage.agent("stand-in", Edges::default()), user]).await;
+    let lacks = async |what: &str| {
+        stage.until(what, || stage.degraded("user").as_deref() == Some(what)).await;
+    };
+    lacks("stand-in stands in for principal, which is waiting").await;
+    stands(Status::Ready);
+    stage.until("it has recovered", || stage.status("user") == Some(Status::Ready)).await;
+    stands(Status::Stopped("its machine is gone".into()));
+    lacks("stand-in stands in for principal, which is stopped").await;
+    stage.tree.fall_back_elsewhere(&principal, None);
+    lacks("principal is stopped").await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn who_needs_a_principal_that_cannot_start_starts_on_the_fallback() {
     let stage = Stage::new();
     let broken = stage.scripted("principal", Script::failing()).with_policy(optional());
