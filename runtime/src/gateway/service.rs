@@ -21,6 +21,7 @@ use super::guard::Guard;
 use super::message_name::MessageName;
 use super::room::Room;
 use super::said::{Mouth, SaidStream, say};
+use super::topics::Subscribing;
 use super::{describe, topics, watching};
 use crate::House;
 use crate::mail::Mail;
@@ -36,11 +37,12 @@ pub(super) struct Service {
     house: House,
     guard: Arc<Guard>,
     room: Arc<Room>,
+    subscribing: Subscribing,
 }
 
 impl Service {
     pub(super) fn new(house: House, guard: Arc<Guard>, room: Arc<Room>) -> Self {
-        Self { house, guard, room }
+        Self { house, guard, room, subscribing: Subscribing::default() }
     }
 
     /// Where a message goes, if the caller may send it there.
@@ -143,7 +145,8 @@ impl Genii for Service {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let call = call_of(request.extensions())?;
         let node = self.house.node();
-        let subscription = topics::subscribe(node, &call.caller, &request.into_inner().patterns)?;
+        let patterns = request.into_inner().patterns;
+        let subscription = self.subscribing.begin(node, &call.caller, &patterns)?;
         let work = |mouth| topics::tell(subscription, mouth);
         Ok(Response::new(say(call, self.guard.clone(), self.room.clone(), work)))
     }
