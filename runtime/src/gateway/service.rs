@@ -20,7 +20,8 @@ use super::gate::{Call, hold};
 use super::guard::Guard;
 use super::message_name::MessageName;
 use super::room::Room;
-use super::said::{Mouth, SaidStream, say};
+use super::said::{Mouth, SaidStream, late, say};
+use super::shares::Shares;
 use super::topics::Subscribing;
 use super::{describe, topics, watching};
 use crate::House;
@@ -32,17 +33,24 @@ use crate::untyped::{Form, Lost, UntypedFlow};
 /// The longest that one answer, or one item, may be waited for. Who would wait longer waits so long.
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
 
+/// How many descriptions are made at once for one client. Each has a thread as long as it takes, also
+/// if nobody waits for it any more.
+const DESCRIBING_EACH_MAX: usize = 1;
+
 /// The service.
 pub(super) struct Service {
     house: House,
     guard: Arc<Guard>,
     room: Arc<Room>,
     subscribing: Subscribing,
+    /// Those who may have the house described at once.
+    describing: Shares,
 }
 
 impl Service {
     pub(super) fn new(house: House, guard: Arc<Guard>, room: Arc<Room>) -> Self {
-        Self { house, guard, room, subscribing: Subscribing::default() }
+        let describing = Shares::new(DESCRIBING_EACH_MAX);
+        Self { house, guard, room, subscribing: Subscribing::default(), describing }
     }
 
     /// Where a message goes, if the caller may send it there.
@@ -59,6 +67,23 @@ impl Service {
         let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
         let left = call.deadline.map(|deadline| deadline - Instant::now());
         asked.into_iter().chain(left).min().unwrap_or(usual).min(WAIT_MAX)
+    }
+
+    /// Has the house described, which takes a while if there are schemas of many messages.
+    async fn describe_it(
+        &self,
+        caller: Caller,
+        request: DescribeRequest,
+    ) -> Result<DescribeReply, Status> {
+        let internal = || Status::internal("it failed; the log says why");
+        let share = self.describing.take(&caller.id(), 1).await.ok_or_else(internal)?;
+        let house = self.house.clone();
+        let describing = move || {
+            let described = describe::describe(&house, &caller, &request);
+            drop(share);
+            described
+        };
+        tokio::task::spawn_blocking(describing).await.map_err(|_| internal())?
     }
 
     /// An answer, with the room that it takes until it has been read.
@@ -167,15 +192,10 @@ impl Genii for Service {
         request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeReply>, Status> {
         let call = call_of(request.extensions())?;
-        let house = self.house.clone();
-        let request = request.into_inner();
-        // Schemas of many messages take a while to make.
-        let caller = call.caller.clone();
-        let describing = move || describe::describe(&house, &caller, &request);
-        let described = tokio::task::spawn_blocking(describing).await;
-        let described =
-            described.map_err(|_| Status::internal("it failed; the log says why"))??;
-        self.answered(&call.caller, described)
+        let deadline = call.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
+        let described = self.describe_it(call.caller.clone(), request.into_inner());
+        let described = tokio::time::timeout_at(deadline, described).await;
+        self.answered(&call.caller, described.map_err(|_| late())??)
     }
 
     type WatchStream = SaidStream<WatchReply>;
