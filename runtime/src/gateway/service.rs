@@ -10,7 +10,7 @@ use genii_protocols::api::{
     WatchReply, WatchRequest, status_of,
 };
 use genii_protocols::api::{ask_reply::Outcome, payload, stream_reply::Said};
-use genii_protocols::{Destination, Fault};
+use genii_protocols::{Cause, Destination, Fault};
 use prost::Message;
 use tokio::time::Instant;
 use tonic::{Extensions, Request, Response, Status};
@@ -254,6 +254,15 @@ fn told(caller: &Caller, fault: &Fault) -> Status {
         Fault::NotFound { to, nearest: Some(nearest) } if !caller.reaches(&nearest.address) => {
             status_of(&Fault::NotFound { to: to.clone(), nearest: None })
         }
+        Fault::Down { to, cause } if !may_know(caller, cause) => {
+            let why = "the cause names agents that this token does not reach";
+            status_of(&Fault::Down { to: to.clone(), cause: Cause::new(cause.kind, why) })
+        }
         fault => status_of(fault),
     }
+}
+
+/// Whether a cause is about nobody whom who calls does not reach.
+fn may_know(caller: &Caller, cause: &Cause) -> bool {
+    std::iter::once(&cause.message).chain(&cause.chain).all(|text| caller.may_read(text))
 }
