@@ -20,6 +20,9 @@ MESSAGE_MAX_LEN = (64 << 20) + (4 << 10)
 # How long an answer is waited for, in seconds, unless a call says otherwise.
 ASK_TIMEOUT = 30.0
 
+# How much later gRPC's own deadline is, in seconds, so that the node can say why there is no answer.
+GRACE = 2.0
+
 
 class Refused(Exception):
     """The agent handled the message and said no. `content` is what it said."""
@@ -87,7 +90,9 @@ class Genii:
 
     def ask(self, to, message, content=None, timeout=ASK_TIMEOUT):
         """Asks an agent, and waits for its answer. Raises `Refused` or `Failed`."""
-        request = v1.AskRequest(to=to, message=message, payload=_payload(content))
+        request = v1.AskRequest(
+            to=to, message=message, payload=_payload(content), timeout_ms=_millis(timeout)
+        )
         reply = self._call(self._stub.Ask, request, timeout)
         if reply.WhichOneof("outcome") == "refusal":
             raise Refused(json.loads(reply.refusal.json))
@@ -95,13 +100,15 @@ class Genii:
 
     def tell(self, to, message, content=None, timeout=ASK_TIMEOUT):
         """Tells an agent something. Raises `Failed` if it cannot be delivered."""
-        request = v1.TellRequest(to=to, message=message, payload=_payload(content))
+        request = v1.TellRequest(
+            to=to, message=message, payload=_payload(content), timeout_ms=_millis(timeout)
+        )
         self._call(self._stub.Tell, request, timeout)
 
     def stream(self, to, message, content=None, item_timeout=ASK_TIMEOUT):
         """Asks an agent for many answers, and yields them. Closed early, it tells the agent to stop."""
         request = v1.StreamRequest(
-            to=to, message=message, payload=_payload(content), timeout_ms=int(item_timeout * 1000)
+            to=to, message=message, payload=_payload(content), timeout_ms=_millis(item_timeout)
         )
         for reply in self._many(self._stub.Stream, request):
             said = reply.WhichOneof("said")
@@ -121,7 +128,9 @@ class Genii:
 
     def publish(self, topic, content=None, timeout=ASK_TIMEOUT):
         """Publishes something about a topic, and says whom it has reached."""
-        request = v1.PublishRequest(topic=topic, json=json.dumps(content))
+        request = v1.PublishRequest(
+            topic=topic, json=json.dumps(content), timeout_ms=_millis(timeout)
+        )
         return self._call(self._stub.Publish, request, timeout)
 
     def describe(self, name="", schemas=False, timeout=ASK_TIMEOUT):
@@ -141,7 +150,7 @@ class Genii:
 
     def _call(self, method, request, timeout):
         try:
-            return method(request, timeout=timeout, metadata=self._metadata)
+            return method(request, timeout=timeout + GRACE, metadata=self._metadata)
         except grpc.RpcError as error:
             raise Failed(error) from None
 
@@ -153,6 +162,11 @@ class Genii:
             raise Failed(error) from None
         finally:
             replies.cancel()
+
+
+def _millis(timeout):
+    # Nothing at all would be the usual time of the node.
+    return max(1, int(timeout * 1000))
 
 
 def _payload(content):

@@ -46,8 +46,15 @@ use connecting::Waits;
 /// How long an answer is waited for, unless a call says otherwise.
 pub const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The longest that an answer may be waited for; more counts as this.
+pub const TIMEOUT_MAX: Duration = Duration::from_secs(24 * 3_600);
+
 /// How much longer than a node an asker waits, so that the node can say why there is no answer.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How much later than that gRPC's own deadline is, by which a node knows that nobody waits any more
+/// also if it cannot be told.
+const DEADLINE_LAG: Duration = Duration::from_secs(1);
 
 /// The longest message, in bytes, with what stands around it.
 const MESSAGE_MAX_LEN: usize = wire::MESSAGE_MAX_LEN + (4 << 10);
@@ -96,10 +103,10 @@ impl Client {
         Self { genii, token, timeout: ASK_TIMEOUT }
     }
 
-    /// The same client, which waits for so long for each answer.
+    /// The same client, which waits for so long for each answer, and for [`TIMEOUT_MAX`] at most.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = timeout;
+        self.timeout = timeout.min(TIMEOUT_MAX);
         self
     }
 
@@ -153,7 +160,7 @@ impl Client {
             timeout_ms: millis(self.timeout),
         };
         let send = async |mut genii: GeniiClient<Channel>, request| genii.ask(request).await;
-        Ok(self.call(request, send).await?.into_inner())
+        Ok(self.call(Answers::One, request, send).await?.into_inner())
     }
 
     /// Tells an agent something. It is in its mailbox, or on its way to another node, when this
@@ -195,7 +202,7 @@ impl Client {
             timeout_ms: millis(self.timeout),
         };
         let send = async |mut genii: GeniiClient<Channel>, request| genii.tell(request).await;
-        self.call(request, send).await.map(drop)
+        self.call(Answers::One, request, send).await.map(drop)
     }
 
     /// Asks an agent that answers with many items. Each is waited for as long as an answer is.
@@ -239,7 +246,7 @@ impl Client {
             timeout_ms: millis(self.timeout),
         };
         let send = async |mut genii: GeniiClient<Channel>, request| genii.stream(request).await;
-        Ok(self.call(request, send).await?.into_inner())
+        Ok(self.call(Answers::Many, request, send).await?.into_inner())
     }
 
     /// Hears what is published about topics, from when this returns at the node that is called, and on
@@ -251,7 +258,7 @@ impl Client {
         let patterns = patterns.iter().map(ToString::to_string).collect();
         let request = SubscribeRequest { patterns };
         let send = async |mut genii: GeniiClient<Channel>, request| genii.subscribe(request).await;
-        let replies = self.call(request, send).await?.into_inner();
+        let replies = self.call(Answers::Many, request, send).await?.into_inner();
         Publications::begin(replies).await
     }
 
@@ -269,7 +276,7 @@ impl Client {
         let timeout_ms = millis(self.timeout);
         let request = PublishRequest { topic: topic.to_string(), json, timeout_ms };
         let send = async |mut genii: GeniiClient<Channel>, request| genii.publish(request).await;
-        Ok(self.call(request, send).await?.into_inner())
+        Ok(self.call(Answers::One, request, send).await?.into_inner())
     }
 
     /// Which agents there are, and which messages they answer: of a name (an agent, a group, or
@@ -279,7 +286,7 @@ impl Client {
     /// When there are none of this name.
     pub async fn describe(&self, request: DescribeRequest) -> Result<DescribeReply, CallError> {
         let send = async |mut genii: GeniiClient<Channel>, request| genii.describe(request).await;
-        Ok(self.call(request, send).await?.into_inner())
+        Ok(self.call(Answers::One, request, send).await?.into_inner())
     }
 
     /// What happens to agents.
@@ -288,24 +295,25 @@ impl Client {
     /// When there is nothing of this name.
     pub async fn watch(&self, request: WatchRequest) -> Result<Events, CallError> {
         let send = async |mut genii: GeniiClient<Channel>, request| genii.watch(request).await;
-        Ok(Events::new(self.call(request, send).await?.into_inner()))
+        Ok(Events::new(self.call(Answers::Many, request, send).await?.into_inner()))
     }
 
     /// Makes a call, and tries again as long as no node can be reached.
-    async fn call<Q, A, R>(
+    async fn call<Q: Clone, A, R>(
         &self,
+        answers: Answers,
         message: Q,
         send: impl AsyncFn(GeniiClient<Channel>, Request<Q>) -> Result<Response<A>, Status>,
-    ) -> Result<Response<A>, CallError<R>>
-    where
-        Q: Clone,
-    {
+    ) -> Result<Response<A>, CallError<R>> {
         let until = Instant::now() + self.timeout;
         let mut waits = Waits::default();
         loop {
             let mut request = Request::new(message.clone());
             if let Some(token) = &self.token {
                 request.metadata_mut().insert("authorization", token.clone());
+            }
+            if answers == Answers::One {
+                request.set_timeout(until + GRACE + DEADLINE_LAG - Instant::now());
             }
             let sending = send(self.genii.clone(), request);
             let status = match tokio::time::timeout_at(until + GRACE, sending).await {
@@ -321,6 +329,13 @@ impl Client {
             tokio::time::sleep(wait).await;
         }
     }
+}
+
+/// How many answers a call has. Where there are many, they may come for as long as there are any.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Answers {
+    One,
+    Many,
 }
 
 fn millis(span: Duration) -> u64 {

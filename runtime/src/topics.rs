@@ -33,7 +33,7 @@ pub use subscription::{Heard, Subscription, SubscriptionId};
 use crate::heard::{self, Changed, TooMany};
 use crate::link::sending::Link;
 use crate::node::Node;
-use crate::ring::Ring;
+use crate::ring::{Budget, Ring};
 use trie::Trie;
 
 /// How many publications wait for a subscriber. Then the oldest go.
@@ -309,7 +309,17 @@ impl Node {
     /// # Errors
     /// When there are too many subscriptions or patterns, or no pattern was given.
     pub fn subscribe(&self, patterns: &[Pattern]) -> Result<Subscription, NotSubscribed> {
-        let ring = Arc::new(Ring::new(SUBSCRIPTION_CAPACITY, SUBSCRIPTION_MAX_LEN));
+        self.subscribe_within(patterns, None)
+    }
+
+    /// The same, for no more bytes that wait than other subscriptions have left of a budget.
+    pub(crate) fn subscribe_within(
+        &self,
+        patterns: &[Pattern],
+        budget: Option<Arc<Budget>>,
+    ) -> Result<Subscription, NotSubscribed> {
+        let ring = Ring::new(SUBSCRIPTION_CAPACITY, SUBSCRIPTION_MAX_LEN).within(budget);
+        let ring = Arc::new(ring);
         let subscribed = self.subscribe_with(patterns, |_| Sink::Ring(ring.clone()))?;
         Ok(Subscription::new(ring, subscribed))
     }

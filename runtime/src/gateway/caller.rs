@@ -111,6 +111,14 @@ impl Caller {
         }
     }
 
+    /// Whether it may read a text: one that names an agent tells of it.
+    pub(super) fn may_read(&self, text: &str) -> bool {
+        match self {
+            Self::Owner | Self::Node(_) => true,
+            Self::Holder(token) => addresses_in(text).all(|named| token.scope.reaches(&named)),
+        }
+    }
+
     /// Whether it may see an agent or a group.
     pub(super) fn check_sight(&self, name: &str) -> Result<(), Status> {
         match self.sees(name) {
@@ -125,5 +133,30 @@ impl Caller {
             Self::Owner | Self::Node(_) => String::new(),
         };
         Refused { why, token, verb: verb.to_string(), target: target.to_owned() }
+    }
+}
+
+/// All that may be the address of an agent in a text; the name of a file, as `src/lamp.rs`, is none.
+fn addresses_in(text: &str) -> impl Iterator<Item = Address> {
+    let is_within = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-/.".contains(c);
+    let words = text.split(move |c| !is_within(c));
+    words.filter_map(|word| Address::parse(word.trim_matches(['-', '.'])).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_looked_through_for_addresses() {
+        let found = |text: &str| -> Vec<String> {
+            addresses_in(text).map(|address| address.to_string()).collect()
+        };
+        assert_eq!(found("it needs here/desk, and (a/b@pc2)."), ["here/desk", "a/b"]);
+        assert_eq!(found("\"here/desk\": gone; here/lamp."), ["here/desk", "here/lamp"]);
+        let none = ["", "no agent at all", "runtime/src/lamp.rs:3:1", "src/lamp.rs", "1 / 2"];
+        for text in none {
+            assert_eq!(found(text), [""; 0], "{text}");
+        }
     }
 }

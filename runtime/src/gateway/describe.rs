@@ -47,7 +47,11 @@ pub(super) fn describe(
     let mut told = Told { house, topology: &topology, kinds: HashMap::new() };
     let agents = known.into_iter().take(limit);
     let agents = agents.map(|(address, stands)| {
-        let Stands { node, state, detail } = stands;
+        let Stands { node, state, mut detail } = stands;
+        // The word is of what the caller reaches; why it is so may be about others.
+        if !caller.may_read(&detail) {
+            detail.clear();
+        }
         let infos = told.messages(&address);
         let messages_known = infos.is_some();
         let messages = infos.into_iter().flatten();

@@ -93,6 +93,6 @@ where
     Box::pin(stream::unfold((listener, None), next))
 }
 
-fn late() -> Status {
+pub(super) fn late() -> Status {
     Status::new(Code::DeadlineExceeded, "the deadline of the call has passed")
 }

@@ -10,7 +10,7 @@ use genii_protocols::api::{
     WatchReply, WatchRequest, status_of,
 };
 use genii_protocols::api::{ask_reply::Outcome, payload, stream_reply::Said};
-use genii_protocols::{Destination, Fault};
+use genii_protocols::{Cause, Destination, Fault};
 use prost::Message;
 use tokio::time::Instant;
 use tonic::{Extensions, Request, Response, Status};
@@ -20,7 +20,9 @@ use super::gate::{Call, hold};
 use super::guard::Guard;
 use super::message_name::MessageName;
 use super::room::Room;
-use super::said::{Mouth, SaidStream, say};
+use super::said::{Mouth, SaidStream, late, say};
+use super::shares::Shares;
+use super::topics::Subscribing;
 use super::{describe, topics, watching};
 use crate::House;
 use crate::mail::Mail;
@@ -31,16 +33,24 @@ use crate::untyped::{Form, Lost, UntypedFlow};
 /// The longest that one answer, or one item, may be waited for. Who would wait longer waits so long.
 const WAIT_MAX: Duration = Duration::from_secs(3_600);
 
+/// How many descriptions are made at once for one client. Each has a thread as long as it takes, also
+/// if nobody waits for it any more.
+const DESCRIBING_EACH_MAX: usize = 1;
+
 /// The service.
 pub(super) struct Service {
     house: House,
     guard: Arc<Guard>,
     room: Arc<Room>,
+    subscribing: Subscribing,
+    /// Those who may have the house described at once.
+    describing: Shares,
 }
 
 impl Service {
     pub(super) fn new(house: House, guard: Arc<Guard>, room: Arc<Room>) -> Self {
-        Self { house, guard, room }
+        let describing = Shares::new(DESCRIBING_EACH_MAX);
+        Self { house, guard, room, subscribing: Subscribing::default(), describing }
     }
 
     /// Where a message goes, if the caller may send it there.
@@ -57,6 +67,23 @@ impl Service {
         let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
         let left = call.deadline.map(|deadline| deadline - Instant::now());
         asked.into_iter().chain(left).min().unwrap_or(usual).min(WAIT_MAX)
+    }
+
+    /// Has the house described, which takes a while if there are schemas of many messages.
+    async fn describe_it(
+        &self,
+        caller: Caller,
+        request: DescribeRequest,
+    ) -> Result<DescribeReply, Status> {
+        let internal = || Status::internal("it failed; the log says why");
+        let share = self.describing.take(&caller.id(), 1).await.ok_or_else(internal)?;
+        let house = self.house.clone();
+        let describing = move || {
+            let described = describe::describe(&house, &caller, &request);
+            drop(share);
+            described
+        };
+        tokio::task::spawn_blocking(describing).await.map_err(|_| internal())?
     }
 
     /// An answer, with the room that it takes until it has been read.
@@ -143,7 +170,8 @@ impl Genii for Service {
     ) -> Result<Response<Self::SubscribeStream>, Status> {
         let call = call_of(request.extensions())?;
         let node = self.house.node();
-        let subscription = topics::subscribe(node, &call.caller, &request.into_inner().patterns)?;
+        let patterns = request.into_inner().patterns;
+        let subscription = self.subscribing.begin(node, &call.caller, &patterns)?;
         let work = |mouth| topics::tell(subscription, mouth);
         Ok(Response::new(say(call, self.guard.clone(), self.room.clone(), work)))
     }
@@ -164,15 +192,10 @@ impl Genii for Service {
         request: Request<DescribeRequest>,
     ) -> Result<Response<DescribeReply>, Status> {
         let call = call_of(request.extensions())?;
-        let house = self.house.clone();
-        let request = request.into_inner();
-        // Schemas of many messages take a while to make.
-        let caller = call.caller.clone();
-        let describing = move || describe::describe(&house, &caller, &request);
-        let described = tokio::task::spawn_blocking(describing).await;
-        let described =
-            described.map_err(|_| Status::internal("it failed; the log says why"))??;
-        self.answered(&call.caller, described)
+        let deadline = call.deadline.unwrap_or_else(|| Instant::now() + WAIT_MAX);
+        let described = self.describe_it(call.caller.clone(), request.into_inner());
+        let described = tokio::time::timeout_at(deadline, described).await;
+        self.answered(&call.caller, described.map_err(|_| late())??)
     }
 
     type WatchStream = SaidStream<WatchReply>;
@@ -231,6 +254,15 @@ fn told(caller: &Caller, fault: &Fault) -> Status {
         Fault::NotFound { to, nearest: Some(nearest) } if !caller.reaches(&nearest.address) => {
             status_of(&Fault::NotFound { to: to.clone(), nearest: None })
         }
+        Fault::Down { to, cause } if !may_know(caller, cause) => {
+            let why = "the cause names agents that this token does not reach";
+            status_of(&Fault::Down { to: to.clone(), cause: Cause::new(cause.kind, why) })
+        }
         fault => status_of(fault),
     }
+}
+
+/// Whether a cause is about nobody whom who calls does not reach.
+fn may_know(caller: &Caller, cause: &Cause) -> bool {
+    std::iter::once(&cause.message).chain(&cause.chain).all(|text| caller.may_read(text))
 }

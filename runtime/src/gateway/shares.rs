@@ -11,10 +11,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::caller::CallerId;
 
 /// How many shares there are for all clients but the owner.
-const SHARES: usize = 4;
+pub(super) const SHARES: usize = 4;
 
 /// How many of them the owner has, apart from those.
-const OWNER_SHARES: usize = 2;
+pub(super) const OWNER_SHARES: usize = 2;
 
 /// Something that clients share.
 pub(super) struct Shares {

@@ -74,7 +74,7 @@ impl Watching {
                 }
                 self.next = event.seq + 1;
                 if self.concerns(event) {
-                    mouth.say(happened(event)).await?;
+                    mouth.say(happened(event, &self.caller)).await?;
                 }
             }
             match &mut self.follow {
@@ -114,7 +114,9 @@ fn missed(count: u64) -> WatchReply {
     WatchReply { said: Some(Said::Missed(count)) }
 }
 
-fn happened(event: &Event) -> WatchReply {
+/// An event, with its text if that is about nobody whom the caller does not reach.
+fn happened(event: &Event, caller: &Caller) -> WatchReply {
+    let text = event.what.to_string();
     let at = event.at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let event = api::Event {
         seq: event.seq,
@@ -122,7 +124,7 @@ fn happened(event: &Event) -> WatchReply {
         name: event.key.to_string(),
         incarnation: event.incarnation,
         what: event.what.word().to_owned(),
-        text: event.what.to_string(),
+        text: if caller.may_read(&text) { text } else { String::new() },
     };
     WatchReply { said: Some(Said::Event(event)) }
 }

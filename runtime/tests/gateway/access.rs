@@ -57,6 +57,32 @@ async fn what_a_token_may_not_reach_is_not_watched_either() {
 }
 
 #[tokio::test]
+async fn no_text_tells_a_token_of_agents_beyond_it() {
+    let place = Place::new().await;
+    let (_, token) = place.token(&["here/lamp"], &[Verb::Ask, Verb::Watch]);
+    let client = place.holder(&token).await.unwrap();
+    let lamp = address("here/lamp");
+    let request = WatchRequest { name: "here/lamp".to_owned(), follow: true, from: 0 };
+    let mut events = client.watch(request).await.unwrap();
+    for (whom, is_told) in [("here/desk", false), ("here/lamp", true)] {
+        // Also after it has failed once.
+        while client.ask(&lamp, &echo()).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let blame = Blame { whom: whom.to_owned() };
+        let said = client.ask(&lamp, &blame).await.unwrap_err().to_string();
+        assert_eq!(said.contains("is to blame"), is_told, "{said}");
+        let text = loop {
+            let Some(Said::Event(event)) = events.next().await.unwrap() else { panic!() };
+            if event.what == "crashed" {
+                break event.text;
+            }
+        };
+        assert_eq!(text.contains("is to blame"), is_told, "{text}");
+    }
+}
+
+#[tokio::test]
 async fn without_a_token_that_counts_nobody_is_let_in() {
     let place = Place::new().await;
     let (_, good) = place.token(&["*"], &Verb::ALL);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use genii_protocols::Json;
 use genii_protocols::api::genii_client::GeniiClient;
-use genii_protocols::api::{AskRequest, Payload, payload};
+use genii_protocols::api::{AskRequest, DescribeRequest, Payload, payload};
 use genii_protocols::client::CallError;
 use genii_runtime::trust::TurnedAway;
 use genii_runtime::trust::scope::Verb;
@@ -205,6 +205,34 @@ async fn who_gives_up_one_batch_after_another_is_still_served() {
     }
     let answer = client.ask(&address("here/lamp"), &Echo { text: "here".to_owned() }).await;
     assert_eq!(answer, Ok("here".to_owned()));
+}
+
+#[test]
+fn however_many_want_a_description_few_are_made_at_once() {
+    const THREAD: &str = "of-this-test";
+    let mut runtime = tokio::runtime::Builder::new_current_thread();
+    let runtime = runtime.enable_all().thread_name(THREAD).build().unwrap();
+    runtime.block_on(async {
+        let place = Place::new().await;
+        let client = place.owner().await;
+        let all = DescribeRequest { schemas: true, ..DescribeRequest::default() };
+        for _ in 0..5 {
+            let asking: Vec<_> = (0..60)
+                .map(|_| {
+                    let (client, all) = (client.clone(), all.clone());
+                    tokio::spawn(async move { client.describe(all).await })
+                })
+                .collect();
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            asking.iter().for_each(tokio::task::JoinHandle::abort);
+        }
+        assert_eq!(client.describe(all).await.unwrap().agents.len(), 3);
+    });
+    let names = std::fs::read_dir("/proc/self/task").unwrap();
+    let names =
+        names.filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("comm")).ok());
+    let threads = names.filter(|name| name.trim() == THREAD).count();
+    assert!(threads <= 8, "{threads} threads");
 }
 
 #[tokio::test]

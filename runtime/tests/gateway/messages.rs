@@ -1,11 +1,16 @@
 //! What clients say, and what comes of it.
 
+use std::convert::Infallible;
 use std::time::{Duration, Instant};
 
 use genii_protocols::api::{DescribeRequest, WatchRequest, message::Style, watch_reply::Said};
-use genii_protocols::client::CallError;
+use genii_protocols::client::{CallError, Client};
 use genii_protocols::{AskError, CauseKind, Destination, Fault, Json, Rejection};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
+use tokio::net::UnixListener;
 
 use crate::place::*;
 
@@ -232,4 +237,42 @@ async fn a_name_longer_than_any_is_refused_before_it_is_compared_with_any() {
     let Fault::Rejected { message, reason, .. } = *fault else { panic!("{fault:?}") };
     assert_eq!(reason, Rejection::UnknownMessage { nearest: None });
     assert!(message.len() < 1_000 && began.elapsed() < Duration::from_secs(2));
+}
+
+#[tokio::test]
+async fn no_time_is_too_long_for_a_client() {
+    let place = Place::new().await;
+    let client = place.owner().await.with_timeout(Duration::MAX);
+    let lamp = address("here/lamp");
+    let echo = Echo { text: "late".to_owned() };
+    assert_eq!(client.ask(&lamp, &echo).await, Ok("late".to_owned()));
+    let mut items = client.stream(&lamp, &CountTo { number: 1, letters: 0 }).await.unwrap();
+    assert!(items.next().await.is_some());
+}
+
+#[tokio::test]
+async fn a_client_says_by_grpc_too_until_when_it_waits_for_one_answer() {
+    let scratch = tempfile::tempdir().unwrap();
+    let socket = scratch.path().join("nobody.sock");
+    let listener = UnixListener::bind(&socket).unwrap();
+    let (seen, mut headers) = tokio::sync::mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            seen.send(request.headers().get("grpc-timeout").cloned()).unwrap();
+            let status = tonic::Status::unimplemented("nobody is here");
+            async { Ok::<_, Infallible>(status.into_http::<tonic::body::Body>()) }
+        });
+        let protocol = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+        protocol.serve_connection(TokioIo::new(stream), service).await
+    });
+    let client = Client::unix(&socket).await.unwrap().with_timeout(Duration::from_secs(10));
+    let (lamp, nothing) = (address("here/lamp"), Json::default());
+    client.ask_json(&lamp, "worker.report", &nothing).await.unwrap_err();
+    let said = headers.recv().await.unwrap().expect("it says when");
+    let micros: u64 = said.to_str().unwrap().strip_suffix('u').unwrap().parse().unwrap();
+    assert!((11_000_000..14_000_000).contains(&micros), "{micros}");
+    // What comes bit by bit may take as long as it likes.
+    client.stream_json(&lamp, "worker.count_to", &nothing).await.map(drop).unwrap_err();
+    assert_eq!(headers.recv().await, Some(None));
 }

@@ -79,6 +79,13 @@ message!(Spell = "worker.spell" -> String);
 pub struct Crash {}
 message!(Crash = "worker.crash" -> ());
 
+/// Fail, and say who is to blame.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Blame {
+    pub whom: String,
+}
+message!(Blame = "worker.blame" -> ());
+
 /// Say what became of those who asked.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Report {}
@@ -113,6 +120,7 @@ impl Agent for Worker {
             .on_stream::<CountTo>()
             .on::<Spell>()
             .on::<Crash>()
+            .on::<Blame>()
             .on::<Report>()
     }
 
@@ -177,6 +185,12 @@ impl Handle<Spell> for Worker {
 impl Handle<Crash> for Worker {
     async fn handle(&mut self, _: Crash, _: &mut Context) -> Result<(), Never> {
         panic!("as it was told");
+    }
+}
+
+impl Handle<Blame> for Worker {
+    async fn handle(&mut self, blame: Blame, _: &mut Context) -> Result<(), Never> {
+        panic!("as it was told, {} is to blame", blame.whom);
     }
 }
 

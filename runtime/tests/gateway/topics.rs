@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use genii_protocols::api::{Why, subscribe_reply::Said};
+use genii_protocols::client::CallError;
 use genii_protocols::{Json, Pattern, Topic};
 use genii_runtime::trust::scope::Verb;
 use serde_json::json;
+use tonic::Code;
 
 use crate::place::*;
 
@@ -118,4 +120,31 @@ async fn what_is_no_topic_and_no_json_is_told_so() {
     let client = place.owner().await;
     let none = client.subscribe(&[]).await.map(drop).unwrap_err().to_string();
     assert!(none.contains("1 to 64 patterns"), "{none}");
+}
+
+#[tokio::test]
+async fn one_token_does_not_take_the_patterns_of_all_others() {
+    let place = Place::new().await;
+    let (_, greedy) = place.token(&["world.**"], &[Verb::Subscribe]);
+    let (_, modest) = place.token(&["world.**"], &[Verb::Subscribe]);
+    let (one, other) = (place.holder(&greedy).await.unwrap(), place.holder(&greedy).await.unwrap());
+    let many = |number: usize| -> Vec<Pattern> {
+        (0..64).map(|at| pattern(&format!("world.n{number}.n{at}"))).collect()
+    };
+    let mut held = Vec::new();
+    for number in 0..64 {
+        held.push(one.subscribe(&many(number)).await.unwrap());
+    }
+    let refused = other.subscribe(&many(64)).await.map(drop).unwrap_err();
+    assert!(matches!(&refused, CallError::Failed(Code::ResourceExhausted, _)), "{refused:?}");
+    assert!(refused.to_string().contains("4096 patterns"), "{refused}");
+    let modest = place.holder(&modest).await.unwrap();
+    for client in [modest, place.owner().await] {
+        client.subscribe(&many(65)).await.unwrap();
+    }
+    held.pop();
+    let began = std::time::Instant::now();
+    while other.subscribe(&many(64)).await.is_err() {
+        assert!(began.elapsed() < DEADLINE);
+    }
 }
