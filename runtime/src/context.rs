@@ -59,16 +59,7 @@ enum Watched {
     /// One here.
     Near(Arc<Slot>),
     /// One on another node.
-    Far { address: Address, bond: Bond, link: Arc<Link>, watch: u64, line: Arc<Line> },
-}
-
-impl Watched {
-    fn address(&self) -> &Address {
-        match self {
-            Self::Near(slot) => &slot.address,
-            Self::Far { address, .. } => address,
-        }
-    }
+    Far { bond: Bond, link: Arc<Link>, watch: u64, line: Arc<Line> },
 }
 
 /// Ends an agent from one of its tasks.
@@ -310,15 +301,14 @@ impl Context {
         let id = WatchId(held.next);
         if let Some((node, link)) = elsewhere {
             let watched =
-                link.and_then(|link| Some((link.watch(address, bond, &line).ok()?, link)));
+                link.and_then(|link| Some((link.watch(id, address, bond, &line).ok()?, link)));
             match watched {
                 Some((watch, link)) => {
-                    let address = address.clone();
-                    held.watches.insert(id, Watched::Far { address, bond, link, watch, line });
+                    held.watches.insert(id, Watched::Far { bond, link, watch, line });
                 }
                 None => {
                     let why = format!("its node {node} cannot be reached");
-                    tell_absent(address, bond, &line, &why);
+                    tell_absent(address, id, bond, &line, &why);
                 }
             }
             return id;
@@ -330,17 +320,18 @@ impl Context {
                 // It may have ended in between, and then nobody would tell.
                 if slot.line().is_none() {
                     slot.watchers.remove(id, &line);
-                    tell_absent(address, bond, &line, NO_LIFE);
+                    tell_absent(address, id, bond, &line, NO_LIFE);
                 }
             }
-            _ => tell_absent(address, bond, &line, NO_LIFE),
+            _ => tell_absent(address, id, bond, &line, NO_LIFE),
         }
         id
     }
 
-    pub(crate) fn forget_watches_of(&mut self, address: &Address) {
+    /// It was told of the end. Other watches of the same address may be of its next life.
+    pub(crate) fn forget_watch(&mut self, watch: WatchId) {
         if let Some(held) = &mut self.held {
-            held.watches.retain(|_, watched| watched.address() != address);
+            held.watches.remove(&watch);
         }
     }
 
@@ -373,12 +364,8 @@ fn own<M: Message>(message: M) -> Box<Question<M>> {
 
 const NO_LIFE: &str = "there is no such life";
 
-fn tell_absent(address: &Address, bond: Bond, watcher: &Arc<Line>, why: &str) {
+fn tell_absent(address: &Address, id: WatchId, bond: Bond, watcher: &Arc<Line>, why: &str) {
     let cause = genii_protocols::Cause::new(genii_protocols::CauseKind::Stopped, why);
     let down = Down { address: address.clone(), incarnation: 0, cause, is_abnormal: true };
-    let news = match bond {
-        Bond::Monitor => Urgent::Down(Arc::new(down)),
-        Bond::Link => Urgent::LinkDown(Arc::new(down)),
-    };
-    drop(watcher.mailbox.push_urgent(news));
+    drop(watcher.mailbox.push_urgent(bond.news(id, Arc::new(down))));
 }

@@ -31,6 +31,16 @@ pub(crate) enum Bond {
     Link,
 }
 
+impl Bond {
+    /// What the watcher is told of the end.
+    pub(crate) fn news(self, watch: WatchId, down: Arc<Down>) -> Urgent {
+        match self {
+            Self::Monitor => Urgent::Down(watch, down),
+            Self::Link => Urgent::LinkDown(Some(watch), down),
+        }
+    }
+}
+
 /// Those who watch one address. Each is told once, of the end of the life that was there when it
 /// began to watch.
 #[derive(Default)]
@@ -97,7 +107,7 @@ impl Watchers {
         let watchers = std::mem::take(&mut *self.watchers.lock());
         for watcher in watchers {
             match watcher {
-                Watcher::Near { bond, line, .. } => tell_near(&line, bond, down),
+                Watcher::Near { id, bond, line } => tell_near(&line, id, bond, down),
                 Watcher::Far { link, watch, end } => {
                     if let Some(link) = link.upgrade() {
                         link.ended(watch, end, down);
@@ -108,13 +118,9 @@ impl Watchers {
     }
 }
 
-fn tell_near(line: &Weak<Line>, bond: Bond, down: &Arc<Down>) {
+fn tell_near(line: &Weak<Line>, id: WatchId, bond: Bond, down: &Arc<Down>) {
     let Some(line) = line.upgrade() else { return };
-    let news = match bond {
-        Bond::Monitor => Urgent::Down(down.clone()),
-        Bond::Link => Urgent::LinkDown(down.clone()),
-    };
-    if line.mailbox.push_urgent(news).is_err() {
+    if line.mailbox.push_urgent(bond.news(id, down.clone())).is_err() {
         tracing::debug!(watcher = %line.identity.address, "ended before it could be told");
     }
 }

@@ -11,7 +11,7 @@ use parking_lot::Mutex;
 use super::lane;
 use super::sending::{Link, NotSent, short_cause};
 use crate::directory::{Line, Slot};
-use crate::monitor::{Bond, FarEnd};
+use crate::monitor::{Bond, FarEnd, WatchId};
 use crate::node::Node;
 use crate::urgent::{Down, Urgent};
 
@@ -30,6 +30,8 @@ pub(super) struct Watching {
 
 /// A life here that watches one at the other end.
 struct Ours {
+    /// As its own agent calls it.
+    id: WatchId,
     address: Address,
     bond: Bond,
     line: Weak<Line>,
@@ -71,11 +73,7 @@ impl Ours {
     fn tell(self, incarnation: u64, cause: Cause, is_abnormal: bool) {
         let Some(line) = self.line.upgrade() else { return };
         let down = Arc::new(Down { address: self.address, incarnation, cause, is_abnormal });
-        let news = match self.bond {
-            Bond::Monitor => Urgent::Down(down),
-            Bond::Link => Urgent::LinkDown(down),
-        };
-        push(&line, news);
+        push(&line, self.bond.news(self.id, down));
     }
 }
 
@@ -84,7 +82,7 @@ impl Theirs {
         let Some(Linked { line, address, incarnation }) = self.linked else { return };
         let Some(line) = line.upgrade() else { return };
         let down = Down { address, incarnation, cause, is_abnormal };
-        push(&line, Urgent::LinkDown(Arc::new(down)));
+        push(&line, Urgent::LinkDown(None, Arc::new(down)));
     }
 }
 
@@ -101,6 +99,7 @@ impl Link {
     /// When the link is over.
     pub(crate) fn watch(
         self: &Arc<Self>,
+        id: WatchId,
         address: &Address,
         bond: Bond,
         watcher: &Arc<Line>,
@@ -112,7 +111,7 @@ impl Link {
             Bond::Link => Some((self.number(own.address.as_str())?, own.incarnation)),
         };
         let watch = self.watching.next.fetch_add(1, Ordering::Relaxed);
-        let ours = Ours { address: address.clone(), bond, line: Arc::downgrade(watcher) };
+        let ours = Ours { id, address: address.clone(), bond, line: Arc::downgrade(watcher) };
         self.watching.ours.lock().insert(watch, ours);
         if bond == Bond::Link {
             watcher.slot.watchers.add_far(self, watch, FarEnd::Watcher);
