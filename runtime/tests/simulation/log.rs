@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::streams::Wanted;
+use crate::watching::Watches;
 
 /// How something is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +83,7 @@ struct Inner {
     handled: Vec<Handled>,
     /// The streams at which agents work.
     served: BTreeSet<u64>,
+    watches: Watches,
     buried: Vec<Buried>,
     /// Those that were gone from one moment to the next, with what they had told.
     crashed: BTreeSet<(usize, u64)>,
@@ -98,6 +100,7 @@ impl Log {
             sent: BTreeMap::new(),
             handled: Vec::new(),
             served: BTreeSet::new(),
+            watches: Watches::default(),
             buried: Vec::new(),
             crashed: BTreeSet::new(),
             uncounted: BTreeSet::new(),
@@ -170,6 +173,11 @@ impl Log {
     /// An item of a stream has come.
     pub fn took(&self, id: u64) {
         self.0.lock().sent.get_mut(&id).expect("it was asked for").items += 1;
+    }
+
+    /// Looks at what is known of those who watch, or writes into it.
+    pub fn watches<T>(&self, with: impl FnOnce(&mut Watches) -> T) -> T {
+        with(&mut self.0.lock().watches)
     }
 
     pub fn buries(&self, buried: Vec<Buried>) {

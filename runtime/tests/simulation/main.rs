@@ -16,6 +16,7 @@ mod raw;
 mod run;
 mod script;
 mod streams;
+mod watching;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -13,6 +13,7 @@ use crate::check;
 use crate::log::{Log, Outcome, Style};
 use crate::machine::{Machine, address, extra, name};
 use crate::script::{AGENTS, EXTRAS_MAX, Op, SPARE, Script, millis};
+use crate::watching::is_told_truly;
 
 /// How long it may take after all has healed until everybody agrees.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -71,6 +72,7 @@ impl Run {
         }
         run.settle().await;
         run.probe().await;
+        run.all_are_told_truly().await;
         run.machines.iter_mut().flatten().for_each(Machine::write_down);
         check::what_was_sent(&log, script.nodes);
         if script.is_rolling {
@@ -129,6 +131,14 @@ impl Run {
                 if let Some(machine) = &self.machines[from] {
                     machine.break_agent(&address(to));
                 }
+            }
+            Op::Watch { node, whom } => {
+                if let Some(machine) = &self.machines[node] {
+                    machine.watch(&address(whom));
+                }
+            }
+            Op::Unwatch { node } => {
+                self.machines[node].as_ref().map(Machine::unwatch);
             }
             Op::StopAgent { agent } => self.command(agent, true),
             Op::StartAgent { agent } => self.command(agent, false),
@@ -330,6 +340,18 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Each node is told once, and truly, of the ends of agents of the next.
+    async fn all_are_told_truly(&mut self) {
+        let nodes = self.machines.len();
+        for node in 0..nodes {
+            let (one, other) = (&self.machines[node], &self.machines[(node + 1) % nodes]);
+            let (Some(one), Some(other)) = (one, other) else { panic!("all are there") };
+            is_told_truly(&self.log, one, other).await;
+            self.all_back().await;
+        }
+        self.settle().await;
     }
 
     /// How many tasks there are when all is quiet.

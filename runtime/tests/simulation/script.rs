@@ -69,6 +69,10 @@ pub enum Op {
     Restart { node: usize },
     /// An agent crashes while it handles a message.
     CrashAgent { from: usize, to: (usize, usize) },
+    /// The watcher of a node is to watch an agent.
+    Watch { node: usize, whom: (usize, usize) },
+    /// It is to watch nobody any more.
+    Unwatch { node: usize },
     /// An agent is stopped by a person on its node.
     StopAgent { agent: (usize, usize) },
     /// It is started again.
@@ -181,7 +185,7 @@ fn roll(rng: &mut Rng, nodes: usize) -> Op {
 fn fault(rng: &mut Rng, nodes: usize) -> Op {
     let (one, other) = two(rng, nodes);
     let node = one;
-    match rng.u8(0..34) {
+    match rng.u8(0..38) {
         0..=2 => Op::Cut { one, other },
         3 => Op::CutWay { from: one, to: other },
         4..=8 => Op::Heal { one, other },
@@ -200,6 +204,8 @@ fn fault(rng: &mut Rng, nodes: usize) -> Op {
         26 => Op::StopAgent { agent: agent(rng, nodes) },
         27..=28 => Op::StartAgent { agent: agent(rng, nodes) },
         29..=30 => Op::Drain { node, patience: rng.u64(20..2_000) },
+        31..=33 => Op::Watch { node, whom: agent(rng, nodes) },
+        34 => Op::Unwatch { node },
         _ => Op::Extras { node, count: rng.usize(0..=EXTRAS_MAX) },
     }
 }
