@@ -92,10 +92,11 @@ impl Watchers {
         self.watchers.lock().retain(|watcher| !same(watcher));
     }
 
-    pub(crate) fn remove_far(&self, link: &Arc<Link>, watch: u64) {
+    /// Each end of a link numbers its own watches, so that a number alone does not tell which it is.
+    pub(crate) fn remove_far(&self, link: &Arc<Link>, watch: u64, end: FarEnd) {
         let same = |watcher: &Watcher| match watcher {
-            Watcher::Far { link: over, watch: known, .. } => {
-                *known == watch && std::ptr::eq(over.as_ptr(), Arc::as_ptr(link))
+            Watcher::Far { link: over, watch: known, end: at } => {
+                (*known, *at) == (watch, end) && std::ptr::eq(over.as_ptr(), Arc::as_ptr(link))
             }
             Watcher::Near { .. } => false,
         };

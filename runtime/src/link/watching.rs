@@ -119,7 +119,7 @@ impl Link {
         self.say(&Data::Watch { watch, to, from });
         // Where the link has just ended, everybody else was told before this one was there.
         if self.is_over() && self.watching.ours.lock().remove(&watch).is_some() {
-            watcher.slot.watchers.remove_far(self, watch);
+            watcher.slot.watchers.remove_far(self, watch, FarEnd::Watcher);
             return Err(NotSent::Lost);
         }
         Ok(watch)
@@ -127,7 +127,7 @@ impl Link {
 
     /// Watches no longer.
     pub(crate) fn unwatch(self: &Arc<Self>, watch: u64, watcher: &Line) {
-        watcher.slot.watchers.remove_far(self, watch);
+        watcher.slot.watchers.remove_far(self, watch, FarEnd::Watcher);
         if self.watching.ours.lock().remove(&watch).is_some() {
             self.say(&Data::Unwatch { watch });
         }
@@ -181,7 +181,7 @@ impl Link {
         slot.watchers.add_far(self, watch, FarEnd::Watched);
         // It may have ended in between, and then nobody would tell.
         if slot.line().is_none() && self.watching.theirs.lock().remove(&watch).is_some() {
-            slot.watchers.remove_far(self, watch);
+            slot.watchers.remove_far(self, watch, FarEnd::Watched);
             absent("there is no such life");
         }
     }
@@ -189,7 +189,7 @@ impl Link {
     /// The other end watches no longer.
     pub(super) fn unwatched(self: &Arc<Self>, watch: u64) {
         let Some(theirs) = self.watching.theirs.lock().remove(&watch) else { return };
-        theirs.slot.watchers.remove_far(self, watch);
+        theirs.slot.watchers.remove_far(self, watch, FarEnd::Watched);
     }
 
     /// A life at the other end has ended that is watched here.
@@ -202,7 +202,7 @@ impl Link {
     ) {
         let Some(ours) = self.watching.ours.lock().remove(&watch) else { return };
         if let Some(line) = ours.line.upgrade() {
-            line.slot.watchers.remove_far(self, watch);
+            line.slot.watchers.remove_far(self, watch, FarEnd::Watcher);
         }
         ours.tell(incarnation, cause, is_abnormal);
     }
@@ -210,7 +210,7 @@ impl Link {
     /// A life at the other end has ended that is linked to one here.
     pub(super) fn watcher_ended(self: &Arc<Self>, watch: u64, cause: Cause, is_abnormal: bool) {
         let Some(theirs) = self.watching.theirs.lock().remove(&watch) else { return };
-        theirs.slot.watchers.remove_far(self, watch);
+        theirs.slot.watchers.remove_far(self, watch, FarEnd::Watched);
         theirs.tell(cause, is_abnormal);
     }
 
