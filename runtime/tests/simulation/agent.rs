@@ -9,6 +9,7 @@ use genii_supervision::StartError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::company::{self, News};
 use crate::log::Log;
 use crate::streams::Count;
 use crate::watching::{Unwatch, Watch, Watches};
@@ -45,6 +46,13 @@ message!(Break = "worker.break" -> ());
 /// What it fails with.
 pub const BROKEN: &str = "as it was told";
 
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Settings {
+    /// It subscribes to what is published, and is in the group.
+    listens: bool,
+}
+
 pub struct Worker {
     /// Which life it is, of all in the run.
     pub life: u64,
@@ -52,16 +60,19 @@ pub struct Worker {
 }
 
 impl Agent for Worker {
-    type Settings = ();
+    type Settings = Settings;
 
     fn protocol() -> Protocol<Self> {
         let protocol = Protocol::new().on::<Work>().on::<Break>().on_stream::<Count>();
-        protocol.on::<Watch>().on::<Unwatch>()
+        protocol.on::<Watch>().on::<Unwatch>().on::<News>()
     }
 
-    async fn start((): (), context: &mut Context) -> Result<Self, StartError> {
+    async fn start(settings: Settings, context: &mut Context) -> Result<Self, StartError> {
         let life = log().watches(Watches::begins);
         log().note(format_args!("{life} is {} {}", context.address(), context.incarnation()));
+        if settings.listens {
+            company::join(context);
+        }
         Ok(Self { life, watches: Vec::new() })
     }
 

@@ -8,6 +8,7 @@ use genii_protocols::{Address, Fault};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::company::Company;
 use crate::streams::Wanted;
 use crate::watching::Watches;
 
@@ -84,6 +85,7 @@ struct Inner {
     /// The streams at which agents work.
     served: BTreeSet<u64>,
     watches: Watches,
+    company: Company,
     buried: Vec<Buried>,
     /// Those that were gone from one moment to the next, with what they had told.
     crashed: BTreeSet<(usize, u64)>,
@@ -101,6 +103,7 @@ impl Log {
             handled: Vec::new(),
             served: BTreeSet::new(),
             watches: Watches::default(),
+            company: Company::default(),
             buried: Vec::new(),
             crashed: BTreeSet::new(),
             uncounted: BTreeSet::new(),
@@ -148,6 +151,7 @@ impl Log {
         for sent in log.sent.values_mut().filter(of_it) {
             sent.ended.get_or_insert((at, Outcome::Orphaned));
         }
+        log.company.orphan(node, life);
     }
 
     /// Something was handled.
@@ -178,6 +182,11 @@ impl Log {
     /// Looks at what is known of those who watch, or writes into it.
     pub fn watches<T>(&self, with: impl FnOnce(&mut Watches) -> T) -> T {
         with(&mut self.0.lock().watches)
+    }
+
+    /// Looks at what is known of what was published, or writes into it.
+    pub fn company<T>(&self, with: impl FnOnce(&mut Company) -> T) -> T {
+        with(&mut self.0.lock().company)
     }
 
     pub fn buries(&self, buried: Vec<Buried>) {
@@ -217,7 +226,8 @@ impl Log {
     /// Whether everything that was sent has ended, and nobody works at a stream.
     pub fn is_quiet(&self) -> bool {
         let log = self.0.lock();
-        log.served.is_empty() && log.sent.values().all(|sent| sent.ended.is_some())
+        let is_quiet = log.served.is_empty() && log.company.is_quiet();
+        is_quiet && log.sent.values().all(|sent| sent.ended.is_some())
     }
 
     /// Whether everything that was sent from a node has ended.

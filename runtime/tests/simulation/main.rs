@@ -8,6 +8,7 @@
 
 mod agent;
 mod check;
+mod company;
 mod garbage;
 mod greeting;
 mod log;

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::agent::write_into;
 use crate::check;
+use crate::company;
 use crate::log::{Log, Outcome, Style};
 use crate::machine::{Machine, address, extra, name};
 use crate::script::{AGENTS, EXTRAS_MAX, Op, SPARE, Script, millis};
@@ -73,6 +74,7 @@ impl Run {
         run.settle().await;
         run.probe().await;
         run.all_are_told_truly().await;
+        company::all_hear_all(&log, &run.machines.iter().flatten().collect::<Vec<_>>()).await;
         run.machines.iter_mut().flatten().for_each(Machine::write_down);
         check::what_was_sent(&log, script.nodes);
         if script.is_rolling {
@@ -130,6 +132,11 @@ impl Run {
             Op::CrashAgent { from, to } => {
                 if let Some(machine) = &self.machines[from] {
                     machine.break_agent(&address(to));
+                }
+            }
+            Op::Publish { from, sender, count } => {
+                if let Some(machine) = self.who_sends(from) {
+                    (0..count).for_each(|_| machine.publish(sender));
                 }
             }
             Op::Watch { node, whom } => {
@@ -296,6 +303,7 @@ impl Run {
     /// Whether everybody sees everybody, and all agents as their own nodes do; else what is amiss.
     fn agrees(&self) -> Result<(), String> {
         let machines: Vec<&Machine> = self.machines.iter().flatten().collect();
+        company::agree(&machines)?;
         for one in &machines {
             for other in machines.iter().filter(|other| other.which != one.which) {
                 let (own, its) = (one.which, other.which);

@@ -42,6 +42,8 @@ pub enum Op {
     LargeAsk { from: usize, sender: usize, to: (usize, usize), kib: usize },
     /// A sender asks for a stream.
     Stream { from: usize, sender: usize, to: (usize, usize), wanted: Wanted },
+    /// A sender publishes, so many times.
+    Publish { from: usize, sender: usize, count: usize },
     /// Nothing comes through between two nodes.
     Cut { one: usize, other: usize },
     /// Nothing comes through one way.
@@ -138,7 +140,7 @@ fn say(rng: &mut Rng, nodes: usize) -> Op {
     let (from, sender) = (rng.usize(0..nodes), rng.usize(0..SENDERS));
     let (to, asked) =
         ((rng.usize(0..nodes), rng.usize(0..TOLD)), (rng.usize(0..nodes), rng.usize(0..=COVERED)));
-    match rng.u8(0..23) {
+    match rng.u8(0..26) {
         0..=5 => Op::Tell { from, sender, to, count: rng.usize(1..40) },
         6 => Op::Tell { from, sender, to, count: rng.usize(100..300) },
         7..=8 => Op::TryTell { from, sender, to, count: rng.usize(1..40) },
@@ -149,7 +151,8 @@ fn say(rng: &mut Rng, nodes: usize) -> Op {
             Op::SlowAsk { from, sender, to: asked, takes, patience: rng.u64(1..800) }
         }
         18..=19 => Op::LargeAsk { from, sender, to: asked, kib: rng.usize(60..400) },
-        _ => Op::Stream { from, sender, to: asked, wanted: wanted(rng) },
+        20..=22 => Op::Stream { from, sender, to: asked, wanted: wanted(rng) },
+        _ => Op::Publish { from, sender, count: rng.usize(1..40) },
     }
 }
 
