@@ -301,14 +301,14 @@ impl Context {
         let id = WatchId(held.next);
         if let Some((node, link)) = elsewhere {
             let watched =
-                link.and_then(|link| Some((link.watch(address, (id, bond), &line).ok()?, link)));
+                link.and_then(|link| Some((link.watch(id, address, bond, &line).ok()?, link)));
             match watched {
                 Some((watch, link)) => {
                     held.watches.insert(id, Watched::Far { bond, link, watch, line });
                 }
                 None => {
                     let why = format!("its node {node} cannot be reached");
-                    tell_absent(address, (id, bond), &line, &why);
+                    tell_absent(address, id, bond, &line, &why);
                 }
             }
             return id;
@@ -320,15 +320,15 @@ impl Context {
                 // It may have ended in between, and then nobody would tell.
                 if slot.line().is_none() {
                     slot.watchers.remove(id, &line);
-                    tell_absent(address, (id, bond), &line, NO_LIFE);
+                    tell_absent(address, id, bond, &line, NO_LIFE);
                 }
             }
-            _ => tell_absent(address, (id, bond), &line, NO_LIFE),
+            _ => tell_absent(address, id, bond, &line, NO_LIFE),
         }
         id
     }
 
-    /// What was watched has ended.
+    /// It was told of the end. Other watches of the same address may be of its next life.
     pub(crate) fn forget_watch(&mut self, watch: WatchId) {
         if let Some(held) = &mut self.held {
             held.watches.remove(&watch);
@@ -364,12 +364,8 @@ fn own<M: Message>(message: M) -> Box<Question<M>> {
 
 const NO_LIFE: &str = "there is no such life";
 
-fn tell_absent(address: &Address, (id, bond): (WatchId, Bond), watcher: &Arc<Line>, why: &str) {
+fn tell_absent(address: &Address, id: WatchId, bond: Bond, watcher: &Arc<Line>, why: &str) {
     let cause = genii_protocols::Cause::new(genii_protocols::CauseKind::Stopped, why);
     let down = Down { address: address.clone(), incarnation: 0, cause, is_abnormal: true };
-    let news = match bond {
-        Bond::Monitor => Urgent::Down(Arc::new(down), id),
-        Bond::Link => Urgent::LinkDown(Arc::new(down), id),
-    };
-    drop(watcher.mailbox.push_urgent(news));
+    drop(watcher.mailbox.push_urgent(bond.news(id, Arc::new(down))));
 }

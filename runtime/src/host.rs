@@ -337,13 +337,15 @@ impl<A: Agent> Life<A> {
                 let telling = agent.need_changed(change, &mut self.context);
                 return Self::told("news of a need", scope::catch(telling).await);
             }
-            Urgent::Down(down, watch) => {
+            Urgent::Down(watch, down) => {
                 self.context.forget_watch(watch);
                 let telling = agent.down(&down, &mut self.context);
                 return Self::told("news of an end", scope::catch(telling).await);
             }
-            Urgent::LinkDown(down, watch) => {
-                self.context.forget_watch(watch);
+            Urgent::LinkDown(link, down) => {
+                if let Some(link) = link {
+                    self.context.forget_watch(link);
+                }
                 if down.is_abnormal {
                     return Next::Break(link_broke(&down));
                 }

@@ -16,9 +16,6 @@ pub const WATCHES_MAX: usize = 1_024;
 pub struct WatchId(pub(crate) u64);
 
 impl WatchId {
-    /// That of a link which the other end has made, for who made none. Agents count up from one.
-    pub(crate) const OF_NOBODY: Self = Self(0);
-
     /// The same link as the other end holds it. Agents count up from one and never get that far.
     pub(crate) fn of_the_other(self) -> Self {
         Self(self.0 | 1 << 63)
@@ -32,6 +29,16 @@ pub(crate) enum Bond {
     Monitor,
     /// To end too, if it was an abnormal end.
     Link,
+}
+
+impl Bond {
+    /// What the watcher is told of the end.
+    pub(crate) fn news(self, watch: WatchId, down: Arc<Down>) -> Urgent {
+        match self {
+            Self::Monitor => Urgent::Down(watch, down),
+            Self::Link => Urgent::LinkDown(Some(watch), down),
+        }
+    }
 }
 
 /// Those who watch one address. Each is told once, of the end of the life that was there when it
@@ -85,10 +92,11 @@ impl Watchers {
         self.watchers.lock().retain(|watcher| !same(watcher));
     }
 
-    pub(crate) fn remove_far(&self, link: &Arc<Link>, watch: u64) {
+    /// Each end of a link numbers its own watches, so that a number alone does not tell which it is.
+    pub(crate) fn remove_far(&self, link: &Arc<Link>, watch: u64, end: FarEnd) {
         let same = |watcher: &Watcher| match watcher {
-            Watcher::Far { link: over, watch: known, .. } => {
-                *known == watch && std::ptr::eq(over.as_ptr(), Arc::as_ptr(link))
+            Watcher::Far { link: over, watch: known, end: at } => {
+                (*known, *at) == (watch, end) && std::ptr::eq(over.as_ptr(), Arc::as_ptr(link))
             }
             Watcher::Near { .. } => false,
         };
@@ -100,7 +108,7 @@ impl Watchers {
         let watchers = std::mem::take(&mut *self.watchers.lock());
         for watcher in watchers {
             match watcher {
-                Watcher::Near { id, bond, line } => tell_near(&line, (id, bond), down),
+                Watcher::Near { id, bond, line } => tell_near(&line, id, bond, down),
                 Watcher::Far { link, watch, end } => {
                     if let Some(link) = link.upgrade() {
                         link.ended(watch, end, down);
@@ -111,13 +119,9 @@ impl Watchers {
     }
 }
 
-fn tell_near(line: &Weak<Line>, (id, bond): (WatchId, Bond), down: &Arc<Down>) {
+fn tell_near(line: &Weak<Line>, id: WatchId, bond: Bond, down: &Arc<Down>) {
     let Some(line) = line.upgrade() else { return };
-    let news = match bond {
-        Bond::Monitor => Urgent::Down(down.clone(), id),
-        Bond::Link => Urgent::LinkDown(down.clone(), id),
-    };
-    if line.mailbox.push_urgent(news).is_err() {
+    if line.mailbox.push_urgent(bond.news(id, down.clone())).is_err() {
         tracing::debug!(watcher = %line.identity.address, "ended before it could be told");
     }
 }

@@ -25,10 +25,10 @@ pub(crate) enum Urgent {
     Resume(oneshot::Sender<()>),
     /// Something you need has gone or returned.
     NeedChanged(NeedChange),
-    /// A life that you watch has ended; by which watch.
-    Down(Arc<Down>, WatchId),
-    /// A life that you are linked to has ended; by which watch, if the link is yours.
-    LinkDown(Arc<Down>, WatchId),
+    /// A life that you watch has ended, by this watch.
+    Down(WatchId, Arc<Down>),
+    /// A life that you are linked to has ended, by this link if it was you who made it.
+    LinkDown(Option<WatchId>, Arc<Down>),
     /// A message to yourself, from a timer. A timer that repeats learns here that it was taken.
     Own(Box<dyn Letter>, Option<Arc<AtomicBool>>),
     /// A task of yours has panicked.

@@ -98,6 +98,13 @@ message!(Watch = "worker.watch" -> ());
 struct Unwatch {}
 message!(Unwatch = "worker.unwatch" -> ());
 
+/// Watch a life until it has crashed, and then the next, before you are told of the first.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct WatchTwice {
+    whom: String,
+}
+message!(WatchTwice = "worker.watch_twice" -> ());
+
 /// Which ends were told.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 struct Told {}
@@ -130,6 +137,7 @@ impl Agent for Worker {
             .on_stream::<Repeat>()
             .on::<Watch>()
             .on::<Unwatch>()
+            .on::<WatchTwice>()
             .on::<Told>()
     }
 
@@ -231,6 +239,19 @@ impl Handle<Unwatch> for Worker {
         if let Some(watch) = self.watched.take() {
             context.unwatch(watch);
         }
+        Ok(())
+    }
+}
+
+impl Handle<WatchTwice> for Worker {
+    async fn handle(&mut self, watch: WatchTwice, context: &mut Context) -> Result<(), Never> {
+        let whom = address(&watch.whom);
+        context.monitor(&whom);
+        context.to(whom.clone()).ask(Crash {}).await.unwrap_err();
+        while context.to(whom.clone()).ask(Notes {}).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.watched = Some(context.monitor(&whom));
         Ok(())
     }
 }

@@ -64,12 +64,7 @@ fn settings(text: &str) -> Result<Json, String> {
 }
 
 /// Starts an agent that is not in the topology of this house, which follows it from now on.
-async fn add(
-    house: &House,
-    name: &str,
-    kind: &str,
-    settings: Option<Json>,
-) -> Result<(), Refusal> {
+async fn add(house: &House, name: &str, kind: &str, settings: Option<Json>) -> Result<(), Refusal> {
     let address = Address::parse(name).map_err(|error| {
         Refusal::new(format!("{name:?} is no address of an agent: {error}"))
             .help("as in `start guests/errors --kind unified-error`")

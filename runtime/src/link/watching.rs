@@ -30,8 +30,9 @@ pub(super) struct Watching {
 
 /// A life here that watches one at the other end.
 struct Ours {
-    address: Address,
+    /// As its own agent calls it.
     id: WatchId,
+    address: Address,
     bond: Bond,
     line: Weak<Line>,
 }
@@ -72,11 +73,7 @@ impl Ours {
     fn tell(self, incarnation: u64, cause: Cause, is_abnormal: bool) {
         let Some(line) = self.line.upgrade() else { return };
         let down = Arc::new(Down { address: self.address, incarnation, cause, is_abnormal });
-        let news = match self.bond {
-            Bond::Monitor => Urgent::Down(down, self.id),
-            Bond::Link => Urgent::LinkDown(down, self.id),
-        };
-        push(&line, news);
+        push(&line, self.bond.news(self.id, down));
     }
 }
 
@@ -85,7 +82,7 @@ impl Theirs {
         let Some(Linked { line, address, incarnation }) = self.linked else { return };
         let Some(line) = line.upgrade() else { return };
         let down = Down { address, incarnation, cause, is_abnormal };
-        push(&line, Urgent::LinkDown(Arc::new(down), WatchId::OF_NOBODY));
+        push(&line, Urgent::LinkDown(None, Arc::new(down)));
     }
 }
 
@@ -102,8 +99,9 @@ impl Link {
     /// When the link is over.
     pub(crate) fn watch(
         self: &Arc<Self>,
+        id: WatchId,
         address: &Address,
-        (id, bond): (WatchId, Bond),
+        bond: Bond,
         watcher: &Arc<Line>,
     ) -> Result<u64, NotSent> {
         let to = self.number(address.as_str())?;
@@ -113,7 +111,7 @@ impl Link {
             Bond::Link => Some((self.number(own.address.as_str())?, own.incarnation)),
         };
         let watch = self.watching.next.fetch_add(1, Ordering::Relaxed);
-        let ours = Ours { address: address.clone(), id, bond, line: Arc::downgrade(watcher) };
+        let ours = Ours { id, address: address.clone(), bond, line: Arc::downgrade(watcher) };
         self.watching.ours.lock().insert(watch, ours);
         if bond == Bond::Link {
             watcher.slot.watchers.add_far(self, watch, FarEnd::Watcher);
@@ -121,7 +119,7 @@ impl Link {
         self.say(&Data::Watch { watch, to, from });
         // Where the link has just ended, everybody else was told before this one was there.
         if self.is_over() && self.watching.ours.lock().remove(&watch).is_some() {
-            watcher.slot.watchers.remove_far(self, watch);
+            watcher.slot.watchers.remove_far(self, watch, FarEnd::Watcher);
             return Err(NotSent::Lost);
         }
         Ok(watch)
@@ -129,7 +127,7 @@ impl Link {
 
     /// Watches no longer.
     pub(crate) fn unwatch(self: &Arc<Self>, watch: u64, watcher: &Line) {
-        watcher.slot.watchers.remove_far(self, watch);
+        watcher.slot.watchers.remove_far(self, watch, FarEnd::Watcher);
         if self.watching.ours.lock().remove(&watch).is_some() {
             self.say(&Data::Unwatch { watch });
         }
@@ -187,7 +185,7 @@ impl Link {
         slot.watchers.add_far(self, watch, FarEnd::Watched);
         // It may have ended in between, and then nobody would tell.
         if slot.line().is_none() && self.watching.theirs.lock().remove(&watch).is_some() {
-            slot.watchers.remove_far(self, watch);
+            slot.watchers.remove_far(self, watch, FarEnd::Watched);
             return absent("there is no such life");
         }
         Ok(())
@@ -196,7 +194,7 @@ impl Link {
     /// The other end watches no longer.
     pub(super) fn unwatched(self: &Arc<Self>, watch: u64) {
         let Some(theirs) = self.watching.theirs.lock().remove(&watch) else { return };
-        theirs.slot.watchers.remove_far(self, watch);
+        theirs.slot.watchers.remove_far(self, watch, FarEnd::Watched);
     }
 
     /// A life at the other end has ended that is watched here.
@@ -209,7 +207,7 @@ impl Link {
     ) {
         let Some(ours) = self.watching.ours.lock().remove(&watch) else { return };
         if let Some(line) = ours.line.upgrade() {
-            line.slot.watchers.remove_far(self, watch);
+            line.slot.watchers.remove_far(self, watch, FarEnd::Watcher);
         }
         ours.tell(incarnation, cause, is_abnormal);
     }
@@ -217,7 +215,7 @@ impl Link {
     /// A life at the other end has ended that is linked to one here.
     pub(super) fn watcher_ended(self: &Arc<Self>, watch: u64, cause: Cause, is_abnormal: bool) {
         let Some(theirs) = self.watching.theirs.lock().remove(&watch) else { return };
-        theirs.slot.watchers.remove_far(self, watch);
+        theirs.slot.watchers.remove_far(self, watch, FarEnd::Watched);
         theirs.tell(cause, is_abnormal);
     }
 

@@ -147,6 +147,37 @@ async fn a_monitor_brings_the_true_end_of_a_life_on_another_node() {
     assert!(fifth[4].contains("its node pc2 cannot be reached"), "{fifth:?}");
 }
 
+/// Each end of a link numbers its watches from the same number.
+#[tokio::test(start_paused = true)]
+async fn of_two_that_watch_each_other_each_is_told_of_the_end_of_the_other() {
+    let (_waters, main, pc2) = two(38).await;
+    watch(&main, "there/power", false).await;
+    let back = Watch { whom: "here/lamp".to_owned(), is_link: false };
+    pc2.node.to(address("there/power")).ask(back).await.unwrap();
+    // What comes later on the same lanes tells that both ends know of it.
+    main.echo("there/power", "hi").await.unwrap();
+    pc2.echo("here/lamp", "hi").await.unwrap();
+    main.node.to(address("there/power")).ask(Crash {}).await.unwrap_err();
+    let told = told_so(&main, 1).await;
+    assert!(told[0].starts_with("there/power abnormal it panicked"), "{told:?}");
+}
+
+/// An end that is told late says nothing of the life after it.
+#[tokio::test(start_paused = true)]
+async fn a_watch_of_the_next_life_outlasts_the_news_of_the_end_of_the_one_before() {
+    for whom in ["there/power", "here/desk"] {
+        let (_waters, main, _pc2) = two(37).await;
+        let watch_twice = WatchTwice { whom: whom.to_owned() };
+        main.node.to(address("here/lamp")).ask(watch_twice).await.unwrap();
+        assert_eq!(told_so(&main, 1).await.len(), 1);
+        main.node.to(address("here/lamp")).ask(Unwatch {}).await.unwrap();
+        main.node.to(address(whom)).ask(Crash {}).await.unwrap_err();
+        until("it is there again", || main.state(whom) == "ready").await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        assert_eq!(told(&main).await.len(), 1, "{whom}");
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn who_watches_no_longer_is_told_nothing() {
     let (_waters, main, _pc2) = two(36).await;

@@ -216,5 +216,5 @@ async fn a_ledger_from_a_copy_takes_nothing_back() {
 #[test]
 fn the_largest_list_travels_in_one_frame() {
     let list = vec![0; genii_runtime::trust::EXPELLED_MAX_LEN];
-    assert!(wire::encode(&Control::Expelled(&list)).unwrap().len() < 256 << 10);
+    assert!(form::encode(&Control::Expelled(&list)).unwrap().len() < 256 << 10);
 }

@@ -4,13 +4,15 @@ use std::cell::RefCell;
 use std::time::Duration;
 
 use genii_protocols::{Never, message};
-use genii_runtime::{Agent, Context, Handle, Protocol};
+use genii_runtime::{Agent, Context, Down, Handle, Protocol, WatchId};
 use genii_supervision::StartError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::company::{self, News};
 use crate::log::Log;
 use crate::streams::Count;
+use crate::watching::{Unwatch, Watch, Watches};
 
 thread_local! {
     /// The log of the run on this thread: an agent is made by its kind, and knows nothing else.
@@ -41,17 +43,41 @@ message!(Work = "worker.work" -> u64);
 pub struct Break {}
 message!(Break = "worker.break" -> ());
 
-pub struct Worker;
+/// What it fails with.
+pub const BROKEN: &str = "as it was told";
+
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Settings {
+    /// It subscribes to what is published, and is in the group.
+    listens: bool,
+}
+
+pub struct Worker {
+    /// Which life it is, of all in the run.
+    pub life: u64,
+    pub watches: Vec<WatchId>,
+}
 
 impl Agent for Worker {
-    type Settings = ();
+    type Settings = Settings;
 
     fn protocol() -> Protocol<Self> {
-        Protocol::new().on::<Work>().on::<Break>().on_stream::<Count>()
+        let protocol = Protocol::new().on::<Work>().on::<Break>().on_stream::<Count>();
+        protocol.on::<Watch>().on::<Unwatch>().on::<News>()
     }
 
-    async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
-        Ok(Self)
+    async fn start(settings: Settings, context: &mut Context) -> Result<Self, StartError> {
+        let life = log().watches(Watches::begins);
+        log().note(format_args!("{life} is {} {}", context.address(), context.incarnation()));
+        if settings.listens {
+            company::join(context);
+        }
+        Ok(Self { life, watches: Vec::new() })
+    }
+
+    async fn down(&mut self, down: &Down, _: &mut Context) {
+        self.was_told(down);
     }
 }
 
@@ -67,6 +93,6 @@ impl Handle<Work> for Worker {
 
 impl Handle<Break> for Worker {
     async fn handle(&mut self, _: Break, _: &mut Context) -> Result<(), Never> {
-        panic!("as it was told");
+        panic!("{BROKEN}");
     }
 }

@@ -8,7 +8,9 @@ use genii_protocols::{Address, Fault};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::company::Company;
 use crate::streams::Wanted;
+use crate::watching::Watches;
 
 /// How something is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,8 @@ struct Inner {
     handled: Vec<Handled>,
     /// The streams at which agents work.
     served: BTreeSet<u64>,
+    watches: Watches,
+    company: Company,
     buried: Vec<Buried>,
     /// Those that were gone from one moment to the next, with what they had told.
     crashed: BTreeSet<(usize, u64)>,
@@ -98,6 +102,8 @@ impl Log {
             sent: BTreeMap::new(),
             handled: Vec::new(),
             served: BTreeSet::new(),
+            watches: Watches::default(),
+            company: Company::default(),
             buried: Vec::new(),
             crashed: BTreeSet::new(),
             uncounted: BTreeSet::new(),
@@ -145,6 +151,7 @@ impl Log {
         for sent in log.sent.values_mut().filter(of_it) {
             sent.ended.get_or_insert((at, Outcome::Orphaned));
         }
+        log.company.orphan(node, life);
     }
 
     /// Something was handled.
@@ -170,6 +177,16 @@ impl Log {
     /// An item of a stream has come.
     pub fn took(&self, id: u64) {
         self.0.lock().sent.get_mut(&id).expect("it was asked for").items += 1;
+    }
+
+    /// Looks at what is known of those who watch, or writes into it.
+    pub fn watches<T>(&self, with: impl FnOnce(&mut Watches) -> T) -> T {
+        with(&mut self.0.lock().watches)
+    }
+
+    /// Looks at what is known of what was published, or writes into it.
+    pub fn company<T>(&self, with: impl FnOnce(&mut Company) -> T) -> T {
+        with(&mut self.0.lock().company)
     }
 
     pub fn buries(&self, buried: Vec<Buried>) {
@@ -209,7 +226,8 @@ impl Log {
     /// Whether everything that was sent has ended, and nobody works at a stream.
     pub fn is_quiet(&self) -> bool {
         let log = self.0.lock();
-        log.served.is_empty() && log.sent.values().all(|sent| sent.ended.is_some())
+        let is_quiet = log.served.is_empty() && log.company.is_quiet();
+        is_quiet && log.sent.values().all(|sent| sent.ended.is_some())
     }
 
     /// Whether everything that was sent from a node has ended.

@@ -13,6 +13,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::agent::{Break, Work, Worker};
+use crate::company::{NEWS, Publisher, publish};
 use crate::log::{Buried, Log, Outcome, Style};
 use crate::script::{AGENTS, COVERED, SENDERS, SPARE, millis};
 use crate::streams;
@@ -51,7 +52,7 @@ fn topology(nodes: usize, own: usize, extras: usize) -> Topology {
         let next = (node + 1) % nodes;
         write!(text, "[groups.g{node}]\nnode = \"n{node}\"\nrestarts = 100\nwindow = \"1s\"\n")
             .unwrap();
-        write!(text, "[agents.\"g{node}/quick\"]\nkind = \"worker\"\n{PATIENCE}\n").unwrap();
+        write!(text, "[agents.\"g{node}/quick\"]\nkind = \"worker\"\n{PATIENCE}\nsettings = {{ listens = true }}\n").unwrap();
         write!(
             text,
             "[agents.\"g{node}/slow\"]\nkind = \"worker\"\n{PATIENCE}\nmailbox_capacity = 4\n"
@@ -71,13 +72,18 @@ fn kinds() -> Catalogue {
     Catalogue::new().with::<Worker>("worker")
 }
 
-/// Something to be sent.
-pub struct Job {
-    pub id: u64,
-    pub to: Address,
-    pub style: Style,
-    pub takes: u64,
-    pub fill: usize,
+/// Something to be sent, or published under a number.
+enum Job {
+    Send(Sending),
+    Publish(u64),
+}
+
+struct Sending {
+    id: u64,
+    to: Address,
+    style: Style,
+    takes: u64,
+    fill: usize,
 }
 
 /// One life of a node.
@@ -108,7 +114,8 @@ impl Machine {
         // A greater number for each life.
         let cluster = Cluster::begin(&node, network, Timing::default(), which.1 * 1_000);
         let house = House::begin(node.clone(), kinds(), topology(nodes, which.0, 0)).await.unwrap();
-        let senders = (0..SENDERS).map(|_| sender(&node, log)).collect();
+        let by = |sender| (which.0, which.1, sender);
+        let senders = (0..SENDERS).map(|number| sender(&node, log, by(number))).collect();
         let (drains, log) = (None, log.clone());
         Self { node, cluster, house, which, nodes, senders, drains, buried: 0, log }
     }
@@ -116,7 +123,16 @@ impl Machine {
     /// Lets a sender send.
     pub fn send(&self, sender: usize, to: &Address, style: Style, takes: u64, fill: usize) {
         let id = self.log.sends((self.which.0, self.which.1, sender), to, style);
-        let job = Job { id, to: to.clone(), style, takes, fill };
+        self.put(sender, Job::Send(Sending { id, to: to.clone(), style, takes, fill }));
+    }
+
+    /// Lets a sender publish something.
+    pub fn publish(&self, sender: usize) {
+        let by = (self.which.0, self.which.1, sender);
+        self.put(sender, Job::Publish(self.log.company(|company| company.publishes(by))));
+    }
+
+    fn put(&self, sender: usize, job: Job) {
         assert!(self.senders[sender].0.send(job).is_ok(), "a sender ends with its machine alone");
     }
 
@@ -197,7 +213,9 @@ impl Machine {
         if kept.len() < new {
             self.log.lost_count(self.which);
         }
-        let buried = kept.iter().map(|letter| Buried {
+        // Lost news are told of in their own way.
+        let others = kept.iter().filter(|letter| !letter.message.starts_with(NEWS));
+        let buried = others.map(|letter| Buried {
             on: self.which,
             to: letter.to.address.clone(),
             up_to: letter
@@ -238,20 +256,27 @@ impl Machine {
 }
 
 /// One who sends one thing after another.
-fn sender(node: &Node, log: &Log) -> (mpsc::UnboundedSender<Job>, JoinHandle<()>) {
+fn sender(node: &Node, log: &Log, by: Publisher) -> (mpsc::UnboundedSender<Job>, JoinHandle<()>) {
     let (jobs, mut todo) = mpsc::unbounded_channel::<Job>();
     let (node, log) = (node.clone(), log.clone());
     let sending = tokio::spawn(async move {
         while let Some(job) = todo.recv().await {
-            log.begins(job.id);
-            let outcome = send(&node, &log, &job).await;
-            log.ends(job.id, outcome);
+            match job {
+                Job::Send(job) => {
+                    log.begins(job.id);
+                    let outcome = send(&node, &log, &job).await;
+                    log.ends(job.id, outcome);
+                }
+                Job::Publish(number) => {
+                    let _reached = publish(&node, &log, by, number).await;
+                }
+            }
         }
     });
     (jobs, sending)
 }
 
-async fn send(node: &Node, log: &Log, job: &Job) -> Outcome {
+async fn send(node: &Node, log: &Log, job: &Sending) -> Outcome {
     let mail = node.to(job.to.clone());
     let work = Work { id: job.id, takes_millis: job.takes, fill: "x".repeat(job.fill) };
     let told = match job.style {

@@ -8,6 +8,7 @@
 
 mod agent;
 mod check;
+mod company;
 mod garbage;
 mod greeting;
 mod log;
@@ -16,6 +17,7 @@ mod raw;
 mod run;
 mod script;
 mod streams;
+mod watching;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering};

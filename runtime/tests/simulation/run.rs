@@ -10,9 +10,11 @@ use tokio::time::Instant;
 
 use crate::agent::write_into;
 use crate::check;
+use crate::company;
 use crate::log::{Log, Outcome, Style};
 use crate::machine::{Machine, address, extra, name};
 use crate::script::{AGENTS, EXTRAS_MAX, Op, SPARE, Script, millis};
+use crate::watching::is_told_truly;
 
 /// How long it may take after all has healed until everybody agrees.
 const SETTLE: Duration = Duration::from_secs(20);
@@ -71,6 +73,8 @@ impl Run {
         }
         run.settle().await;
         run.probe().await;
+        run.all_are_told_truly().await;
+        company::all_hear_all(&log, &run.machines.iter().flatten().collect::<Vec<_>>()).await;
         run.machines.iter_mut().flatten().for_each(Machine::write_down);
         check::what_was_sent(&log, script.nodes);
         if script.is_rolling {
@@ -129,6 +133,19 @@ impl Run {
                 if let Some(machine) = &self.machines[from] {
                     machine.break_agent(&address(to));
                 }
+            }
+            Op::Publish { from, sender, count } => {
+                if let Some(machine) = self.who_sends(from) {
+                    (0..count).for_each(|_| machine.publish(sender));
+                }
+            }
+            Op::Watch { node, whom } => {
+                if let Some(machine) = &self.machines[node] {
+                    machine.watch(&address(whom));
+                }
+            }
+            Op::Unwatch { node } => {
+                self.machines[node].as_ref().map(Machine::unwatch);
             }
             Op::StopAgent { agent } => self.command(agent, true),
             Op::StartAgent { agent } => self.command(agent, false),
@@ -286,6 +303,7 @@ impl Run {
     /// Whether everybody sees everybody, and all agents as their own nodes do; else what is amiss.
     fn agrees(&self) -> Result<(), String> {
         let machines: Vec<&Machine> = self.machines.iter().flatten().collect();
+        company::agree(&machines)?;
         for one in &machines {
             for other in machines.iter().filter(|other| other.which != one.which) {
                 let (own, its) = (one.which, other.which);
@@ -330,6 +348,18 @@ impl Run {
                 }
             }
         }
+    }
+
+    /// Each node is told once, and truly, of the ends of agents of the next.
+    async fn all_are_told_truly(&mut self) {
+        let nodes = self.machines.len();
+        for node in 0..nodes {
+            let (one, other) = (&self.machines[node], &self.machines[(node + 1) % nodes]);
+            let (Some(one), Some(other)) = (one, other) else { panic!("all are there") };
+            is_told_truly(&self.log, one, other).await;
+            self.all_back().await;
+        }
+        self.settle().await;
     }
 
     /// How many tasks there are when all is quiet.

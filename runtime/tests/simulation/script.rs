@@ -42,6 +42,8 @@ pub enum Op {
     LargeAsk { from: usize, sender: usize, to: (usize, usize), kib: usize },
     /// A sender asks for a stream.
     Stream { from: usize, sender: usize, to: (usize, usize), wanted: Wanted },
+    /// A sender publishes, so many times.
+    Publish { from: usize, sender: usize, count: usize },
     /// Nothing comes through between two nodes.
     Cut { one: usize, other: usize },
     /// Nothing comes through one way.
@@ -69,6 +71,10 @@ pub enum Op {
     Restart { node: usize },
     /// An agent crashes while it handles a message.
     CrashAgent { from: usize, to: (usize, usize) },
+    /// The watcher of a node is to watch an agent.
+    Watch { node: usize, whom: (usize, usize) },
+    /// It is to watch nobody any more.
+    Unwatch { node: usize },
     /// An agent is stopped by a person on its node.
     StopAgent { agent: (usize, usize) },
     /// It is started again.
@@ -134,7 +140,7 @@ fn say(rng: &mut Rng, nodes: usize) -> Op {
     let (from, sender) = (rng.usize(0..nodes), rng.usize(0..SENDERS));
     let (to, asked) =
         ((rng.usize(0..nodes), rng.usize(0..TOLD)), (rng.usize(0..nodes), rng.usize(0..=COVERED)));
-    match rng.u8(0..23) {
+    match rng.u8(0..26) {
         0..=5 => Op::Tell { from, sender, to, count: rng.usize(1..40) },
         6 => Op::Tell { from, sender, to, count: rng.usize(100..300) },
         7..=8 => Op::TryTell { from, sender, to, count: rng.usize(1..40) },
@@ -145,7 +151,8 @@ fn say(rng: &mut Rng, nodes: usize) -> Op {
             Op::SlowAsk { from, sender, to: asked, takes, patience: rng.u64(1..800) }
         }
         18..=19 => Op::LargeAsk { from, sender, to: asked, kib: rng.usize(60..400) },
-        _ => Op::Stream { from, sender, to: asked, wanted: wanted(rng) },
+        20..=22 => Op::Stream { from, sender, to: asked, wanted: wanted(rng) },
+        _ => Op::Publish { from, sender, count: rng.usize(1..40) },
     }
 }
 
@@ -181,7 +188,7 @@ fn roll(rng: &mut Rng, nodes: usize) -> Op {
 fn fault(rng: &mut Rng, nodes: usize) -> Op {
     let (one, other) = two(rng, nodes);
     let node = one;
-    match rng.u8(0..34) {
+    match rng.u8(0..38) {
         0..=2 => Op::Cut { one, other },
         3 => Op::CutWay { from: one, to: other },
         4..=8 => Op::Heal { one, other },
@@ -200,6 +207,8 @@ fn fault(rng: &mut Rng, nodes: usize) -> Op {
         26 => Op::StopAgent { agent: agent(rng, nodes) },
         27..=28 => Op::StartAgent { agent: agent(rng, nodes) },
         29..=30 => Op::Drain { node, patience: rng.u64(20..2_000) },
+        31..=33 => Op::Watch { node, whom: agent(rng, nodes) },
+        34 => Op::Unwatch { node },
         _ => Op::Extras { node, count: rng.usize(0..=EXTRAS_MAX) },
     }
 }
