@@ -110,7 +110,7 @@ pub fn on(house: &House, data: &str, args: &[&str]) -> Said {
 
 #[test]
 fn an_agent_of_the_catalogue_is_started_on_the_other_machine() {
-    let mut two = Two::new();
+    let two = Two::new();
     let start = |more: &[&str]| {
         let start = ["ctl", "start", "guests/desk", "--node", "pc2"];
         two.house.genii(&[&start, more].concat())

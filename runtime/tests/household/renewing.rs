@@ -1,8 +1,10 @@
 //! Certificates are renewed before they run out, and whenever somebody wants it.
 
 use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::net::SocketAddr;
+use std::time::{Duration, Instant, SystemTime};
 
+use genii_protocols::NodeName;
 use genii_protocols::household::RenewRequest;
 use genii_protocols::household::household_client::HouseholdClient;
 use genii_runtime::link::network::Network;
@@ -123,6 +125,17 @@ fn network(household: &Household, node: &str) -> TlsNetwork {
     TlsNetwork::new(&household.path(node), name(node), Vec::new(), opens)
 }
 
+/// Lets a node know where another is, and waits until that is kept.
+async fn learn(household: &Household, node: &str, of: &NodeName, place: SocketAddr) {
+    network(household, node).learn(of, &[place.to_string()]);
+    let file = household.path(node).join("peers.json");
+    let until = Instant::now() + PATIENCE;
+    while !std::fs::read_to_string(&file).unwrap_or_default().contains(&place.to_string()) {
+        assert!(Instant::now() < until, "it is not kept");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
 /// Whoever says no, and cannot sign anyway, is in nobody's way, and neither is who says nothing.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn others_than_who_signs_are_in_nobodys_way() {
@@ -132,12 +145,11 @@ async fn others_than_who_signs_are_in_nobodys_way() {
     let (main, a) = (household.begin("main").await, household.begin("a").await);
     std::fs::write(household.path("a").join("household.key"), "garbage").unwrap();
     let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let known = network(&household, "b");
-    known.learn(&a.name, &[a.listener.at().to_string()]);
+    learn(&household, "b", &a.name, a.listener.at()).await;
     let nobody = renew(&household.path("b")).await.err().unwrap();
     assert!(nobody.to_string().contains("a says no: the certificate cannot be"), "{nobody}");
-    known.learn(&name("0-ghost"), &[silent.local_addr().unwrap().to_string()]);
-    known.learn(&main.name, &[main.listener.at().to_string()]);
+    learn(&household, "b", &name("0-ghost"), silent.local_addr().unwrap()).await;
+    learn(&household, "b", &main.name, main.listener.at()).await;
     assert_eq!(signer::read(&household.path("b")), None);
     renew(&household.path("b")).await.unwrap();
     assert_eq!(signer::read(&household.path("b")), Some(name("main")));
