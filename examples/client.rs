@@ -70,9 +70,9 @@ async fn ask_without_types(client: &Client) -> Done {
     Ok(())
 }
 
-/// Many answers to one question.
+/// Many answers to one question, from the other machine.
 async fn stream(client: &Client) -> Done {
-    let manager = Address::parse("core/resource-manager")?;
+    let manager = Address::parse("pc2-core/resource-manager")?;
     let mut looks = client.stream(&manager, &WatchMachine { looks: Some(3) }).await?;
     while let Some(machine) = looks.next().await {
         println!("{} MiB of memory are free", machine.memory_available >> 20);

@@ -50,6 +50,9 @@ kind = "resource-manager"
 settings = { every = "200ms" }
 [agents."pc2-core/unified-error"]
 kind = "unified-error"
+[agents."pc2-core/resource-manager"]
+kind = "resource-manager"
+settings = { every = "200ms" }
 TOPOLOGY
 
 "$genii" --data "$house/mainpc" init --node mainpc > "$house/init.out"

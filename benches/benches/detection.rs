@@ -6,7 +6,7 @@
 //! can be cut; otherwise it is paused in its place.
 #![allow(clippy::unwrap_used, missing_docs)]
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
@@ -64,13 +64,17 @@ async fn serve(trust: &Path, listen: &str) {
 struct Cable {
     space: String,
     here: String,
+    /// Carries out what is written to it at once: to start a program takes as long as what is measured
+    /// may vary.
+    ip: Child,
 }
 
 impl Cable {
     /// A cable; `None` where this user may lay none.
     fn lay() -> Option<Self> {
         let id = std::process::id();
-        let cable = Self { space: format!("genii-bench-{id}"), here: format!("gb{id}") };
+        let batch = Command::new("ip").args(["-batch", "-"]).stdin(Stdio::piped()).spawn().ok()?;
+        let cable = Self { space: format!("genii-bench-{id}"), here: format!("gb{id}"), ip: batch };
         let (space, here, there) = (&cable.space, &cable.here, format!("gc{id}"));
         let laid = ip(&["netns", "add", space])
             && ip(&["link", "add", here, "type", "veth", "peer", "name", &there, "netns", space])
@@ -82,12 +86,15 @@ impl Cable {
     }
 
     fn is_whole(&self, is_whole: bool) {
-        assert!(ip(&["link", "set", &self.here, if is_whole { "up" } else { "down" }]));
+        let mut ip = self.ip.stdin.as_ref().unwrap();
+        writeln!(ip, "link set {} {}", self.here, if is_whole { "up" } else { "down" }).unwrap();
+        ip.flush().unwrap();
     }
 }
 
 impl Drop for Cable {
     fn drop(&mut self) {
+        let _gone = self.ip.kill().and_then(|()| self.ip.wait());
         ip(&["link", "del", &self.here]);
         ip(&["netns", "del", &self.space]);
     }

@@ -49,7 +49,7 @@ def ask(genii):
 
 def stream(genii):
     looks = 0
-    for machine in genii.stream("core/resource-manager", "resources.watch", {"looks": 3}):
+    for machine in genii.stream("pc2-core/resource-manager", "resources.watch", {"looks": 3}):
         looks += 1
         print(f"{machine['memory_available'] >> 20} MiB of memory are free")
     assert looks == 3, looks

@@ -19,17 +19,20 @@ use super::Far;
 /// All that other nodes claim to have. Those addresses that stand alike share how.
 #[derive(Default)]
 pub(super) struct Claims {
-    /// Of each address the claim that counts.
-    counting: DashMap<Address, Arc<Far>>,
+    counting: Counting,
     /// Of those that more than one claims, the others. Held by whoever changes anything.
     others: Mutex<Others>,
 }
+
+/// Of each address the claim that counts. By its text alone: there may be very many, and a text that
+/// nobody shares takes less.
+type Counting = DashMap<Box<str>, Arc<Far>>;
 
 type Others = HashMap<Address, Vec<Arc<Far>>>;
 
 /// As long as this is held, nobody else changes what is claimed.
 pub(crate) struct Changing<'a> {
-    counting: &'a DashMap<Address, Arc<Far>>,
+    counting: &'a Counting,
     others: MutexGuard<'a, Others>,
 }
 
@@ -58,7 +61,7 @@ impl Claims {
 
     /// The claim that counts.
     pub(super) fn find(&self, address: &Address) -> Option<Arc<Far>> {
-        self.counting.get(address).map(|far| far.clone())
+        self.counting.get(address.as_str()).map(|far| far.clone())
     }
 
     /// How many addresses are claimed.
@@ -68,7 +71,7 @@ impl Claims {
 
     /// The claims that count, in no order.
     pub(super) fn all(&self) -> Vec<(Address, Arc<Far>)> {
-        self.counting.iter().map(|far| (far.key().clone(), far.value().clone())).collect()
+        self.counting.iter().map(|far| (address_of(far.key()), far.value().clone())).collect()
     }
 }
 
@@ -80,8 +83,8 @@ impl Changing<'_> {
         far: Arc<Far>,
         home: Option<&NodeName>,
     ) -> Claimed {
-        let Some(mut counts) = self.counting.get_mut(address) else {
-            self.counting.insert(address.clone(), far);
+        let Some(mut counts) = self.counting.get_mut(address.as_str()) else {
+            self.counting.insert(address.as_str().into(), far);
             return Claimed::First;
         };
         if counts.node == far.node {
@@ -109,7 +112,7 @@ impl Changing<'_> {
         node: &NodeName,
         home: Option<&NodeName>,
     ) -> bool {
-        match self.counting.get_mut(address) {
+        match self.counting.get_mut(address.as_str()) {
             None => return false,
             Some(counts) if counts.node != *node => return self.drop_other(address, node),
             Some(mut counts) => {
@@ -119,7 +122,7 @@ impl Changing<'_> {
                 }
             }
         }
-        self.counting.remove(address);
+        self.counting.remove(address.as_str());
         true
     }
 
@@ -143,11 +146,15 @@ impl Changing<'_> {
             !others.is_empty()
         });
         let counting = self.counting;
-        counting.retain(|address, counts| {
-            if !goes(address, counts) {
+        counting.retain(|text, counts| {
+            if counts.node != *node {
                 return true;
             }
-            let next = self.next(address, home_of(address).as_ref());
+            let address = address_of(text);
+            if !goes(&address, counts) {
+                return true;
+            }
+            let next = self.next(&address, home_of(&address).as_ref());
             next.map(|next| *counts = next).is_some()
         });
         gone.sort_unstable();
@@ -157,7 +164,7 @@ impl Changing<'_> {
     /// An address was declared to live on `home`, or nowhere.
     pub(crate) fn home_is(&mut self, address: &Address, home: Option<&NodeName>) {
         if let Some(others) = self.others.get_mut(address)
-            && let Some(mut counts) = self.counting.get_mut(address)
+            && let Some(mut counts) = self.counting.get_mut(address.as_str())
         {
             prefer(&mut counts, others, home);
         }
@@ -173,7 +180,7 @@ impl Changing<'_> {
 
     /// What a node has told of an address.
     pub(super) fn of(&self, address: &Address, node: &NodeName) -> Option<Arc<Far>> {
-        let counts = self.counting.get(address)?.clone();
+        let counts = self.counting.get(address.as_str())?.clone();
         let others = self.others.get(address).into_iter().flatten().cloned();
         std::iter::once(counts).chain(others).find(|far| far.node == *node)
     }
@@ -202,6 +209,10 @@ impl Changing<'_> {
         }
         next
     }
+}
+
+fn address_of(text: &str) -> Address {
+    Address::parse(text).expect("it was one when it was put in")
 }
 
 /// Puts in the place of the claim that counts the one that should.
