@@ -189,22 +189,43 @@ async fn strangers_are_in_nobody_s_way_however_many_they_are() {
     assert!(place.gateway.turned_away() >= 216);
 }
 
+/// A frame of HTTP/2.
+fn frame(kind: u8, flags: u8, stream: u32, content: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(content.len()).unwrap().to_be_bytes();
+    [&len[1..], &[kind, flags], &stream.to_be_bytes(), content].concat()
+}
+
 #[tokio::test]
-async fn who_gives_up_one_batch_after_another_is_still_served() {
+async fn who_gives_up_a_whole_batch_of_calls_is_still_served() {
+    const HEADERS: u8 = 1;
+    const RESET: u8 = 3;
+    const SETTINGS: u8 = 4;
+    const PING: u8 = 6;
+    const GO_AWAY: u8 = 7;
     let place = Place::new().await;
-    let client = place.owner().await;
-    for _ in 0..10 {
-        let batch: Vec<_> = (0..60)
-            .map(|_| {
-                let client = client.clone();
-                tokio::spawn(async move { client.ask(&address("here/lamp"), &Brood {}).await })
-            })
-            .collect();
-        tokio::task::yield_now().await;
-        batch.iter().for_each(tokio::task::JoinHandle::abort);
+    let mut stream = UnixStream::connect(place.socket()).await.unwrap();
+    let mut sent = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n".to_vec();
+    sent.extend(frame(SETTINGS, 0, 0, &[]));
+    // POST, http, the path, the authority and the type of the content.
+    let call = b"\x83\x86\x04\x13/genii.v1.Genii/Ask\x01\x09localhost\x0f\x10\x10application/grpc";
+    for number in 0..300 {
+        sent.extend(frame(HEADERS, 4, 2 * number + 1, call));
+        // It is taken back (8).
+        sent.extend(frame(RESET, 0, 2 * number + 1, &8_u32.to_be_bytes()));
     }
-    let answer = client.ask(&address("here/lamp"), &Echo { text: "here".to_owned() }).await;
-    assert_eq!(answer, Ok("here".to_owned()));
+    sent.extend(frame(PING, 0, 0, &[0; 8]));
+    stream.write_all(&sent).await.unwrap();
+    loop {
+        let mut head = [0; 9];
+        stream.read_exact(&mut head).await.unwrap();
+        let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+        let mut content = vec![0; len as usize];
+        stream.read_exact(&mut content).await.unwrap();
+        assert_ne!(head[3], GO_AWAY, "{content:?}");
+        if (head[3], head[4]) == (PING, 1) {
+            return;
+        }
+    }
 }
 
 #[test]
