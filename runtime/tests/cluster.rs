@@ -448,6 +448,24 @@ async fn an_address_is_the_same_line_of_code_on_either_machine() {
     }
 }
 
+/// Names and addresses that anybody may make up take room at the other end as long as the link lasts.
+#[tokio::test(start_paused = true)]
+async fn what_is_made_up_takes_no_room_on_a_link() {
+    let (_waters, main, _pc2) = two(1).await;
+    let before = main.cluster.figures().receivers;
+    for number in 0..100 {
+        let to = format!("there/made-up-{number}@pc2");
+        let fault = main.echo(&to, "hi").await.unwrap_err();
+        assert!(fault.to_string().contains("is not known"), "{fault}");
+        let mail = main.node.to(address("there/power"));
+        let message = format!("made.up_{number}");
+        let refused = mail.ask_json(&message, &Json::default(), PATIENCE).await.unwrap_err();
+        assert!(refused.to_string().contains("has no such message"), "{refused}");
+    }
+    // The one that does exist.
+    assert_eq!(main.cluster.figures().receivers, before + 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_is_told_comes_once_and_in_order_however_much_it_is() {
     let (_waters, main, _pc2) = two(3).await;

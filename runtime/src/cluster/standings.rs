@@ -124,6 +124,8 @@ pub(super) struct Told {
     pub(super) known: usize,
     /// Those it has named since it began to tell of all, as long as it does. None that is not known.
     all: Option<HashSet<Address>>,
+    /// Whether it has told of all at least once.
+    pub(super) is_whole: bool,
     /// How addresses that it told of last stand. Most stand as many others do.
     alike: VecDeque<Arc<Far>>,
 }
@@ -195,6 +197,7 @@ pub(super) fn learn(
 /// Another node has told of all its agents: those of which it has not are gone.
 pub(super) fn learnt_all(cluster: &Arc<Inner>, from: &NodeName, told: &mut Told) {
     let Some(all) = told.all.take() else { return };
+    told.is_whole = true;
     let Some(own) = cluster.node.upgrade() else { return };
     let mut claims = cluster.claims.change();
     let stays = |address: &Address| all.contains(address);

@@ -84,6 +84,11 @@ impl Mail {
         let edition = self.node.directory().edition();
         let address = &self.to.address;
         if let Some(node) = self.to.node.as_ref().filter(|node| *node != self.node.name()) {
+            // Addresses take room at the other end as long as the link lasts, and anybody may make
+            // some up.
+            if self.node.cluster().is_some_and(|cluster| cluster.lacks(node, address)) {
+                return Err(Box::new(self.node.directory().not_found(&self.to)));
+            }
             return self.far(node, address, edition).map(|far| self.remember(far));
         }
         let Some(slot) = self.node.directory().find(address) else {
