@@ -1,5 +1,8 @@
 //! A link that is up, and what is sent on it.
 
+mod answering;
+mod leaving;
+mod parts;
 mod publishing;
 
 use std::collections::{BTreeSet, HashSet};
@@ -11,16 +14,20 @@ use dashmap::DashMap;
 use genii_protocols::frame::{
     self, CREDIT_MAX, Data, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, PUBLISHED_MAX, Payload,
 };
-use genii_protocols::{Address, Cause, Fault, NodeName, Rejection, wire};
+use genii_protocols::{Address, Fault, NodeName, wire};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
+use self::answering::ANSWERS_WAITING_MAX_LEN;
+pub(super) use self::answering::short_cause;
+pub(crate) use self::leaving::Coming;
+use self::parts::KIB;
 use super::flowing::{FarOutlet, FarStream, Flowing, Outlets};
 use super::lane::{self, End};
 use super::names::Numbers;
 use super::network::Certificate;
 use super::outbox::{NotWritten, Outbox};
-use super::questions::{FarAnswer, Mark, Questions};
+use super::questions::{FarAnswer, Questions};
 use super::watching::Watching;
 use crate::deadlines::{Deadlines, Late};
 use crate::letter::Meta;
@@ -30,10 +37,6 @@ pub(crate) const DATA_CAPACITY: usize = 1 << 20;
 
 /// How many bytes may wait to be sent on a control lane.
 pub(crate) const CONTROL_CAPACITY: usize = 1 << 20;
-
-/// How many bytes of answers may wait for room on a link. Beyond that they are dropped, and who asked
-/// is told so.
-const ANSWERS_WAITING_MAX_LEN: usize = 2 * wire::MESSAGE_MAX_LEN;
 
 /// A link to a peer.
 pub(crate) struct Link {
@@ -325,26 +328,6 @@ impl Link {
         }
     }
 
-    /// Sends what is too large for one frame, with room between for others.
-    pub(super) async fn send_parts(&self, payload: &[u8]) -> Result<Parts<'_>, NotSent> {
-        let kib = u32::try_from(payload.len().div_ceil(KIB)).unwrap_or(u32::MAX);
-        // The other end lets go of them when it has the frame that they belong to.
-        let room = self.parts_room.acquire_many(kib).await.map_err(|_| NotSent::Lost)?;
-        let id = self.parts.fetch_add(1, Ordering::Relaxed);
-        let parts = Parts { link: self, id, is_used: false, _room: room };
-        for bytes in payload.chunks(PAYLOAD_MAX_LEN) {
-            let part = Data::Part { id, bytes };
-            loop {
-                match self.data.write(|buffer| lane::put(buffer, &part)) {
-                    Ok(_) => break,
-                    Err(NotWritten::Full) => self.data.room().await,
-                    Err(NotWritten::Closed) => return Err(NotSent::Lost),
-                }
-            }
-        }
-        Ok(parts)
-    }
-
     fn write(
         &self,
         style: Style,
@@ -436,39 +419,6 @@ impl Link {
         if self.is_over() { NotSent::Lost } else { NotSent::Crowded }
     }
 
-    /// Counts an asker from here on. Whether the other end has said by then that it is about to
-    /// leave is known after this, and not before.
-    pub(crate) fn coming(self: &Arc<Self>) -> Coming {
-        // In one order with what is looked at when the other end is about to leave.
-        self.coming.fetch_add(1, Ordering::SeqCst);
-        Coming(self.clone())
-    }
-
-    /// Whether the other end is about to leave.
-    pub(crate) fn is_draining(&self) -> bool {
-        self.is_draining.load(Ordering::SeqCst)
-    }
-
-    /// The other end is about to leave. Whether that was not known before.
-    pub(crate) fn drains(&self) -> bool {
-        !self.is_draining.swap(true, Ordering::SeqCst)
-    }
-
-    /// Whether anybody counts as [coming](Link::coming).
-    pub(crate) fn is_anybody_coming(&self) -> bool {
-        self.coming.load(Ordering::SeqCst) > 0
-    }
-
-    /// Tells what is asked from now on from what was asked before.
-    pub(crate) fn mark(&self) -> Mark {
-        self.questions.mark()
-    }
-
-    /// Whether an answer is still waited for that was asked before a mark.
-    pub(crate) fn waits_for_any_before(&self, mark: Mark) -> bool {
-        self.questions.any_before(mark)
-    }
-
     /// How many questions wait for their answers, but for the commands of people.
     pub(crate) fn questions(&self) -> usize {
         self.questions.len()
@@ -536,142 +486,6 @@ impl Link {
     pub(crate) fn close_outlet(&self, correlation: u64) {
         self.outlets.end(correlation);
     }
-
-    // What is sent back.
-
-    /// Sends a reply. One for which there is no room waits in a task of its own, until nobody waits
-    /// for it any more.
-    ///
-    /// # Errors
-    /// When too much waits for room already.
-    pub(crate) fn reply(
-        self: &Arc<Self>,
-        correlation: u64,
-        answer: Vec<u8>,
-        deadline: Option<Instant>,
-    ) -> Result<(), NotSent> {
-        if answer.len() <= PAYLOAD_MAX_LEN {
-            let payload = Payload::Whole(&answer);
-            let reply = Data::Reply { correlation, answer: payload };
-            match self.data.write(|buffer| lane::put(buffer, &reply)) {
-                Ok(_) | Err(NotWritten::Closed) => return Ok(()),
-                Err(NotWritten::Full) => {}
-            }
-        }
-        let kib = u32::try_from(answer.len().div_ceil(KIB)).unwrap_or(u32::MAX);
-        let room = self.answers_room.clone().try_acquire_many_owned(kib.max(1));
-        let room = room.map_err(|_| NotSent::Crowded)?;
-        let link = self.clone();
-        tokio::spawn(async move {
-            let _room = room;
-            let sending = link.reply_when_room(correlation, &answer);
-            match deadline {
-                // Who asked has given up by then.
-                Some(deadline) => drop(tokio::time::timeout_at(deadline, sending).await),
-                None => sending.await,
-            }
-        });
-        Ok(())
-    }
-
-    async fn reply_when_room(&self, correlation: u64, answer: &[u8]) {
-        let parts = match answer.len() > PAYLOAD_MAX_LEN {
-            true => match self.send_parts(answer).await {
-                Ok(parts) => Some(parts),
-                Err(_) => return,
-            },
-            false => None,
-        };
-        let whole = || Payload::Whole(answer);
-        let payload = parts.as_ref().map_or_else(whole, |parts| Payload::Parts(parts.id));
-        let reply = Data::Reply { correlation, answer: payload };
-        while let Err(NotWritten::Full) = self.data.write(|buffer| lane::put(buffer, &reply)) {
-            self.data.room().await;
-        }
-        if let Some(parts) = parts {
-            parts.are_used(true);
-        }
-    }
-
-    /// Says that what was asked before the other end said that it is about to leave is answered.
-    pub(crate) fn settle(&self) {
-        let _over = self.data.write_always(|buffer| lane::put(buffer, &Data::Settled));
-    }
-
-    /// Sends what takes the place of a reply.
-    pub(crate) fn fail(&self, correlation: u64, fault: Fault) {
-        let failed = Data::Failed { correlation, fault: Box::new(in_short(fault)) };
-        let _over = self.data.write_always(|buffer| lane::put(buffer, &failed));
-    }
-
-    /// Gives credit back.
-    pub(crate) fn give_credit(&self, to: u32, cost: u32) {
-        let credit = Data::Credit { to, cost };
-        let _over = self.data.write_always(|buffer| lane::put(buffer, &credit));
-    }
-}
-
-const KIB: usize = 1_024;
-
-/// Parts that are under way. Given up unless what they belong to was sent.
-pub(super) struct Parts<'a> {
-    link: &'a Link,
-    pub(super) id: u32,
-    is_used: bool,
-    _room: tokio::sync::SemaphorePermit<'a>,
-}
-
-impl Parts<'_> {
-    pub(super) fn are_used(mut self, is_used: bool) {
-        self.is_used = is_used;
-    }
-}
-
-impl Drop for Parts<'_> {
-    fn drop(&mut self) {
-        if !self.is_used {
-            let abandon = Data::Abandon { id: self.id };
-            let _over = self.link.data.write_always(|buffer| lane::put(buffer, &abandon));
-        }
-    }
-}
-
-/// How much of a text travels in a fault, in bytes; and how many errors of a chain.
-const FAULT_TEXT_LEN: usize = 4_096;
-const FAULT_CHAIN: usize = 8;
-
-/// A fault that fits into a frame whatever an agent said.
-fn in_short(mut fault: Fault) -> Fault {
-    let cut = |text: &mut String| *text = crate::logbook::cut(text, FAULT_TEXT_LEN).to_owned();
-    match &mut fault {
-        Fault::Down { cause, .. } => {
-            *cause = short_cause(std::mem::replace(cause, Cause::new(cause.kind, "")));
-        }
-        Fault::Rejected { message, reason, .. } => {
-            cut(message);
-            match reason {
-                Rejection::Malformed { detail } | Rejection::WrongStyle { expected: detail } => {
-                    cut(detail);
-                }
-                Rejection::UnknownMessage { nearest } => nearest.iter_mut().for_each(cut),
-                Rejection::Version { .. } | Rejection::Unanswered | Rejection::OtherForm => {}
-            }
-        }
-        Fault::Timeout { message, .. } => cut(message),
-        Fault::NotFound { .. } | Fault::Overloaded { .. } | Fault::Unreachable { .. } => {}
-    }
-    fault
-}
-
-/// A cause that fits into a frame whatever an agent said.
-pub(super) fn short_cause(mut cause: Cause) -> Cause {
-    let cut = |text: &mut String| *text = crate::logbook::cut(text, FAULT_TEXT_LEN).to_owned();
-    cut(&mut cause.message);
-    cause.chain.truncate(FAULT_CHAIN);
-    cause.chain.iter_mut().for_each(cut);
-    cause.place.iter_mut().for_each(cut);
-    cause.handling.iter_mut().for_each(cut);
-    cause
 }
 
 /// Why no answer came.
@@ -688,15 +502,6 @@ pub(crate) enum AskLost {
 fn check_len(saying: &Saying<'_>) -> Result<(), NotSent> {
     let len = saying.payload.len();
     if len > wire::MESSAGE_MAX_LEN { Err(NotSent::TooLarge(len)) } else { Ok(()) }
-}
-
-/// Somebody who is about to ask, or waits for an answer.
-pub(crate) struct Coming(Arc<Link>);
-
-impl Drop for Coming {
-    fn drop(&mut self) {
-        self.0.coming.fetch_sub(1, Ordering::SeqCst);
-    }
 }
 
 /// Forgets a question when its asker does.
