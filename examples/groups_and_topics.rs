@@ -92,10 +92,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut watch = node.monitor_group(&lamps)?;
     let mut motion = node.subscribe(&[Pattern::parse("motion.**")?])?;
     house.up().await?;
-    for _ in 0..2 {
+    // Who is in the group when the watch begins comes with it, and who joins later is an event: the
+    // lamps have begun to start by now.
+    let mut members = watch.members().to_vec();
+    while members.len() < 2 {
         if let Some(GroupEvent::Joined(lamp)) = watch.next().await {
-            println!("{} is a lamp", lamp.destination());
+            members.push(lamp);
         }
+    }
+    for lamp in &members {
+        println!("{} is a lamp", lamp.destination());
     }
 
     // Two ways to publish the same: as the message, and as JSON.
