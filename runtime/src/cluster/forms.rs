@@ -1,7 +1,9 @@
 //! Whether two nodes mean the same by the names of messages, as they say when they greet each other.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
+
+use genii_protocols::frame::NAME_MAX_LEN;
 
 use super::Inner;
 use crate::link::sending::Link;
@@ -14,6 +16,14 @@ const NAMES_MAX_LEN: usize = 64 << 10;
 
 /// How many are named to people.
 const NAMED_MAX: usize = 8;
+
+/// The names of the messages that a node has told of; none if there may be more than it could tell.
+pub(super) fn known(theirs: &[(String, u64)]) -> HashSet<Box<str>> {
+    let len: usize = theirs.iter().map(|(name, _)| name.len()).sum();
+    let is_all = theirs.len() < FORMS_MAX && len + NAME_MAX_LEN <= NAMES_MAX_LEN;
+    let names = theirs.iter().filter(|_| is_all).map(|(name, _)| name.as_str().into());
+    names.collect()
+}
 
 impl Inner {
     /// What is told to others.

@@ -10,9 +10,9 @@ use genii_protocols::frame::{Control, Data, Hello, NEWEST, OLDEST, Refused};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{DataLane, Inner, Membership, NotNeeded, Peer, places};
+use super::{DataLane, Inner, Membership, NotNeeded, Peer, forms, places};
 use crate::link::lane::{self, End, Frames, read, read_greeting};
-use crate::link::network::{Broken, Lane, Opened};
+use crate::link::network::{Broken, Certificate, Lane, Opened};
 use crate::link::outbox::{Batches, Outbox};
 use crate::link::sending::{CONTROL_CAPACITY, DATA_CAPACITY, Link};
 
@@ -216,12 +216,8 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
     let _over = data.write(|buffer| lane::put(buffer, &Data::Attach { link: id }));
     let attached = open(Lane::Data, &data).await?;
     let data_frames = Frames::new(attached.incoming);
-    cluster.network.learn(&peer.name, &greeted.places);
-    let mut link = Link::new(peer.name.clone(), greeted.incarnation, control, data);
-    link.version = greeted.version();
-    link.messages = greeted.forms.iter().map(|(name, _)| name.as_str().into()).collect();
-    link.certificates = controlled.certificate.into_iter().chain(attached.certificate).collect();
-    link.differing = cluster.differing(&greeted.forms);
+    let certificates = [controlled.certificate, attached.certificate];
+    let link = greeted.link_with(cluster, &peer.name, (control, data), certificates);
     guards.iter_mut().for_each(Unless::is_done);
     cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
 }
@@ -299,12 +295,8 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
     let data = Outbox::new(DATA_CAPACITY);
     guard.is_done();
     let _has_gone = data_outgoing.send(Batches::of(&data).boxed());
-    cluster.network.learn(&from, &greeted.places);
-    let mut link = Link::new(from, greeted.incarnation, control, data);
-    link.version = greeted.version();
-    link.messages = greeted.forms.iter().map(|(name, _)| name.as_str().into()).collect();
-    link.certificates = certificate.into_iter().chain(certificate_of_data).collect();
-    link.differing = cluster.differing(&greeted.forms);
+    let certificates = [certificate, certificate_of_data];
+    let link = greeted.link_with(cluster, &from, (control, data), certificates);
     cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)
 }
 
@@ -435,9 +427,22 @@ impl Inner {
 }
 
 impl Greeted {
-    /// The newest version that both understand.
-    fn version(&self) -> u16 {
-        self.versions.1.min(NEWEST)
+    /// The link to who has greeted so. Where it is reached is kept.
+    fn link_with(
+        &self,
+        cluster: &Inner,
+        peer: &NodeName,
+        (control, data): (Arc<Outbox>, Arc<Outbox>),
+        certificates: [Option<Certificate>; 2],
+    ) -> Link {
+        cluster.network.learn(peer, &self.places);
+        let mut link = Link::new(peer.clone(), self.incarnation, control, data);
+        // The newest that both understand.
+        link.version = self.versions.1.min(NEWEST);
+        link.certificates = certificates.into_iter().flatten().collect();
+        link.messages = forms::known(&self.forms);
+        link.differing = cluster.differing(&self.forms);
+        link
     }
 
     fn read(hello: Hello<'_>) -> Result<Self, End> {
