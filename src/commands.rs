@@ -165,8 +165,10 @@ impl From<HouseError> for Refusal {
             }
             HouseError::Supervisor { error, .. } if HouseError::has_remedy(error) => "",
             HouseError::NotFound { .. } => "`ps` lists all agents",
-            HouseError::Elsewhere { .. } => {
-                "that machine is not connected; `nodes` shows how it stands"
+            HouseError::Elsewhere { node, .. } => {
+                return Self::new(error.to_string()).help(format!(
+                    "`nodes` shows how {node} stands; `--node {node}` asks it, where it is connected"
+                ));
             }
             HouseError::Supervisor { .. } => "`why` tells how it stands",
             HouseError::Unheard { error: Unheard::NotRunning, .. } => "`why` tells how it stands",

@@ -7,6 +7,7 @@ mod revoke;
 use std::process::ExitCode;
 
 use clap::Subcommand;
+use genii_runtime::trust::Identity;
 use genii_runtime::trust::tokens::{TokenError, Tokens};
 
 use crate::cli::JsonArg;
@@ -34,7 +35,13 @@ pub fn run(command: &TokenCommand, data: &Data) -> Result<ExitCode, Fault> {
 }
 
 fn tokens(data: &Data) -> Result<Tokens, Fault> {
-    data.prepare()?;
+    let is_there = Identity::open(&data.trust()).ok().flatten().is_some();
+    if !is_there {
+        let folder = data.trust();
+        let folder = folder.parent().unwrap_or(&folder).display();
+        return Err(Fault::new(format!("there is no household in {folder} yet"))
+            .help("`genii up` makes one; or name the right data folder with --data DIR"));
+    }
     Tokens::open(&data.trust()).map_err(|error| fault(error.into()))
 }
 

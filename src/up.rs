@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 use genii_actors::catalogue;
@@ -42,6 +43,11 @@ use crate::load::{self, From, LegacyArgs, legacy_file};
 use crate::logging;
 use crate::screen::{Screen, span};
 use crate::settings::Settings;
+
+/// How long the machines beside this one may take before the tree is shown as it is, and how often to
+/// look.
+const SETTLE_PATIENCE: Duration = Duration::from_secs(3);
+const SETTLE_LOOK: Duration = Duration::from_millis(10);
 
 /// What a program ends with that was ended by a signal before it had done its work.
 const INTERRUPTED: u8 = 130;
@@ -274,6 +280,9 @@ impl Up<'_> {
             None => {
                 let took = began.elapsed();
                 clients.is_serving(true).await;
+                if self.local.is_some() {
+                    others_settle(&house).await;
+                }
                 events.caught_up(house.node().tree().journal.last()).await;
                 self.say_it_is_up(&house, took);
                 self.serve(&house, &ending).await
@@ -339,7 +348,7 @@ impl Up<'_> {
         end
     }
 
-    fn say_it_is_up(&self, house: &House, took: std::time::Duration) {
+    fn say_it_is_up(&self, house: &House, took: Duration) {
         let mut screen = Screen::stdout();
         tree::show(&tree::branches(house), &mut screen);
         screen.line("");
@@ -404,8 +413,22 @@ impl Up<'_> {
     }
 }
 
+/// Waits for a moment until the agents of the machines beside this one have settled, so that what is
+/// shown is not how they begin.
+async fn others_settle(house: &House) {
+    let settling = async {
+        let begins = |row: &Row| {
+            row.node.is_some() && matches!(&*row.state, "declared" | "waiting" | "starting")
+        };
+        while crate::commands::ps::agents(house).iter().any(begins) {
+            tokio::time::sleep(SETTLE_LOOK).await;
+        }
+    };
+    let _shown_as_it_is = tokio::time::timeout(SETTLE_PATIENCE, settling).await;
+}
+
 /// How many agents of this machine are ready after a time; and how many of each other.
-fn how_many_are_ready(rows: &[Row], took: std::time::Duration) -> String {
+fn how_many_are_ready(rows: &[Row], took: Duration) -> String {
     let mut of: BTreeMap<Option<&NodeName>, (usize, usize)> = BTreeMap::new();
     for row in rows {
         let (ready, all) = of.entry(row.node.as_ref()).or_default();

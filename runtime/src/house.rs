@@ -13,8 +13,7 @@ use arc_swap::ArcSwap;
 use genii_protocols::{Address, Json, NodeName};
 use genii_supervision::{
     AutoShutdown, ChildError, ChildPolicy, ChildSpec, ExitReason, Failure, GiveUp, Intensity, Key,
-    Restart, StartOrder, Status, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec,
-    View,
+    Restart, StartOrder, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec, View,
 };
 use serde::{Deserialize, Serialize};
 
@@ -275,8 +274,10 @@ impl House {
         let (node, own) = (&self.0.node, self.0.node.name());
         let home = match Address::parse(name) {
             Ok(address) => {
-                let declared = node.home_of(&address);
-                declared.or_else(|| node.elsewhere(&address).map(|(home, _)| home))
+                let known = node.home_of(&address);
+                let known = known.or_else(|| node.elsewhere(&address).map(|(home, _)| home));
+                // One that nobody has would be in its group.
+                known.or_else(|| self.topology().group(address.group())?.node.clone())
             }
             Err(_) => self.topology().group(name).and_then(|group| group.node.clone()),
         };
@@ -389,9 +390,8 @@ impl House {
     fn supervisor_of(&self, name: &str) -> Result<SupervisorHandle, HouseError> {
         let tree = self.0.node.tree();
         let view = tree.board.view(name).ok_or_else(|| self.not_found(name))?;
-        if matches!(view.status, Status::Stopped(_)) && view.supervisor.as_str().is_empty() {
-            let error = ChildError::Blocked(view.status.detail().unwrap_or_default());
-            return Err(HouseError::Supervisor { address: name.to_owned(), error });
+        if let Some(node) = self.home_of(name).filter(|_| view.supervisor.as_str().is_empty()) {
+            return Err(HouseError::Elsewhere { address: name.to_owned(), node });
         }
         let gone = HouseError::Supervisor { address: name.to_owned(), error: ChildError::Gone };
         tree.supervisor(view.supervisor.as_str()).ok_or(gone)

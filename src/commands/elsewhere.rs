@@ -1,21 +1,28 @@
 //! Commands that are carried out on another machine of the household.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::StreamExt;
 use genii_protocols::admin::run_reply::Said;
 use genii_protocols::{AskError, Json, NodeName};
 use genii_runtime::JsonNext;
-use genii_runtime::cluster::Carry;
+use genii_runtime::cluster::{Carry, Cluster, Membership};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
 use super::{Entry, Refusal, Side, begin, find};
 
 /// The commands that end the machine where they are carried out.
 const ENDS: [&str; 2] = ["drain", "shutdown"];
+
+/// How long it may take until it is known how a machine stands whose link is lost, and how often to
+/// look.
+const LEAVE_PATIENCE: Duration = Duration::from_secs(1);
+const LEAVE_LOOK: Duration = Duration::from_millis(5);
 
 /// A command on its way to another machine.
 #[derive(Serialize, Deserialize)]
@@ -66,11 +73,28 @@ pub async fn run(
                 });
                 return Err(Refusal { message: format!("{message} (on {node})"), help });
             }
-            // Its last word may be lost with the link.
-            JsonNext::End(Err(AskError::Fault(_))) if has_begun && ENDS.contains(&command) => {
+            // Its last word, or its only one, may be lost with the link.
+            JsonNext::End(Err(AskError::Fault(_)))
+                if ENDS.contains(&command) && (has_begun || has_left(cluster, &node).await) =>
+            {
                 return Ok(());
             }
             JsonNext::End(Err(AskError::Fault(fault))) => return Err(lost(fault.to_string())),
+        }
+    }
+}
+
+/// Whether a machine whose link is lost has taken its leave, as one does that was told to end.
+async fn has_left(cluster: &Cluster, node: &NodeName) -> bool {
+    let until = Instant::now() + LEAVE_PATIENCE;
+    loop {
+        let members = cluster.members();
+        let member = members.iter().find(|member| member.node == *node);
+        match member.map(|member| member.membership) {
+            Some(Membership::Alive | Membership::Suspect) if Instant::now() < until => {
+                tokio::time::sleep(LEAVE_LOOK).await;
+            }
+            membership => return membership == Some(Membership::Left),
         }
     }
 }

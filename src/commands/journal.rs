@@ -52,6 +52,10 @@ impl Command for Journal {
     type Args = Args;
     type Said = Entry;
 
+    fn about(args: &Args) -> Option<&str> {
+        args.name.as_deref()
+    }
+
     async fn serve(args: Args, side: Side, out: Out<Entry>) -> Result<(), Refusal> {
         let journal = &side.house.node().tree().journal;
         let concerns = |event: &Event| {

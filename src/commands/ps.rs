@@ -79,13 +79,15 @@ fn cells(row: &Row, screen: &Screen) -> Vec<String> {
         true => format!("{} (suspended)", screen.state(&row.state)),
         false => screen.state(&row.state),
     };
+    // What is counted elsewhere is not known here.
+    let counted = |count: String| if row.node.is_none() { count } else { String::new() };
     vec![
         row.name.clone(),
         state,
         seconds(row.for_seconds),
-        row.restarts.to_string(),
-        row.depth.to_string(),
-        row.handled.to_string(),
+        counted(row.restarts.to_string()),
+        counted(row.depth.to_string()),
+        counted(row.handled.to_string()),
         row.p99_ms.map(millis).unwrap_or_default(),
         row.pid.map(|pid| pid.to_string()).unwrap_or_default(),
     ]

@@ -32,7 +32,7 @@ impl Command for Shutdown {
 
     async fn serve(_: Nothing, side: Side, out: Out<Said>) -> Result<(), Refusal> {
         let alive = |row: &genii_runtime::house::Row| {
-            matches!(&*row.state, "ready" | "degraded" | "starting")
+            row.node.is_none() && matches!(&*row.state, "ready" | "degraded" | "starting")
         };
         let agents = super::ps::agents(&side.house).iter().filter(|row| alive(row)).count();
         out.say(Said::Stopping { agents }).await?;

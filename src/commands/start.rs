@@ -75,8 +75,9 @@ async fn add(house: &House, name: &str, kind: &str, settings: Option<Json>) -> R
         return Err(Refusal::new(message).help("start it without --kind, or take another name"));
     }
     if let Some(node) = house.home_of(name) {
-        let message = format!("{address} lives on {node}");
-        return Err(Refusal::new(message).help("take another name, or stop that one first"));
+        let message = format!("{address} lives on {node}, or its group does");
+        let help = format!("give it another group, or `--node {node}`, where that is connected");
+        return Err(Refusal::new(message).help(help));
     }
     let mut topology = Topology::clone(&before);
     let said = declare(house, &address, kind);

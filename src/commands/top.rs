@@ -114,7 +114,9 @@ fn handled(rows: &[Row]) -> HashMap<String, u64> {
 
 impl Before {
     fn look(&mut self, side: &Side, limit: usize) -> Look {
-        let rows = ps::agents(&side.house);
+        let mut rows = ps::agents(&side.house);
+        // What is counted elsewhere is not known here.
+        rows.retain(|row| row.node.is_none());
         let now = Instant::now();
         let long = (now - self.at).as_secs_f64().max(0.001);
         let mut states: Vec<(String, usize)> = Vec::new();

@@ -177,7 +177,8 @@ fn show_branch(branch: &Branch, first: &str, rest: &str, width: usize, screen: &
 fn remarks(branch: &Branch, screen: &Screen) -> String {
     let row = &branch.row;
     let mut remarks = Vec::new();
-    if let Some(took) = branch.ready_after_ms.filter(|_| branch.children.is_empty()) {
+    let is_up = matches!(&*row.state, "ready" | "degraded");
+    if let Some(took) = branch.ready_after_ms.filter(|_| is_up && branch.children.is_empty()) {
         remarks.push(format!("after {}", span(Duration::from_secs_f64(took / 1e3))));
     }
     // Its agents are on it as well.

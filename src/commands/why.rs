@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use genii_protocols::NodeName;
+use genii_runtime::cluster::Membership;
 use genii_runtime::house::why::{Because, Crash, Explanation};
+use genii_runtime::{House, HouseError};
 
 use super::target::Target;
 use super::{Command, Out, Refusal, Side};
@@ -18,8 +21,17 @@ impl Command for Why {
     type Args = Target;
     type Said = Explanation;
 
+    fn about(args: &Target) -> Option<&str> {
+        Some(&args.name)
+    }
+
     async fn serve(args: Target, side: Side, out: Out<Explanation>) -> Result<(), Refusal> {
-        out.say(side.house.why(&args.name)?).await
+        match side.house.why(&args.name) {
+            Err(HouseError::Elsewhere { address, node }) => {
+                out.say(elsewhere(&side.house, address, &node)).await
+            }
+            why => out.say(why?).await,
+        }
     }
 
     fn show(said: Explanation, screen: &mut Screen) {
@@ -34,6 +46,19 @@ impl Command for Why {
             }
         }
     }
+}
+
+/// What is known here of a group that lives on another machine: how that stands.
+fn elsewhere(house: &House, name: String, node: &NodeName) -> Explanation {
+    let members = house.node().cluster().map(|cluster| cluster.members()).unwrap_or_default();
+    let member = members.into_iter().find(|member| member.node == *node);
+    let membership = member.as_ref().map_or(Membership::Unseen, |member| member.membership);
+    let state = membership.word();
+    let why = member.and_then(|member| member.why).map(|why| format!(": {why}"));
+    let says = format!("lives on {node}, which is {state}{}", why.unwrap_or_default());
+    let first_causes = vec![format!("{node} is {state}")];
+    let (state, because) = (state.into(), Vec::new());
+    Explanation { because: Because { name, state, says, because, crash: None }, first_causes }
 }
 
 /// Who waits for a person, each once.

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use clap::Args;
 use genii_protocols::NodeName;
-use genii_runtime::trust::Authority;
+use genii_runtime::trust::{Authority, TrustError};
 use serde_json::json;
 
 use super::{fault, tell};
@@ -35,7 +35,13 @@ pub fn run(args: &InitArgs, data: &Data) -> Result<ExitCode, Fault> {
     let node = Settings::read(data, &flags)?.node();
     data.prepare()?;
     let (authority, _) =
-        Authority::found(&data.trust(), &node, SystemTime::now()).map_err(fault)?;
+        Authority::found(&data.trust(), &node, SystemTime::now()).map_err(|error| match error {
+            TrustError::Present { .. } => Fault::new(error.to_string()).help(
+                "as long as it is alone, `genii up --node NAME` gives this machine another name; for \
+                 another household, name another data folder with --data DIR",
+            ),
+            error => fault(error),
+        })?;
     authority.is_wanted().map_err(fault)?;
     let household = authority.household().to_string();
     tell(args.json, &json!({ "household": household, "node": node }), || {

@@ -24,7 +24,7 @@ pub struct InviteArgs {
     /// The name that the other machine will have
     #[arg(value_name = "NAME")]
     node: NodeName,
-    /// How long it may wait; a week at most
+    /// How long it may wait; a week at most. It takes the place of an earlier one of that name
     #[arg(long = "for", value_name = "TIME", default_value = "1h")]
     span: TimeSpan,
     /// Where this machine is reached, as HOST:PORT [default: where it listens]
@@ -34,6 +34,9 @@ pub struct InviteArgs {
     #[arg(long)]
     json: bool,
 }
+
+/// How long an invitation may wait.
+const SPAN_MAX: Duration = Duration::from_secs(7 * 86_400);
 
 /// Prints a line that lets one machine in, once.
 pub fn run(args: &InviteArgs, data: &Data) -> Result<ExitCode, Fault> {
@@ -57,7 +60,10 @@ pub fn run(args: &InviteArgs, data: &Data) -> Result<ExitCode, Fault> {
             .help("give the other machine another name"));
     }
     let now = SystemTime::now();
-    let span = args.span.0.min(Duration::from_secs(7 * 86_400));
+    let span = args.span.0;
+    if span > SPAN_MAX {
+        return Err(Fault::usage("an invitation waits a week at most").help("as in --for 7d"));
+    }
     let secret = authority.invite(&args.node, span, now).map_err(fault)?;
     let until = now + span;
     let expires = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

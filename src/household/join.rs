@@ -71,7 +71,10 @@ fn read_line() -> Result<String, Fault> {
 
 fn refused(error: JoinError, invitation: &Invitation) -> Fault {
     let help = match &error {
-        JoinError::Present(_) => "name another data folder with --data DIR to join from there",
+        JoinError::Present(_) => {
+            "if it was expelled, or is to belong to another one: stop genii here, remove the folder \
+             `trust` of its data, and join again; or name another data folder with --data DIR"
+        }
         JoinError::Unreachable(_) if invitation.has_expired(SystemTime::now()) => {
             "by the clock here this line has expired, too; ask for another with `genii invite NAME`"
         }

@@ -109,6 +109,8 @@ fn what_is_wrong_with_a_token_or_a_door_is_said() {
         assert_ne!(said.code, 0, "{}", said.out);
         said.err
     };
+    assert!(said(&["--allow", "a/b"]).contains("there is no household in"));
+    assert_eq!(house.genii(&["init"]).code, 0);
     assert!(said(&[]).contains("--allow"));
     assert!(said(&["--allow", "memory"]).contains("no '/'"));
     assert!(said(&["--allow", "a/b", "--verbs", "shout"]).contains("is no verb"));

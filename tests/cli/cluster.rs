@@ -127,6 +127,14 @@ fn an_agent_of_the_catalogue_is_started_on_the_other_machine() {
         let answered = two.house.genii(&asked);
         if answered.code == 0 { Ok(()) } else { Err(answered.err) }
     });
+    // What happened to it, and why it stands so, is told from here too.
+    let of_it = |command: &str| two.house.genii(&["ctl", command, "guests/desk"]).out;
+    assert!(of_it("why").contains("guests/desk has been ready"), "{}", of_it("why"));
+    assert!(of_it("journal").contains("is ready after"), "{}", of_it("journal"));
+    assert!(two.house.genii(&["ctl", "why", "far"]).out.contains("far has been ready"));
+    let theirs = ["ctl", "start", "core/desk", "--kind", "unified-error", "--node", "pc2"];
+    let refused = two.house.genii(&theirs);
+    assert!(refused.code == 1 && refused.err.contains("lives on main"), "{}", refused.err);
     let again = start(&["--kind", "unified-error"]);
     assert!(again.err.contains("has guests/desk already"), "{}", again.err);
     let stopped = two.house.genii(&["ctl", "stop", "guests/desk"]);

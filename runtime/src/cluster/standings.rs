@@ -240,7 +240,10 @@ pub(super) fn forget(cluster: &Arc<Inner>, node: &NodeName, membership: Membersh
     let mut claims = cluster.claims.change();
     let gone = claims.withdraw_all(node, |_| false, |address| own.home_of(address));
     own.directory().ways_changed();
-    let why = format!("its node {node} is {}", membership.word());
+    let why = match membership {
+        Membership::Left => format!("its node {node} has left"),
+        other => format!("its node {node} is {}", other.word()),
+    };
     for (address, incarnation) in gone {
         own.stands_elsewhere(&address, node, incarnation, Status::Stopped(why.as_str().into()));
     }

@@ -46,6 +46,11 @@ pub(super) fn broken(status: &Status) -> Broken {
         tonic::Code::Unauthenticated | tonic::Code::PermissionDenied => {
             Broken::Refused(status.message().to_owned())
         }
+        // What HTTP/2 says of it helps nobody but who looks into genii.
+        _ if status.message().starts_with("h2 protocol error") => {
+            tracing::debug!("a connection broke off: {}", status.message());
+            Broken::Other("the connection broke off".to_owned())
+        }
         _ => Broken::Other(format!("the connection is lost: {}", status.message())),
     }
 }

@@ -30,26 +30,40 @@ impl Numbers {
     }
 
     /// The number of a text. If it has none it is given one, which `tell` tells the other end.
-    /// `None` when there are too many, or it cannot be told.
-    pub(crate) fn of(&self, text: &str, tell: impl FnOnce(&str) -> bool) -> Option<u32> {
+    ///
+    /// # Errors
+    /// When there are too many, or it cannot be told.
+    pub(crate) fn of(&self, text: &str, tell: impl FnOnce(&str) -> bool) -> Result<u32, NoNumber> {
         if let Some(number) = self.known.read().numbers.get(text) {
-            return Some(*number);
+            return Ok(*number);
         }
         let _one_at_a_time = self.giving.lock();
         if let Some(number) = self.known.read().numbers.get(text) {
-            return Some(*number);
+            return Ok(*number);
         }
         let number = self.known.read().texts.len();
-        if number >= NAMES_MAX || !tell(text) {
-            return None;
+        if number >= NAMES_MAX {
+            return Err(NoNumber::UsedUp);
+        }
+        if !tell(text) {
+            return Err(NoNumber::Untold);
         }
         // Bounded above.
         let number = number as u32;
         let (text, mut known) = (Arc::<str>::from(text), self.known.write());
         known.texts.push(text.clone());
         known.numbers.insert(text, number);
-        Some(number)
+        Ok(number)
     }
+}
+
+/// Why a text has no number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoNumber {
+    /// There are no more.
+    UsedUp,
+    /// The other end cannot be told of it.
+    Untold,
 }
 
 /// The texts that the other end sends, by number.

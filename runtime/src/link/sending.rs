@@ -24,7 +24,7 @@ pub(crate) use self::leaving::Coming;
 use self::parts::KIB;
 use super::flowing::{FarOutlet, FarStream, Flowing, Outlets};
 use super::lane::{self, End};
-use super::names::Numbers;
+use super::names::{NoNumber, Numbers};
 use super::network::Certificate;
 use super::outbox::{NotWritten, Outbox};
 use super::questions::{FarAnswer, Questions};
@@ -371,9 +371,12 @@ impl Link {
         let tell = |text: &str| {
             self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
         };
-        self.numbers.of(text, tell).ok_or_else(|| {
-            // There are no more numbers, or it is over. A new link begins to count anew.
-            self.end();
+        self.numbers.of(text, tell).map_err(|why| {
+            // What the other end still says is not heard then; where it is about to leave, it is.
+            if why == NoNumber::UsedUp {
+                // A new link begins to count anew.
+                self.end();
+            }
             NotSent::Lost
         })
     }

@@ -265,6 +265,8 @@ impl Authority {
         // What was used or has expired is kept a while, so that it can be told from what never was.
         let kept = INVITATION_SPAN_MAX.as_secs();
         ledger.invitations.retain(|invited| invited.expires.saturating_add(kept) > at);
+        // Of two open lines for one name, one machine would have to take another.
+        ledger.invitations.retain(|invited| invited.used || invited.node != *node);
         if ledger.invitations.len() >= INVITATIONS_MAX {
             let detail = format!("{INVITATIONS_MAX} invitations are open; wait until some expire");
             let path = self.folder.path("ledger.json").display().to_string();

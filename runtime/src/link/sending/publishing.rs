@@ -51,12 +51,7 @@ impl Link {
         publication: &Publication,
         payload: Payload<'_>,
     ) -> Result<(), NotSent> {
-        let number = |text: &str| {
-            let tell = |text: &str| {
-                self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
-            };
-            self.numbers.of(text, tell).ok_or(NotSent::Lost)
-        };
+        let number = |text: &str| self.number(text);
         let from = publication
             .from()
             .map(|from| Ok::<_, NotSent>((number(from.address.as_str())?, from.incarnation)));
