@@ -203,9 +203,10 @@ fn output_that_nobody_reads_or_takes_stops_nothing() {
             drop((child.stdout.take(), child.stderr.take()));
         }
         wait_until("it to have said more than a pipe holds", || {
-            let said = house.genii(&["ctl", "journal", "--json", "-n", "1"]).out;
-            let last: Option<serde_json::Value> = serde_json::from_str(said.trim()).ok();
-            last.filter(|last| last["seq"].as_u64() > Some(1_200))
+            let said = house.genii(&["ctl", "journal", "--json", "-n", "1"]);
+            let last: Option<serde_json::Value> = serde_json::from_str(said.out.trim()).ok();
+            let last = last.filter(|last| last["seq"].as_u64() > Some(1_200));
+            last.ok_or_else(|| format!("{out}: {} {}, {:?}", said.out, said.err, child.try_wait()))
         });
         rustix::process::kill_process(rustix::process::Pid::from_child(&child), Signal::TERM)
             .unwrap();

@@ -112,19 +112,22 @@ impl House {
 
     /// The processes that came of this household and live, genii included.
     pub fn processes(&self) -> Vec<String> {
+        let words = |process: PathBuf| {
+            let words = std::fs::read(process.join("cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&words).replace('\0', " ")
+        };
+        self.marked().map(words).collect()
+    }
+
+    /// Where the system tells of each of them.
+    fn marked(&self) -> impl Iterator<Item = PathBuf> {
         let mark = format!("{MARK}={}", self.scratch.path().display());
         let entries = std::fs::read_dir("/proc").unwrap().flatten();
-        entries
-            .filter(|entry| {
-                let environ = std::fs::read(entry.path().join("environ")).unwrap_or_default();
-                let is_ours = environ.split(|byte| *byte == 0).any(|it| it == mark.as_bytes());
-                is_ours && is_alive(&entry.path())
-            })
-            .map(|entry| {
-                let words = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
-                String::from_utf8_lossy(&words).replace('\0', " ")
-            })
-            .collect()
+        entries.map(|entry| entry.path()).filter(move |process| {
+            let environ = std::fs::read(process.join("environ")).unwrap_or_default();
+            let is_ours = environ.split(|byte| *byte == 0).any(|it| it == mark.as_bytes());
+            is_ours && is_alive(process)
+        })
     }
 
     /// Waits until nothing of this household lives.
@@ -138,11 +141,10 @@ impl House {
 
 impl Drop for House {
     fn drop(&mut self) {
-        // A test that failed leaves nothing behind either: the data folder tells who holds it.
-        let holder = std::fs::read_to_string(self.path("data/lock")).unwrap_or_default();
-        let pid = holder.strip_prefix("process ").and_then(|rest| rest.split(' ').next());
-        let pid = pid.and_then(|pid| pid.parse().ok()).and_then(Pid::from_raw);
-        if let Some(pid) = pid.filter(|_| !self.processes().is_empty()) {
+        // A test that failed leaves nothing behind either, on any of its machines. By what each process
+        // says of itself: a number that was written down may be another's by now.
+        let number = |process: PathBuf| process.file_name()?.to_str()?.parse().ok();
+        for pid in self.marked().filter_map(number).filter_map(Pid::from_raw) {
             let _it_has_ended = kill_process(pid, Signal::KILL);
         }
     }

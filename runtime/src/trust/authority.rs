@@ -266,7 +266,8 @@ impl Authority {
         let kept = INVITATION_SPAN_MAX.as_secs();
         ledger.invitations.retain(|invited| invited.expires.saturating_add(kept) > at);
         // Of two open lines for one name, one machine would have to take another.
-        ledger.invitations.retain(|invited| invited.used || invited.node != *node);
+        let is_over = |invited: &Invited| invited.used || invited.expires <= at;
+        ledger.invitations.retain(|invited| is_over(invited) || invited.node != *node);
         if ledger.invitations.len() >= INVITATIONS_MAX {
             let detail = format!("{INVITATIONS_MAX} invitations are open; wait until some expire");
             let path = self.folder.path("ledger.json").display().to_string();
