@@ -24,9 +24,9 @@ pub(super) struct Claims {
     others: Mutex<Others>,
 }
 
-/// Of each address the claim that counts. By its text alone: there may be very many, and a text that
-/// nobody shares takes less.
-type Counting = DashMap<Box<str>, Arc<Far>>;
+/// Of each address the claim that counts. The address is the one that was read from what its node told:
+/// there may be very many, and a copy of each would take room beside it.
+type Counting = DashMap<Address, Arc<Far>>;
 
 type Others = HashMap<Address, Vec<Arc<Far>>>;
 
@@ -61,7 +61,7 @@ impl Claims {
 
     /// The claim that counts.
     pub(super) fn find(&self, address: &Address) -> Option<Arc<Far>> {
-        self.counting.get(address.as_str()).map(|far| far.clone())
+        self.counting.get(address).map(|far| far.clone())
     }
 
     /// How many addresses are claimed.
@@ -71,7 +71,7 @@ impl Claims {
 
     /// The claims that count, in no order.
     pub(super) fn all(&self) -> Vec<(Address, Arc<Far>)> {
-        self.counting.iter().map(|far| (address_of(far.key()), far.value().clone())).collect()
+        self.counting.iter().map(|far| (far.key().clone(), far.value().clone())).collect()
     }
 }
 
@@ -83,8 +83,8 @@ impl Changing<'_> {
         far: Arc<Far>,
         home: Option<&NodeName>,
     ) -> Claimed {
-        let Some(mut counts) = self.counting.get_mut(address.as_str()) else {
-            self.counting.insert(address.as_str().into(), far);
+        let Some(mut counts) = self.counting.get_mut(address) else {
+            self.counting.insert(address.clone(), far);
             return Claimed::First;
         };
         if counts.node == far.node {
@@ -112,7 +112,7 @@ impl Changing<'_> {
         node: &NodeName,
         home: Option<&NodeName>,
     ) -> bool {
-        match self.counting.get_mut(address.as_str()) {
+        match self.counting.get_mut(address) {
             None => return false,
             Some(counts) if counts.node != *node => return self.drop_other(address, node),
             Some(mut counts) => {
@@ -122,7 +122,7 @@ impl Changing<'_> {
                 }
             }
         }
-        self.counting.remove(address.as_str());
+        self.counting.remove(address);
         true
     }
 
@@ -146,15 +146,11 @@ impl Changing<'_> {
             !others.is_empty()
         });
         let counting = self.counting;
-        counting.retain(|text, counts| {
-            if counts.node != *node {
+        counting.retain(|address, counts| {
+            if !goes(address, counts) {
                 return true;
             }
-            let address = address_of(text);
-            if !goes(&address, counts) {
-                return true;
-            }
-            let next = self.next(&address, home_of(&address).as_ref());
+            let next = self.next(address, home_of(address).as_ref());
             next.map(|next| *counts = next).is_some()
         });
         gone.sort_unstable();
@@ -164,7 +160,7 @@ impl Changing<'_> {
     /// An address was declared to live on `home`, or nowhere.
     pub(crate) fn home_is(&mut self, address: &Address, home: Option<&NodeName>) {
         if let Some(others) = self.others.get_mut(address)
-            && let Some(mut counts) = self.counting.get_mut(address.as_str())
+            && let Some(mut counts) = self.counting.get_mut(address)
         {
             prefer(&mut counts, others, home);
         }
@@ -180,7 +176,7 @@ impl Changing<'_> {
 
     /// What a node has told of an address.
     pub(super) fn of(&self, address: &Address, node: &NodeName) -> Option<Arc<Far>> {
-        let counts = self.counting.get(address.as_str())?.clone();
+        let counts = self.counting.get(address)?.clone();
         let others = self.others.get(address).into_iter().flatten().cloned();
         std::iter::once(counts).chain(others).find(|far| far.node == *node)
     }
@@ -209,10 +205,6 @@ impl Changing<'_> {
         }
         next
     }
-}
-
-fn address_of(text: &str) -> Address {
-    Address::parse(text).expect("it was one when it was put in")
 }
 
 /// Puts in the place of the claim that counts the one that should.

@@ -92,10 +92,10 @@ impl Inner {
             let to = destination(&self.name);
             return link.fail(correlation, Fault::Overloaded { to, capacity: RUNNING_MAX });
         };
-        let link = link.clone();
+        let (own, link) = (self.name.clone(), link.clone());
         let said = carry(link.peer.clone(), command);
         tokio::spawn(async move {
-            say(&link, correlation, &outlet, said).await;
+            say(&own, &link, correlation, &outlet, said).await;
             link.close_outlet(correlation);
             drop(place);
         });
@@ -104,6 +104,7 @@ impl Inner {
 
 /// Sends back what a command says, until its end, or until nobody wants it any more.
 async fn say(
+    own: &NodeName,
     link: &Arc<Link>,
     correlation: u64,
     outlet: &FarOutlet,
@@ -124,13 +125,13 @@ async fn say(
             Some(Err(refusal)) => Err(refusal),
             None => Ok(Json::default()),
         };
-        return match wire::encode(&end) {
-            Ok(end) => {
-                if link.reply(correlation, end, None).is_err() {
-                    tracing::warn!("the end of a command cannot be said: too much waits");
-                }
-            }
-            Err(error) => tracing::warn!("a refusal cannot be said: {error}"),
-        };
+        let said = wire::encode(&end).map(|end| link.reply(correlation, end, None));
+        if !matches!(said, Ok(Ok(()))) {
+            tracing::warn!(node = %link.peer, "the end of a command cannot be said: {said:?}");
+            // Who gave the command would wait for its end as long as the link lasts.
+            let (to, reason) = (destination(own), Rejection::Unanswered);
+            link.fail(correlation, Fault::Rejected { to, message: "a command".to_owned(), reason });
+        }
+        return;
     }
 }
