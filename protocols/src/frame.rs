@@ -7,10 +7,13 @@
 //! What is said often is said once and has a number from then on: the address of a receiver or a
 //! sender, and the name of a message. Each end numbers what it sends.
 
+mod brief;
+
 use std::borrow::Cow;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::brief::{Brief, BriefReply, Head};
 use crate::{Cause, Fault, TraceContext};
 
 /// The oldest version of this that is understood.

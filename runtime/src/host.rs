@@ -28,6 +28,7 @@ use crate::house::House;
 use crate::letter::{Letter, Meta};
 use crate::mailbox::Mailbox;
 use crate::node::Node;
+use crate::post::{Batch, Post};
 use crate::protocol::{self, AnyProtocol, Protocol};
 use crate::urgent::{Down, Urgent};
 use crate::{cause, scope};
@@ -129,7 +130,7 @@ impl<A: Agent> Actor for Host<A> {
             .map_err(|failure| StartError::Failed(Arc::new(failure)))??;
         myself.cast(Live)?;
         let clock = Instant::now();
-        let batch = VecDeque::new();
+        let batch = Batch::default();
         let (agent, line) = (Some(agent), context.line().clone());
         Ok(Box::new(Life {
             agent,
@@ -164,8 +165,8 @@ struct Life<A: Agent> {
     protocol: Arc<Protocol<A>>,
     line: Arc<Line>,
     context: Context,
-    /// Letters taken from the mailbox and not begun.
-    batch: VecDeque<Box<dyn Letter>>,
+    /// What was taken from the mailbox and not begun.
+    batch: Batch,
     /// What its timers sent while it was suspended: one letter for each timer at most.
     held_back: VecDeque<Urgent>,
     suspended: bool,
@@ -217,8 +218,9 @@ impl<A: Agent> Life<A> {
     }
 
     async fn handle_next(&mut self) -> Next {
-        let Some(letter) = self.batch.pop_front() else { return GO_ON };
-        self.line.mailbox.begun(self.batch.len());
+        let next = self.batch.next(&self.line);
+        self.line.mailbox.begun(self.batch.letters());
+        let Some(letter) = next else { return GO_ON };
         self.answer(letter).await
     }
 
@@ -403,12 +405,16 @@ impl<A: Agent> Life<A> {
         line.slot.vitals.idle();
         line.slot.vitals.set_suspended(false);
         let cause = cause::of_exit(reason);
-        let mut rest = std::mem::take(&mut self.batch);
-        rest.extend(line.mailbox.take_rest());
-        for mut letter in rest {
-            let meta = std::mem::take(letter.meta());
-            let to = self.context.address().into();
-            self.give_up(letter, &meta, Fault::Down { to, cause: cause.clone() });
+        let fault = Fault::Down { to: self.context.address().into(), cause };
+        let taken = std::mem::take(&mut self.batch).into_posts();
+        for post in taken.into_iter().chain(line.mailbox.take_rest()) {
+            match post {
+                Post::Parcel(mut parcel) => parcel.lose(&fault),
+                Post::Letter(mut letter) => {
+                    let meta = std::mem::take(letter.meta());
+                    self.give_up(letter, &meta, fault.clone());
+                }
+            }
         }
         line.slot.end(line.identity.incarnation);
         self.context.node().leave_groups(&line.identity);

@@ -25,6 +25,7 @@ mod mailbox;
 pub mod monitor;
 mod nearest;
 pub mod node;
+mod post;
 pub mod process;
 pub mod protocol;
 pub mod reply;

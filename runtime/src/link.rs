@@ -32,7 +32,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tonic::transport::{Channel, Endpoint, Error, Uri};
 
-pub(crate) use receiving::{FarReply, Ticket};
+pub(crate) use receiving::{FarReply, Parcel, Ticket};
 
 /// How long a handshake may take, from the first byte to the last.
 const HANDSHAKE_PATIENCE: Duration = Duration::from_secs(5);

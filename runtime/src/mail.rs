@@ -132,11 +132,12 @@ impl Mail {
         };
         let (asker, answer) = oneshot::channel();
         let meta = Meta { asked_at: Some(asked_at), ..self.meta(Some(deadline)) };
-        let letter = Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
+        let letter: Box<dyn Letter> =
+            Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
         match line.mailbox.push(letter) {
             Ok(()) => {}
             Err(NotTaken::Full(letter)) => self.push_when_room(&line, letter, deadline).await?,
-            Err(NotTaken::Closed) => return Err(self.why_ended(&line, deadline).await.into()),
+            Err(NotTaken::Closed(_)) => return Err(self.why_ended(&line, deadline).await.into()),
         }
         match self.node.deadlines().before(deadline, answer).await {
             Ok(Ok(answer)) => answer,
@@ -315,7 +316,7 @@ impl Mail {
                 return match line.mailbox.push(letter) {
                     Ok(()) => Pushed::Taken,
                     Err(NotTaken::Full(letter)) => Pushed::Full(line.clone(), letter),
-                    Err(NotTaken::Closed) => Pushed::Closed(line.clone()),
+                    Err(NotTaken::Closed(_)) => Pushed::Closed(line.clone()),
                 };
             }
         }
@@ -325,7 +326,7 @@ impl Mail {
             Ok(Way::Near(line)) => match line.mailbox.push(letter) {
                 Ok(()) => Pushed::Taken,
                 Err(NotTaken::Full(letter)) => Pushed::Full(line, letter),
-                Err(NotTaken::Closed) => Pushed::Closed(line),
+                Err(NotTaken::Closed(_)) => Pushed::Closed(line),
             },
         }
     }
@@ -340,7 +341,7 @@ impl Mail {
         match self.node.deadlines().before(deadline, push).await {
             Ok(Ok(())) => Ok(()),
             Ok(Err(NotTaken::Full(_))) | Err(Late) => Err(self.overloaded(line)),
-            Ok(Err(NotTaken::Closed)) => Err(self.why_ended(line, deadline).await),
+            Ok(Err(NotTaken::Closed(_))) => Err(self.why_ended(line, deadline).await),
         }
     }
 

@@ -15,9 +15,10 @@ use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::letter::Letter;
+use crate::post::{Batch, Mailable, Post};
 use crate::urgent::Urgent;
 
-/// How many letters the host takes at once. Until they are begun they count as being in the mailbox.
+/// How many letters the host takes at once, but for the rest of a parcel. Until they are begun they count as being in the mailbox.
 pub(crate) const BATCH_MAX: usize = 64;
 
 /// How many urgent messages may wait. They come from the house itself and are few; more than this
@@ -43,17 +44,21 @@ pub(crate) struct Mailbox {
 
 #[derive(Default)]
 struct Queues {
-    normal: VecDeque<Box<dyn Letter>>,
+    normal: VecDeque<Post>,
+    /// How many letters those are.
+    letters: usize,
     urgent: VecDeque<Urgent>,
     closed: bool,
     /// The host, when it sleeps.
     sleeper: Option<Waker>,
 }
 
-/// Why a letter was not taken. One that may find room later comes back.
-pub(crate) enum NotTaken {
-    Full(Box<dyn Letter>),
-    Closed,
+/// Why something was not taken, and what.
+pub(crate) enum NotTaken<T = Box<dyn Letter>> {
+    /// There is no room for it.
+    Full(T),
+    /// The mailbox has closed.
+    Closed(T),
 }
 
 impl Mailbox {
@@ -76,24 +81,25 @@ impl Mailbox {
 
     /// How many letters wait to be handled.
     pub(crate) fn depth(&self) -> usize {
-        self.queues.lock().normal.len() + self.in_hand.load(Ordering::Relaxed)
+        self.queues.lock().letters + self.in_hand.load(Ordering::Relaxed)
     }
 
     pub(crate) fn is_closed(&self) -> bool {
         self.queues.lock().closed
     }
 
-    /// Puts a letter in, if there is room.
-    pub(crate) fn push(&self, letter: Box<dyn Letter>) -> Result<(), NotTaken> {
+    /// Puts a letter in, or a parcel of some, if there is room.
+    pub(crate) fn push<T: Mailable>(&self, post: T) -> Result<(), NotTaken<T>> {
         let mut queues = self.queues.lock();
         if queues.closed {
-            return Err(NotTaken::Closed);
+            return Err(NotTaken::Closed(post));
         }
         let reserved = self.reserved.load(Ordering::Relaxed).min(self.capacity / 2);
-        if self.taken(&queues) + reserved >= self.capacity {
-            return Err(NotTaken::Full(letter));
+        if self.taken(&queues) + reserved + post.letters() > self.capacity {
+            return Err(NotTaken::Full(post));
         }
-        queues.normal.push_back(letter);
+        queues.letters += post.letters();
+        queues.normal.push_back(post.into());
         wake(queues);
         Ok(())
     }
@@ -122,20 +128,26 @@ impl Mailbox {
     ///
     /// # Errors
     /// When the mailbox has closed. All letters are still there.
-    pub(crate) fn push_many(
-        &self,
-        letters: &mut VecDeque<Box<dyn Letter>>,
-    ) -> Result<bool, Closed> {
+    pub(crate) fn push_many(&self, posts: &mut VecDeque<Post>) -> Result<bool, Closed> {
         let mut queues = self.queues.lock();
         if queues.closed {
             return Err(Closed);
         }
-        let room = self.capacity.saturating_sub(self.taken(&queues)).min(letters.len());
-        queues.normal.extend(letters.drain(..room));
-        if room > 0 {
+        let mut room = self.capacity.saturating_sub(self.taken(&queues));
+        let before = queues.letters;
+        while let Some(first) = posts.front_mut().filter(|_| room > 0) {
+            let post = match first {
+                Post::Parcel(parcel) if parcel.len() > room => Post::Parcel(parcel.split(room)),
+                _ => posts.pop_front().expect("it was just looked at"),
+            };
+            room -= post.letters();
+            queues.letters += post.letters();
+            queues.normal.push_back(post);
+        }
+        if queues.letters > before {
             wake(queues);
         }
-        Ok(letters.is_empty())
+        Ok(posts.is_empty())
     }
 
     /// Waits until there is room for many letters at once, or the mailbox has closed. Some room is
@@ -160,7 +172,7 @@ impl Mailbox {
     }
 
     fn taken(&self, queues: &Queues) -> usize {
-        queues.normal.len() + self.in_hand.load(Ordering::Relaxed)
+        queues.letters + self.in_hand.load(Ordering::Relaxed)
     }
 
     /// Puts an urgent message in. Returns it if the mailbox has closed or the lane is full. A life
@@ -209,30 +221,42 @@ impl Mailbox {
 
     /// Moves some letters into `batch`; sleeps as long as there are none, and nothing is urgent. With
     /// `urgent_only`, letters do not count.
-    pub(crate) async fn fetch(&self, batch: &mut VecDeque<Box<dyn Letter>>, urgent_only: bool) {
+    pub(crate) async fn fetch(&self, batch: &mut Batch, urgent_only: bool) {
         poll_fn(|context| self.poll_fetch(batch, urgent_only, context)).await;
     }
 
     fn poll_fetch(
         &self,
-        batch: &mut VecDeque<Box<dyn Letter>>,
+        batch: &mut Batch,
         urgent_only: bool,
         context: &mut Context<'_>,
     ) -> Poll<()> {
         let mut queues = self.queues.lock();
-        let count = if urgent_only { 0 } else { queues.normal.len().min(BATCH_MAX) };
-        if count == 0 && queues.urgent.is_empty() && !queues.closed {
+        let has_letters = !urgent_only && !queues.normal.is_empty();
+        if !has_letters && queues.urgent.is_empty() && !queues.closed {
             queues.sleeper = Some(context.waker().clone());
             self.let_senders_in(&queues);
             return Poll::Pending;
         }
-        batch.extend(queues.normal.drain(..count));
-        self.in_hand.store(batch.len(), Ordering::Relaxed);
+        if has_letters {
+            self.take_some(&mut queues, batch);
+        }
+        self.in_hand.store(batch.letters(), Ordering::Relaxed);
         if queues.normal.is_empty() && queues.normal.capacity() > BATCH_MAX {
             queues.normal.shrink_to(BATCH_MAX);
         }
         self.let_senders_in(&queues);
         Poll::Ready(())
+    }
+
+    /// Moves what makes a batch, the last parcel whole.
+    fn take_some(&self, queues: &mut Queues, batch: &mut Batch) {
+        while batch.letters() < BATCH_MAX
+            && let Some(post) = queues.normal.pop_front()
+        {
+            queues.letters -= post.letters();
+            batch.add(post);
+        }
     }
 
     fn let_senders_in(&self, queues: &Queues) {
@@ -258,9 +282,10 @@ impl Mailbox {
     }
 
     /// Everything that was not handled, when the mailbox has closed.
-    pub(crate) fn take_rest(&self) -> VecDeque<Box<dyn Letter>> {
+    pub(crate) fn take_rest(&self) -> VecDeque<Post> {
         let mut queues = self.queues.lock();
         queues.urgent.clear();
+        queues.letters = 0;
         self.in_hand.store(0, Ordering::Relaxed);
         std::mem::take(&mut queues.normal)
     }

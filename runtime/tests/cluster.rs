@@ -8,6 +8,8 @@ mod across;
 mod clashes;
 #[path = "cluster/standing_in.rs"]
 mod standing_in;
+#[path = "cluster/together.rs"]
+mod together;
 
 use std::cell::Cell;
 use std::time::Duration;

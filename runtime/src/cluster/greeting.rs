@@ -190,8 +190,8 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
     let mut guards = [Unless::done(&control), Unless::done(&data)];
     let hello = cluster.hello(peer, id);
     write(&control, &Control::Hello(hello));
-    let open = |lane, outbox| cluster.network.open(&peer.name, lane, Batches::of(outbox).boxed());
-    let controlled = open(Lane::Control, &control).await?;
+    let open = |lane, batches: Batches| cluster.network.open(&peer.name, lane, batches.boxed());
+    let controlled = open(Lane::Control, Batches::at_once(&control)).await?;
     let mut control_frames = Frames::new(controlled.incoming);
     let greeted = match control_frames.next(welcome).await? {
         Ok(greeted) => greeted,
@@ -214,7 +214,7 @@ async fn greet(cluster: &Arc<Inner>, peer: &Arc<Peer>) -> Result<(), Failed> {
         return Err(Failed::Lane(End::nonsense("it greets as a life that has ended")));
     }
     let _over = data.write(|buffer| lane::put(buffer, &Data::Attach { link: id }));
-    let attached = open(Lane::Data, &data).await?;
+    let attached = open(Lane::Data, Batches::gathered(&data)).await?;
     let data_frames = Frames::new(attached.incoming);
     let certificates = [controlled.certificate, attached.certificate];
     let link = greeted.link_with(cluster, &peer.name, (control, data), certificates);
@@ -275,13 +275,13 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
         if let Refused::Version(..) = refused {
             peer.state.lock().why = Some(refused.to_string());
         }
-        let _has_gone = outgoing.send(Batches::of(&control).boxed());
+        let _has_gone = outgoing.send(Batches::at_once(&control).boxed());
         return Err(Failed::Refused(refused));
     }
     let _half_open = HalfOpen::enter(cluster, (from.clone(), id), attached)?;
     let mut guard = Unless::done(&control);
     write(&control, &Control::Welcome(cluster.hello(&peer, id)));
-    let _has_gone = outgoing.send(Batches::of(&control).boxed());
+    let _has_gone = outgoing.send(Batches::at_once(&control).boxed());
     let attached = tokio::select! {
         biased;
         attached = attaching => attached.map_err(|_| Failed::Silent)?,
@@ -294,7 +294,7 @@ async fn answer(cluster: &Arc<Inner>, opened: Opened) -> Result<(), Failed> {
     let (data_frames, certificate_of_data, data_outgoing) = attached;
     let data = Outbox::new(DATA_CAPACITY);
     guard.is_done();
-    let _has_gone = data_outgoing.send(Batches::of(&data).boxed());
+    let _has_gone = data_outgoing.send(Batches::gathered(&data).boxed());
     let certificates = [certificate, certificate_of_data];
     let link = greeted.link_with(cluster, &from, (control, data), certificates);
     cluster.establish(link, control_frames, data_frames).map_err(|NotNeeded| Failed::Another)

@@ -116,7 +116,7 @@ async fn an_agent_that_comes_while_all_are_being_told_of_stays_known() {
     let outbox = Outbox::new(1 << 10);
     let tells = Arc::new(Link::new(name("pc2"), 1, outbox.clone(), Outbox::new(1)));
     cluster.0.peer(&name("pc2")).state.lock().link = Some(tells.clone());
-    let mut lane = Batches::of(&outbox);
+    let mut lane = Batches::at_once(&outbox);
     fill(&outbox);
     standings::tell_all(&cluster.0, &node, &tells);
     tokio::task::yield_now().await;

@@ -1,6 +1,6 @@
 //! Frames in the batches of a lane: each with its length before it, within bounds.
 
-use bytes::{Buf, BufMut, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use genii_protocols::wire;
 use serde::Serialize;
@@ -35,11 +35,31 @@ pub(crate) fn put(buffer: &mut BytesMut, frame: &impl Serialize) -> Result<(), w
     Err(error)
 }
 
+/// Writes a frame whose bytes are there already, in two parts.
+pub(crate) fn put_bytes(
+    buffer: &mut BytesMut,
+    head: &[u8],
+    rest: &[u8],
+) -> Result<(), wire::WireError> {
+    let len = head.len() + rest.len();
+    if len > FRAME_MAX_LEN {
+        return Err(wire::WireError::TooLarge { len });
+    }
+    buffer.reserve(LENGTH_LEN + len);
+    // Checked against the bound just now.
+    buffer.put_u32_le(len as u32);
+    buffer.put_slice(head);
+    buffer.put_slice(rest);
+    Ok(())
+}
+
 /// Frames as they come in.
 pub(crate) struct Frames {
     incoming: Incoming,
-    /// What has come and was not read: less than one frame, but for what the last batch brought.
-    bytes: BytesMut,
+    /// What was not read of the last batch.
+    batch: Bytes,
+    /// The beginning of a frame, when it was at the end of a batch.
+    begun: BytesMut,
 }
 
 /// Why no more frames come.
@@ -64,17 +84,13 @@ impl End {
 
 impl Frames {
     pub(crate) fn new(incoming: Incoming) -> Self {
-        Self { incoming, bytes: BytesMut::new() }
+        Self { incoming, batch: Bytes::new(), begun: BytesMut::new() }
     }
 
     /// Waits for a batch.
     pub(crate) async fn more(&mut self) -> Result<(), End> {
-        let batch = self.incoming.next().await.ok_or(End::Closed)??;
-        if self.bytes.is_empty() {
-            self.bytes = BytesMut::from(batch);
-        } else {
-            self.bytes.extend_from_slice(&batch);
-        }
+        self.begun.extend_from_slice(&self.batch);
+        self.batch = self.incoming.next().await.ok_or(End::Closed)??;
         Ok(())
     }
 
@@ -83,7 +99,10 @@ impl Frames {
         &mut self,
         mut take: impl FnMut(&[u8]) -> Result<(), End>,
     ) -> Result<(), End> {
-        let mut rest = &self.bytes[..];
+        if let Some(taken) = self.begun_frame(&mut take)? {
+            taken?;
+        }
+        let mut rest = &self.batch[..];
         let mut read = Ok(());
         while let Some((frame, after)) = first(rest)? {
             rest = after;
@@ -92,8 +111,8 @@ impl Frames {
                 break;
             }
         }
-        let used = self.bytes.len() - rest.len();
-        self.bytes.advance(used);
+        let used = self.batch.len() - rest.len();
+        self.batch.advance(used);
         read
     }
 
@@ -103,14 +122,42 @@ impl Frames {
         mut read: impl FnMut(&[u8]) -> Result<T, End>,
     ) -> Result<T, End> {
         loop {
-            if let Some((frame, after)) = first(&self.bytes)? {
-                let used = self.bytes.len() - after.len();
+            if let Some(frame) = self.begun_frame(&mut read)? {
+                return frame;
+            }
+            if let Some((frame, after)) = first(&self.batch)? {
+                let used = self.batch.len() - after.len();
                 let frame = read(frame);
-                self.bytes.advance(used);
+                self.batch.advance(used);
                 return frame;
             }
             self.more().await?;
         }
+    }
+
+    /// Reads the frame that was begun, if there is one, and the rest of it has come.
+    fn begun_frame<T>(&mut self, read: &mut impl FnMut(&[u8]) -> T) -> Result<Option<T>, End> {
+        while !self.begun.is_empty() {
+            if let Some((frame, _)) = first(&self.begun)? {
+                let frame = read(frame);
+                self.begun.clear();
+                return Ok(Some(frame));
+            }
+            if self.batch.is_empty() {
+                return Ok(None);
+            }
+            let missing = missing(&self.begun).min(self.batch.len());
+            self.begun.extend_from_slice(&self.batch.split_to(missing));
+        }
+        Ok(None)
+    }
+}
+
+/// How many bytes are missing of what was begun: of its length, and then of itself.
+fn missing(begun: &[u8]) -> usize {
+    match begun.split_first_chunk::<LENGTH_LEN>() {
+        None => LENGTH_LEN - begun.len(),
+        Some((length, rest)) => (u32::from_le_bytes(*length) as usize).saturating_sub(rest.len()),
     }
 }
 
@@ -143,7 +190,6 @@ pub(crate) fn read_greeting<'a, T: serde::Deserialize<'a>>(frame: &'a [u8]) -> R
 
 #[cfg(test)]
 mod tests {
-    use bytes::Bytes;
     use futures_util::stream;
     use genii_protocols::frame::Control;
     use proptest::prelude::*;

@@ -17,6 +17,9 @@ use tokio::sync::Notify;
 /// How many bytes a lane takes at once, and so how long a frame may wait behind others.
 const BATCH_MAX_LEN: usize = 128 << 10;
 
+/// A lane that gathers waits for nobody when so many bytes are there.
+const GATHERED_LEN: usize = 16 << 10;
+
 /// How many times its capacity may wait in an outbox, at the very most.
 const ALWAYS_TIMES: usize = 16;
 
@@ -32,6 +35,8 @@ pub(crate) struct Outbox {
 #[derive(Default)]
 struct Waits {
     bytes: BytesMut,
+    /// How many bytes were taken last: about as many will wait again.
+    taken_len: usize,
     /// The lane, when nothing waits.
     sleeper: Option<Waker>,
     closed: bool,
@@ -87,6 +92,11 @@ impl Outbox {
         if waits.bytes.len() >= capacity {
             return Err(NotWritten::Full);
         }
+        if waits.bytes.capacity() == 0 {
+            // Not by doubling, which copies what waits again and again.
+            let about = waits.taken_len;
+            waits.bytes.reserve(about);
+        }
         let written = write(&mut waits.bytes);
         if let Some(lane) = waits.sleeper.take() {
             drop(waits);
@@ -126,6 +136,12 @@ impl Outbox {
         self.room.notify_waiters();
     }
 
+    /// Whether something waits, and more could go with it.
+    fn is_worth_waiting(&self) -> bool {
+        let waits = self.waits.lock();
+        !waits.closed && (1..GATHERED_LEN).contains(&waits.bytes.len())
+    }
+
     fn poll_take(&self, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
         let mut waits = self.waits.lock();
         if waits.bytes.is_empty() {
@@ -139,6 +155,7 @@ impl Outbox {
             true => waits.bytes.split_to(BATCH_MAX_LEN),
             false => std::mem::take(&mut waits.bytes),
         };
+        waits.taken_len = batch.len();
         let has_room = waits.bytes.len() < self.capacity;
         drop(waits);
         if has_room && self.waiting.load(Ordering::SeqCst) > 0 {
@@ -158,26 +175,43 @@ impl Drop for Leaving<'_> {
 }
 
 /// What a lane sends: batches of frames. A frame may lie across two.
-pub(crate) struct Batches(Arc<Outbox>);
+pub(crate) struct Batches {
+    outbox: Arc<Outbox>,
+    /// It gathers, and has not let the others go first since it slept.
+    is_to_gather: bool,
+    gathers: bool,
+}
 
 impl Batches {
-    pub(crate) fn of(outbox: &Arc<Outbox>) -> Self {
-        Self(outbox.clone())
+    /// Each frame goes as soon as it can.
+    pub(crate) fn at_once(outbox: &Arc<Outbox>) -> Self {
+        Self { outbox: outbox.clone(), is_to_gather: false, gathers: false }
+    }
+
+    /// Whoever is about to run has its turn first, since it may have something to send as well.
+    pub(crate) fn gathered(outbox: &Arc<Outbox>) -> Self {
+        Self { outbox: outbox.clone(), is_to_gather: true, gathers: true }
     }
 }
 
 impl Stream for Batches {
     type Item = Bytes;
 
-    fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
-        self.0.poll_take(context)
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        if std::mem::take(&mut self.is_to_gather) && self.outbox.is_worth_waiting() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        let taken = self.outbox.poll_take(context);
+        self.is_to_gather = self.gathers && taken.is_pending();
+        taken
     }
 }
 
 impl Drop for Batches {
     /// The lane has broken: nobody takes what waits.
     fn drop(&mut self) {
-        self.0.close();
+        self.outbox.close();
     }
 }
 
@@ -194,7 +228,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn what_waits_is_taken_at_once_and_in_order() {
         let outbox = Outbox::new(100);
-        let mut lane = Batches::of(&outbox);
+        let mut lane = Batches::at_once(&outbox);
         put(&outbox, b"one").unwrap();
         put(&outbox, b"two").unwrap();
         assert_eq!(lane.next().await.unwrap(), "onetwo");
@@ -213,7 +247,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_full_outbox_takes_more_when_the_lane_has_taken() {
         let outbox = Outbox::new(4);
-        let mut lane = Batches::of(&outbox);
+        let mut lane = Batches::at_once(&outbox);
         put(&outbox, b"12345").unwrap();
         assert_eq!(put(&outbox, b"6"), Err(NotWritten::Full));
         let waiting = tokio::spawn({

@@ -4,6 +4,8 @@ mod answering;
 mod leaving;
 mod parts;
 mod publishing;
+mod windows;
+mod writing;
 
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
@@ -11,10 +13,8 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use dashmap::DashMap;
-use genii_protocols::frame::{
-    self, CREDIT_MAX, Data, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, PUBLISHED_MAX, Payload,
-};
-use genii_protocols::{Address, Fault, NodeName, wire};
+use genii_protocols::frame::{self, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, PUBLISHED_MAX, Payload};
+use genii_protocols::{Fault, NodeName, wire};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -22,11 +22,12 @@ use self::answering::ANSWERS_WAITING_MAX_LEN;
 pub(super) use self::answering::short_cause;
 pub(crate) use self::leaving::Coming;
 use self::parts::KIB;
+pub(crate) use self::windows::Window;
 use super::flowing::{FarOutlet, FarStream, Flowing, Outlets};
-use super::lane::{self, End};
-use super::names::{NoNumber, Numbers};
+use super::lane::End;
+use super::names::Numbers;
 use super::network::Certificate;
-use super::outbox::{NotWritten, Outbox};
+use super::outbox::Outbox;
 use super::questions::{FarAnswer, Questions};
 use super::watching::Watching;
 use crate::deadlines::{Deadlines, Late};
@@ -79,15 +80,6 @@ pub(crate) struct Link {
     answers_room: Arc<Semaphore>,
     /// Wakes those who wait for its end.
     ended: Notify,
-}
-
-/// A receiver at the other end, and what may be on its way to it.
-pub(crate) struct Window {
-    number: u32,
-    credit: Semaphore,
-    /// Held while something goes in parts, so that nothing overtakes it.
-    turn: tokio::sync::Mutex<()>,
-    in_parts: AtomicBool,
 }
 
 /// A message to be sent.
@@ -328,59 +320,6 @@ impl Link {
         }
     }
 
-    fn write(
-        &self,
-        style: Style,
-        saying: &Saying<'_>,
-        payload: Payload<'_>,
-    ) -> Result<(), NotSent> {
-        let number = |text: &str| self.number(text);
-        let meta = saying.meta;
-        let from = meta
-            .from
-            .as_ref()
-            .map(|from| Ok::<_, NotSent>((number(from.address.as_str())?, from.incarnation)));
-        let left = |deadline: Instant| {
-            let left = deadline.saturating_duration_since(Instant::now()).as_micros();
-            u64::try_from(left).unwrap_or(u64::MAX)
-        };
-        let letter = frame::Letter {
-            to: saying.to.number,
-            message: number(saying.message)?,
-            from: from.transpose()?,
-            deadline: meta.deadline.map(left),
-            trace: meta.trace.as_deref().copied(),
-            is_json: saying.is_json,
-            payload,
-        };
-        let frame = match style {
-            Style::Tell => Data::Tell(letter),
-            Style::Ask(correlation) => Data::Ask { correlation, letter },
-            Style::Stream(correlation) => Data::Stream { correlation, letter },
-        };
-        match self.data.write(|buffer| lane::put(buffer, &frame)) {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(NotSent::TooLarge(saying.payload.len())),
-            Err(NotWritten::Full) => Err(self.crowded_or_lost()),
-            Err(NotWritten::Closed) => Err(NotSent::Lost),
-        }
-    }
-
-    /// The number of a text, which the other end is told if it does not know it.
-    pub(super) fn number(&self, text: &str) -> Result<u32, NotSent> {
-        let tell = |text: &str| {
-            self.data.write_always(|buffer| lane::put(buffer, &Data::Name(text))).is_ok()
-        };
-        self.numbers.of(text, tell).map_err(|why| {
-            // What the other end still says is not heard then; where it is about to leave, it is.
-            if why == NoNumber::UsedUp {
-                // A new link begins to count anew.
-                self.end();
-            }
-            NotSent::Lost
-        })
-    }
-
     /// Whether an agent at the other end may answer messages of a name.
     ///
     /// # Errors
@@ -394,30 +333,6 @@ impl Link {
         Err(is_name.then(|| crate::nearest::nearest(message, known)).flatten().map(str::to_owned))
     }
 
-    /// A receiver at the other end, to send to. Keep it where you send often.
-    ///
-    /// # Errors
-    /// When the link is over, or too many receivers are known.
-    pub(crate) fn window(&self, to: &Address) -> Result<Arc<Window>, NotSent> {
-        if let Some(window) = self.windows.get(to.as_str()) {
-            return Ok(window.clone());
-        }
-        let number = self.number(to.as_str())?;
-        let new = || {
-            Arc::new(Window {
-                number,
-                credit: Semaphore::new(CREDIT_MAX as usize),
-                turn: tokio::sync::Mutex::default(),
-                in_parts: AtomicBool::new(false),
-            })
-        };
-        let window = self.windows.entry(to.shared()).or_insert_with(new).clone();
-        if self.is_over() {
-            window.credit.close();
-        }
-        Ok(window)
-    }
-
     fn crowded_or_lost(&self) -> NotSent {
         if self.is_over() { NotSent::Lost } else { NotSent::Crowded }
     }
@@ -427,38 +342,7 @@ impl Link {
         self.questions.len()
     }
 
-    /// How many receivers at the other end something was sent to.
-    pub(crate) fn receivers(&self) -> usize {
-        self.windows.len()
-    }
-
-    /// The receivers that have not said that they have handled everything, by name, each with how
-    /// much that may be at most.
-    pub(crate) fn unheard(&self) -> Vec<(Address, u32)> {
-        let each = self.windows.iter().filter_map(|window| {
-            let whole = CREDIT_MAX as usize;
-            let spent = whole - window.credit.available_permits().min(whole);
-            let address = Address::from_shared(window.key().clone()).ok()?;
-            (spent > 0).then_some((address, u32::try_from(spent).unwrap_or(CREDIT_MAX)))
-        });
-        let mut each: Vec<(Address, u32)> = each.collect();
-        each.sort_unstable();
-        each
-    }
-
     // What comes back.
-
-    /// The other end has handled something that was sent to the receiver of this number.
-    pub(crate) fn credit(&self, to: u32, cost: u32) -> Result<(), End> {
-        let unknown = || End::nonsense(format_args!("credit for number {to}, which is nobody's"));
-        let address = self.numbers.text(to).ok_or_else(unknown)?;
-        let window = self.windows.get(&address).ok_or_else(unknown)?;
-        // It cannot have handled more than was sent.
-        let whole = CREDIT_MAX as usize;
-        let spent = whole - window.credit.available_permits().min(whole);
-        window.credit.add_permits((cost as usize).min(spent));
-        Ok(())
-    }
 
     /// A question was answered.
     pub(crate) fn answered(&self, correlation: u64, reply: Bytes) {

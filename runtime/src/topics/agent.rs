@@ -114,7 +114,7 @@ impl AgentSink {
         let trace = publication.trace().map(Box::new);
         let meta = Meta { from: publication.sender().cloned(), trace, ..Meta::default() };
         match line.mailbox.push((self.announce)(meta, arrival)) {
-            Ok(()) | Err(NotTaken::Closed) => 0,
+            Ok(()) | Err(NotTaken::Closed(_)) => 0,
             Err(NotTaken::Full(letter)) => {
                 // It lets go of its room, and what it would have told is still to be told.
                 drop(letter);

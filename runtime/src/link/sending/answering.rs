@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use genii_protocols::frame::{Data, PAYLOAD_MAX_LEN, Payload};
+use genii_protocols::frame::{BriefReply, Data, PAYLOAD_MAX_LEN, Payload};
 use genii_protocols::{Cause, Fault, Rejection, wire};
 use tokio::time::Instant;
 
@@ -28,9 +28,8 @@ impl Link {
         deadline: Option<Instant>,
     ) -> Result<(), NotSent> {
         if answer.len() <= PAYLOAD_MAX_LEN {
-            let payload = Payload::Whole(&answer);
-            let reply = Data::Reply { correlation, answer: payload };
-            match self.data.write(|buffer| lane::put(buffer, &reply)) {
+            let head = BriefReply { correlation, payload: &answer }.head();
+            match self.data.write(|buffer| lane::put_bytes(buffer, head.as_ref(), &answer)) {
                 Ok(_) | Err(NotWritten::Closed) => return Ok(()),
                 Err(NotWritten::Full) => {}
             }

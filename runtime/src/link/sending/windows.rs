@@ -1,0 +1,88 @@
+//! The receivers at the other end of a link, and what may be on its way to each.
+
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, OnceLock};
+
+use genii_protocols::Address;
+use genii_protocols::frame::CREDIT_MAX;
+use tokio::sync::Semaphore;
+
+use super::{Link, NotSent};
+use crate::link::lane::End;
+
+/// A receiver at the other end, and what may be on its way to it.
+pub(crate) struct Window {
+    pub(super) number: u32,
+    pub(super) credit: Semaphore,
+    /// Held while something goes in parts, so that nothing overtakes it.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    pub(super) in_parts: AtomicBool,
+    /// The first message and the first sender, which is likely to be the only one.
+    pub(super) message: OnceLock<Numbered>,
+    pub(super) sender: OnceLock<Numbered>,
+}
+
+/// A text and its number.
+pub(super) struct Numbered {
+    pub(super) text: Box<str>,
+    pub(super) number: u32,
+}
+
+impl Link {
+    /// A receiver at the other end, to send to. Keep it where you send often.
+    ///
+    /// # Errors
+    /// When the link is over, or too many receivers are known.
+    pub(crate) fn window(&self, to: &Address) -> Result<Arc<Window>, NotSent> {
+        if let Some(window) = self.windows.get(to.as_str()) {
+            return Ok(window.clone());
+        }
+        let number = self.number(to.as_str())?;
+        let new = || {
+            Arc::new(Window {
+                number,
+                credit: Semaphore::new(CREDIT_MAX as usize),
+                turn: tokio::sync::Mutex::default(),
+                in_parts: AtomicBool::new(false),
+                message: OnceLock::new(),
+                sender: OnceLock::new(),
+            })
+        };
+        let window = self.windows.entry(to.shared()).or_insert_with(new).clone();
+        if self.is_over() {
+            window.credit.close();
+        }
+        Ok(window)
+    }
+
+    /// How many receivers at the other end something was sent to.
+    pub(crate) fn receivers(&self) -> usize {
+        self.windows.len()
+    }
+
+    /// The receivers that have not said that they have handled everything, by name, each with how
+    /// much that may be at most.
+    pub(crate) fn unheard(&self) -> Vec<(Address, u32)> {
+        let each = self.windows.iter().filter_map(|window| {
+            let whole = CREDIT_MAX as usize;
+            let spent = whole - window.credit.available_permits().min(whole);
+            let address = Address::from_shared(window.key().clone()).ok()?;
+            (spent > 0).then_some((address, u32::try_from(spent).unwrap_or(CREDIT_MAX)))
+        });
+        let mut each: Vec<(Address, u32)> = each.collect();
+        each.sort_unstable();
+        each
+    }
+
+    /// The other end has handled something that was sent to the receiver of this number.
+    pub(crate) fn credit(&self, to: u32, cost: u32) -> Result<(), End> {
+        let unknown = || End::nonsense(format_args!("credit for number {to}, which is nobody's"));
+        let address = self.numbers.text(to).ok_or_else(unknown)?;
+        let window = self.windows.get(&address).ok_or_else(unknown)?;
+        // It cannot have handled more than was sent.
+        let whole = CREDIT_MAX as usize;
+        let spent = whole - window.credit.available_permits().min(whole);
+        window.credit.add_permits((cost as usize).min(spent));
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! What lies in a mailbox: letters, and parcels of them.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use crate::directory::Line;
+use crate::letter::Letter;
+use crate::link::Parcel;
+
+/// A letter, or a parcel of some.
+pub(crate) enum Post {
+    Letter(Box<dyn Letter>),
+    Parcel(Box<Parcel>),
+}
+
+/// What may be put into a mailbox.
+pub(crate) trait Mailable: Into<Post> {
+    /// How many letters it is.
+    fn letters(&self) -> usize;
+}
+
+impl Mailable for Post {
+    fn letters(&self) -> usize {
+        match self {
+            Self::Letter(_) => 1,
+            Self::Parcel(parcel) => parcel.len(),
+        }
+    }
+}
+
+impl Mailable for Box<dyn Letter> {
+    fn letters(&self) -> usize {
+        1
+    }
+}
+
+impl From<Box<dyn Letter>> for Post {
+    fn from(letter: Box<dyn Letter>) -> Self {
+        Self::Letter(letter)
+    }
+}
+
+/// What a host has taken from its mailbox.
+#[derive(Default)]
+pub(crate) struct Batch {
+    posts: VecDeque<Post>,
+    letters: usize,
+}
+
+impl Batch {
+    /// Whether there is nothing in it, not even a parcel of which all letters were taken.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.posts.is_empty()
+    }
+
+    /// How many letters were not taken.
+    pub(crate) fn letters(&self) -> usize {
+        self.letters
+    }
+
+    pub(crate) fn add(&mut self, post: Post) {
+        self.letters += post.letters();
+        self.posts.push_back(post);
+    }
+
+    /// The next letter, for a life. A parcel is let go of when the letter after its last is wanted:
+    /// then that has been handled.
+    pub(crate) fn next(&mut self, line: &Arc<Line>) -> Option<Box<dyn Letter>> {
+        while let Some(first) = self.posts.front_mut() {
+            let before = first.letters();
+            if let Post::Parcel(parcel) = first {
+                let letter = parcel.next(line);
+                self.letters -= before - parcel.len();
+                if letter.is_some() {
+                    return letter;
+                }
+            }
+            if let Some(Post::Letter(letter)) = self.posts.pop_front() {
+                self.letters -= 1;
+                return Some(letter);
+            }
+        }
+        None
+    }
+
+    /// Everything that is in it.
+    pub(crate) fn into_posts(self) -> VecDeque<Post> {
+        self.posts
+    }
+}
