@@ -151,6 +151,8 @@ pub(crate) struct Inner {
     /// Accepted calls whose data lane has not come yet.
     half_open: Mutex<HashMap<(NodeName, u64), oneshot::Sender<DataLane>>>,
     links: AtomicU64,
+    /// How many times other nodes have begun to tell of all that they have.
+    tales: AtomicU64,
     running: running::Running,
     is_leaving: AtomicBool,
     /// How many lanes of each node are being greeted.
@@ -207,6 +209,8 @@ pub(crate) struct Far {
     pub(crate) incarnation: u64,
     pub(crate) standing: Standing,
     pub(crate) detail: Arc<str>,
+    /// When its node told of it: since which time that it began to tell of all.
+    pub(crate) tale: u64,
 }
 
 impl Cluster {
@@ -223,6 +227,7 @@ impl Cluster {
             claims: claims::Claims::default(),
             half_open: Mutex::default(),
             links: AtomicU64::new(began),
+            tales: AtomicU64::new(0),
             running: running::Running::default(),
             is_leaving: AtomicBool::new(false),
             greeted: Mutex::default(),

@@ -24,9 +24,9 @@ pub(super) struct Claims {
     others: Mutex<Others>,
 }
 
-/// Of each address the claim that counts. The address is the one that was read from what its node told:
-/// there may be very many, and a copy of each would take room beside it.
-type Counting = DashMap<Address, Arc<Far>>;
+/// Of each address, as text, the claim that counts. There may be very many, so this holds no more than
+/// that, and nothing else may hold what was read of each: a hole would stay where it was.
+type Counting = DashMap<Box<str>, Arc<Far>>;
 
 type Others = HashMap<Address, Vec<Arc<Far>>>;
 
@@ -61,7 +61,7 @@ impl Claims {
 
     /// The claim that counts.
     pub(super) fn find(&self, address: &Address) -> Option<Arc<Far>> {
-        self.counting.get(address).map(|far| far.clone())
+        self.counting.get(address.as_str()).map(|far| far.clone())
     }
 
     /// How many addresses are claimed.
@@ -71,7 +71,8 @@ impl Claims {
 
     /// The claims that count, in no order.
     pub(super) fn all(&self) -> Vec<(Address, Arc<Far>)> {
-        self.counting.iter().map(|far| (far.key().clone(), far.value().clone())).collect()
+        let claims = self.counting.iter();
+        claims.filter_map(|far| Some((read(far.key())?, far.value().clone()))).collect()
     }
 }
 
@@ -83,8 +84,8 @@ impl Changing<'_> {
         far: Arc<Far>,
         home: Option<&NodeName>,
     ) -> Claimed {
-        let Some(mut counts) = self.counting.get_mut(address) else {
-            self.counting.insert(address.clone(), far);
+        let Some(mut counts) = self.counting.get_mut(address.as_str()) else {
+            self.counting.insert(address.as_str().into(), far);
             return Claimed::First;
         };
         if counts.node == far.node {
@@ -112,7 +113,7 @@ impl Changing<'_> {
         node: &NodeName,
         home: Option<&NodeName>,
     ) -> bool {
-        match self.counting.get_mut(address) {
+        match self.counting.get_mut(address.as_str()) {
             None => return false,
             Some(counts) if counts.node != *node => return self.drop_other(address, node),
             Some(mut counts) => {
@@ -122,7 +123,7 @@ impl Changing<'_> {
                 }
             }
         }
-        self.counting.remove(address);
+        self.counting.remove(address.as_str());
         true
     }
 
@@ -130,27 +131,21 @@ impl Changing<'_> {
     pub(super) fn withdraw_all(
         &mut self,
         node: &NodeName,
-        stays: impl Fn(&Address) -> bool,
+        stays: impl Fn(&Far) -> bool,
         home_of: impl Fn(&Address) -> Option<NodeName>,
     ) -> Vec<(Address, u64)> {
         let mut gone = Vec::new();
-        let mut goes = |address: &Address, far: &Far| {
-            let goes = far.node == *node && !stays(address);
-            if goes {
-                gone.push((address.clone(), far.incarnation));
-            }
-            goes
-        };
+        let goes = |far: &Far| far.node == *node && !stays(far);
         self.others.retain(|address, others| {
-            others.retain(|far| !goes(address, far));
+            let going = others.extract_if(.., |far| goes(far));
+            gone.extend(going.map(|far| (address.clone(), far.incarnation)));
             !others.is_empty()
         });
         let counting = self.counting;
         counting.retain(|address, counts| {
-            if !goes(address, counts) {
-                return true;
-            }
-            let next = self.next(address, home_of(address).as_ref());
+            let Some(address) = goes(counts).then(|| read(address)).flatten() else { return true };
+            let next = self.next(&address, home_of(&address).as_ref());
+            gone.push((address, counts.incarnation));
             next.map(|next| *counts = next).is_some()
         });
         gone.sort_unstable();
@@ -160,7 +155,7 @@ impl Changing<'_> {
     /// An address was declared to live on `home`, or nowhere.
     pub(crate) fn home_is(&mut self, address: &Address, home: Option<&NodeName>) {
         if let Some(others) = self.others.get_mut(address)
-            && let Some(mut counts) = self.counting.get_mut(address)
+            && let Some(mut counts) = self.counting.get_mut(address.as_str())
         {
             prefer(&mut counts, others, home);
         }
@@ -176,7 +171,7 @@ impl Changing<'_> {
 
     /// What a node has told of an address.
     pub(super) fn of(&self, address: &Address, node: &NodeName) -> Option<Arc<Far>> {
-        let counts = self.counting.get(address)?.clone();
+        let counts = self.counting.get(address.as_str())?.clone();
         let others = self.others.get(address).into_iter().flatten().cloned();
         std::iter::once(counts).chain(others).find(|far| far.node == *node)
     }
@@ -205,6 +200,11 @@ impl Changing<'_> {
         }
         next
     }
+}
+
+/// An address that is claimed. It is one: it was when it was claimed.
+fn read(text: &str) -> Option<Address> {
+    Address::parse(text).ok()
 }
 
 /// Puts in the place of the claim that counts the one that should.
@@ -237,7 +237,7 @@ mod tests {
 
     fn far(node: &str) -> Arc<Far> {
         let standing = Standing::Ready;
-        Arc::new(Far { node: name(node), incarnation: 1, standing, detail: "".into() })
+        Arc::new(Far { node: name(node), incarnation: 1, standing, detail: "".into(), tale: 1 })
     }
 
     /// Whose claim counts when these have claimed, in this order.
@@ -296,7 +296,7 @@ mod tests {
         for node in ["pc1", "pc2"] {
             claims.change().claim(&lamp(), far(node), None);
         }
-        let stays = |_: &Address| true;
+        let stays = |_: &Far| true;
         assert_eq!(claims.change().withdraw_all(&name("pc1"), stays, |_| None), []);
         assert_eq!(claims.change().withdraw_all(&name("pc1"), |_| false, |_| None), [(lamp(), 1)]);
         assert_eq!(claims.find(&lamp()).unwrap().node, name("pc2"));

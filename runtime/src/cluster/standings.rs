@@ -1,7 +1,7 @@
 //! Which agents live where, and how they stand: each node tells the others of its own.
 
 use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -122,12 +122,20 @@ pub(super) fn catch_up(cluster: &Arc<Inner>, link: &Arc<Link>) {
 pub(super) struct Told {
     /// How many addresses of it are known.
     pub(super) known: usize,
-    /// Those it has named since it began to tell of all, as long as it does. None that is not known.
-    all: Option<HashSet<Address>>,
+    /// Which time it was that it last began to tell of all, and whether it still does. What it has not
+    /// named since is marked with another.
+    tale: u64,
+    is_telling: bool,
     /// Whether it has told of all at least once.
     pub(super) is_whole: bool,
     /// How addresses that it told of last stand. Most stand as many others do.
     alike: VecDeque<Arc<Far>>,
+}
+
+impl Inner {
+    fn new_tale(&self) -> u64 {
+        self.tales.fetch_add(1, Ordering::Relaxed) + 1
+    }
 }
 
 impl Told {
@@ -155,7 +163,7 @@ pub(super) fn learn(
 ) -> Result<(), End> {
     let (from, Some(node)) = (&link.peer, cluster.node.upgrade()) else { return Ok(()) };
     if is_first {
-        told.all = Some(HashSet::new());
+        (told.tale, told.is_telling) = (cluster.new_tale(), true);
     }
     let mut clashes = Vec::new();
     for stand in agents {
@@ -165,6 +173,7 @@ pub(super) fn learn(
             incarnation: stand.incarnation,
             standing: stand.standing,
             detail: crate::logbook::cut(&stand.detail, DETAIL_MAX_LEN).into(),
+            tale: told.tale,
         };
         let status = far.status();
         let mut claims = cluster.claims.change();
@@ -173,12 +182,10 @@ pub(super) fn learn(
             Standing::Gone => {
                 let was_there = claims.withdraw(&address, from, home.as_ref());
                 told.known = told.known.saturating_sub(usize::from(was_there));
-                told.all.as_mut().map(|all| all.remove(&address));
             }
             _ => {
                 let claimed = claims.claim(&address, told.shared(far), home.as_ref());
                 told.known += usize::from(claimed != Claimed::Again);
-                told.all.as_mut().map(|all| all.insert(address.clone()));
                 if let Claimed::Clash { other, counts } = claimed {
                     clashes.push((address.clone(), other, counts));
                 }
@@ -196,11 +203,13 @@ pub(super) fn learn(
 
 /// Another node has told of all its agents: those of which it has not are gone.
 pub(super) fn learnt_all(cluster: &Arc<Inner>, from: &NodeName, told: &mut Told) {
-    let Some(all) = told.all.take() else { return };
+    if !std::mem::take(&mut told.is_telling) {
+        return;
+    }
     told.is_whole = true;
     let Some(own) = cluster.node.upgrade() else { return };
     let mut claims = cluster.claims.change();
-    let stays = |address: &Address| all.contains(address);
+    let stays = |far: &Far| far.tale == told.tale;
     let gone = claims.withdraw_all(from, stays, |address| own.home_of(address));
     told.known = told.known.saturating_sub(gone.len());
     own.directory().ways_changed();
@@ -328,7 +337,7 @@ mod tests {
 
     fn degraded(detail: &str) -> Far {
         let node = NodeName::new("pc2").unwrap();
-        Far { node, incarnation: 1, standing: Standing::Degraded, detail: detail.into() }
+        Far { node, incarnation: 1, standing: Standing::Degraded, detail: detail.into(), tale: 1 }
     }
 
     #[test]
