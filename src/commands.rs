@@ -17,6 +17,7 @@ mod kill;
 mod log;
 pub mod messages;
 mod nodes;
+pub mod pinned;
 mod plan;
 pub mod ps;
 mod publish;
@@ -49,6 +50,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use self::pinned::Pin;
 use crate::fault::Fault;
 use crate::screen::Screen;
 use crate::up::ending::Ending;
@@ -109,6 +111,11 @@ pub trait Command: 'static {
 
     /// The agent or group that it is about, where it can be carried out only where that lives.
     fn about(_args: &Self::Args) -> Option<&str> {
+        None
+    }
+
+    /// Takes out of it to which machine the agent or group is pinned that it is about.
+    fn unpin(_args: &mut Self::Args) -> Option<Pin> {
         None
     }
 
@@ -212,6 +219,8 @@ pub struct Entry {
     arguments: fn(&ArgMatches) -> Result<Value, Fault>,
     /// The agent or group that it is about, where it can be carried out only where that lives.
     about: fn(&Value) -> Option<String>,
+    /// Takes out to which machine that is pinned.
+    unpin: fn(&mut Value) -> Option<Pin>,
     /// Does it.
     serve: Serve,
     show: fn(Value, &mut Screen) -> Result<(), serde_json::Error>,
@@ -236,6 +245,7 @@ const fn entry<C: Command>() -> Entry {
         clap: clap_of::<C>,
         arguments: arguments_of::<C>,
         about: about::<C>,
+        unpin: unpin::<C>,
         serve: serve::<C>,
         show: show::<C>,
     }
@@ -269,6 +279,13 @@ fn arguments_of<C: Command>(matches: &ArgMatches) -> Result<Value, Fault> {
 fn about<C: Command>(arguments: &Value) -> Option<String> {
     let args = C::Args::deserialize(arguments).ok()?;
     C::about(&args).map(str::to_owned)
+}
+
+fn unpin<C: Command>(arguments: &mut Value) -> Option<Pin> {
+    let mut args = C::Args::deserialize(&*arguments).ok()?;
+    let pin = C::unpin(&mut args)?;
+    *arguments = serde_json::to_value(&args).ok()?;
+    Some(pin)
 }
 
 fn serve<C: Command>(
@@ -327,20 +344,18 @@ impl Call {
 /// what it says. It ends when nobody listens any more.
 pub fn begin_anywhere(
     entry: &'static Entry,
-    arguments: Value,
+    mut arguments: Value,
     node: Option<NodeName>,
     side: Side,
 ) -> mpsc::Receiver<Said> {
-    // Where that is not connected, this machine says what it knows.
-    let home = || {
-        let home = side.house.home_of(&(entry.about)(&arguments)?)?;
-        side.house.node().cluster()?.is_connected(&home).then_some(home)
-    };
-    match node.or_else(home).filter(|node| node != side.house.node().name()) {
-        None => begin(entry, arguments, side),
-        Some(node) => {
+    let pin = (entry.unpin)(&mut arguments);
+    let about = (entry.about)(&arguments);
+    match pinned::place(&side.house, node, pin, about.as_deref()) {
+        Ok(None) => begin(entry, arguments, side),
+        Ok(Some(node)) => {
             listen(entry.name, |said| elsewhere::run(node, entry.name, arguments, side, said))
         }
+        Err(refusal) => listen(entry.name, |_| std::future::ready(Err(refusal))),
     }
 }
 

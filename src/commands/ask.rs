@@ -109,12 +109,11 @@ fn refusal(to: &Destination, error: AskError<Json>) -> Refusal {
 
 /// A fault, with the command that tells more about it.
 pub fn fault_refusal(to: &Destination, fault: &Fault) -> Refusal {
-    let address = &to.address;
     let help = match fault {
         Fault::NotFound { .. } => "`ps` lists all agents".to_owned(),
-        Fault::Rejected { .. } => format!("`messages {address}` lists what it answers"),
-        Fault::Timeout { .. } => format!("`inspect {address}` shows what it does; or --timeout"),
-        _ => format!("`why {address}` tells the cause"),
+        Fault::Rejected { .. } => format!("`messages {to}` lists what it answers"),
+        Fault::Timeout { .. } => format!("`inspect {to}` shows what it does; or --timeout"),
+        _ => format!("`why {to}` tells the cause"),
     };
     Refusal::new(fault.to_string()).help(help)
 }

@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::pinned::Pin;
 use super::{Entry, Refusal, Side, begin, find};
 
 /// The commands that end the machine where they are carried out.
@@ -55,7 +56,7 @@ pub async fn run(
     let cluster = cluster.ok_or_else(|| lost("this machine is by itself".to_owned()))?;
     let order = Json(json!(Order { command: command.to_owned(), arguments }));
     let answers = cluster.run(&node, &order).await;
-    let mut answers = answers.map_err(|_| lost("it is not connected".to_owned()))?;
+    let mut answers = answers.map_err(|_| not_reached(command, &node, cluster))?;
     let mut has_begun = false;
     loop {
         match answers.next().await {
@@ -82,6 +83,26 @@ pub async fn run(
             JsonNext::End(Err(AskError::Fault(fault))) => return Err(lost(fault.to_string())),
         }
     }
+}
+
+/// Why a machine to which there is no link does not carry out a command.
+fn not_reached(command: &str, node: &NodeName, cluster: &Cluster) -> Refusal {
+    let members = cluster.members();
+    let refusal = |why: String| {
+        Refusal::new(format!("{command} cannot be carried out on {node}: {why}"))
+            .help("`nodes` shows how the machines stand")
+    };
+    let Some(member) = members.iter().find(|member| member.node == *node) else {
+        let known = members.iter().map(|member| member.node.as_str());
+        let refusal = refusal("no machine of this name is known here".to_owned());
+        return match genii_runtime::nearest(node.as_str(), known) {
+            Some(nearest) => refusal.help(format!("did you mean {nearest}?")),
+            None => refusal,
+        };
+    };
+    let state = member.membership.word();
+    let why = member.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
+    refusal(format!("it is not connected ({state}{why})"))
 }
 
 /// Whether a machine whose link is lost has taken its leave, as one does that was told to end.
@@ -115,13 +136,18 @@ pub fn carry(side: Side) -> Arc<Carry> {
 
 fn read(order: Json) -> Result<(&'static Entry, Value), Refusal> {
     let order: Result<Order, _> = serde_json::from_value(order.0);
-    let Order { command, arguments } =
+    let Order { command, mut arguments } =
         order.map_err(|error| Refusal::new(format!("the command cannot be read: {error}")))?;
     let entry = find(&command);
     let entry = entry.ok_or_else(|| {
         Refusal::new(format!("there is no command {command:?}"))
             .help("use the same version of genii on all machines")
     })?;
+    // Who gave it has looked whether it is for this machine, and leaves it out.
+    if let Some(Pin { name, node, .. }) = (entry.unpin)(&mut arguments) {
+        let message = format!("{name} is pinned to {node} in what was passed on to this machine");
+        return Err(Refusal::new(message).help("use the same version of genii on all machines"));
+    }
     Ok((entry, arguments))
 }
 

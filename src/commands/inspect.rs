@@ -10,6 +10,7 @@ use genii_runtime::topology::{AgentSpec, Link};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::pinned::Pin;
 use super::target::Target;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, millis, seconds, span};
@@ -81,11 +82,15 @@ impl Command for Inspect {
     type Said = Portrait;
 
     fn about(args: &Target) -> Option<&str> {
-        Some(&args.name)
+        Some(args.name())
+    }
+
+    fn unpin(args: &mut Target) -> Option<Pin> {
+        args.name.unpin()
     }
 
     async fn serve(args: Target, side: Side, out: Out<Portrait>) -> Result<(), Refusal> {
-        let member = side.house.member(&args.name)?;
+        let member = side.house.member(args.name())?;
         out.say(portrait(&member, &side.house)).await
     }
 

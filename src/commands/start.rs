@@ -7,7 +7,8 @@ use genii_runtime::topology::check::Untie;
 use genii_runtime::topology::{Report, Severity, Source, Topology, check, read};
 use serde::{Deserialize, Serialize};
 
-use super::target::{name, show_row};
+use super::pinned::{Named, Pin, Pinned};
+use super::target::show_row;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -15,9 +16,9 @@ pub struct Start;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// An agent (`core/system-digital-twin`) or a group (`core`)
-    #[arg(value_name = "NAME", value_parser = name())]
-    name: String,
+    /// An agent (`core/system-digital-twin`) or a group (`core`); with `@NODE` behind it, of that machine
+    #[arg(value_name = "NAME")]
+    name: Pinned<Named>,
     /// Start an agent of this kind, which the topology does not have; until another is applied, or
     /// genii ends
     #[arg(long, value_name = "KIND")]
@@ -33,21 +34,27 @@ impl Command for Start {
     const EXAMPLES: &'static [&'static str] = &[
         "start core/system-digital-twin",
         "start pc2-core",
-        "start guests/errors --kind unified-error --node pc2",
+        "start guests/errors@pc2 --kind unified-error",
     ];
     type Args = Args;
     type Said = Row;
 
     fn about(args: &Args) -> Option<&str> {
-        Some(&args.name)
+        Some(args.name.name.as_str())
+    }
+
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        let pin = args.name.unpin()?;
+        Some(Pin { is_new: args.kind.is_some(), ..pin })
     }
 
     async fn serve(args: Args, side: Side, out: Out<Row>) -> Result<(), Refusal> {
+        let name = args.name.name.as_str();
         match args.kind {
-            None => side.house.start(&args.name).await?,
-            Some(kind) => add(&side.house, &args.name, &kind, args.settings).await?,
+            None => side.house.start(name).await?,
+            Some(kind) => add(&side.house, name, &kind, args.settings).await?,
         }
-        out.say(Row::from(&side.house.member(&args.name)?)).await
+        out.say(Row::from(&side.house.member(name)?)).await
     }
 
     fn show(row: Row, screen: &mut Screen) {

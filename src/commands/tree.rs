@@ -10,7 +10,7 @@ use genii_runtime::house::{ROOT, Row};
 use genii_supervision::{Key, What};
 use serde::{Deserialize, Serialize};
 
-use super::target::name;
+use super::pinned::{Named, Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds, span};
 
@@ -18,9 +18,9 @@ pub struct Tree;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// A group or an agent; all if none is given
-    #[arg(value_name = "NAME", value_parser = name())]
-    name: Option<String>,
+    /// A group or an agent, with `@NODE` behind it of that machine; all if none is given
+    #[arg(value_name = "NAME")]
+    name: Option<Pinned<Named>>,
 }
 
 /// A child of a supervisor, and its own children.
@@ -42,13 +42,18 @@ impl Command for Tree {
     type Args = Args;
     type Said = Vec<Branch>;
 
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        args.name.as_mut()?.unpin()
+    }
+
     async fn serve(args: Args, side: Side, out: Out<Vec<Branch>>) -> Result<(), Refusal> {
         let branches = branches(&side.house);
         let Some(name) = args.name else { return out.say(branches).await };
-        if let Some(found) = branches.into_iter().find_map(|branch| branch.find(&name)) {
+        let name = name.name.as_str();
+        if let Some(found) = branches.into_iter().find_map(|branch| branch.find(name)) {
             return out.say(vec![found]).await;
         }
-        side.house.member(&name)?;
+        side.house.member(name)?;
         out.say(Vec::new()).await
     }
 

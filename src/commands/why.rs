@@ -7,6 +7,7 @@ use genii_runtime::cluster::Membership;
 use genii_runtime::house::why::{Because, Crash, Explanation};
 use genii_runtime::{House, HouseError};
 
+use super::pinned::Pin;
 use super::target::Target;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds};
@@ -22,11 +23,15 @@ impl Command for Why {
     type Said = Explanation;
 
     fn about(args: &Target) -> Option<&str> {
-        Some(&args.name)
+        Some(args.name())
+    }
+
+    fn unpin(args: &mut Target) -> Option<Pin> {
+        args.name.unpin()
     }
 
     async fn serve(args: Target, side: Side, out: Out<Explanation>) -> Result<(), Refusal> {
-        match side.house.why(&args.name) {
+        match side.house.why(args.name()) {
             Err(HouseError::Elsewhere { address, node }) => {
                 out.say(elsewhere(&side.house, address, &node)).await
             }

@@ -1,0 +1,66 @@
+//! What a person types is the same on each machine of a household, whatever it is about.
+
+use rustix::process::Signal;
+
+use crate::cluster::{Two, on};
+use crate::support::{Said, wait_until};
+
+/// What is said on a machine, which must be good.
+fn good(said: Said) -> String {
+    assert_eq!(said.code, 0, "{}", said.err);
+    said.out
+}
+
+#[test]
+fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
+    let mut two = Two::new();
+    let ctl = |args: &[&str]| two.house.genii(&[&["ctl"], args].concat());
+    let pc2 = |args: &[&str]| on(&two.house, "pc2", &[&["ctl"], args].concat());
+    assert!(good(ctl(&["stop", "far/errors@pc2"])).contains("far/errors is stopped"));
+    assert!(good(ctl(&["start", "far/errors@pc2"])).contains("far/errors is ready"));
+    assert!(good(ctl(&["restart", "far@pc2"])).contains("far is ready"));
+    for command in ["state", "messages", "inspect", "log", "suspend", "resume", "why", "journal"] {
+        good(ctl(&[command, "far/errors@pc2"]));
+        good(pc2(&[command, "far/errors@pc2"]));
+    }
+    assert!(good(ctl(&["deps", "far/errors@pc2"])).contains("core/needy"));
+    assert!(good(ctl(&["tree", "far@pc2"])).contains("far/errors"));
+    good(ctl(&["kill", "far/errors@pc2"]));
+    let asked = ["ask", "far/errors@pc2", "errors.list"];
+    wait_until("its return", || if ctl(&asked).code == 0 { Ok(()) } else { Err(()) });
+    let started = ["start", "guests/desk@pc2", "--kind", "unified-error"];
+    assert!(good(ctl(&started)).contains("guests/desk is ready"));
+    good(ctl(&["stop", "guests/desk@pc2"]));
+
+    // What is not there, or cannot be, is said with what to do.
+    let refused = |args: &[&str], why: &str, help: &str| {
+        let said = ctl(args);
+        assert_eq!(said.code, 1, "{args:?}: {}", said.out);
+        assert!(said.err.contains(why) && said.err.contains(help), "{args:?}: {}", said.err);
+    };
+    refused(&["why", "core/twin@pc2"], "core/twin is not on pc2", "it lives on main");
+    refused(&["stop", "far/errors@main"], "far/errors is not on main", "it lives on pc2");
+    refused(&["restart", "core@pc2"], "core is not on pc2", "it lives on main");
+    refused(&["log", "guests/nobody@pc2"], "guests/nobody is not on pc2", "`ps --node pc2`");
+    refused(&["log", "far/nobody@pc2"], "far/nobody is not in this house", "(on pc2)");
+    refused(&["state", "far/errors@pc3"], "no machine of this name", "did you mean pc2?");
+    refused(
+        &["why", "far/errors@pc2", "--node", "main"],
+        "pinned to pc2, and --node says main",
+        "leave one",
+    );
+    let typed = ctl(&["why", "far/errors@PC2"]);
+    assert!(typed.code == 2 && typed.err.contains("did you mean \"pc2\"?"), "{}", typed.err);
+
+    // Of a machine that is gone, each tells what it knows, pinned or not.
+    two.pc2.signal(Signal::KILL);
+    two.pc2.end();
+    two.until_node("pc2", "down");
+    let ctl = |args: &[&str]| two.house.genii(&[&["ctl"], args].concat());
+    assert!(good(ctl(&["why", "far/errors@pc2"])).contains("its node pc2 is down"));
+    let stopped = ctl(&["stop", "far/errors@pc2"]);
+    assert!(stopped.code == 1 && stopped.err.contains("lives on pc2"), "{}", stopped.err);
+    let not_there = ctl(&["log", "core/twin@pc2"]);
+    assert!(not_there.err.contains("it is not connected (down"), "{}", not_there.err);
+    two.main.stop();
+}
