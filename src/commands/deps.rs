@@ -53,6 +53,10 @@ impl Command for Deps {
     type Args = Args;
     type Said = Neighbours;
 
+    fn about(args: &Args) -> Option<&str> {
+        Some(args.address.name.as_str())
+    }
+
     fn unpin(args: &mut Args) -> Option<Pin> {
         args.address.unpin()
     }

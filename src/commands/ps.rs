@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use genii_protocols::{Address, Name};
 use genii_runtime::House;
-use genii_runtime::house::Row;
+use genii_runtime::house::{Counted, Row};
 use genii_supervision::Status;
 use serde::{Deserialize, Serialize};
 
@@ -32,12 +32,13 @@ impl Command for Ps {
 
     async fn serve(args: Args, side: Side, out: Out<Vec<Row>>) -> Result<(), Refusal> {
         let topology = side.house.topology();
+        let mut rows = agents(&side.house);
         for group in &args.groups {
-            if topology.group(group.as_str()).is_none() {
+            let of_group = |row: &Row| is_of(row, group);
+            if topology.group(group.as_str()).is_none() && !rows.iter().any(of_group) {
                 side.house.member(group.as_str())?;
             }
         }
-        let mut rows = agents(&side.house);
         rows.retain(|row| args.takes(row));
         out.say(rows).await
     }
@@ -60,35 +61,38 @@ impl Command for Ps {
 
 impl Args {
     fn takes(&self, row: &Row) -> bool {
-        let of_group =
-            |group: &Name| row.name.split_once('/').is_some_and(|(home, _)| home == group.as_str());
-        (self.groups.is_empty() || self.groups.iter().any(of_group))
+        (self.groups.is_empty() || self.groups.iter().any(|group| is_of(row, group)))
             && self.state.as_ref().is_none_or(|state| *state == row.state)
     }
 }
 
-/// The agents as they stand, without the groups, by name.
+fn is_of(row: &Row, group: &Name) -> bool {
+    row.name.split_once('/').is_some_and(|(home, _)| home == group.as_str())
+}
+
+/// The agents as they stand, without the groups, by name: also those that only other machines have.
 pub fn agents(house: &House) -> Vec<Row> {
-    let rows = house.members();
-    let is_agent = |row: &Row| Address::parse(&row.name).is_ok();
-    rows.iter().map(Row::from).filter(is_agent).collect()
+    let mut rows = house.rows();
+    rows.retain(|row| Address::parse(&row.name).is_ok());
+    rows
 }
 
 fn cells(row: &Row, screen: &Screen) -> Vec<String> {
-    let state = match row.suspended {
+    let state = match row.is_suspended() {
         true => format!("{} (suspended)", screen.state(&row.state)),
         false => screen.state(&row.state),
     };
     // What is counted elsewhere is not known here.
-    let counted = |count: String| if row.node.is_none() { count } else { String::new() };
+    let counted =
+        |count: fn(&Counted) -> String| row.counted.as_ref().map(count).unwrap_or_default();
     vec![
         row.name.clone(),
         state,
-        seconds(row.for_seconds),
-        counted(row.restarts.to_string()),
-        counted(row.depth.to_string()),
-        counted(row.handled.to_string()),
-        row.p99_ms.map(millis).unwrap_or_default(),
+        row.for_seconds.map(seconds).unwrap_or_default(),
+        counted(|it| it.restarts.to_string()),
+        counted(|it| it.depth.to_string()),
+        counted(|it| it.handled.to_string()),
+        counted(|it| it.p99_ms.map(millis).unwrap_or_default()),
         row.pid.map(|pid| pid.to_string()).unwrap_or_default(),
     ]
 }

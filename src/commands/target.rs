@@ -73,7 +73,8 @@ impl<C: OnTarget> Command for C {
 /// Shows how an agent or a group stands.
 pub fn show_row(row: &Row, screen: &mut Screen) {
     let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    let suspended = if row.suspended { ", and suspended" } else { "" };
-    let (state, long) = (screen.state(&row.state), seconds(row.for_seconds));
-    screen.line(format!("{} is {state} for {long}{suspended}{detail}", row.name));
+    let suspended = if row.is_suspended() { ", and suspended" } else { "" };
+    let long = row.for_seconds.map(|long| format!(" for {}", seconds(long))).unwrap_or_default();
+    let state = screen.state(&row.state);
+    screen.line(format!("{} is {state}{long}{suspended}{detail}", row.name));
 }

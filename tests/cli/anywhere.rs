@@ -1,6 +1,7 @@
 //! What a person types is the same on each machine of a household, whatever it is about.
 
 use rustix::process::Signal;
+use serde_json::Value;
 
 use crate::cluster::{Two, on};
 use crate::support::{Said, wait_until};
@@ -62,5 +63,44 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     assert!(stopped.code == 1 && stopped.err.contains("lives on pc2"), "{}", stopped.err);
     let not_there = ctl(&["log", "core/twin@pc2"]);
     assert!(not_there.err.contains("it is not connected (down"), "{}", not_there.err);
+    two.main.stop();
+}
+
+#[test]
+fn agents_that_only_another_machine_knows_are_listed_and_taken_like_all_others() {
+    let mut two = Two::new();
+    let ctl = |args: &[&str]| two.house.genii(&[&["ctl"], args].concat());
+    let started = ["start", "guests/desk@pc2", "--kind", "unified-error"];
+    assert!(good(ctl(&started)).contains("guests/desk is ready"));
+    let row = two.house.wait_for_state("guests/desk", "ready");
+    // What is not known here is left out, and is not nothing.
+    assert_eq!(row["node"], "pc2");
+    for unknown in ["for_seconds", "restarts", "depth", "handled", "suspended", "required"] {
+        assert_eq!(row[unknown], Value::Null, "{unknown} of {row}");
+    }
+    let declared = two.house.row("far/errors");
+    assert!(declared["for_seconds"].is_number() && declared["restarts"].is_null(), "{declared}");
+    assert_eq!(two.house.row("core/twin")["restarts"], 0);
+    assert!(good(ctl(&["ps", "guests"])).contains("pc2"));
+    let tree = good(ctl(&["tree"]));
+    assert!(tree.contains("guests") && tree.contains("└─ guests/desk"), "{tree}");
+    assert!(tree.lines().any(|it| it.starts_with("guests ") && it.ends_with("on pc2")), "{tree}");
+    assert!(good(ctl(&["tree", "guests"])).contains("guests/desk"));
+
+    // What is typed about it here is carried out there.
+    assert!(good(ctl(&["deps", "guests/desk"])).contains("depends on nobody"));
+    assert!(good(ctl(&["why", "guests"])).contains("guests has been ready"));
+    assert!(good(ctl(&["restart", "guests"])).contains("guests is ready"));
+    let slip = ctl(&["why", "guests/dek"]);
+    assert!(slip.err.contains("did you mean guests/desk?"), "{}", slip.err);
+    // The machine itself has all of it.
+    let there = good(on(&two.house, "pc2", &["ctl", "ps", "guests", "--json"]));
+    assert!(there.contains("\"restarts\":0") && !there.contains("\"node\""), "{there}");
+    two.pc2.signal(Signal::TERM);
+    two.pc2.end();
+    two.until_node("pc2", "left");
+    let ctl = |args: &[&str]| two.house.genii(&[&["ctl"], args].concat());
+    let gone = ctl(&["ps", "guests"]);
+    assert!(gone.code == 1 && gone.err.contains("guests is not in this house"), "{}", gone.err);
     two.main.stop();
 }
