@@ -24,6 +24,7 @@ use genii_runtime::house::Row;
 use genii_runtime::link::listener::Listener;
 use genii_runtime::link::network::Network;
 use genii_runtime::link::tls_network::TlsNetwork;
+use genii_runtime::topology::Topology;
 use genii_runtime::{House, Node, NodeOptions};
 
 use self::choice::Choice;
@@ -127,7 +128,7 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     });
     let choice = match loaded.report.has_errors() {
         true => Err(load::refused(&loaded.report)),
-        false => Choice::of(loaded.topology, &args.only, &settings.node()),
+        false => choose(loaded.topology, &args, &settings, data),
     };
     // Warnings about what is not started here would only be in the way.
     let mut report = loaded.report;
@@ -149,6 +150,22 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     let (only_news, beside) = (args.only_news, Arc::default());
     let up = Up { data, lock, signals, canvas, printer, is_plain, only_news, local, beside };
     up.live(&settings, choice).await
+}
+
+/// Chooses what is started here. A member of a household may have nothing of its own.
+fn choose(
+    topology: Topology,
+    args: &UpArgs,
+    settings: &Settings,
+    data: &Data,
+) -> Result<Choice, Fault> {
+    let choice = Choice::of(topology, &args.only, &settings.node())?;
+    // Who has said what to start, and starts nothing, has made a slip.
+    let may_be_idle = || Ok(args.only.is_empty() && household::is_member(data, settings)?);
+    match choice.is_idle() && !may_be_idle()? {
+        true => Err(choice.nothing_here()),
+        false => Ok(choice),
+    }
 }
 
 /// What a running `up` holds.
@@ -352,7 +369,8 @@ impl Up<'_> {
         let mut screen = Screen::stdout();
         tree::show(&tree::branches(house), &mut screen);
         screen.line("");
-        screen.line(how_many_are_ready(&crate::commands::ps::agents(house), took));
+        let rows = crate::commands::ps::agents(house);
+        screen.line(how_many_are_ready(house.node().name(), &rows, took));
         if !self.is_plain {
             screen.line(
                 screen.faint("`genii repl` in another terminal talks with them; Ctrl-C ends them"),
@@ -428,7 +446,7 @@ async fn others_settle(house: &House) {
 }
 
 /// How many agents of this machine are ready after a time; and how many of each other.
-fn how_many_are_ready(rows: &[Row], took: Duration) -> String {
+fn how_many_are_ready(own: &NodeName, rows: &[Row], took: Duration) -> String {
     let mut of: BTreeMap<Option<&NodeName>, (usize, usize)> = BTreeMap::new();
     for row in rows {
         let (ready, all) = of.entry(row.node.as_ref()).or_default();
@@ -436,7 +454,10 @@ fn how_many_are_ready(rows: &[Row], took: Duration) -> String {
         *all += 1;
     }
     let (ready, all) = of.remove(&None).unwrap_or_default();
-    let mut line = format!("{ready} of {all} agents are ready after {}", span(took));
+    let mut line = match all {
+        0 => format!("{own} is up, and hosts no agents yet"),
+        all => format!("{ready} of {all} agents are ready after {}", span(took)),
+    };
     for (node, (ready, all)) in of.iter().filter_map(|(node, of)| Some(((*node)?, of))) {
         line += &format!("; on {node}, {ready} of {all}");
     }

@@ -20,24 +20,25 @@ impl Choice {
     /// Chooses some groups, or all.
     ///
     /// # Errors
-    /// When a group is not known, or nothing would be started on this machine.
+    /// When a group is not known.
     pub fn of(topology: Topology, only: &[Name], node: &NodeName) -> Result<Self, Fault> {
         for group in only {
             if topology.group(group.as_str()).is_none() {
                 return Err(unknown_group(group, &topology));
             }
         }
-        let choice = match only.is_empty() {
-            true => Self { topology, node: node.clone(), pulled_in: Vec::new() },
-            false => {
-                let only: Vec<&str> = only.iter().map(Name::as_str).collect();
-                let selection = topology.only(&only);
-                let (topology, pulled_in) = (selection.topology, selection.pulled_in);
-                Self { topology, node: node.clone(), pulled_in }
-            }
-        };
-        let is_idle = choice.here().next().is_none();
-        if is_idle { Err(choice.nothing_here()) } else { Ok(choice) }
+        if only.is_empty() {
+            return Ok(Self { topology, node: node.clone(), pulled_in: Vec::new() });
+        }
+        let only: Vec<&str> = only.iter().map(Name::as_str).collect();
+        let selection = topology.only(&only);
+        let (topology, pulled_in) = (selection.topology, selection.pulled_in);
+        Ok(Self { topology, node: node.clone(), pulled_in })
+    }
+
+    /// Whether nothing is started on this machine.
+    pub fn is_idle(&self) -> bool {
+        self.here().next().is_none()
     }
 
     fn here(&self) -> impl Iterator<Item = &AgentSpec> {
@@ -45,7 +46,8 @@ impl Choice {
         self.topology.agents.iter().filter(is_here)
     }
 
-    fn nothing_here(&self) -> Fault {
+    /// The fault for a machine that is of no use without agents, and has none.
+    pub fn nothing_here(&self) -> Fault {
         let nodes: Vec<&str> = self.topology.nodes().iter().map(|node| node.as_str()).collect();
         match nodes.first() {
             None => Fault::new("the topology has no agents"),
@@ -55,7 +57,8 @@ impl Choice {
                 nodes.join(", ")
             ))
             .help(format!(
-                "say which one this is, as `--node {first}`, or set `node` in genii.toml"
+                "say which one this is, as `--node {first}`, or set `node` in genii.toml; one that has \
+                 joined a household comes up without agents, too"
             )),
         }
     }

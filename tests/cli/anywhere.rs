@@ -3,8 +3,8 @@
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::cluster::{Two, on};
-use crate::support::{Said, wait_until};
+use crate::cluster::{Two, begin_with, join, listening_at, on};
+use crate::support::{House, Said, wait_until};
 
 /// What is said on a machine, which must be good.
 fn good(said: Said) -> String {
@@ -103,4 +103,55 @@ fn agents_that_only_another_machine_knows_are_listed_and_taken_like_all_others()
     let gone = ctl(&["ps", "guests"]);
     assert!(gone.code == 1 && gone.err.contains("guests is not in this house"), "{}", gone.err);
     two.main.stop();
+}
+
+const MAIN_ALONE: &str = r#"
+[groups.core]
+node = "main"
+[agents."core/twin"]
+kind = "system-digital-twin"
+"#;
+
+const ALL_ON_PC2: &str = r#"
+[groups.core]
+node = "pc2"
+[agents."core/twin"]
+kind = "system-digital-twin"
+"#;
+
+#[test]
+fn a_machine_without_agents_of_its_own_comes_up_as_a_member() {
+    let house = House::new();
+    let topology = house.file("house.toml", MAIN_ALONE);
+    house.file("next.toml", ALL_ON_PC2);
+    house.file("data/genii.toml", "listen = \"127.0.0.1:0\"\n");
+    // By itself it would be of no use, and is more likely to be called otherwise.
+    let up = ["up", "--plain", "--topology", topology.to_str().unwrap()];
+    let alone = on(&house, "pc2", &[&up[..], &["--node", "pc2"]].concat());
+    assert!(alone.code == 1 && alone.err.contains("as `--node main`"), "{}", alone.err);
+    let mut main = begin_with(&house, "data", "house.toml");
+    join(&house, &listening_at(&mut main), "pc2");
+    let mut pc2 = begin_with(&house, "pc2", "house.toml");
+    pc2.wait_for("pc2 is up, and hosts no agents yet");
+    let ctl = |args: &[&str]| on(&house, "pc2", &[&["ctl"], args].concat());
+    wait_until("it to be linked", || {
+        let asked = ctl(&["ask", "core/twin", "twin.describe_house"]);
+        if asked.code == 0 { Ok(()) } else { Err(asked.err) }
+    });
+    assert!(good(ctl(&["tree"])).contains("core/twin"));
+    let nodes = house.json(&["ctl", "nodes", "--json"]);
+    let row = nodes.as_array().unwrap().iter().find(|row| row["node"] == "pc2").unwrap();
+    assert_eq!((&row["state"], &row["addresses"]), (&"alive".into(), &0.into()));
+
+    // It takes agents when it is given some, and another may be left without any.
+    assert!(good(ctl(&["start", "guests/desk", "--kind", "unified-error"])).contains("is ready"));
+    let next = house.path("next.toml");
+    let apply = ["apply", next.to_str().unwrap()];
+    assert!(good(ctl(&apply)).contains("done"));
+    assert!(good(house.genii(&[&["ctl"], &apply[..]].concat())).contains("done"));
+    let row = house.wait_for_state("core/twin", "ready");
+    assert_eq!(row["node"], "pc2");
+    main.stop();
+    pc2.stop();
+    house.wait_for_no_process();
 }
