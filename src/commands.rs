@@ -16,7 +16,7 @@ mod journal;
 mod kill;
 mod log;
 pub mod messages;
-mod nodes;
+pub mod nodes;
 pub mod pinned;
 mod plan;
 pub mod ps;
@@ -39,7 +39,7 @@ pub mod why;
 
 use std::marker::PhantomData;
 
-use clap::{ArgMatches, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches, ValueHint};
 use futures_util::future::BoxFuture;
 use genii_protocols::NodeName;
 use genii_protocols::admin::run_reply::Said;
@@ -258,9 +258,21 @@ fn clap_of<C: Command>() -> clap::Command {
         .long("node")
         .value_name("NODE")
         .value_parser(clap::value_parser!(NodeName))
-        .help("Carry it out on this machine of the household")
+        .help(
+            "Carry it out on this machine of the household [default: where it is about, or this one]",
+        )
         .display_order(100);
-    command.arg(node).about(C::ABOUT).long_about(None).after_help(examples(C::EXAMPLES))
+    // A shell that knows nothing better would offer files.
+    let no_file = |arg: clap::Arg| match arg.get_value_hint() {
+        ValueHint::Unknown if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
+        _ => arg,
+    };
+    command
+        .arg(node)
+        .mut_args(no_file)
+        .about(C::ABOUT)
+        .long_about(None)
+        .after_help(examples(C::EXAMPLES))
 }
 
 /// Examples as they stand at the end of a help page.

@@ -70,10 +70,10 @@ pub struct UpArgs {
     legacy: Vec<(Option<NodeName>, PathBuf)>,
     #[command(flatten)]
     legacy_args: LegacyArgs,
-    /// Only these groups, and what their agents need
+    /// Only these groups, and what their agents need [default: all]
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     only: Vec<Name>,
-    /// The name of this machine in the topology
+    /// The name of this machine in the topology [default: the setting `node`]
     #[arg(long, value_name = "NAME")]
     node: Option<NodeName>,
     /// Print a line for each thing that happens, for logs and CI

@@ -14,7 +14,7 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     letter: Letter,
-    /// How long to wait for the answer, or for each item of a stream
+    /// How long to wait for the answer, or for each item of a stream [default: the setting `ask_timeout`]
     #[arg(long, value_name = "TIME")]
     timeout: Option<TimeSpan>,
 }
@@ -22,7 +22,7 @@ pub struct Args {
 /// A message to an agent.
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Letter {
-    /// The agent, as `core/system-digital-twin`
+    /// The agent, as `core/system-digital-twin`; with `@NODE` behind it, of that machine
     #[arg(value_name = "ADDR")]
     pub to: Destination,
     /// The wire name of the message; `messages ADDR` lists them

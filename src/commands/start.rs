@@ -1,5 +1,9 @@
 //! `start`: starts what was stopped, or an agent of which no topology says anything.
 
+use std::ffi::OsStr;
+
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
+use genii_actors::catalogue;
 use genii_protocols::{Address, Json};
 use genii_runtime::House;
 use genii_runtime::house::Row;
@@ -21,9 +25,9 @@ pub struct Args {
     name: Pinned<Named>,
     /// Start an agent of this kind, which the topology does not have; until another is applied, or
     /// genii ends
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = Kind)]
     kind: Option<String>,
-    /// The settings of that agent
+    /// The settings of that agent [default: {}]
     #[arg(long, value_name = "JSON", requires = "kind", value_parser = settings)]
     settings: Option<Json>,
 }
@@ -59,6 +63,28 @@ impl Command for Start {
 
     fn show(row: Row, screen: &mut Screen) {
         show_row(&row, screen);
+    }
+}
+
+/// Reads the name of a kind. Those that are known here are offered, and no other is refused: the machine
+/// that starts it may be of another version.
+#[derive(Clone)]
+struct Kind;
+
+impl TypedValueParser for Kind {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        NonEmptyStringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(catalogue().kinds().into_iter().map(PossibleValue::new)))
     }
 }
 

@@ -21,7 +21,7 @@ use crate::settings::Settings;
     "genii init --data ~/other-house",
 ]))]
 pub struct InitArgs {
-    /// The name of this machine in the household
+    /// The name of this machine in the household [default: the setting `node`]
     #[arg(long, value_name = "NAME")]
     node: Option<NodeName>,
     /// Print an object with `household` and `node`

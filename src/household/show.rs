@@ -34,6 +34,7 @@ enum HouseholdCommand {
     /// They are renewed by themselves while genii runs, 30 days before they run out. The machine
     /// where the household was made signs; genii must run there and be reached from here. A genii
     /// that runs here uses them from its next connection on.
+    #[command(after_help = examples(&["genii household renew"]))]
     Renew(JsonArg),
 }
 

@@ -32,8 +32,8 @@ pub struct NewArgs {
     /// How long it counts; a year at most
     #[arg(long = "for", value_name = "TIME", default_value = "30d")]
     span: TimeSpan,
-    /// Whom or what it is for, in your words
-    #[arg(long, value_name = "NAME", default_value = "")]
+    /// Whom or what it is for, in your words [default: nothing]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     name: String,
     /// Print an object with `token`, `id` and `expires`
     #[arg(long)]
