@@ -148,28 +148,46 @@ fn complain_at_last(fault: Fault) {
 fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
     // One that is set to nothing is as good as not set.
     let named = std::env::var_os("GENII_DATA").filter(|named| !named.is_empty());
-    let data = || Data::new(cli.data.clone().or_else(|| named.clone().map(PathBuf::from)));
-    match cli.command {
+    let data = || {
+        let data = Data::new(cli.data.clone().or_else(|| named.clone().map(PathBuf::from)));
+        data.map(|data| data.with_flag(cli.data.clone()))
+    };
+    let about_data = |fault: Fault| match data() {
+        // What it says is to be done on the machine that invited.
+        _ if matches!(cli.command, Command::Join(_)) => fault,
+        Ok(data) => fault.about(&data),
+        Err(_) => fault,
+    };
+    carry_out_on(&cli.command, matches, &data).map_err(about_data)
+}
+
+/// Carries out a command, on the data folder where it is about one.
+fn carry_out_on(
+    command: &Command,
+    matches: &clap::ArgMatches,
+    data: &dyn Fn() -> Result<Data, Fault>,
+) -> Result<ExitCode, Fault> {
+    match command {
         Command::Up(args) => runtime()?.block_on(up::run(args, &data()?)),
-        Command::Plan(args) => plan::run(&args, &data()?),
-        Command::Import(args) => import::run(&args),
+        Command::Plan(args) => plan::run(args, &data()?),
+        Command::Import(args) => import::run(args),
         Command::Topology => print(genii_actors::BUILT_IN_TOPOLOGY),
-        Command::Settings(args) => show_settings(&data()?, &args),
-        Command::Init(args) => household::init(&args, &data()?),
-        Command::Invite(args) => household::invite(&args, &data()?),
-        Command::Join(args) => runtime()?.block_on(household::join(&args, &data()?)),
-        Command::Expel(args) => household::expel(&args, &data()?),
-        Command::Household(args) => runtime()?.block_on(household::household(&args, &data()?)),
+        Command::Settings(args) => show_settings(&data()?, args),
+        Command::Init(args) => household::init(args, &data()?),
+        Command::Invite(args) => household::invite(args, &data()?),
+        Command::Join(args) => runtime()?.block_on(household::join(args, &data()?)),
+        Command::Expel(args) => household::expel(args, &data()?),
+        Command::Household(args) => runtime()?.block_on(household::household(args, &data()?)),
         Command::Ctl(args) => {
             let matches = matches.subcommand_matches("ctl");
             let matches = matches.ok_or_else(|| Fault::usage("no command was given"))?;
-            runtime()?.block_on(ctl::run(&args, matches, &data()?))
+            runtime()?.block_on(ctl::run(args, matches, &data()?))
         }
         Command::Repl => repl::run(&runtime()?, &data()?),
-        Command::Token(command) => token::run(&command, &data()?),
+        Command::Token(command) => token::run(command, &data()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut command_line(), "genii", &mut script);
+            clap_complete::generate(*shell, &mut command_line(), "genii", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
     }

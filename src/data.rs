@@ -21,6 +21,8 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct Data {
     folder: PathBuf,
+    /// As it was named on the command line, if it was.
+    flag: Option<PathBuf>,
 }
 
 impl Data {
@@ -44,7 +46,22 @@ impl Data {
                 strategy.data_dir()
             }
         };
-        Ok(Self { folder })
+        Ok(Self { folder, flag: None })
+    }
+
+    /// The same, which was named so on the command line.
+    #[must_use]
+    pub fn with_flag(self, flag: Option<PathBuf>) -> Self {
+        Self { flag, ..self }
+    }
+
+    /// How genii is called about this folder: `genii`, or `genii --data DIR` where whoever is told so has
+    /// named it.
+    pub fn genii(&self) -> String {
+        let Some(flag) = &self.flag else { return "genii".to_owned() };
+        let flag = flag.display().to_string();
+        let quoted = shlex::try_quote(&flag).map(std::borrow::Cow::into_owned);
+        format!("genii --data {}", quoted.unwrap_or(flag))
     }
 
     /// The folder.
@@ -162,9 +179,8 @@ impl Data {
                     self.folder.display(),
                     if holder.is_empty() { "it does not say which" } else { holder.trim() }
                 ))
-                .help(
-                    "stop it with `genii ctl shutdown`, or name another folder with --data DIR",
-                ));
+                .help("stop it with `genii ctl shutdown`, or name another folder with --data DIR")
+                .about(self));
             }
         }
         let holder =

@@ -113,7 +113,7 @@ impl UpArgs {
 }
 
 /// Brings the household up and serves.
-pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
+pub async fn run(args: &UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     args.legacy_args.refuse_without(&args.legacy)?;
     let mut settings = args.settings(data, &[])?;
     let loaded = load::load(&args.from(&settings, data))?;
@@ -128,7 +128,7 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     });
     let choice = match loaded.report.has_errors() {
         true => Err(load::refused(&loaded.report)),
-        false => choose(loaded.topology, &args, &settings, data),
+        false => choose(loaded.topology, args, &settings, data),
     };
     // Warnings about what is not started here would only be in the way.
     let mut report = loaded.report;
@@ -372,9 +372,10 @@ impl Up<'_> {
         let rows = crate::commands::ps::agents(house);
         screen.line(how_many_are_ready(house.node().name(), &rows, took));
         if !self.is_plain {
-            screen.line(
-                screen.faint("`genii repl` in another terminal talks with them; Ctrl-C ends them"),
-            );
+            let genii = self.data.genii();
+            let line =
+                format!("`{genii} repl` in another terminal talks with them; Ctrl-C ends them");
+            screen.line(screen.faint(&line));
         }
         self.printer.say(screen.into_text());
     }

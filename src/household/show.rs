@@ -51,6 +51,8 @@ struct Shown {
     identity: Identity,
     expelled: Option<Expelled>,
     ledger: Option<Ledger>,
+    /// How genii is called about it.
+    genii: String,
 }
 
 /// That this machine was expelled.
@@ -77,7 +79,7 @@ impl Shown {
         let authority = Authority::open(&trust).map_err(fault)?;
         let ledger = authority.as_ref().map(Ledger::of).transpose()?;
         let expelled = Expelled::of(&identity);
-        Ok(Self { identity, expelled, ledger })
+        Ok(Self { identity, expelled, ledger, genii: data.genii() })
     }
 
     fn json(&self) -> Value {
@@ -95,7 +97,7 @@ impl Shown {
     }
 
     fn show(&self, screen: &mut Screen) {
-        let Self { identity, expelled, ledger } = self;
+        let Self { identity, expelled, ledger, genii } = self;
         screen.line(format!("household    {}", identity.household()));
         screen.line(format!("this machine {}", identity.node()));
         if let Some(expires) = identity.expires() {
@@ -106,7 +108,7 @@ impl Shown {
             screen.line(format!("certificate  until {}{over}", Timestamp::from(expires)));
         }
         if let Some(expelled) = expelled {
-            expelled.show(screen);
+            expelled.show(genii, screen);
         }
         match ledger {
             Some(ledger) => ledger.show(screen),
@@ -126,16 +128,16 @@ impl Expelled {
         Some(Self { by: Some(told.by), at })
     }
 
-    fn show(&self, screen: &mut Screen) {
+    fn show(&self, genii: &str, screen: &mut Screen) {
         let said = match self {
             Self { by: Some(by), at: Some(at) } => format!("; {by} has said so first at {at}"),
             _ => String::new(),
         };
         screen.line(screen.red(&format!("expelled     this machine was expelled{said}")));
-        screen.line(
+        screen.line(format!(
             "             to let it in again: invite it anew where the household was made; here, stop \
-             genii,\n             remove the folder `trust` of its data, and `genii join`",
-        );
+             genii,\n             remove the folder `trust` of its data, and `{genii} join`"
+        ));
     }
 }
 

@@ -59,8 +59,9 @@ pub fn run(args: &NewArgs, data: &Data) -> Result<ExitCode, Fault> {
     let id = &token.id;
     let until: Timestamp = expires;
     complain(format_args!(
-        "counts until {until}, on this machine; it is shown this once; `genii token revoke {id}` \
-         takes it back"
+        "counts until {until}, on this machine; it is shown this once; `{} token revoke {id}` takes \
+         it back",
+        data.genii()
     ));
     screen.line(bearer.line());
     screen.finish()

@@ -272,5 +272,29 @@ fn who_is_invited_and_who_was_expelled_is_shown() {
     two.pc2.stop();
     two.main.stop();
     let own = elsewhere(&two.house, "pc2", &["household"]);
-    assert!(own.out.contains(main) && own.out.contains("genii join"), "{}", own.out);
+    assert!(own.out.contains(main) && own.out.contains(" join`"), "{}", own.out);
+}
+
+/// What is said is to be typed works when it is typed.
+#[test]
+fn hints_name_the_data_folder_that_was_named() {
+    let house = House::new();
+    let data = house.path("my house");
+    let data = data.to_str().unwrap();
+    let says = |args: &[&str], hint: &str| {
+        let said = house.genii(&[&["--data", data], args].concat());
+        let text = said.out + &said.err;
+        assert!(text.contains(&hint.replace("DIR", &format!("'{data}'"))), "{args:?}: {text}");
+    };
+    says(&["household"], "make one with `genii --data DIR init`");
+    says(&["ctl", "ps"], "start it with `genii --data DIR up`");
+    says(&["token", "list"], "`genii --data DIR up` makes one");
+    says(&["init", "--node", "mainpc"], "next: `genii --data DIR up` starts it");
+    says(&["expel", "pc2"], "`genii --data DIR household` shows the nodes");
+    says(&["token", "list"], "`genii --data DIR token new` makes one");
+    // What is to be done on another machine is not about this folder.
+    says(&["join", "nonsense"], "`genii invite NAME` prints one");
+    // Whoever named none is told of none.
+    let other = house.genii(&["household"]);
+    assert!(other.err.contains("make one with `genii init`"), "{}", other.err);
 }
