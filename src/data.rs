@@ -58,10 +58,7 @@ impl Data {
     /// How genii is called about this folder: `genii`, or `genii --data DIR` where whoever is told so has
     /// named it.
     pub fn genii(&self) -> String {
-        let Some(flag) = &self.flag else { return "genii".to_owned() };
-        let flag = flag.display().to_string();
-        let quoted = shlex::try_quote(&flag).map(std::borrow::Cow::into_owned);
-        format!("genii --data {}", quoted.unwrap_or(flag))
+        self.flag.as_ref().map_or_else(|| "genii".to_owned(), |flag| genii_on(flag))
     }
 
     /// The folder.
@@ -191,6 +188,13 @@ impl Data {
             .map_err(|error| failed(&error))?;
         Ok(DataLock { _file: file })
     }
+}
+
+/// How genii is called about a folder, as a shell reads it.
+pub fn genii_on(folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    let quoted = shlex::try_quote(&folder).map(std::borrow::Cow::into_owned);
+    format!("genii --data {}", quoted.unwrap_or(folder))
 }
 
 /// The data folder is this process's as long as this lives. The system lets go of it when the

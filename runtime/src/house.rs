@@ -249,6 +249,17 @@ impl House {
         views.into_iter().map(|view| self.member_of(view, &topology)).collect()
     }
 
+    /// Sees that an agent or a group lives here.
+    ///
+    /// # Errors
+    /// When it lives elsewhere, or there is none of this name.
+    pub fn is_own(&self, name: &str) -> Result<(), HouseError> {
+        if let Some(node) = self.home_of(name) {
+            return Err(HouseError::Elsewhere { address: name.to_owned(), node });
+        }
+        self.member(name).map(drop)
+    }
+
     /// How one agent or group stands.
     ///
     /// # Errors
@@ -394,6 +405,9 @@ impl House {
     fn heard<T>(&self, address: &Address, result: Result<T, Unheard>) -> Result<T, HouseError> {
         result.map_err(|error| match error {
             Unheard::NotFound => self.not_found(address.as_str()),
+            Unheard::NotRunning if let Some(node) = self.home_of(address.as_str()) => {
+                HouseError::Elsewhere { address: address.to_string(), node }
+            }
             error => HouseError::Unheard { address: address.to_string(), error },
         })
     }

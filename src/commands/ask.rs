@@ -112,6 +112,10 @@ pub fn fault_refusal(to: &Destination, fault: &Fault) -> Refusal {
     let help = match fault {
         Fault::NotFound { .. } => "`ps` lists all agents".to_owned(),
         Fault::Rejected { .. } => format!("`messages {to}` lists what it answers"),
+        // One that is not pinned is known here, and `why` says more.
+        Fault::Unreachable { node, .. } if to.node.is_some() => {
+            format!("`nodes` shows how {node} stands")
+        }
         Fault::Timeout { .. } => format!("`inspect {to}` shows what it does; or --timeout"),
         _ => format!("`why {to}` tells the cause"),
     };

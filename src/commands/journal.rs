@@ -77,7 +77,8 @@ impl Command for Journal {
             out.say(Entry::of(&event)).await?;
         }
         if let Some(name) = name.filter(|_| last == 0) {
-            side.house.member(name)?;
+            // What happens to one that lives elsewhere is known there alone.
+            side.house.is_own(name)?;
         }
         let Some(follow) = &mut follow else { return Ok(()) };
         loop {

@@ -63,6 +63,10 @@ impl Command for Log {
             out.say(Said::of(&line)).await?;
             last = Some(line);
         }
+        if last.is_none() {
+            // What one logs that lives elsewhere is known there alone.
+            side.house.is_own(address.as_str())?;
+        }
         let Some(follow) = &mut follow else { return Ok(()) };
         // What was written between the two looks would be seen twice.
         let is_seen = |line: &Arc<LogLine>| last.as_ref().is_some_and(|last| line.at <= last.at);

@@ -59,9 +59,14 @@ fn elsewhere(house: &House, name: String, node: &NodeName) -> Explanation {
     let member = members.into_iter().find(|member| member.node == *node);
     let membership = member.as_ref().map_or(Membership::Unseen, |member| member.membership);
     let state = membership.word();
-    let why = member.and_then(|member| member.why).map(|why| format!(": {why}"));
-    let says = format!("lives on {node}, which is {state}{}", why.unwrap_or_default());
-    let first_causes = vec![format!("{node} is {state}")];
+    let stands = match membership {
+        Membership::Left => "has left".to_owned(),
+        _ => format!("is {state}"),
+    };
+    let why = member.and_then(|member| member.why).filter(|_| membership != Membership::Left);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    let says = format!("lives on {node}, which {stands}{why}");
+    let first_causes = vec![format!("{node} {stands}")];
     let (state, because) = (state.into(), Vec::new());
     Explanation { because: Because { name, state, says, because, crash: None }, first_causes }
 }

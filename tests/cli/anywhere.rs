@@ -59,8 +59,14 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     two.until_node("pc2", "down");
     let ctl = |args: &[&str]| two.house.genii(&[&["ctl"], args].concat());
     assert!(good(ctl(&["why", "far/errors@pc2"])).contains("its node pc2 is down"));
-    let stopped = ctl(&["stop", "far/errors@pc2"]);
-    assert!(stopped.code == 1 && stopped.err.contains("lives on pc2"), "{}", stopped.err);
+    for command in ["stop", "state", "suspend", "log"] {
+        let refused = ctl(&[command, "far/errors@pc2"]);
+        assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{command}");
+        let pc2 = "far/errors lives on pc2\n  help: `nodes` shows how pc2 stands";
+        assert!(refused.err.contains(pc2), "{command}: {}", refused.err);
+    }
+    let asked = ctl(&asked);
+    assert!(asked.err.contains("`nodes` shows how pc2 stands"), "{}", asked.err);
     let not_there = ctl(&["log", "core/twin@pc2"]);
     assert!(not_there.err.contains("it is not connected (down"), "{}", not_there.err);
     two.main.stop();
