@@ -24,7 +24,6 @@ use genii_runtime::house::Row;
 use genii_runtime::link::listener::Listener;
 use genii_runtime::link::network::Network;
 use genii_runtime::link::tls_network::TlsNetwork;
-use genii_runtime::topology::Topology;
 use genii_runtime::{House, Node, NodeOptions};
 
 use self::choice::Choice;
@@ -128,7 +127,7 @@ pub async fn run(args: &UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     });
     let choice = match loaded.report.has_errors() {
         true => Err(load::refused(&loaded.report)),
-        false => choose(loaded.topology, args, &settings, data),
+        false => Choice::on(loaded.topology, &args.only, &settings, data),
     };
     // Warnings about what is not started here would only be in the way.
     let mut report = loaded.report;
@@ -150,22 +149,6 @@ pub async fn run(args: &UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     let (only_news, beside) = (args.only_news, Arc::default());
     let up = Up { data, lock, signals, canvas, printer, is_plain, only_news, local, beside };
     up.live(&settings, choice).await
-}
-
-/// Chooses what is started here. A member of a household may have nothing of its own.
-fn choose(
-    topology: Topology,
-    args: &UpArgs,
-    settings: &Settings,
-    data: &Data,
-) -> Result<Choice, Fault> {
-    let choice = Choice::of(topology, &args.only, &settings.node())?;
-    // Who has said what to start, and starts nothing, has made a slip.
-    let may_be_idle = || Ok(args.only.is_empty() && household::is_member(data, settings)?);
-    match choice.is_idle() && !may_be_idle()? {
-        true => Err(choice.nothing_here()),
-        false => Ok(choice),
-    }
 }
 
 /// What a running `up` holds.

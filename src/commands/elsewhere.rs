@@ -6,15 +6,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use genii_protocols::admin::run_reply::Said;
 use genii_protocols::{AskError, Json, NodeName};
-use genii_runtime::JsonNext;
 use genii_runtime::cluster::{Carry, Cluster, Membership};
+use genii_runtime::{House, JsonNext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
-use super::pinned::Pin;
+use super::pinned::{Pin, is_known};
 use super::{Entry, Refusal, Side, begin, find};
 
 /// The commands that end the machine where they are carried out.
@@ -56,7 +56,7 @@ pub async fn run(
     let cluster = cluster.ok_or_else(|| lost("this machine is by itself".to_owned()))?;
     let order = Json(json!(Order { command: command.to_owned(), arguments }));
     let answers = cluster.run(&node, &order).await;
-    let mut answers = answers.map_err(|_| not_reached(command, &node, cluster))?;
+    let mut answers = answers.map_err(|_| not_reached(command, &node, &side.house))?;
     let mut has_begun = false;
     loop {
         match answers.next().await {
@@ -86,23 +86,18 @@ pub async fn run(
 }
 
 /// Why a machine to which there is no link does not carry out a command.
-fn not_reached(command: &str, node: &NodeName, cluster: &Cluster) -> Refusal {
-    let members = cluster.members();
-    let refusal = |why: String| {
-        Refusal::new(format!("{command} cannot be carried out on {node}: {why}"))
-            .help("`nodes` shows how the machines stand")
-    };
-    let Some(member) = members.iter().find(|member| member.node == *node) else {
-        let known = members.iter().map(|member| member.node.as_str());
-        let refusal = refusal("no machine of this name is known here".to_owned());
-        return match genii_runtime::nearest(node.as_str(), known) {
-            Some(nearest) => refusal.help(format!("did you mean {nearest}?")),
-            None => refusal,
-        };
-    };
-    let state = member.membership.word();
-    let why = member.why.as_ref().map(|why| format!(": {why}")).unwrap_or_default();
-    refusal(format!("it is not connected ({state}{why})"))
+fn not_reached(command: &str, node: &NodeName, house: &House) -> Refusal {
+    let refused = format!("{command} cannot be carried out");
+    if let Err(Refusal { message, help }) = is_known(house, node) {
+        return Refusal { message: format!("{refused}: {message}"), help };
+    }
+    let members = house.node().cluster().map(|cluster| cluster.members()).unwrap_or_default();
+    let member = members.iter().find(|member| member.node == *node);
+    let state = member.map_or(Membership::Unseen, |member| member.membership).word();
+    let why = member.and_then(|member| member.why.as_ref()).map(|why| format!(": {why}"));
+    let why = why.unwrap_or_default();
+    Refusal::new(format!("{refused} on {node}: it is not connected ({state}{why})"))
+        .help("`nodes` shows how the machines stand")
 }
 
 /// Whether a machine whose link is lost has taken its leave, as one does that was told to end.

@@ -138,6 +138,24 @@ impl Pin {
     }
 }
 
+/// Sees that a machine is this one, or one that it knows.
+///
+/// # Errors
+/// When it is none; which may have been meant.
+pub fn is_known(house: &House, node: &NodeName) -> Result<(), Refusal> {
+    let members = house.node().cluster().map(|cluster| cluster.members()).unwrap_or_default();
+    let others = members.iter().map(|member| &member.node);
+    let known: Vec<&NodeName> = std::iter::once(house.node().name()).chain(others).collect();
+    if known.contains(&node) {
+        return Ok(());
+    }
+    let refusal = Refusal::new(format!("no machine {node} is known here"));
+    Err(match genii_runtime::nearest(node.as_str(), known.iter().map(|known| known.as_str())) {
+        Some(nearest) => refusal.help(format!("did you mean {nearest}?")),
+        None => refusal.help("`nodes` shows the machines"),
+    })
+}
+
 /// The machine on which an agent or a group lives, as far as is known here.
 fn lives_on(house: &House, name: &str) -> Option<NodeName> {
     let own = house.node().name();

@@ -1,12 +1,13 @@
 //! `ps`: the agents, one in a line, with what is counted about them.
 
 use clap::builder::PossibleValuesParser;
-use genii_protocols::{Address, Name};
+use genii_protocols::{Address, Name, NodeName};
 use genii_runtime::House;
 use genii_runtime::house::{Counted, Row};
 use genii_supervision::Status;
 use serde::{Deserialize, Serialize};
 
+use super::pinned::{Pinned, is_known};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, millis, seconds};
 
@@ -14,9 +15,9 @@ pub struct Ps;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// Only the agents of these groups
+    /// Only the agents of these groups; with `@NODE` behind one, those on that machine
     #[arg(value_name = "GROUP")]
-    groups: Vec<Name>,
+    groups: Vec<Pinned<Name>>,
     /// Only agents in this state
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Status::WORDS))]
     state: Option<String>,
@@ -26,7 +27,8 @@ impl Command for Ps {
     const NAME: &'static str = "ps";
     const ABOUT: &'static str =
         "List the agents: state, uptime, restarts, mailbox depth, handled, p99";
-    const EXAMPLES: &'static [&'static str] = &["ps", "ps core pc2-core", "ps --state quarantined"];
+    const EXAMPLES: &'static [&'static str] =
+        &["ps", "ps core guests@pc2", "ps --state quarantined"];
     type Args = Args;
     type Said = Vec<Row>;
 
@@ -34,12 +36,15 @@ impl Command for Ps {
         let topology = side.house.topology();
         let mut rows = agents(&side.house);
         for group in &args.groups {
-            let of_group = |row: &Row| is_of(row, group);
-            if topology.group(group.as_str()).is_none() && !rows.iter().any(of_group) {
-                side.house.member(group.as_str())?;
+            let Pinned { name, node } = group;
+            let of_group = |row: &Row| is_of(row, name);
+            if topology.group(name.as_str()).is_none() && !rows.iter().any(of_group) {
+                side.house.member(name.as_str())?;
             }
+            node.as_ref().map_or(Ok(()), |node| is_known(&side.house, node))?;
         }
-        rows.retain(|row| args.takes(row));
+        let own = side.house.node().name();
+        rows.retain(|row| args.takes(row, own));
         out.say(rows).await
     }
 
@@ -60,8 +65,11 @@ impl Command for Ps {
 }
 
 impl Args {
-    fn takes(&self, row: &Row) -> bool {
-        (self.groups.is_empty() || self.groups.iter().any(|group| is_of(row, group)))
+    fn takes(&self, row: &Row, own: &NodeName) -> bool {
+        let home = row.node.as_ref().unwrap_or(own);
+        let is_there = |node: &Option<NodeName>| node.as_ref().is_none_or(|node| node == home);
+        let is_in = |group: &Pinned<Name>| is_of(row, &group.name) && is_there(&group.node);
+        (self.groups.is_empty() || self.groups.iter().any(is_in))
             && self.state.as_ref().is_none_or(|state| *state == row.state)
     }
 }

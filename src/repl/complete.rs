@@ -42,7 +42,9 @@ impl Completer {
     fn values(&self, name: &str, place: &Place) -> Vec<Choice> {
         let plain = |texts: Vec<String>| texts.into_iter().map(Choice::plain).collect();
         match name {
-            "ADDR" | "NAME" if place.word.contains('@') => plain(self.pinned(&place.word)),
+            "ADDR" | "GROUP" | "NAME" if place.word.contains('@') => {
+                plain(self.pinned(&place.word))
+            }
             "ADDR" => plain(self.known.addresses()),
             "GROUP" => plain(self.known.groups()),
             "NAME" => plain([self.known.groups(), self.known.addresses()].concat()),

@@ -5,7 +5,10 @@ use genii_protocols::{Address, Name, NodeName};
 use genii_runtime::topology::check::Kinds;
 use genii_runtime::topology::{AgentSpec, Diagnostic, Report, Severity, Topology};
 
+use crate::data::Data;
 use crate::fault::Fault;
+use crate::household;
+use crate::settings::Settings;
 
 /// The part that is started here, and what is left out.
 pub struct Choice {
@@ -17,11 +20,31 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Chooses some groups, or all, for a machine that is of use with them: one with agents of its own,
+    /// or a member of a household.
+    ///
+    /// # Errors
+    /// When a group is not known, or the machine would be of no use.
+    pub fn on(
+        topology: Topology,
+        only: &[Name],
+        settings: &Settings,
+        data: &Data,
+    ) -> Result<Self, Fault> {
+        let choice = Self::of(topology, only, &settings.node())?;
+        // Who has said what to start, and starts nothing, has made a slip.
+        let may_be_idle = || Ok(only.is_empty() && household::is_member(data, settings)?);
+        match choice.is_idle() && !may_be_idle()? {
+            true => Err(choice.nothing_here()),
+            false => Ok(choice),
+        }
+    }
+
     /// Chooses some groups, or all.
     ///
     /// # Errors
     /// When a group is not known.
-    pub fn of(topology: Topology, only: &[Name], node: &NodeName) -> Result<Self, Fault> {
+    fn of(topology: Topology, only: &[Name], node: &NodeName) -> Result<Self, Fault> {
         for group in only {
             if topology.group(group.as_str()).is_none() {
                 return Err(unknown_group(group, &topology));
@@ -37,7 +60,7 @@ impl Choice {
     }
 
     /// Whether nothing is started on this machine.
-    pub fn is_idle(&self) -> bool {
+    fn is_idle(&self) -> bool {
         self.here().next().is_none()
     }
 
@@ -47,7 +70,7 @@ impl Choice {
     }
 
     /// The fault for a machine that is of no use without agents, and has none.
-    pub fn nothing_here(&self) -> Fault {
+    fn nothing_here(&self) -> Fault {
         let nodes: Vec<&str> = self.topology.nodes().iter().map(|node| node.as_str()).collect();
         match nodes.first() {
             None => Fault::new("the topology has no agents"),

@@ -44,7 +44,7 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     refused(&["restart", "core@pc2"], "core is not on pc2", "it lives on main");
     refused(&["log", "guests/nobody@pc2"], "guests/nobody is not on pc2", "`ps --node pc2`");
     refused(&["log", "far/nobody@pc2"], "far/nobody is not in this house", "(on pc2)");
-    refused(&["state", "far/errors@pc3"], "no machine of this name", "did you mean pc2?");
+    refused(&["state", "far/errors@pc3"], "no machine pc3 is known", "did you mean pc2?");
     refused(
         &["why", "far/errors@pc2", "--node", "main"],
         "pinned to pc2, and --node says main",
@@ -88,6 +88,10 @@ fn agents_that_only_another_machine_knows_are_listed_and_taken_like_all_others()
     assert!(declared["for_seconds"].is_number() && declared["restarts"].is_null(), "{declared}");
     assert_eq!(two.house.row("core/twin")["restarts"], 0);
     assert!(good(ctl(&["ps", "guests"])).contains("pc2"));
+    assert_eq!(good(ctl(&["ps", "guests@pc2", "core@main"])).lines().count(), 5);
+    assert!(good(ctl(&["ps", "guests@main"])).contains("no agent"));
+    let nowhere = ctl(&["ps", "guests@pc3"]);
+    assert!(nowhere.code == 1 && nowhere.err.contains("did you mean pc2?"), "{}", nowhere.err);
     let tree = good(ctl(&["tree"]));
     assert!(tree.contains("guests") && tree.contains("└─ guests/desk"), "{tree}");
     assert!(tree.lines().any(|it| it.starts_with("guests ") && it.ends_with("on pc2")), "{tree}");
