@@ -42,8 +42,17 @@ enum Command {
     /// Make a topology of start-up files of before, or say everything that is wrong with them
     Import(import::ImportArgs),
     /// Print the topology that is built in
+    #[command(after_help = examples(&[
+        "genii topology",
+        "genii topology > house.toml      to begin yours with",
+    ]))]
     Topology,
     /// Print what is set for the household, and where each setting comes from
+    #[command(after_help = examples(&[
+        "genii settings",
+        "genii settings --data ~/other-house",
+        "genii settings --json | jq -r '.[] | select(.name == \"node\") | .value'",
+    ]))]
     Settings(JsonArg),
     /// Make a household, of which this machine is the first
     Init(household::InitArgs),
@@ -61,9 +70,17 @@ enum Command {
     /// Say something to the running household, or all that a script on standard input says
     Ctl(ctl::CtlArgs),
     /// Talk with the running household
+    #[command(after_help = examples(&[
+        "genii repl                       Tab completes; `help` lists the commands; `exit` leaves",
+        "genii repl --data ~/other-house",
+    ]))]
     Repl,
     /// Give clients access: make tokens, list them, take them back
-    #[command(subcommand)]
+    #[command(subcommand, after_help = examples(&[
+        "genii token new --allow 'memory/*' --name game",
+        "genii token list",
+        "genii token revoke 3fa9c1d2",
+    ]))]
     Token(token::TokenCommand),
     /// Print a script that completes commands in a shell
     #[command(after_help = examples(&[
@@ -131,28 +148,46 @@ fn complain_at_last(fault: Fault) {
 fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
     // One that is set to nothing is as good as not set.
     let named = std::env::var_os("GENII_DATA").filter(|named| !named.is_empty());
-    let data = || Data::new(cli.data.clone().or_else(|| named.clone().map(PathBuf::from)));
-    match cli.command {
+    let data = || {
+        let data = Data::new(cli.data.clone().or_else(|| named.clone().map(PathBuf::from)));
+        data.map(|data| data.with_flag(cli.data.clone()))
+    };
+    let about_data = |fault: Fault| match data() {
+        // What it says is to be done on the machine that invited.
+        _ if matches!(cli.command, Command::Join(_)) => fault,
+        Ok(data) => fault.about(&data),
+        Err(_) => fault,
+    };
+    carry_out_on(&cli.command, matches, &data).map_err(about_data)
+}
+
+/// Carries out a command, on the data folder where it is about one.
+fn carry_out_on(
+    command: &Command,
+    matches: &clap::ArgMatches,
+    data: &dyn Fn() -> Result<Data, Fault>,
+) -> Result<ExitCode, Fault> {
+    match command {
         Command::Up(args) => runtime()?.block_on(up::run(args, &data()?)),
-        Command::Plan(args) => plan::run(&args, &data()?),
-        Command::Import(args) => import::run(&args),
+        Command::Plan(args) => plan::run(args, &data()?),
+        Command::Import(args) => import::run(args),
         Command::Topology => print(genii_actors::BUILT_IN_TOPOLOGY),
-        Command::Settings(args) => show_settings(&data()?, &args),
-        Command::Init(args) => household::init(&args, &data()?),
-        Command::Invite(args) => household::invite(&args, &data()?),
-        Command::Join(args) => runtime()?.block_on(household::join(&args, &data()?)),
-        Command::Expel(args) => household::expel(&args, &data()?),
-        Command::Household(args) => runtime()?.block_on(household::household(&args, &data()?)),
+        Command::Settings(args) => show_settings(&data()?, args),
+        Command::Init(args) => household::init(args, &data()?),
+        Command::Invite(args) => household::invite(args, &data()?),
+        Command::Join(args) => runtime()?.block_on(household::join(args, &data()?)),
+        Command::Expel(args) => household::expel(args, &data()?),
+        Command::Household(args) => runtime()?.block_on(household::household(args, &data()?)),
         Command::Ctl(args) => {
             let matches = matches.subcommand_matches("ctl");
             let matches = matches.ok_or_else(|| Fault::usage("no command was given"))?;
-            runtime()?.block_on(ctl::run(&args, matches, &data()?))
+            runtime()?.block_on(ctl::run(args, matches, &data()?))
         }
         Command::Repl => repl::run(&runtime()?, &data()?),
-        Command::Token(command) => token::run(&command, &data()?),
+        Command::Token(command) => token::run(command, &data()?),
         Command::Completions { shell } => {
             let mut script = Vec::new();
-            clap_complete::generate(shell, &mut command_line(), "genii", &mut script);
+            clap_complete::generate(*shell, &mut command_line(), "genii", &mut script);
             print(&String::from_utf8_lossy(&script))
         }
     }
@@ -198,5 +233,33 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command_line().debug_assert();
+    }
+
+    #[test]
+    fn every_help_page_has_examples() {
+        let mut line = command_line();
+        line.build();
+        check(&mut line);
+    }
+
+    fn check(command: &mut clap::Command) {
+        let help = command.render_long_help().to_string();
+        assert!(help.contains("Examples:\n  "), "{help}");
+        let is_own = |command: &&mut clap::Command| command.get_name() != "help";
+        command.get_subcommands_mut().filter(is_own).for_each(check);
+    }
+
+    #[test]
+    fn a_shell_completes_what_is_known_without_a_running_genii() {
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Zsh, &mut command_line(), "genii", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        let offers = |of: &str, what: &str| {
+            script.lines().any(|line| line.contains(of) && line.contains(what))
+        };
+        assert!(offers(":KIND:", "unified-error") && offers(":STATE:", "quarantined"), "{script}");
+        // What only the running one knows is no file, either.
+        assert!(!offers(":NODE:", "_default") && !offers(":ADDR", "_default"), "{script}");
+        assert!(offers(":FILE:", "_files"));
     }
 }

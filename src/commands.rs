@@ -16,7 +16,8 @@ mod journal;
 mod kill;
 mod log;
 pub mod messages;
-mod nodes;
+pub mod nodes;
+pub mod pinned;
 mod plan;
 pub mod ps;
 mod publish;
@@ -38,7 +39,7 @@ pub mod why;
 
 use std::marker::PhantomData;
 
-use clap::{ArgMatches, FromArgMatches};
+use clap::{ArgMatches, FromArgMatches, ValueHint};
 use futures_util::future::BoxFuture;
 use genii_protocols::NodeName;
 use genii_protocols::admin::run_reply::Said;
@@ -49,6 +50,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
+use self::pinned::Pin;
 use crate::fault::Fault;
 use crate::screen::Screen;
 use crate::up::ending::Ending;
@@ -109,6 +111,11 @@ pub trait Command: 'static {
 
     /// The agent or group that it is about, where it can be carried out only where that lives.
     fn about(_args: &Self::Args) -> Option<&str> {
+        None
+    }
+
+    /// Takes out of it to which machine the agent or group is pinned that it is about.
+    fn unpin(_args: &mut Self::Args) -> Option<Pin> {
         None
     }
 
@@ -212,6 +219,8 @@ pub struct Entry {
     arguments: fn(&ArgMatches) -> Result<Value, Fault>,
     /// The agent or group that it is about, where it can be carried out only where that lives.
     about: fn(&Value) -> Option<String>,
+    /// Takes out to which machine that is pinned.
+    unpin: fn(&mut Value) -> Option<Pin>,
     /// Does it.
     serve: Serve,
     show: fn(Value, &mut Screen) -> Result<(), serde_json::Error>,
@@ -236,6 +245,7 @@ const fn entry<C: Command>() -> Entry {
         clap: clap_of::<C>,
         arguments: arguments_of::<C>,
         about: about::<C>,
+        unpin: unpin::<C>,
         serve: serve::<C>,
         show: show::<C>,
     }
@@ -248,9 +258,21 @@ fn clap_of<C: Command>() -> clap::Command {
         .long("node")
         .value_name("NODE")
         .value_parser(clap::value_parser!(NodeName))
-        .help("Carry it out on this machine of the household")
+        .help(
+            "Carry it out on this machine of the household [default: where it is about, or this one]",
+        )
         .display_order(100);
-    command.arg(node).about(C::ABOUT).long_about(None).after_help(examples(C::EXAMPLES))
+    // A shell that knows nothing better would offer files.
+    let no_file = |arg: clap::Arg| match arg.get_value_hint() {
+        ValueHint::Unknown if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
+        _ => arg,
+    };
+    command
+        .arg(node)
+        .mut_args(no_file)
+        .about(C::ABOUT)
+        .long_about(None)
+        .after_help(examples(C::EXAMPLES))
 }
 
 /// Examples as they stand at the end of a help page.
@@ -269,6 +291,13 @@ fn arguments_of<C: Command>(matches: &ArgMatches) -> Result<Value, Fault> {
 fn about<C: Command>(arguments: &Value) -> Option<String> {
     let args = C::Args::deserialize(arguments).ok()?;
     C::about(&args).map(str::to_owned)
+}
+
+fn unpin<C: Command>(arguments: &mut Value) -> Option<Pin> {
+    let mut args = C::Args::deserialize(&*arguments).ok()?;
+    let pin = C::unpin(&mut args)?;
+    *arguments = serde_json::to_value(&args).ok()?;
+    Some(pin)
 }
 
 fn serve<C: Command>(
@@ -327,20 +356,18 @@ impl Call {
 /// what it says. It ends when nobody listens any more.
 pub fn begin_anywhere(
     entry: &'static Entry,
-    arguments: Value,
+    mut arguments: Value,
     node: Option<NodeName>,
     side: Side,
 ) -> mpsc::Receiver<Said> {
-    // Where that is not connected, this machine says what it knows.
-    let home = || {
-        let home = side.house.home_of(&(entry.about)(&arguments)?)?;
-        side.house.node().cluster()?.is_connected(&home).then_some(home)
-    };
-    match node.or_else(home).filter(|node| node != side.house.node().name()) {
-        None => begin(entry, arguments, side),
-        Some(node) => {
+    let pin = (entry.unpin)(&mut arguments);
+    let about = (entry.about)(&arguments);
+    match pinned::place(&side.house, node, pin, about.as_deref()) {
+        Ok(None) => begin(entry, arguments, side),
+        Ok(Some(node)) => {
             listen(entry.name, |said| elsewhere::run(node, entry.name, arguments, side, said))
         }
+        Err(refusal) => listen(entry.name, |_| std::future::ready(Err(refusal))),
     }
 }
 

@@ -21,6 +21,8 @@ const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Debug, Clone)]
 pub struct Data {
     folder: PathBuf,
+    /// As it was named on the command line, if it was.
+    flag: Option<PathBuf>,
 }
 
 impl Data {
@@ -44,7 +46,19 @@ impl Data {
                 strategy.data_dir()
             }
         };
-        Ok(Self { folder })
+        Ok(Self { folder, flag: None })
+    }
+
+    /// The same, which was named so on the command line.
+    #[must_use]
+    pub fn with_flag(self, flag: Option<PathBuf>) -> Self {
+        Self { flag, ..self }
+    }
+
+    /// How genii is called about this folder: `genii`, or `genii --data DIR` where whoever is told so has
+    /// named it.
+    pub fn genii(&self) -> String {
+        self.flag.as_ref().map_or_else(|| "genii".to_owned(), |flag| genii_on(flag))
     }
 
     /// The folder.
@@ -162,9 +176,8 @@ impl Data {
                     self.folder.display(),
                     if holder.is_empty() { "it does not say which" } else { holder.trim() }
                 ))
-                .help(
-                    "stop it with `genii ctl shutdown`, or name another folder with --data DIR",
-                ));
+                .help("stop it with `genii ctl shutdown`, or name another folder with --data DIR")
+                .about(self));
             }
         }
         let holder =
@@ -175,6 +188,13 @@ impl Data {
             .map_err(|error| failed(&error))?;
         Ok(DataLock { _file: file })
     }
+}
+
+/// How genii is called about a folder, as a shell reads it.
+pub fn genii_on(folder: &Path) -> String {
+    let folder = folder.display().to_string();
+    let quoted = shlex::try_quote(&folder).map(std::borrow::Cow::into_owned);
+    format!("genii --data {}", quoted.unwrap_or(folder))
 }
 
 /// The data folder is this process's as long as this lives. The system lets go of it when the

@@ -3,6 +3,14 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use crate::data::Data;
+
+/// How a call of genii begins in a text.
+const CALL: &str = "`genii ";
+
+/// What follows where it matters not on which data folder genii is called, or where that is said.
+const ABOUT_NO_DATA: [&str; 5] = ["--data", "completions", "import", "plan", "topology"];
+
 /// A fault, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
@@ -32,10 +40,30 @@ impl Fault {
         self
     }
 
+    /// The same, whose help says how to call genii about this data folder. Not for help that is to be
+    /// followed on another machine.
+    #[must_use]
+    pub fn about(self, data: &Data) -> Self {
+        Self { help: called(&self.help, &data.genii()), ..self }
+    }
+
     /// What the program ends with: 1 when something was refused, 2 when the call was wrong.
     pub fn code(&self) -> ExitCode {
         ExitCode::from(if self.is_usage { 2 } else { 1 })
     }
+}
+
+/// A text in which genii is called so.
+fn called(text: &str, genii: &str) -> String {
+    let mut parts = text.split(CALL);
+    let mut called = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let is_about_no_data = ABOUT_NO_DATA.iter().any(|word| part.starts_with(word));
+        let call = if is_about_no_data { CALL.to_owned() } else { format!("`{genii} ") };
+        called.push_str(&call);
+        called.push_str(part);
+    }
+    called
 }
 
 impl fmt::Display for Fault {
@@ -49,3 +77,26 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn help_calls_genii_about_the_folder_that_was_named() {
+        let fault =
+            Fault::new("x").help("`genii plan f` checks it, `genii up --topology f` runs it");
+        let folder = PathBuf::from("my house");
+        let data = Data::new(Some(folder.clone())).unwrap();
+        assert_eq!(fault.clone().about(&data), fault);
+        let told = fault.about(&data.with_flag(Some(folder.clone())));
+        let expected =
+            "`genii plan f` checks it, `genii --data 'my house' up --topology f` runs it";
+        assert_eq!(told.help, expected);
+        // Once is enough.
+        let data = Data::new(Some(folder.clone())).unwrap().with_flag(Some(folder));
+        assert_eq!(told.clone().about(&data), told);
+    }
+}

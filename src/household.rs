@@ -13,7 +13,10 @@ use std::process::ExitCode;
 use std::time::SystemTime;
 
 use genii_protocols::NodeName;
+use genii_runtime::link::network::Network;
+use genii_runtime::link::tls_network::TlsNetwork;
 use genii_runtime::trust::{Authority, Identity, RENEWED_BEFORE, TrustError};
+use tokio::sync::mpsc;
 
 pub use expel::{ExpelArgs, run as expel};
 pub use init::{InitArgs, run as init};
@@ -23,6 +26,7 @@ pub use show::{HouseholdArgs, run as household};
 
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::settings::Settings;
 
 /// A fault of trust, for a person.
 fn fault(error: TrustError) -> Fault {
@@ -75,6 +79,24 @@ pub fn identity(data: &Data, node: &NodeName) -> Result<Identity, Fault> {
             )))
         }
     }
+}
+
+/// Whether this machine belongs to a household with others, and reaches them or is reached: it is of use
+/// then also without agents of its own.
+///
+/// # Errors
+/// When who it is cannot be read.
+pub fn is_member(data: &Data, settings: &Settings) -> Result<bool, Fault> {
+    let trust = data.trust();
+    let Some(identity) = Identity::open(&trust).map_err(fault)? else { return Ok(false) };
+    if let Some(authority) = Authority::open(&trust).map_err(fault)?
+        && authority.is_alone().map_err(fault)?
+    {
+        return Ok(false);
+    }
+    let nobody_opens = mpsc::channel(1).1;
+    let network = TlsNetwork::new(&trust, identity.node().clone(), Vec::new(), nobody_opens);
+    Ok(settings.listen().is_some() || !network.known().is_empty())
 }
 
 /// Where others reach a machine that listens at an address, which may be all that it has.

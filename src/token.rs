@@ -11,6 +11,7 @@ use genii_runtime::trust::Identity;
 use genii_runtime::trust::tokens::{TokenError, Tokens};
 
 use crate::cli::JsonArg;
+use crate::commands::examples;
 use crate::data::Data;
 use crate::fault::Fault;
 
@@ -20,6 +21,10 @@ pub enum TokenCommand {
     /// Make a token, and print it: this once, and never again
     New(make::NewArgs),
     /// List the tokens, with how often each was used
+    #[command(after_help = examples(&[
+        "genii token list",
+        "genii token list --json | jq -r '.[] | select(.uses == 0) | .id'",
+    ]))]
     List(JsonArg),
     /// Take a token back: it counts no more, also where it is being used
     Revoke(revoke::RevokeArgs),

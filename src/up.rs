@@ -69,10 +69,10 @@ pub struct UpArgs {
     legacy: Vec<(Option<NodeName>, PathBuf)>,
     #[command(flatten)]
     legacy_args: LegacyArgs,
-    /// Only these groups, and what their agents need
+    /// Only these groups, and what their agents need [default: all]
     #[arg(long, value_name = "GROUP", value_delimiter = ',')]
     only: Vec<Name>,
-    /// The name of this machine in the topology
+    /// The name of this machine in the topology [default: the setting `node`]
     #[arg(long, value_name = "NAME")]
     node: Option<NodeName>,
     /// Print a line for each thing that happens, for logs and CI
@@ -112,7 +112,7 @@ impl UpArgs {
 }
 
 /// Brings the household up and serves.
-pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
+pub async fn run(args: &UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     args.legacy_args.refuse_without(&args.legacy)?;
     let mut settings = args.settings(data, &[])?;
     let loaded = load::load(&args.from(&settings, data))?;
@@ -127,7 +127,7 @@ pub async fn run(args: UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     });
     let choice = match loaded.report.has_errors() {
         true => Err(load::refused(&loaded.report)),
-        false => Choice::of(loaded.topology, &args.only, &settings.node()),
+        false => Choice::on(loaded.topology, &args.only, &settings, data),
     };
     // Warnings about what is not started here would only be in the way.
     let mut report = loaded.report;
@@ -352,11 +352,13 @@ impl Up<'_> {
         let mut screen = Screen::stdout();
         tree::show(&tree::branches(house), &mut screen);
         screen.line("");
-        screen.line(how_many_are_ready(&crate::commands::ps::agents(house), took));
+        let rows = crate::commands::ps::agents(house);
+        screen.line(how_many_are_ready(house.node().name(), &rows, took));
         if !self.is_plain {
-            screen.line(
-                screen.faint("`genii repl` in another terminal talks with them; Ctrl-C ends them"),
-            );
+            let genii = self.data.genii();
+            let line =
+                format!("`{genii} repl` in another terminal talks with them; Ctrl-C ends them");
+            screen.line(screen.faint(&line));
         }
         self.printer.say(screen.into_text());
     }
@@ -428,7 +430,7 @@ async fn others_settle(house: &House) {
 }
 
 /// How many agents of this machine are ready after a time; and how many of each other.
-fn how_many_are_ready(rows: &[Row], took: Duration) -> String {
+fn how_many_are_ready(own: &NodeName, rows: &[Row], took: Duration) -> String {
     let mut of: BTreeMap<Option<&NodeName>, (usize, usize)> = BTreeMap::new();
     for row in rows {
         let (ready, all) = of.entry(row.node.as_ref()).or_default();
@@ -436,7 +438,10 @@ fn how_many_are_ready(rows: &[Row], took: Duration) -> String {
         *all += 1;
     }
     let (ready, all) = of.remove(&None).unwrap_or_default();
-    let mut line = format!("{ready} of {all} agents are ready after {}", span(took));
+    let mut line = match all {
+        0 => format!("{own} is up, and hosts no agents yet"),
+        all => format!("{ready} of {all} agents are ready after {}", span(took)),
+    };
     for (node, (ready, all)) in of.iter().filter_map(|(node, of)| Some(((*node)?, of))) {
         line += &format!("; on {node}, {ready} of {all}");
     }

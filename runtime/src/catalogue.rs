@@ -92,6 +92,13 @@ impl Catalogue {
         self
     }
 
+    /// The names of all kinds, in order.
+    pub fn kinds(&self) -> Vec<&'static str> {
+        let mut names: Vec<&str> = self.kinds.iter().map(|kind| kind.name()).collect();
+        names.sort_unstable();
+        names
+    }
+
     /// The messages that agents of a kind answer; `None` if there is no such kind.
     pub fn messages(&self, kind: &str) -> Option<Vec<MessageInfo>> {
         self.find(kind).map(Kind::messages)
@@ -121,9 +128,7 @@ impl Catalogue {
 
 impl Kinds for Catalogue {
     fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.kinds.iter().map(|kind| kind.name().to_owned()).collect();
-        names.sort();
-        names
+        self.kinds().into_iter().map(str::to_owned).collect()
     }
 
     fn faults(&self, kind: &str, settings: &Json) -> Vec<String> {

@@ -332,7 +332,7 @@ impl Cluster {
     }
 
     /// Whether a node has told of all that it has, and an address is not among it.
-    pub(crate) fn lacks(&self, node: &NodeName, address: &Address) -> bool {
+    pub fn lacks(&self, node: &NodeName, address: &Address) -> bool {
         let peer = self.0.peers.read().get(node).cloned();
         peer.is_some_and(|peer| peer.state.lock().told.is_whole)
             && self.0.claims.change().of(address, node).is_none()

@@ -267,8 +267,13 @@ impl Directory {
     }
 
     pub(crate) fn not_found(&self, to: &Destination) -> Fault {
-        let nearest = self.nearest(&to.address).map(Destination::from);
-        Fault::NotFound { to: to.clone(), nearest }
+        // What is pinned to a node that does not have it may be on another.
+        let is_elsewhere = to.node.is_some() && self.slots.contains_key(&to.address);
+        let nearest = match is_elsewhere {
+            true => Some(to.address.clone()),
+            false => self.nearest(&to.address),
+        };
+        Fault::NotFound { to: to.clone(), nearest: nearest.map(Destination::from) }
     }
 
     fn nearest(&self, address: &Address) -> Option<Address> {

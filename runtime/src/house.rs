@@ -3,9 +3,9 @@
 mod apply;
 mod draining;
 pub mod impact;
+mod rows;
 pub mod why;
 
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -15,21 +15,25 @@ use genii_supervision::{
     AutoShutdown, ChildError, ChildPolicy, ChildSpec, ExitReason, Failure, GiveUp, Intensity, Key,
     Restart, StartOrder, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec, View,
 };
-use serde::{Deserialize, Serialize};
 
 use crate::catalogue::{Catalogue, Home};
+use crate::cluster::Far;
 use crate::node::{Node, Unheard};
 use crate::topology::{AgentSpec, GroupSpec, Topology};
 use crate::vitals::Counters;
 
 pub use apply::{Applied, StepOutcome};
 pub use draining::Unfinished;
+pub use rows::{Counted, Row};
 
 /// The name of the supervisor above all groups. No group can have it.
 pub const ROOT: &str = "/";
 
 /// How long the processes of a house may take to be gone after it has shut down.
 const PROCESSES_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Among how many addresses of other machines one is looked for that may have been meant.
+const NEAREST_MAX: usize = 10_000;
 
 /// A house. Cheap to clone; all clones are the same house.
 #[derive(Clone)]
@@ -245,6 +249,17 @@ impl House {
         views.into_iter().map(|view| self.member_of(view, &topology)).collect()
     }
 
+    /// Sees that an agent or a group lives here.
+    ///
+    /// # Errors
+    /// When it lives elsewhere, or there is none of this name.
+    pub fn is_own(&self, name: &str) -> Result<(), HouseError> {
+        if let Some(node) = self.home_of(name) {
+            return Err(HouseError::Elsewhere { address: name.to_owned(), node });
+        }
+        self.member(name).map(drop)
+    }
+
     /// How one agent or group stands.
     ///
     /// # Errors
@@ -279,9 +294,19 @@ impl House {
                 // One that nobody has would be in its group.
                 known.or_else(|| self.topology().group(address.group())?.node.clone())
             }
-            Err(_) => self.topology().group(name).and_then(|group| group.node.clone()),
+            Err(_) => match self.topology().group(name) {
+                Some(group) => group.node.clone(),
+                None => self.home_of_strange(name),
+            },
         };
         home.filter(|home| home != own)
+    }
+
+    /// The node of a group of which only other nodes know; of several the first, as the tree has it.
+    fn home_of_strange(&self, group: &str) -> Option<NodeName> {
+        let told = self.told();
+        let of_group = told.iter().filter(|(address, _)| address.group() == group);
+        of_group.map(|(_, far)| far.node.clone()).min()
     }
 
     fn not_found(&self, name: &str) -> HouseError {
@@ -290,10 +315,16 @@ impl House {
         if let Some(node) = home.filter(|node| *node != self.0.node.name()) {
             return HouseError::Elsewhere { address: name.to_owned(), node: node.clone() };
         }
-        let views = self.0.node.tree().board.all();
+        let (views, told) = (self.0.node.tree().board.all(), self.told());
         let known = views.iter().map(|view| view.key.as_str());
-        let nearest = crate::nearest::nearest(name, known).map(str::to_owned);
+        let others = told.iter().take(NEAREST_MAX).map(|(address, _)| address.as_str());
+        let nearest = crate::nearest::nearest(name, known.chain(others)).map(str::to_owned);
         HouseError::NotFound { address: name.to_owned(), nearest }
+    }
+
+    /// What other nodes have told of, in no order.
+    fn told(&self) -> Vec<(Address, Arc<Far>)> {
+        self.0.node.cluster().map(|cluster| cluster.told()).unwrap_or_default()
     }
 
     // Commanding.
@@ -374,6 +405,9 @@ impl House {
     fn heard<T>(&self, address: &Address, result: Result<T, Unheard>) -> Result<T, HouseError> {
         result.map_err(|error| match error {
             Unheard::NotFound => self.not_found(address.as_str()),
+            Unheard::NotRunning if let Some(node) = self.home_of(address.as_str()) => {
+                HouseError::Elsewhere { address: address.to_string(), node }
+            }
             error => HouseError::Unheard { address: address.to_string(), error },
         })
     }
@@ -411,64 +445,4 @@ fn unknown_kind(agent: &AgentSpec) -> ChildSpec {
         async move { Err(genii_supervision::StartError::refused(why)) }
     };
     ChildSpec::new(Key::from(agent.address.shared()), Arc::new(start))
-}
-
-/// One line of what is listed about an agent or a group.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Row {
-    /// Its address, or the name of the group.
-    pub name: String,
-    /// How it stands, in one word.
-    pub state: Cow<'static, str>,
-    /// What lies behind the word.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// For how many seconds it stands so.
-    pub for_seconds: f64,
-    /// How often it was restarted because it ended.
-    pub restarts: u32,
-    /// Which life of it.
-    pub incarnation: u64,
-    /// Letters that wait for it.
-    pub depth: usize,
-    /// Messages it has handled.
-    pub handled: u64,
-    /// How many milliseconds 99 of 100 of its handlers took at most.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub p99_ms: Option<f64>,
-    /// Whether it is suspended.
-    pub suspended: bool,
-    /// Whether the house cannot start without it.
-    pub required: bool,
-    /// What it is.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kind: Option<String>,
-    /// Its operating-system process.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub pid: Option<i32>,
-    /// The other node where it lives.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub node: Option<NodeName>,
-}
-
-impl From<&Member> for Row {
-    fn from(member: &Member) -> Self {
-        let counters = member.counters.clone().unwrap_or_default();
-        Self {
-            name: member.view.key.to_string(),
-            state: member.view.status.word().into(),
-            detail: member.view.status.detail(),
-            for_seconds: member.view.since.elapsed().as_secs_f64(),
-            restarts: member.view.restarts,
-            incarnation: member.view.incarnation,
-            depth: counters.depth,
-            handled: counters.handled,
-            p99_ms: counters.p99.map(|p99| p99.as_secs_f64() * 1_000.0),
-            suspended: member.suspended,
-            required: member.view.required,
-            kind: member.spec.as_ref().map(|spec| spec.kind.clone()),
-            pid: member.pid,
-            node: member.home.clone(),
-        }
-    }
 }

@@ -13,12 +13,14 @@
 //! | `node.next.key` | its key, while the certificate is replaced | everywhere, for a moment |
 //! | `signed-by` | who has signed that certificate | everywhere but where the household was made |
 //! | `expelled.crl` | the certificates that count no more, signed by the authority | everywhere |
+//! | `told-expelled.json` | who has told this node that it was expelled | on one that was |
 //! | `tokens.json` | the tokens of clients, without their secrets | everywhere, for that machine |
 //! | `token-uses.json` | how often each was used | everywhere, for that machine |
 
 mod authority;
 pub mod credentials;
 mod expelled;
+pub mod expulsion;
 mod folder;
 mod identity;
 mod invitation;

@@ -435,6 +435,9 @@ async fn an_address_is_the_same_line_of_code_on_either_machine() {
         assert_eq!(main.echo("there/power", "hi").await.unwrap(), "there/power@pc2: hi");
         assert_eq!(pc2.echo("here/lamp", "hi").await.unwrap(), "here/lamp@main: hi");
         assert_eq!(pc2.echo("here/lamp@main", "hi").await.unwrap(), "here/lamp@main: hi");
+        let elsewhere = main.echo("there/power@main", "hi").await.unwrap_err().to_string();
+        let said = "there/power@main is not known; did you mean there/power?";
+        assert_eq!(elsewhere, said);
         let refused = main.echo("there/power", "unsayable").await.unwrap_err();
         assert_eq!(refused, AskError::Refused(WontSay { word: "unsayable".to_owned() }));
         let to = main.node.to(address("there/power"));

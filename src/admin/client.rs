@@ -128,7 +128,8 @@ fn not_reached(data: &Data, error: &std::io::Error) -> Fault {
     let folder = data.folder().display();
     match error.kind() {
         NotFound | ConnectionRefused => Fault::new(format!("no genii runs on {folder}"))
-            .help("start it with `genii up`, or name its folder with --data DIR"),
+            .help("start it with `genii up`, or name its folder with --data DIR")
+            .about(data),
         PermissionDenied => Fault::new(format!("the genii on {folder} is somebody else's"))
             .help("only its owner can speak to it"),
         _ => Fault::new(format!("the genii on {folder} cannot be reached: {error}")),

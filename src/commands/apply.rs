@@ -65,7 +65,9 @@ impl Command for Apply {
             return Err(Refusal::new(message.trim_end()).help("nothing was changed"));
         }
         let own = side.house.node().name();
-        if !topology.agents.iter().any(|agent| topology.lives_on(agent, own)) {
+        let is_idle = !topology.agents.iter().any(|agent| topology.lives_on(agent, own));
+        // A member of a household is of use without agents, too.
+        if is_idle && side.house.node().cluster().is_none() {
             let message = format!("nothing in {} lives on {own}", args.file.display());
             return Err(
                 Refusal::new(message).help("nothing was changed; `shutdown` stops everything")

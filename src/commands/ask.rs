@@ -14,7 +14,7 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     letter: Letter,
-    /// How long to wait for the answer, or for each item of a stream
+    /// How long to wait for the answer, or for each item of a stream [default: the setting `ask_timeout`]
     #[arg(long, value_name = "TIME")]
     timeout: Option<TimeSpan>,
 }
@@ -22,7 +22,7 @@ pub struct Args {
 /// A message to an agent.
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Letter {
-    /// The agent, as `core/system-digital-twin`
+    /// The agent, as `core/system-digital-twin`; with `@NODE` behind it, of that machine
     #[arg(value_name = "ADDR")]
     pub to: Destination,
     /// The wire name of the message; `messages ADDR` lists them
@@ -109,12 +109,15 @@ fn refusal(to: &Destination, error: AskError<Json>) -> Refusal {
 
 /// A fault, with the command that tells more about it.
 pub fn fault_refusal(to: &Destination, fault: &Fault) -> Refusal {
-    let address = &to.address;
     let help = match fault {
         Fault::NotFound { .. } => "`ps` lists all agents".to_owned(),
-        Fault::Rejected { .. } => format!("`messages {address}` lists what it answers"),
-        Fault::Timeout { .. } => format!("`inspect {address}` shows what it does; or --timeout"),
-        _ => format!("`why {address}` tells the cause"),
+        Fault::Rejected { .. } => format!("`messages {to}` lists what it answers"),
+        // One that is not pinned is known here, and `why` says more.
+        Fault::Unreachable { node, .. } if to.node.is_some() => {
+            format!("`nodes` shows how {node} stands")
+        }
+        Fault::Timeout { .. } => format!("`inspect {to}` shows what it does; or --timeout"),
+        _ => format!("`why {to}` tells the cause"),
     };
     Refusal::new(fault.to_string()).help(help)
 }

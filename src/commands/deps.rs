@@ -8,6 +8,7 @@ use genii_runtime::House;
 use genii_runtime::topology::{AgentSpec, Topology};
 use serde::{Deserialize, Serialize};
 
+use super::pinned::{Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -15,9 +16,9 @@ pub struct Deps;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// The agent, as `core/system-digital-twin`
+    /// The agent, as `core/system-digital-twin`; with `@NODE` behind it, of that machine
     #[arg(value_name = "ADDR")]
-    address: Address,
+    address: Pinned<Address>,
     /// Also whom those wait for, and who waits for those, and so on
     #[arg(long)]
     all: bool,
@@ -52,8 +53,16 @@ impl Command for Deps {
     type Args = Args;
     type Said = Neighbours;
 
+    fn about(args: &Args) -> Option<&str> {
+        Some(args.address.name.as_str())
+    }
+
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        args.address.unpin()
+    }
+
     async fn serve(args: Args, side: Side, out: Out<Neighbours>) -> Result<(), Refusal> {
-        let Args { address, all } = args;
+        let Args { address: Pinned { name: address, .. }, all } = args;
         side.house.member(address.as_str())?;
         let topology = side.house.topology();
         let depth = if all { usize::MAX } else { 1 };

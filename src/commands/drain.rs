@@ -18,10 +18,10 @@ pub struct Drain;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// The node; the one that is asked if it is left out
+    /// The machine [default: the one that is asked]
     #[arg(value_name = "NODE")]
     node: Option<NodeName>,
-    /// How long what runs may take to finish; what does not is cut off
+    /// How long what runs may take to finish; what does not is cut off [default: 30s]
     #[arg(long = "for", value_name = "TIME")]
     patience: Option<TimeSpan>,
 }

@@ -6,14 +6,15 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use genii_protocols::admin::run_reply::Said;
 use genii_protocols::{AskError, Json, NodeName};
-use genii_runtime::JsonNext;
 use genii_runtime::cluster::{Carry, Cluster, Membership};
+use genii_runtime::{House, JsonNext};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_stream::wrappers::ReceiverStream;
 
+use super::pinned::{Pin, is_known};
 use super::{Entry, Refusal, Side, begin, find};
 
 /// The commands that end the machine where they are carried out.
@@ -55,7 +56,7 @@ pub async fn run(
     let cluster = cluster.ok_or_else(|| lost("this machine is by itself".to_owned()))?;
     let order = Json(json!(Order { command: command.to_owned(), arguments }));
     let answers = cluster.run(&node, &order).await;
-    let mut answers = answers.map_err(|_| lost("it is not connected".to_owned()))?;
+    let mut answers = answers.map_err(|_| not_reached(command, &node, &side.house))?;
     let mut has_begun = false;
     loop {
         match answers.next().await {
@@ -82,6 +83,21 @@ pub async fn run(
             JsonNext::End(Err(AskError::Fault(fault))) => return Err(lost(fault.to_string())),
         }
     }
+}
+
+/// Why a machine to which there is no link does not carry out a command.
+fn not_reached(command: &str, node: &NodeName, house: &House) -> Refusal {
+    let refused = format!("{command} cannot be carried out");
+    if let Err(Refusal { message, help }) = is_known(house, node) {
+        return Refusal { message: format!("{refused}: {message}"), help };
+    }
+    let members = house.node().cluster().map(|cluster| cluster.members()).unwrap_or_default();
+    let member = members.iter().find(|member| member.node == *node);
+    let state = member.map_or(Membership::Unseen, |member| member.membership).word();
+    let why = member.and_then(|member| member.why.as_ref()).map(|why| format!(": {why}"));
+    let why = why.unwrap_or_default();
+    Refusal::new(format!("{refused} on {node}: it is not connected ({state}{why})"))
+        .help("`nodes` shows how the machines stand")
 }
 
 /// Whether a machine whose link is lost has taken its leave, as one does that was told to end.
@@ -115,13 +131,18 @@ pub fn carry(side: Side) -> Arc<Carry> {
 
 fn read(order: Json) -> Result<(&'static Entry, Value), Refusal> {
     let order: Result<Order, _> = serde_json::from_value(order.0);
-    let Order { command, arguments } =
+    let Order { command, mut arguments } =
         order.map_err(|error| Refusal::new(format!("the command cannot be read: {error}")))?;
     let entry = find(&command);
     let entry = entry.ok_or_else(|| {
         Refusal::new(format!("there is no command {command:?}"))
             .help("use the same version of genii on all machines")
     })?;
+    // Who gave it has looked whether it is for this machine, and leaves it out.
+    if let Some(Pin { name, node, .. }) = (entry.unpin)(&mut arguments) {
+        let message = format!("{name} is pinned to {node} in what was passed on to this machine");
+        return Err(Refusal::new(message).help("use the same version of genii on all machines"));
+    }
     Ok((entry, arguments))
 }
 

@@ -10,6 +10,7 @@ use genii_runtime::topology::{AgentSpec, Link};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::pinned::Pin;
 use super::target::Target;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, millis, seconds, span};
@@ -29,7 +30,9 @@ pub struct Portrait {
     node: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     declared: Option<Declared>,
-    counters: Counters,
+    /// What is counted where it lives, and known there alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    counters: Option<Counters>,
     /// The handler that it is in, and for how long.
     #[serde(skip_serializing_if = "Option::is_none")]
     busy: Option<Busy>,
@@ -81,11 +84,15 @@ impl Command for Inspect {
     type Said = Portrait;
 
     fn about(args: &Target) -> Option<&str> {
-        Some(&args.name)
+        Some(args.name())
+    }
+
+    fn unpin(args: &mut Target) -> Option<Pin> {
+        args.name.unpin()
     }
 
     async fn serve(args: Target, side: Side, out: Out<Portrait>) -> Result<(), Refusal> {
-        let member = side.house.member(&args.name)?;
+        let member = side.house.member(args.name())?;
         out.say(portrait(&member, &side.house)).await
     }
 
@@ -117,7 +124,7 @@ fn portrait(member: &Member, house: &House) -> Portrait {
         },
         node: node.map(ToString::to_string),
         declared: member.spec.as_ref().map(declared),
-        counters: Counters {
+        counters: member.home.is_none().then(|| Counters {
             handled: counters.handled,
             refused: counters.refused,
             rejected: counters.rejected,
@@ -125,7 +132,7 @@ fn portrait(member: &Member, house: &House) -> Portrait {
             failed: counters.failed,
             p50_ms: millis(counters.p50),
             p99_ms: millis(counters.p99),
-        },
+        }),
         busy: member
             .busy
             .clone()
@@ -173,16 +180,19 @@ fn show_head(said: &Portrait, screen: &mut Screen) {
     let row = &said.row;
     screen.line(screen.bold(&row.name));
     let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    let suspended = if row.suspended { ", suspended" } else { "" };
+    let suspended = if row.is_suspended() { ", suspended" } else { "" };
+    let long = row.for_seconds.map(|long| format!(" for {}", seconds(long))).unwrap_or_default();
     let state = screen.state(&row.state);
-    screen.line(format!("state     {state}{suspended} for {}{detail}", seconds(row.for_seconds)));
+    screen.line(format!("state     {state}{suspended}{long}{detail}"));
     if let Some(kind) = &row.kind {
-        let required = if row.required { ", required" } else { "" };
+        let required = if row.required == Some(true) { ", required" } else { "" };
         screen.line(format!("kind      {kind}{required}"));
     }
     let node = said.node.as_ref().map(|node| format!(" on {node}")).unwrap_or_default();
     screen.line(format!("group     {}{node}", said.supervisor));
-    screen.line(format!("restarts  {}", row.restarts));
+    if let Some(counted) = &row.counted {
+        screen.line(format!("restarts  {}", counted.restarts));
+    }
     if let Some(pid) = row.pid {
         screen.line(format!("process   {pid}"));
     }
@@ -192,14 +202,16 @@ fn show_head(said: &Portrait, screen: &mut Screen) {
 }
 
 fn show_counters(said: &Portrait, screen: &mut Screen) {
-    if said.declared.is_none() {
+    let (Some(counters), Some(counted), Some(_)) =
+        (&said.counters, &said.row.counted, &said.declared)
+    else {
         return;
-    }
-    let Counters { handled, refused, rejected, expired, failed, p50_ms, p99_ms } = &said.counters;
+    };
+    let Counters { handled, refused, rejected, expired, failed, p50_ms, p99_ms } = counters;
     screen.line(format!(
         "messages  {handled} handled, {refused} refused, {rejected} rejected, {expired} expired, \
          {failed} failed; {} wait",
-        said.row.depth
+        counted.depth
     ));
     if let (Some(p50), Some(p99)) = (p50_ms, p99_ms) {
         screen.line(format!("handlers  {} at p50, {} at p99", millis(*p50), millis(*p99)));

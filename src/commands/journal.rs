@@ -8,7 +8,7 @@ use genii_supervision::Event;
 use genii_supervision::journal::Followed;
 use serde::{Deserialize, Serialize};
 
-use super::target::name;
+use super::pinned::{Named, Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -16,9 +16,9 @@ pub struct Journal;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// Only what happened to this agent or group
-    #[arg(value_name = "NAME", value_parser = name())]
-    name: Option<String>,
+    /// Only what happened to this agent or group; with `@NODE` behind it, to that of a machine
+    #[arg(value_name = "NAME")]
+    name: Option<Pinned<Named>>,
     /// Go on with what happens from now on
     #[arg(long, short)]
     follow: bool,
@@ -53,13 +53,18 @@ impl Command for Journal {
     type Said = Entry;
 
     fn about(args: &Args) -> Option<&str> {
-        args.name.as_deref()
+        args.name.as_ref().map(|name| name.name.as_str())
+    }
+
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        args.name.as_mut()?.unpin()
     }
 
     async fn serve(args: Args, side: Side, out: Out<Entry>) -> Result<(), Refusal> {
+        let name = args.name.as_ref().map(|name| name.name.as_str());
         let journal = &side.house.node().tree().journal;
         let concerns = |event: &Event| {
-            args.name.as_ref().is_none_or(|name| {
+            name.is_none_or(|name| {
                 let key = event.key.as_str();
                 let is_of_group = || key.split_once('/').is_some_and(|(group, _)| group == name);
                 key == name || is_of_group()
@@ -71,8 +76,9 @@ impl Command for Journal {
             last = event.seq;
             out.say(Entry::of(&event)).await?;
         }
-        if args.name.as_ref().is_some_and(|_| last == 0) {
-            side.house.member(args.name.as_deref().unwrap_or_default())?;
+        if let Some(name) = name.filter(|_| last == 0) {
+            // What happens to one that lives elsewhere is known there alone.
+            side.house.is_own(name)?;
         }
         let Some(follow) = &mut follow else { return Ok(()) };
         loop {

@@ -8,6 +8,7 @@ use genii_runtime::LogLine;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast::error::RecvError;
 
+use super::pinned::{Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -15,9 +16,9 @@ pub struct Log;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// The agent, as `core/system-digital-twin`
+    /// The agent, as `core/system-digital-twin`; with `@NODE` behind it, of that machine
     #[arg(value_name = "ADDR")]
-    address: Address,
+    address: Pinned<Address>,
     /// Go on with what it logs from now on
     #[arg(long, short)]
     follow: bool,
@@ -45,24 +46,33 @@ impl Command for Log {
     type Said = Said;
 
     fn about(args: &Args) -> Option<&str> {
-        Some(args.address.as_str())
+        Some(args.address.name.as_str())
+    }
+
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        args.address.unpin()
     }
 
     async fn serve(args: Args, side: Side, out: Out<Said>) -> Result<(), Refusal> {
-        side.house.member(args.address.as_str())?;
+        let address = args.address.name;
+        side.house.member(address.as_str())?;
         let logbook = side.house.node().logbook();
         let mut follow = args.follow.then(|| logbook.follow());
         let mut last = None;
-        for line in logbook.tail(&args.address, args.limit) {
+        for line in logbook.tail(&address, args.limit) {
             out.say(Said::of(&line)).await?;
             last = Some(line);
+        }
+        if last.is_none() {
+            // What one logs that lives elsewhere is known there alone.
+            side.house.is_own(address.as_str())?;
         }
         let Some(follow) = &mut follow else { return Ok(()) };
         // What was written between the two looks would be seen twice.
         let is_seen = |line: &Arc<LogLine>| last.as_ref().is_some_and(|last| line.at <= last.at);
         loop {
             match follow.recv().await {
-                Ok(line) if line.agent == args.address && !is_seen(&line) => {
+                Ok(line) if line.agent == address && !is_seen(&line) => {
                     out.say(Said::of(&line)).await?;
                 }
                 Ok(_) => {}

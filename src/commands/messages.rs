@@ -4,6 +4,7 @@ use genii_protocols::{Address, MessageInfo, Style};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::pinned::{Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::schema;
 use crate::screen::Screen;
@@ -12,9 +13,9 @@ pub struct Messages;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// The agent, as `core/system-digital-twin`
+    /// The agent, as `core/system-digital-twin`; with `@NODE` behind it, of that machine
     #[arg(value_name = "ADDR")]
-    address: Address,
+    address: Pinned<Address>,
     /// One message, with its JSON schemas
     #[arg(value_name = "MESSAGE")]
     message: Option<String>,
@@ -39,11 +40,16 @@ impl Command for Messages {
     type Said = Answers;
 
     fn about(args: &Args) -> Option<&str> {
-        Some(args.address.as_str())
+        Some(args.address.name.as_str())
+    }
+
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        args.address.unpin()
     }
 
     async fn serve(args: Args, side: Side, out: Out<Answers>) -> Result<(), Refusal> {
-        let mut messages = of(&side, &args.address)?;
+        let address = args.address.name;
+        let mut messages = of(&side, &address)?;
         if let Some(name) = &args.message {
             let names: Vec<String> = messages.iter().map(|info| info.name.clone()).collect();
             messages.retain(|info| info.name == *name);
@@ -53,7 +59,7 @@ impl Command for Messages {
                     Some(nearest) => format!("did you mean {nearest}?"),
                     None => format!("it answers {}", names.join(", ")),
                 };
-                let message = format!("{} does not answer {name:?}", args.address);
+                let message = format!("{address} does not answer {name:?}");
                 return Err(Refusal::new(message).help(help));
             }
         }

@@ -14,7 +14,8 @@ pub struct Nodes;
 /// One machine.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct NodeRow {
-    node: String,
+    /// Its name.
+    pub node: String,
     /// `this`, or how it stands.
     state: String,
     #[serde(skip_serializing_if = "Option::is_none")]

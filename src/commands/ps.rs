@@ -1,12 +1,13 @@
 //! `ps`: the agents, one in a line, with what is counted about them.
 
 use clap::builder::PossibleValuesParser;
-use genii_protocols::{Address, Name};
+use genii_protocols::{Address, Name, NodeName};
 use genii_runtime::House;
-use genii_runtime::house::Row;
+use genii_runtime::house::{Counted, Row};
 use genii_supervision::Status;
 use serde::{Deserialize, Serialize};
 
+use super::pinned::{Pinned, is_known};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, millis, seconds};
 
@@ -14,9 +15,9 @@ pub struct Ps;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// Only the agents of these groups
+    /// Only the agents of these groups; with `@NODE` behind one, those on that machine
     #[arg(value_name = "GROUP")]
-    groups: Vec<Name>,
+    groups: Vec<Pinned<Name>>,
     /// Only agents in this state
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Status::WORDS))]
     state: Option<String>,
@@ -26,19 +27,24 @@ impl Command for Ps {
     const NAME: &'static str = "ps";
     const ABOUT: &'static str =
         "List the agents: state, uptime, restarts, mailbox depth, handled, p99";
-    const EXAMPLES: &'static [&'static str] = &["ps", "ps core pc2-core", "ps --state quarantined"];
+    const EXAMPLES: &'static [&'static str] =
+        &["ps", "ps core guests@pc2", "ps --state quarantined"];
     type Args = Args;
     type Said = Vec<Row>;
 
     async fn serve(args: Args, side: Side, out: Out<Vec<Row>>) -> Result<(), Refusal> {
         let topology = side.house.topology();
-        for group in &args.groups {
-            if topology.group(group.as_str()).is_none() {
-                side.house.member(group.as_str())?;
-            }
-        }
         let mut rows = agents(&side.house);
-        rows.retain(|row| args.takes(row));
+        for group in &args.groups {
+            let Pinned { name, node } = group;
+            let of_group = |row: &Row| is_of(row, name);
+            if topology.group(name.as_str()).is_none() && !rows.iter().any(of_group) {
+                side.house.member(name.as_str())?;
+            }
+            node.as_ref().map_or(Ok(()), |node| is_known(&side.house, node))?;
+        }
+        let own = side.house.node().name();
+        rows.retain(|row| args.takes(row, own));
         out.say(rows).await
     }
 
@@ -59,36 +65,42 @@ impl Command for Ps {
 }
 
 impl Args {
-    fn takes(&self, row: &Row) -> bool {
-        let of_group =
-            |group: &Name| row.name.split_once('/').is_some_and(|(home, _)| home == group.as_str());
-        (self.groups.is_empty() || self.groups.iter().any(of_group))
+    fn takes(&self, row: &Row, own: &NodeName) -> bool {
+        let home = row.node.as_ref().unwrap_or(own);
+        let is_there = |node: &Option<NodeName>| node.as_ref().is_none_or(|node| node == home);
+        let is_in = |group: &Pinned<Name>| is_of(row, &group.name) && is_there(&group.node);
+        (self.groups.is_empty() || self.groups.iter().any(is_in))
             && self.state.as_ref().is_none_or(|state| *state == row.state)
     }
 }
 
-/// The agents as they stand, without the groups, by name.
+fn is_of(row: &Row, group: &Name) -> bool {
+    row.name.split_once('/').is_some_and(|(home, _)| home == group.as_str())
+}
+
+/// The agents as they stand, without the groups, by name: also those that only other machines have.
 pub fn agents(house: &House) -> Vec<Row> {
-    let rows = house.members();
-    let is_agent = |row: &Row| Address::parse(&row.name).is_ok();
-    rows.iter().map(Row::from).filter(is_agent).collect()
+    let mut rows = house.rows();
+    rows.retain(|row| Address::parse(&row.name).is_ok());
+    rows
 }
 
 fn cells(row: &Row, screen: &Screen) -> Vec<String> {
-    let state = match row.suspended {
+    let state = match row.is_suspended() {
         true => format!("{} (suspended)", screen.state(&row.state)),
         false => screen.state(&row.state),
     };
     // What is counted elsewhere is not known here.
-    let counted = |count: String| if row.node.is_none() { count } else { String::new() };
+    let counted =
+        |count: fn(&Counted) -> String| row.counted.as_ref().map(count).unwrap_or_default();
     vec![
         row.name.clone(),
         state,
-        seconds(row.for_seconds),
-        counted(row.restarts.to_string()),
-        counted(row.depth.to_string()),
-        counted(row.handled.to_string()),
-        row.p99_ms.map(millis).unwrap_or_default(),
+        row.for_seconds.map(seconds).unwrap_or_default(),
+        counted(|it| it.restarts.to_string()),
+        counted(|it| it.depth.to_string()),
+        counted(|it| it.handled.to_string()),
+        counted(|it| it.p99_ms.map(millis).unwrap_or_default()),
         row.pid.map(|pid| pid.to_string()).unwrap_or_default(),
     ]
 }

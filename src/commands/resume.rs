@@ -2,6 +2,7 @@
 
 use genii_runtime::house::Row;
 
+use super::pinned::Pin;
 use super::target::{Agent, show_row};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
@@ -16,13 +17,17 @@ impl Command for Resume {
     type Said = Row;
 
     fn about(args: &Agent) -> Option<&str> {
-        Some(args.address.as_str())
+        Some(args.address.name.as_str())
+    }
+
+    fn unpin(args: &mut Agent) -> Option<Pin> {
+        args.address.unpin()
     }
 
     async fn serve(args: Agent, side: Side, out: Out<Row>) -> Result<(), Refusal> {
         let patience = side.house.node().limits().ask_timeout;
-        side.house.resume(&args.address, patience).await?;
-        out.say(Row::from(&side.house.member(args.address.as_str())?)).await
+        side.house.resume(&args.address.name, patience).await?;
+        out.say(Row::from(&side.house.member(args.address.name.as_str())?)).await
     }
 
     fn show(row: Row, screen: &mut Screen) {

@@ -1,5 +1,9 @@
 //! `start`: starts what was stopped, or an agent of which no topology says anything.
 
+use std::ffi::OsStr;
+
+use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
+use genii_actors::catalogue;
 use genii_protocols::{Address, Json};
 use genii_runtime::House;
 use genii_runtime::house::Row;
@@ -7,7 +11,8 @@ use genii_runtime::topology::check::Untie;
 use genii_runtime::topology::{Report, Severity, Source, Topology, check, read};
 use serde::{Deserialize, Serialize};
 
-use super::target::{name, show_row};
+use super::pinned::{Named, Pin, Pinned};
+use super::target::show_row;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -15,14 +20,14 @@ pub struct Start;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// An agent (`core/system-digital-twin`) or a group (`core`)
-    #[arg(value_name = "NAME", value_parser = name())]
-    name: String,
+    /// An agent (`core/system-digital-twin`) or a group (`core`); with `@NODE` behind it, of that machine
+    #[arg(value_name = "NAME")]
+    name: Pinned<Named>,
     /// Start an agent of this kind, which the topology does not have; until another is applied, or
     /// genii ends
-    #[arg(long, value_name = "KIND")]
+    #[arg(long, value_name = "KIND", value_parser = Kind)]
     kind: Option<String>,
-    /// The settings of that agent
+    /// The settings of that agent [default: {}]
     #[arg(long, value_name = "JSON", requires = "kind", value_parser = settings)]
     settings: Option<Json>,
 }
@@ -33,25 +38,53 @@ impl Command for Start {
     const EXAMPLES: &'static [&'static str] = &[
         "start core/system-digital-twin",
         "start pc2-core",
-        "start guests/errors --kind unified-error --node pc2",
+        "start guests/errors@pc2 --kind unified-error",
     ];
     type Args = Args;
     type Said = Row;
 
     fn about(args: &Args) -> Option<&str> {
-        Some(&args.name)
+        Some(args.name.name.as_str())
+    }
+
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        let pin = args.name.unpin()?;
+        Some(Pin { is_new: args.kind.is_some(), ..pin })
     }
 
     async fn serve(args: Args, side: Side, out: Out<Row>) -> Result<(), Refusal> {
+        let name = args.name.name.as_str();
         match args.kind {
-            None => side.house.start(&args.name).await?,
-            Some(kind) => add(&side.house, &args.name, &kind, args.settings).await?,
+            None => side.house.start(name).await?,
+            Some(kind) => add(&side.house, name, &kind, args.settings).await?,
         }
-        out.say(Row::from(&side.house.member(&args.name)?)).await
+        out.say(Row::from(&side.house.member(name)?)).await
     }
 
     fn show(row: Row, screen: &mut Screen) {
         show_row(&row, screen);
+    }
+}
+
+/// Reads the name of a kind. Those that are known here are offered, and no other is refused: the machine
+/// that starts it may be of another version.
+#[derive(Clone)]
+struct Kind;
+
+impl TypedValueParser for Kind {
+    type Value = String;
+
+    fn parse_ref(
+        &self,
+        command: &clap::Command,
+        arg: Option<&clap::Arg>,
+        value: &OsStr,
+    ) -> Result<String, clap::Error> {
+        NonEmptyStringValueParser::new().parse_ref(command, arg, value)
+    }
+
+    fn possible_values(&self) -> Option<Box<dyn Iterator<Item = PossibleValue> + '_>> {
+        Some(Box::new(catalogue().kinds().into_iter().map(PossibleValue::new)))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use genii_protocols::Json;
 
+use super::pinned::Pin;
 use super::target::Agent;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
@@ -16,12 +17,16 @@ impl Command for State {
     type Said = Json;
 
     fn about(args: &Agent) -> Option<&str> {
-        Some(args.address.as_str())
+        Some(args.address.name.as_str())
+    }
+
+    fn unpin(args: &mut Agent) -> Option<Pin> {
+        args.address.unpin()
     }
 
     async fn serve(args: Agent, side: Side, out: Out<Json>) -> Result<(), Refusal> {
         let patience = side.house.node().limits().ask_timeout;
-        out.say(side.house.snapshot(&args.address, patience).await?).await
+        out.say(side.house.snapshot(&args.address.name, patience).await?).await
     }
 
     fn show(said: Json, screen: &mut Screen) {

@@ -1,40 +1,35 @@
 //! Commands that do one thing to one agent or group, and then say how it stands.
 
-use clap::builder::NonEmptyStringValueParser as Text;
-use clap::builder::TypedValueParser;
-use genii_protocols::{Address, Name};
+use genii_protocols::Address;
 use genii_runtime::House;
 use genii_runtime::house::Row;
 use serde::{Deserialize, Serialize};
 
+use super::pinned::{Named, Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds};
 
 /// An agent or a group.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Target {
-    /// An agent (`core/system-digital-twin`) or a group (`core`)
-    #[arg(value_name = "NAME", value_parser = name())]
-    pub name: String,
+    /// An agent (`core/system-digital-twin`) or a group (`core`); with `@NODE` behind it, of that machine
+    #[arg(value_name = "NAME")]
+    pub name: Pinned<Named>,
 }
 
 /// An agent.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Agent {
-    /// The agent, as `core/system-digital-twin`
+    /// The agent, as `core/system-digital-twin`; with `@NODE` behind it, of that machine
     #[arg(value_name = "ADDR")]
-    pub address: Address,
+    pub address: Pinned<Address>,
 }
 
-/// Reads the name of an agent or a group.
-pub fn name() -> impl TypedValueParser<Value = String> {
-    Text::new().try_map(|text| {
-        let parsed = match text.contains('/') {
-            true => Address::parse(&text).map(drop),
-            false => Name::new(&text).map(drop),
-        };
-        parsed.map(|()| text)
-    })
+impl Target {
+    /// The name, which is pinned to no machine any more when the command begins.
+    pub fn name(&self) -> &str {
+        self.name.name.as_str()
+    }
 }
 
 /// A command that does one thing to one agent or group.
@@ -58,12 +53,16 @@ impl<C: OnTarget> Command for C {
     type Said = Row;
 
     fn about(args: &Target) -> Option<&str> {
-        Some(&args.name)
+        Some(args.name())
+    }
+
+    fn unpin(args: &mut Target) -> Option<Pin> {
+        args.name.unpin()
     }
 
     async fn serve(args: Target, side: Side, out: Out<Row>) -> Result<(), Refusal> {
-        C::act(&side.house, &args.name).await?;
-        out.say(Row::from(&side.house.member(&args.name)?)).await
+        C::act(&side.house, args.name()).await?;
+        out.say(Row::from(&side.house.member(args.name())?)).await
     }
 
     fn show(row: Row, screen: &mut Screen) {
@@ -74,7 +73,8 @@ impl<C: OnTarget> Command for C {
 /// Shows how an agent or a group stands.
 pub fn show_row(row: &Row, screen: &mut Screen) {
     let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
-    let suspended = if row.suspended { ", and suspended" } else { "" };
-    let (state, long) = (screen.state(&row.state), seconds(row.for_seconds));
-    screen.line(format!("{} is {state} for {long}{suspended}{detail}", row.name));
+    let suspended = if row.is_suspended() { ", and suspended" } else { "" };
+    let long = row.for_seconds.map(|long| format!(" for {}", seconds(long))).unwrap_or_default();
+    let state = screen.state(&row.state);
+    screen.line(format!("{} is {state}{long}{suspended}{detail}", row.name));
 }

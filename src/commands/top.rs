@@ -86,15 +86,16 @@ impl Command for Top {
         ));
         let header = ["agent", "state", "for", "msg/s", "handled", "depth", "p99", "restarts"];
         let cells = |busy: &Busy| {
+            let counted = busy.row.counted.unwrap_or_default();
             vec![
                 busy.row.name.clone(),
                 screen.state(&busy.row.state),
-                seconds(busy.row.for_seconds),
+                busy.row.for_seconds.map(seconds).unwrap_or_default(),
                 format!("{:.0}", busy.handled_per_second),
-                busy.row.handled.to_string(),
-                busy.row.depth.to_string(),
-                busy.row.p99_ms.map(millis).unwrap_or_default(),
-                busy.row.restarts.to_string(),
+                counted.handled.to_string(),
+                counted.depth.to_string(),
+                counted.p99_ms.map(millis).unwrap_or_default(),
+                counted.restarts.to_string(),
             ]
         };
         let rows = said.agents.iter().map(cells).collect();
@@ -109,14 +110,15 @@ struct Before {
 }
 
 fn handled(rows: &[Row]) -> HashMap<String, u64> {
-    rows.iter().map(|row| (row.name.clone(), row.handled)).collect()
+    let handled = |row: &Row| row.counted.unwrap_or_default().handled;
+    rows.iter().map(|row| (row.name.clone(), handled(row))).collect()
 }
 
 impl Before {
     fn look(&mut self, side: &Side, limit: usize) -> Look {
         let mut rows = ps::agents(&side.house);
         // What is counted elsewhere is not known here.
-        rows.retain(|row| row.node.is_none());
+        rows.retain(|row| row.counted.is_some());
         let now = Instant::now();
         let long = (now - self.at).as_secs_f64().max(0.001);
         let mut states: Vec<(String, usize)> = Vec::new();
@@ -128,15 +130,15 @@ impl Before {
                 None => states.push((row.state.to_string(), 1)),
             }
             let before = self.handled.get(&row.name).copied().unwrap_or(0);
-            let handled_per_second = row.handled.saturating_sub(before) as f64 / long;
+            let handled_per_second = after[&row.name].saturating_sub(before) as f64 / long;
             agents.push(Busy { row, handled_per_second });
         }
         (self.at, self.handled) = (now, after);
         let total = agents.iter().map(|busy| busy.handled_per_second).sum();
         agents.sort_by(|a, b| {
             let by_rate = b.handled_per_second.total_cmp(&a.handled_per_second);
-            let by_depth =
-                (Reverse(a.row.depth), &a.row.name).cmp(&(Reverse(b.row.depth), &b.row.name));
+            let rank = |busy: &Busy| Reverse(busy.row.counted.unwrap_or_default().depth);
+            let by_depth = rank(a).cmp(&rank(b)).then_with(|| a.row.name.cmp(&b.row.name));
             by_rate.then(by_depth)
         });
         agents.truncate(limit);

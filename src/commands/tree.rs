@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use genii_protocols::{Address, NodeName};
 use genii_runtime::House;
-use genii_runtime::cluster::Membership;
+use genii_runtime::cluster::{Member, Membership};
 use genii_runtime::house::{ROOT, Row};
-use genii_supervision::{Key, What};
+use genii_supervision::What;
 use serde::{Deserialize, Serialize};
 
-use super::target::name;
+use super::pinned::{Named, Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds, span};
 
@@ -18,9 +18,9 @@ pub struct Tree;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// A group or an agent; all if none is given
-    #[arg(value_name = "NAME", value_parser = name())]
-    name: Option<String>,
+    /// A group or an agent, with `@NODE` behind it of that machine; all if none is given
+    #[arg(value_name = "NAME")]
+    name: Option<Pinned<Named>>,
 }
 
 /// A child of a supervisor, and its own children.
@@ -42,13 +42,18 @@ impl Command for Tree {
     type Args = Args;
     type Said = Vec<Branch>;
 
+    fn unpin(args: &mut Args) -> Option<Pin> {
+        args.name.as_mut()?.unpin()
+    }
+
     async fn serve(args: Args, side: Side, out: Out<Vec<Branch>>) -> Result<(), Refusal> {
         let branches = branches(&side.house);
         let Some(name) = args.name else { return out.say(branches).await };
-        if let Some(found) = branches.into_iter().find_map(|branch| branch.find(&name)) {
+        let name = name.name.as_str();
+        if let Some(found) = branches.into_iter().find_map(|branch| branch.find(name)) {
             return out.say(vec![found]).await;
         }
-        side.house.member(&name)?;
+        side.house.member(name)?;
         out.say(Vec::new()).await
     }
 
@@ -58,6 +63,10 @@ impl Command for Tree {
 }
 
 impl Branch {
+    fn of(row: Row) -> Self {
+        Self { row, ready_after_ms: None, children: Vec::new() }
+    }
+
     fn find(self, name: &str) -> Option<Self> {
         if self.row.name == name {
             return Some(self);
@@ -74,20 +83,14 @@ pub fn branches(house: &House) -> Vec<Branch> {
     let places: HashMap<&str, usize> = groups.chain(agents).zip(0..).collect();
     let mut under: HashMap<String, Vec<Branch>> = HashMap::new();
     let ready_after = ready_after(house);
-    for member in house.members() {
-        let row = Row::from(&member);
-        let supervisor = supervisor_of(&row.name, member.view.supervisor.as_str());
-        let ready_after_ms = ready_after.get(&member.view.key).map(|took| took.as_secs_f64() * 1e3);
-        let branch = Branch { row, ready_after_ms, children: Vec::new() };
-        under.entry(supervisor).or_default().push(branch);
+    let supervisors = supervisors(house);
+    for row in house.rows() {
+        let supervisor = supervisor_of(&row.name, supervisors.get(&row.name));
+        let ready_after_ms = ready_after.get(&row.name).map(|took| took.as_secs_f64() * 1e3);
+        under.entry(supervisor).or_default().push(Branch { ready_after_ms, ..Branch::of(row) });
     }
-    for group in &topology.groups {
-        if let Some(node) = house.home_of(group.name.as_str()) {
-            let row = elsewhere(house, group.name.as_str(), node);
-            let branch = Branch { row, ready_after_ms: None, children: Vec::new() };
-            under.entry(ROOT.to_owned()).or_default().push(branch);
-        }
-    }
+    let elsewhere = elsewhere(house, &under);
+    under.entry(ROOT.to_owned()).or_default().extend(elsewhere);
     for branches in under.values_mut() {
         branches.sort_by_key(|branch| {
             let place = places.get(branch.row.name.as_str()).copied().unwrap_or(usize::MAX);
@@ -97,26 +100,56 @@ pub fn branches(house: &House) -> Vec<Branch> {
     take(ROOT, &mut under)
 }
 
+/// The groups that live on other machines, without their agents: those of the topology, and those of
+/// which only other machines know.
+fn elsewhere(house: &House, under: &HashMap<String, Vec<Branch>>) -> Vec<Branch> {
+    let members = house.node().cluster().map(|cluster| cluster.members()).unwrap_or_default();
+    let topology = house.topology();
+    let declared = topology
+        .groups
+        .iter()
+        .filter_map(|group| Some((group.name.to_string(), house.home_of(group.name.as_str())?)));
+    let has_agents = under.iter().filter(|(group, _)| {
+        *group != ROOT && topology.group(group).is_none() && !is_among(group, under)
+    });
+    // Where more than one machine has such a group, it stands as the first of them does.
+    let strangers = has_agents.filter_map(|(group, agents)| {
+        let nodes = agents.iter().filter_map(|branch| branch.row.node.clone());
+        Some((group.clone(), nodes.min()?))
+    });
+    let group = |(group, node): (String, NodeName)| Branch::of(group_on(&members, group, node));
+    declared.chain(strangers).map(group).collect()
+}
+
+/// Whether a group runs here.
+fn is_among(group: &str, under: &HashMap<String, Vec<Branch>>) -> bool {
+    under.get(ROOT).is_some_and(|groups| groups.iter().any(|branch| branch.row.name == group))
+}
+
 /// A group that lives on another machine, and stands as that does.
-fn elsewhere(house: &House, group: &str, node: NodeName) -> Row {
-    let cluster = house.node().cluster();
-    let members = cluster.map(|cluster| cluster.members()).unwrap_or_default();
-    let member = members.into_iter().find(|member| member.node == node);
+fn group_on(members: &[Member], group: String, node: NodeName) -> Row {
+    let member = members.iter().find(|member| member.node == node);
     Row {
-        name: group.to_owned(),
-        state: member.as_ref().map_or(Membership::Unseen, |member| member.membership).word().into(),
-        for_seconds: member.map_or(0.0, |member| member.since.elapsed().as_secs_f64()),
+        name: group,
+        state: member.map_or(Membership::Unseen, |member| member.membership).word().into(),
+        for_seconds: member.map(|member| member.since.elapsed().as_secs_f64()),
         node: Some(node),
         ..Row::default()
     }
 }
 
+/// Who watches whom in this house, by name.
+fn supervisors(house: &House) -> HashMap<String, String> {
+    let views = house.node().tree().board.all().into_iter();
+    views.map(|view| (view.key.to_string(), view.supervisor.to_string())).collect()
+}
+
 /// The supervisor of a member: for one that lives elsewhere, its group.
-fn supervisor_of(name: &str, supervisor: &str) -> String {
-    match (supervisor, Address::parse(name)) {
-        ("", Ok(address)) => address.group().to_owned(),
-        ("", Err(_)) => ROOT.to_owned(),
-        (supervisor, _) => supervisor.to_owned(),
+fn supervisor_of(name: &str, supervisor: Option<&String>) -> String {
+    match (supervisor.filter(|known| !known.is_empty()), Address::parse(name)) {
+        (Some(supervisor), _) => supervisor.clone(),
+        (None, Ok(address)) => address.group().to_owned(),
+        (None, Err(_)) => ROOT.to_owned(),
     }
 }
 
@@ -129,11 +162,11 @@ fn take(supervisor: &str, under: &mut HashMap<String, Vec<Branch>>) -> Vec<Branc
 }
 
 /// How long each last took to become ready.
-fn ready_after(house: &House) -> HashMap<Key, Duration> {
+fn ready_after(house: &House) -> HashMap<String, Duration> {
     let journal = &house.node().tree().journal;
     let ready = journal.tail(usize::MAX, |event| matches!(event.what, What::Ready { .. }));
     let took = |event: &genii_supervision::Event| match event.what {
-        What::Ready { took } => Some((event.key.clone(), took)),
+        What::Ready { took } => Some((event.key.to_string(), took)),
         _ => None,
     };
     ready.iter().filter_map(|event| took(event)).collect()
@@ -143,7 +176,7 @@ fn ready_after(house: &House) -> HashMap<Key, Duration> {
 pub fn show(branches: &[Branch], screen: &mut Screen) {
     let width = width(branches, 0).min(60);
     for branch in branches {
-        show_branch(branch, "", "", width, screen);
+        show_branch(branch, None, "", "", width, screen);
     }
 }
 
@@ -155,7 +188,14 @@ fn width(branches: &[Branch], depth: usize) -> usize {
     each.max().unwrap_or(0)
 }
 
-fn show_branch(branch: &Branch, first: &str, rest: &str, width: usize, screen: &mut Screen) {
+fn show_branch(
+    branch: &Branch,
+    group: Option<&Row>,
+    first: &str,
+    rest: &str,
+    width: usize,
+    screen: &mut Screen,
+) {
     let row = &branch.row;
     let name = if branch.children.is_empty() { row.name.clone() } else { screen.bold(&row.name) };
     let pad = width.saturating_sub(first.chars().count() + row.name.chars().count());
@@ -164,35 +204,39 @@ fn show_branch(branch: &Branch, first: &str, rest: &str, width: usize, screen: &
         screen.faint(first),
         "",
         screen.state(&row.state),
-        remarks(branch, screen)
+        remarks(branch, group, screen)
     );
     screen.line(line.trim_end());
     let last = branch.children.len().saturating_sub(1);
     for (number, child) in branch.children.iter().enumerate() {
         let (fork, line) = if number == last { ("└─ ", "   ") } else { ("├─ ", "│  ") };
-        show_branch(child, &format!("{rest}{fork}"), &format!("{rest}{line}"), width, screen);
+        let (first, rest) = (format!("{rest}{fork}"), format!("{rest}{line}"));
+        show_branch(child, Some(row), &first, &rest, width, screen);
     }
 }
 
-fn remarks(branch: &Branch, screen: &Screen) -> String {
+fn remarks(branch: &Branch, group: Option<&Row>, screen: &Screen) -> String {
     let row = &branch.row;
     let mut remarks = Vec::new();
     let is_up = matches!(&*row.state, "ready" | "degraded");
     if let Some(took) = branch.ready_after_ms.filter(|_| is_up && branch.children.is_empty()) {
         remarks.push(format!("after {}", span(Duration::from_secs_f64(took / 1e3))));
     }
-    // Its agents are on it as well.
-    if let Some(node) = row.node.as_ref().filter(|_| !branch.children.is_empty()) {
+    // Its agents are on it as well, as a rule.
+    let of_group = group.and_then(|group| group.node.as_ref());
+    if let Some(node) = row.node.as_ref().filter(|node| Some(*node) != of_group) {
         remarks.push(format!("on {node}"));
     }
-    if !matches!(&*row.state, "ready" | "declared" | "alive" | "unseen") {
-        remarks.push(format!("for {}", seconds(row.for_seconds)));
+    let is_usual = matches!(&*row.state, "ready" | "declared" | "alive" | "unseen");
+    if let Some(long) = row.for_seconds.filter(|_| !is_usual) {
+        remarks.push(format!("for {}", seconds(long)));
     }
-    if row.restarts > 0 {
-        let times = if row.restarts == 1 { "restart" } else { "restarts" };
-        remarks.push(format!("{} {times}", row.restarts));
+    match row.counted.unwrap_or_default().restarts {
+        0 => {}
+        1 => remarks.push("1 restart".to_owned()),
+        restarts => remarks.push(format!("{restarts} restarts")),
     }
-    if row.suspended {
+    if row.is_suspended() {
         remarks.push("suspended".to_owned());
     }
     let remarks = match remarks.is_empty() {

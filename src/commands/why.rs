@@ -7,6 +7,7 @@ use genii_runtime::cluster::Membership;
 use genii_runtime::house::why::{Because, Crash, Explanation};
 use genii_runtime::{House, HouseError};
 
+use super::pinned::Pin;
 use super::target::Target;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds};
@@ -22,11 +23,15 @@ impl Command for Why {
     type Said = Explanation;
 
     fn about(args: &Target) -> Option<&str> {
-        Some(&args.name)
+        Some(args.name())
+    }
+
+    fn unpin(args: &mut Target) -> Option<Pin> {
+        args.name.unpin()
     }
 
     async fn serve(args: Target, side: Side, out: Out<Explanation>) -> Result<(), Refusal> {
-        match side.house.why(&args.name) {
+        match side.house.why(args.name()) {
             Err(HouseError::Elsewhere { address, node }) => {
                 out.say(elsewhere(&side.house, address, &node)).await
             }
@@ -54,9 +59,14 @@ fn elsewhere(house: &House, name: String, node: &NodeName) -> Explanation {
     let member = members.into_iter().find(|member| member.node == *node);
     let membership = member.as_ref().map_or(Membership::Unseen, |member| member.membership);
     let state = membership.word();
-    let why = member.and_then(|member| member.why).map(|why| format!(": {why}"));
-    let says = format!("lives on {node}, which is {state}{}", why.unwrap_or_default());
-    let first_causes = vec![format!("{node} is {state}")];
+    let stands = match membership {
+        Membership::Left => "has left".to_owned(),
+        _ => format!("is {state}"),
+    };
+    let why = member.and_then(|member| member.why).filter(|_| membership != Membership::Left);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    let says = format!("lives on {node}, which {stands}{why}");
+    let first_causes = vec![format!("{node} {stands}")];
     let (state, because) = (state.into(), Vec::new());
     Explanation { because: Because { name, state, says, because, crash: None }, first_causes }
 }

@@ -21,7 +21,7 @@ use crate::settings::Settings;
     "genii init --data ~/other-house",
 ]))]
 pub struct InitArgs {
-    /// The name of this machine in the household
+    /// The name of this machine in the household [default: the setting `node`]
     #[arg(long, value_name = "NAME")]
     node: Option<NodeName>,
     /// Print an object with `household` and `node`
@@ -43,11 +43,11 @@ pub fn run(args: &InitArgs, data: &Data) -> Result<ExitCode, Fault> {
             error => fault(error),
         })?;
     authority.is_wanted().map_err(fault)?;
-    let household = authority.household().to_string();
+    let (household, genii) = (authority.household().to_string(), data.genii());
     tell(args.json, &json!({ "household": household, "node": node }), || {
         format!(
             "the household {household} is made, and this machine is {node} in it\n\
-             next: `genii up` starts it; `genii invite NAME` lets another machine in"
+             next: `{genii} up` starts it; `{genii} invite NAME` lets another machine in"
         )
     })
 }

@@ -44,7 +44,7 @@ pub async fn run(args: &JoinArgs, data: &Data) -> Result<ExitCode, Fault> {
         join(&invitation, &data.trust()).await.map_err(|error| refused(error, &invitation))?;
     let (household, node) = (identity.household().to_string(), identity.node());
     tell(args.json, &json!({ "household": household, "node": node }), || {
-        format!("this machine is {node} in the household {household}\nnext: `genii up`")
+        format!("this machine is {node} in the household {household}\nnext: `{} up`", data.genii())
     })
 }
 

@@ -28,6 +28,7 @@ impl reedline::Completer for Completer {
             Expects::Command => commands(),
             Expects::Flag(command) => flags(command),
             Expects::Value(name) => self.values(name, &place),
+            Expects::OneOf(values) => values.iter().cloned().map(Choice::plain).collect(),
             Expects::Nothing => Vec::new(),
         };
         let span = Span::new(pos - place.word.len(), pos);
@@ -41,9 +42,13 @@ impl Completer {
     fn values(&self, name: &str, place: &Place) -> Vec<Choice> {
         let plain = |texts: Vec<String>| texts.into_iter().map(Choice::plain).collect();
         match name {
+            "ADDR" | "GROUP" | "NAME" if place.word.contains('@') => {
+                plain(self.pinned(&place.word))
+            }
             "ADDR" => plain(self.known.addresses()),
             "GROUP" => plain(self.known.groups()),
             "NAME" => plain([self.known.groups(), self.known.addresses()].concat()),
+            "NODE" => plain(self.known.nodes()),
             "PATTERN" => plain(self.known.patterns()),
             "TOPIC" => plain(self.topics()),
             "PROCESS-GROUP" => plain(self.known.process_groups()),
@@ -52,6 +57,12 @@ impl Completer {
             "FILE" => files(&place.word),
             _ => Vec::new(),
         }
+    }
+
+    /// What stands before the `@`, pinned to each machine.
+    fn pinned(&self, word: &str) -> Vec<String> {
+        let name = word.split('@').next().unwrap_or_default();
+        self.known.nodes().iter().map(|node| format!("{name}@{node}")).collect()
     }
 
     /// What is subscribed to by its whole name.
@@ -114,6 +125,8 @@ enum Expects {
     Flag(String),
     /// A value of this name.
     Value(String),
+    /// One of these.
+    OneOf(Vec<String>),
     Nothing,
 }
 
@@ -164,35 +177,41 @@ impl Place {
             if flag.take().is_some() {
                 continue;
             }
-            match word.strip_prefix("--") {
-                Some(name) => flag = value_of_flag(found, name),
-                None => self.values.push(word),
+            match word.starts_with('-') {
+                true => flag = value_of_flag(found, &word),
+                false => self.values.push(word),
             }
         }
         self.expects = match flag {
-            Some(value) => Expects::Value(value),
+            Some(value) => value,
             None if self.word.starts_with('-') => Expects::Flag(found.get_name().to_owned()),
-            None => positional(found, self.values.len()).map_or(Expects::Nothing, Expects::Value),
+            None => positional(found, self.values.len()).unwrap_or(Expects::Nothing),
         };
     }
 }
 
-/// The name of the value that a flag takes, if it takes one.
-fn value_of_flag(command: &clap::Command, flag: &str) -> Option<String> {
-    let found = command.get_opts().find(|arg| arg.get_long() == Some(flag))?;
-    Some(value_name(found))
+/// The value that a flag takes (`--limit`, `-n`), if it takes one.
+fn value_of_flag(command: &clap::Command, flag: &str) -> Option<Expects> {
+    let is_short = |arg: &clap::Arg| arg.get_short().is_some_and(|it| flag == format!("-{it}"));
+    let is_long = |arg: &clap::Arg| arg.get_long().is_some_and(|it| flag == format!("--{it}"));
+    let mut flags = command.get_opts().filter(|arg| arg.get_action().takes_values());
+    flags.find(|arg| is_short(arg) || is_long(arg)).map(value)
 }
 
-/// The name of the value that stands in this place; the last may stand many times.
-fn positional(command: &clap::Command, index: usize) -> Option<String> {
+/// The value that stands in this place; the last may stand many times.
+fn positional(command: &clap::Command, index: usize) -> Option<Expects> {
     let all: Vec<&clap::Arg> = command.get_positionals().collect();
     let is_list = |arg: &&&clap::Arg| matches!(arg.get_action(), clap::ArgAction::Append);
-    all.get(index).or_else(|| all.last().filter(is_list)).map(|arg| value_name(arg))
+    all.get(index).or_else(|| all.last().filter(is_list)).map(|arg| value(arg))
 }
 
-fn value_name(arg: &clap::Arg) -> String {
+fn value(arg: &clap::Arg) -> Expects {
+    let possible = arg.get_possible_values();
+    if !possible.is_empty() {
+        return Expects::OneOf(possible.iter().map(|one| one.get_name().to_owned()).collect());
+    }
     let names = arg.get_value_names().unwrap_or_default();
-    names.first().map(ToString::to_string).unwrap_or_default()
+    Expects::Value(names.first().map(ToString::to_string).unwrap_or_default())
 }
 
 fn commands() -> Vec<Choice> {
@@ -269,6 +288,23 @@ mod tests {
         check("groups sp", value("PROCESS-GROUP"), "sp");
         check("journal --f", Expects::Flag("journal".to_owned()), "--f");
         check("nonsense x", Expects::Nothing, "x");
+        check("tree --node p", value("NODE"), "p");
+        check("drain ", value("NODE"), "");
+        check("journal -n 5 ", value("NAME"), "");
+        check("journal -f ", value("NAME"), "");
+        check("why core/twin@", value("NAME"), "core/twin@");
+    }
+
+    #[test]
+    fn of_some_values_all_are_known() {
+        let one_of = |text: &str, expected: &str| {
+            let Expects::OneOf(values) = Place::of(text).expects else {
+                panic!("{text:?} may be anything")
+            };
+            assert!(values.iter().any(|value| value == expected), "{values:?}");
+        };
+        one_of("ps --state ", "quarantined");
+        one_of("start a/b --kind un", "unified-error");
     }
 
     #[test]

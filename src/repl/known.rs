@@ -14,6 +14,7 @@ use tokio::runtime::Handle;
 use crate::admin::client::Client;
 use crate::commands::groups::Group;
 use crate::commands::messages::Answers;
+use crate::commands::nodes::NodeRow;
 use crate::commands::topics::Said as Topics;
 
 /// How long a person who types waits for completion.
@@ -74,6 +75,12 @@ impl Known {
     pub fn process_groups(&self) -> Vec<String> {
         let groups = self.ask::<Vec<Group>>("groups", &json!({ "group": null }));
         groups.into_iter().flatten().map(|group| group.group.to_string()).collect()
+    }
+
+    /// The machines of the household.
+    pub fn nodes(&self) -> Vec<String> {
+        let nodes = self.ask::<Vec<NodeRow>>("nodes", &json!({}));
+        nodes.into_iter().flatten().map(|row| row.node).collect()
     }
 
     /// The messages that an agent answers.

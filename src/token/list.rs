@@ -24,7 +24,8 @@ pub fn run(args: &JsonArg, data: &Data) -> Result<ExitCode, Fault> {
             screen.line(json!(all).to_string());
         }
         false if listed.is_empty() => {
-            screen.line("there are no tokens; `genii token new` makes one");
+            let genii = data.genii();
+            screen.line(format!("there are no tokens; `{genii} token new` makes one"));
         }
         false => {
             let rows = listed.iter().map(|(token, uses)| cells(token, uses)).collect();

@@ -32,8 +32,8 @@ pub struct NewArgs {
     /// How long it counts; a year at most
     #[arg(long = "for", value_name = "TIME", default_value = "30d")]
     span: TimeSpan,
-    /// Whom or what it is for, in your words
-    #[arg(long, value_name = "NAME", default_value = "")]
+    /// Whom or what it is for, in your words [default: nothing]
+    #[arg(long, value_name = "NAME", default_value = "", hide_default_value = true)]
     name: String,
     /// Print an object with `token`, `id` and `expires`
     #[arg(long)]
@@ -59,8 +59,9 @@ pub fn run(args: &NewArgs, data: &Data) -> Result<ExitCode, Fault> {
     let id = &token.id;
     let until: Timestamp = expires;
     complain(format_args!(
-        "counts until {until}, on this machine; it is shown this once; `genii token revoke {id}` \
-         takes it back"
+        "counts until {until}, on this machine; it is shown this once; `{} token revoke {id}` takes \
+         it back",
+        data.genii()
     ));
     screen.line(bearer.line());
     screen.finish()

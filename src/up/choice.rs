@@ -5,7 +5,10 @@ use genii_protocols::{Address, Name, NodeName};
 use genii_runtime::topology::check::Kinds;
 use genii_runtime::topology::{AgentSpec, Diagnostic, Report, Severity, Topology};
 
+use crate::data::Data;
 use crate::fault::Fault;
+use crate::household;
+use crate::settings::Settings;
 
 /// The part that is started here, and what is left out.
 pub struct Choice {
@@ -17,27 +20,48 @@ pub struct Choice {
 }
 
 impl Choice {
+    /// Chooses some groups, or all, for a machine that is of use with them: one with agents of its own,
+    /// or a member of a household.
+    ///
+    /// # Errors
+    /// When a group is not known, or the machine would be of no use.
+    pub fn on(
+        topology: Topology,
+        only: &[Name],
+        settings: &Settings,
+        data: &Data,
+    ) -> Result<Self, Fault> {
+        let choice = Self::of(topology, only, &settings.node())?;
+        // Who has said what to start, and starts nothing, has made a slip.
+        let may_be_idle = || Ok(only.is_empty() && household::is_member(data, settings)?);
+        match choice.is_idle() && !may_be_idle()? {
+            true => Err(choice.nothing_here()),
+            false => Ok(choice),
+        }
+    }
+
     /// Chooses some groups, or all.
     ///
     /// # Errors
-    /// When a group is not known, or nothing would be started on this machine.
-    pub fn of(topology: Topology, only: &[Name], node: &NodeName) -> Result<Self, Fault> {
+    /// When a group is not known.
+    fn of(topology: Topology, only: &[Name], node: &NodeName) -> Result<Self, Fault> {
         for group in only {
             if topology.group(group.as_str()).is_none() {
                 return Err(unknown_group(group, &topology));
             }
         }
-        let choice = match only.is_empty() {
-            true => Self { topology, node: node.clone(), pulled_in: Vec::new() },
-            false => {
-                let only: Vec<&str> = only.iter().map(Name::as_str).collect();
-                let selection = topology.only(&only);
-                let (topology, pulled_in) = (selection.topology, selection.pulled_in);
-                Self { topology, node: node.clone(), pulled_in }
-            }
-        };
-        let is_idle = choice.here().next().is_none();
-        if is_idle { Err(choice.nothing_here()) } else { Ok(choice) }
+        if only.is_empty() {
+            return Ok(Self { topology, node: node.clone(), pulled_in: Vec::new() });
+        }
+        let only: Vec<&str> = only.iter().map(Name::as_str).collect();
+        let selection = topology.only(&only);
+        let (topology, pulled_in) = (selection.topology, selection.pulled_in);
+        Ok(Self { topology, node: node.clone(), pulled_in })
+    }
+
+    /// Whether nothing is started on this machine.
+    fn is_idle(&self) -> bool {
+        self.here().next().is_none()
     }
 
     fn here(&self) -> impl Iterator<Item = &AgentSpec> {
@@ -45,6 +69,7 @@ impl Choice {
         self.topology.agents.iter().filter(is_here)
     }
 
+    /// The fault for a machine that is of no use without agents, and has none.
     fn nothing_here(&self) -> Fault {
         let nodes: Vec<&str> = self.topology.nodes().iter().map(|node| node.as_str()).collect();
         match nodes.first() {
@@ -55,7 +80,8 @@ impl Choice {
                 nodes.join(", ")
             ))
             .help(format!(
-                "say which one this is, as `--node {first}`, or set `node` in genii.toml"
+                "say which one this is, as `--node {first}`, or set `node` in genii.toml; one that has \
+                 joined a household comes up without agents, too"
             )),
         }
     }

@@ -4,9 +4,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::Stdio;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::support::{House, Running, Said, finish};
+use crate::cluster::Two;
+use crate::support::{House, Running, Said, finish, wait_until};
 use crate::up::STEADY;
 
 /// A household that listens, and where it does.
@@ -233,4 +234,67 @@ fn a_certificate_is_renewed_by_hand_on_any_machine() {
     let alone = elsewhere(&house, "pc2", &["household", "renew"]);
     assert_eq!(alone.code, 1);
     assert!(alone.err.contains("nobody listens") && alone.err.contains("is up"), "{}", alone.err);
+}
+
+#[test]
+fn who_is_invited_and_who_was_expelled_is_shown() {
+    let two = Two::new();
+    let household = |data: &str| -> Value {
+        let said = elsewhere(&two.house, data, &["household", "--json"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        serde_json::from_str(&said.out).unwrap()
+    };
+    assert_eq!(household("data")["invitations"], json!([]));
+    let invite = ["invite", "pc3", "--for", "15m", "--at", "127.0.0.1:1", "--json"];
+    let line = two.house.json(&invite);
+    // To the second, as the ledger has it.
+    let until = format!("{}.000Z", &line["expires"].as_str().unwrap()[..19]);
+    let shown = two.house.genii(&["household"]);
+    assert!(shown.out.contains(&format!("invited      pc3 until {until}")), "{}", shown.out);
+    // The secret was shown once.
+    assert!(!shown.out.contains("genii-join"), "{}", shown.out);
+    let open = &household("data")["invitations"];
+    let expires = open[0]["expires"].as_str().unwrap();
+    assert_eq!(open, &json!([{ "node": "pc3", "expires": expires }]));
+    assert_eq!(expires[..19], until[..19]);
+    let own = household("pc2");
+    assert_eq!((&own["expelled"], &own["invitations"]), (&json!(false), &Value::Null));
+
+    assert_eq!(two.house.genii(&["expel", "pc3"]).code, 0);
+    assert_eq!(household("data")["invitations"], json!([]));
+    assert_eq!(two.house.genii(&["expel", "pc2"]).code, 0);
+    wait_until("pc2 to hear of it", || {
+        let own = household("pc2");
+        if own["expelled"] == true { Ok(()) } else { Err(own) }
+    });
+    let main = "this machine was expelled; main has said so first at";
+    // Also when nobody runs any more.
+    two.pc2.stop();
+    two.main.stop();
+    let own = elsewhere(&two.house, "pc2", &["household"]);
+    assert!(own.out.contains(main) && own.out.contains(" join`"), "{}", own.out);
+}
+
+/// What is said is to be typed works when it is typed.
+#[test]
+fn hints_name_the_data_folder_that_was_named() {
+    let house = House::new();
+    let data = house.path("my house");
+    let data = data.to_str().unwrap();
+    let says = |args: &[&str], hint: &str| {
+        let said = house.genii(&[&["--data", data], args].concat());
+        let text = said.out + &said.err;
+        assert!(text.contains(&hint.replace("DIR", &format!("'{data}'"))), "{args:?}: {text}");
+    };
+    says(&["household"], "make one with `genii --data DIR init`");
+    says(&["ctl", "ps"], "start it with `genii --data DIR up`");
+    says(&["token", "list"], "`genii --data DIR up` makes one");
+    says(&["init", "--node", "mainpc"], "next: `genii --data DIR up` starts it");
+    says(&["expel", "pc2"], "`genii --data DIR household` shows the nodes");
+    says(&["token", "list"], "`genii --data DIR token new` makes one");
+    // What is to be done on another machine is not about this folder.
+    says(&["join", "nonsense"], "`genii invite NAME` prints one");
+    // Whoever named none is told of none.
+    let other = house.genii(&["household"]);
+    assert!(other.err.contains("make one with `genii init`"), "{}", other.err);
 }

@@ -1,6 +1,7 @@
 //! The built command, as its users meet it: real processes, real signals, real files.
 #![allow(clippy::unwrap_used)]
 
+mod anywhere;
 mod cables;
 mod clients;
 mod cluster;

@@ -25,6 +25,17 @@ fn a_person_completes_kills_watches_and_asks_why() {
     terminal.press("why a/base\r");
     terminal.wait_for("killed by hand");
     terminal.wait_for("genii> ");
+    // Machines and states are completed, too.
+    terminal.press("why a/base@\t");
+    terminal.wait_for("why a/base@main");
+    terminal.press("\r");
+    terminal.wait_for("a/base has been ready");
+    terminal.wait_for("genii> ");
+    terminal.press("ps --state qua\t");
+    terminal.wait_for("quarantined");
+    terminal.press("--node m\t\r");
+    terminal.wait_for("no agent is in this list");
+    terminal.wait_for("genii> ");
     // A hint of what the message takes.
     terminal.press("ask core/system-digital-twin twin.what_if ");
     terminal.wait_for("{ goes: [text]");

@@ -177,7 +177,7 @@ async fn ask(
             }
             _ => {
                 let broken = Broken::Other(status.message().to_owned());
-                unreachable(refused_or(broken, credentials, &alert).to_string())
+                unreachable(refused_or(broken, node, credentials, &alert).to_string())
             }
         }),
     }

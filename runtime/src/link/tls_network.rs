@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures_util::future::BoxFuture;
 use futures_util::stream::FuturesUnordered;
@@ -11,6 +11,7 @@ use futures_util::{FutureExt, StreamExt};
 use genii_protocols::NodeName;
 use genii_protocols::frame::NAME_MAX_LEN;
 use parking_lot::Mutex;
+use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
@@ -25,9 +26,9 @@ use super::listener::Opens;
 use super::network::{Broken, Certificate, Lane, Network, Opened, Outgoing, Reached};
 use super::raw::Raw;
 use super::{HANDSHAKE_PATIENCE, channel_over, prepare};
-use crate::trust::credentials::Credentials;
+use crate::trust::credentials::{Credentials, Current};
 use crate::trust::verdict::{Verdict, of_alert};
-use crate::trust::{Identity, certified, tls};
+use crate::trust::{Identity, certified, expulsion, tls};
 
 /// How many nodes are known at most.
 const PEERS_MAX: usize = 256;
@@ -124,7 +125,7 @@ impl Network for TlsNetwork {
         async move {
             let dialled = dial(&credentials, &to, &places).await?;
             let mut grpc = Grpc::new(dialled.channel).max_decoding_message_size(BATCH_MAX_LEN);
-            let refused = |broken| refused_or(broken, &credentials, &dialled.alert);
+            let refused = |broken| refused_or(broken, &to, &credentials, &dialled.alert);
             let ready = grpc.ready().await;
             ready.map_err(|error| refused(Broken::Other(error.to_string())))?;
             let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
@@ -207,11 +208,27 @@ pub(super) struct Dialled {
 }
 
 /// Why a call failed: the other end may have said so when it ended the connection.
-pub(super) fn refused_or(broken: Broken, credentials: &Credentials, alert: &Alert) -> Broken {
-    match (*alert.lock(), credentials.current()) {
-        (Some(alert), Ok(current)) => Broken::Refused(of_alert(alert, &current.identity)),
-        _ => broken,
+pub(super) fn refused_or(
+    broken: Broken,
+    by: &NodeName,
+    credentials: &Credentials,
+    alert: &Alert,
+) -> Broken {
+    let (Some(alert), Ok(current)) = (*alert.lock(), credentials.current()) else { return broken };
+    if alert == AlertDescription::CertificateRevoked {
+        keep_told(current.clone(), by.clone());
     }
+    Broken::Refused(of_alert(alert, &current.identity))
+}
+
+/// Keeps that another node says that this one was expelled, away from those who wait for other things.
+fn keep_told(current: Arc<Current>, by: NodeName) {
+    tokio::task::spawn_blocking(move || {
+        let kept = expulsion::keep(&current.identity, &by, SystemTime::now());
+        if let Err(error) = kept {
+            tracing::warn!("that this machine was expelled cannot be written down: {error}");
+        }
+    });
 }
 
 /// Connects to a node, wherever it is.

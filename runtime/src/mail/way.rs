@@ -91,6 +91,9 @@ impl Mail {
             }
             return self.far(node, address, edition).map(|far| self.remember(far));
         }
+        if self.to.node.is_some() {
+            return self.here();
+        }
         let Some(slot) = self.node.directory().find(address) else {
             // Nobody here has the address: another node may have told of it.
             let there = self.node.cluster().and_then(|cluster| cluster.find(address));
@@ -110,10 +113,19 @@ impl Mail {
         }
     }
 
+    /// The way to who takes messages on this node, as for what another node sends here: what is addressed
+    /// to a node by name goes to no other.
+    fn here(&self) -> Result<Way, Box<Fault>> {
+        let directory = self.node.directory();
+        let slot = directory.find(&self.to.address).filter(|slot| slot.home().is_none());
+        let slot = slot.ok_or_else(|| Box::new(directory.not_found(&self.to)))?;
+        let line = slot.route().map_err(|cause| self.down((*cause).clone()))?;
+        Ok(Way::Near(self.near(&slot, line)))
+    }
+
     /// The way to the first, of who has the address and those who stand in, who takes messages.
     fn first_of(&self, slot: &Arc<Slot>, leaving: Leaving, edition: u64) -> Option<Way> {
-        // What is addressed to this node by name stays here.
-        let is_leaving = self.node.directory().is_draining() && self.to.node.is_none();
+        let is_leaving = self.node.directory().is_draining();
         let mut passed_by_one_here = false;
         for candidate in slot.succession() {
             let Some(home) = candidate.home() else {

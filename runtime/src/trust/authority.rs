@@ -400,6 +400,18 @@ impl Authority {
         Ok(nodes)
     }
 
+    /// Who is invited and has not come, and until when that counts.
+    ///
+    /// # Errors
+    /// When the ledger cannot be read.
+    pub fn invitations(&self, now: SystemTime) -> Result<Vec<(NodeName, SystemTime)>, TrustError> {
+        let at = seconds(now);
+        let open = |it: &Invited| !it.used && it.expires > at;
+        let until =
+            |it: Invited| (it.node, SystemTime::UNIX_EPOCH + Duration::from_secs(it.expires));
+        Ok(self.ledger()?.invitations.into_iter().filter(open).map(until).collect())
+    }
+
     fn sign(
         &self,
         ledger: &mut Ledger,

@@ -208,6 +208,11 @@ impl Identity {
         Some(SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(seconds))
     }
 
+    /// The folder in which it is.
+    pub(super) fn folder(&self) -> &Folder {
+        &self.folder
+    }
+
     pub(super) fn roots(&self) -> &CertificateDer<'static> {
         &self.household
     }

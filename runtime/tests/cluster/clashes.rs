@@ -77,3 +77,34 @@ async fn what_two_machines_have_is_asked_on_the_same_from_everywhere_and_told_of
         assert!(matches!(nobody.fault(), Some(Fault::NotFound { .. })), "{nobody}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_only_others_have_is_listed_once_as_it_is_asked() {
+    let waters = waters(90);
+    let here = Machine::boot_as(&waters, "here", 1, OTHER).await;
+    let main = Machine::boot_as(&waters, "main", 1, LAMP).await;
+    let pc2 = Machine::boot_as(&waters, "pc2", 1, LAMP).await;
+    let row = |agent: &str| {
+        let rows = here.house.rows();
+        let mut of_it = rows.iter().filter(|row| row.name == agent);
+        let row = of_it.next().cloned();
+        assert!(of_it.next().is_none(), "{agent} is listed twice");
+        row
+    };
+    assert!(row("lamp/x").is_none());
+    link(&[&here, &main, &pc2]).await;
+    let on = |node: &str| row("lamp/x").is_some_and(|row| row.node == Some(name(node)));
+    until("it is listed", || on("main") && row("lamp/x").unwrap().state == "ready").await;
+    let stranger = row("lamp/x").unwrap();
+    assert_eq!((stranger.counted, stranger.for_seconds, stranger.required), (None, None, None));
+    assert!(row("other/y").unwrap().counted.is_some());
+    // Its group is where it is asked.
+    assert_eq!(here.house.home_of("lamp"), Some(name("main")));
+    let elsewhere = here.house.is_own("lamp/x").unwrap_err().to_string();
+    assert_eq!(elsewhere, "lamp/x lives on main");
+    main.crash(&waters);
+    until("the other counts", || on("pc2")).await;
+    pc2.crash(&waters);
+    until("nobody has it", || row("lamp/x").is_none()).await;
+    assert_eq!(here.house.home_of("lamp"), None);
+}

@@ -22,6 +22,10 @@ async fn acquaint(household: &Household, node: &str, main: &Running) {
     let running = household.begin(node).await;
     running.meet(main);
     running.until_linked("main").await;
+    // It is kept a moment later, aside.
+    let kept = || std::fs::read_to_string(household.path(node).join("peers.json"));
+    let is_kept = || kept().unwrap_or_default().contains("main");
+    running.until("where main is to be kept", is_kept).await;
     running.end().await;
 }
 

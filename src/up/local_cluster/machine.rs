@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::LISTEN;
+use crate::data::genii_on;
 use crate::screen::span;
 use crate::up::printer::{LAST_WORDS, Printer};
 
@@ -103,8 +104,8 @@ impl Keeping {
             Ok(companion) => companion,
             Err(why) => return Some(Exit::Failed(why)),
         };
-        let (pid, folder) = (companion.pid(), self.spec.folder.display());
-        self.say(format!("runs as process {pid}; `genii --data {folder} repl` talks with it"));
+        let (pid, genii) = (companion.pid(), genii_on(&self.spec.folder));
+        self.say(format!("runs as process {pid}; `{genii} repl` talks with it"));
         let printing = companion.printed().map(|(out, err)| {
             let (node, printer) = (self.spec.node.clone(), self.printer.clone());
             let out = print(out, format!("{node} | "), printer.clone());
