@@ -35,19 +35,26 @@ pub struct Two {
     pub pc2: Running,
 }
 
-/// What is set besides on the first machine.
+/// What is set besides on the first machine, and the topology of both.
 pub struct TwoOptions<'a> {
     pub main: &'a str,
+    pub topology: &'a str,
+}
+
+impl Default for TwoOptions<'_> {
+    fn default() -> Self {
+        Self { main: "", topology: TOPOLOGY }
+    }
 }
 
 impl Two {
     pub fn new() -> Self {
-        Self::with(&TwoOptions { main: "" })
+        Self::with(&TwoOptions::default())
     }
 
     pub fn with(options: &TwoOptions<'_>) -> Self {
         let house = House::new();
-        house.file("two.toml", TOPOLOGY);
+        house.file("two.toml", options.topology);
         let main = format!("listen = \"127.0.0.1:0\"\n{}", options.main);
         house.file("data/genii.toml", &main);
         house.file("pc2/genii.toml", "listen = \"127.0.0.1:0\"\n");
@@ -75,7 +82,7 @@ impl Two {
     }
 }
 
-fn begin(house: &House, data: &str) -> Running {
+pub fn begin(house: &House, data: &str) -> Running {
     begin_with(house, data, "two.toml")
 }
 

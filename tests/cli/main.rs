@@ -15,6 +15,7 @@ mod plan;
 mod port;
 mod processes;
 mod repl;
+mod rolling;
 mod support;
 mod terminal;
 mod up;
