@@ -258,21 +258,6 @@ fn machines_that_joined_by_the_same_one_come_to_know_each_other() {
 }
 
 #[test]
-fn who_is_paused_for_long_comes_back_as_another_life() {
-    let two = Two::new();
-    let before = two.node("pc2")["incarnation"].as_u64().unwrap();
-    two.pc2.signal(Signal::STOP);
-    two.until_node("pc2", "down");
-    two.pc2.signal(Signal::CONT);
-    two.until_node("pc2", "alive");
-    assert!(two.node("pc2")["incarnation"].as_u64().unwrap() > before);
-    two.house.wait_for_state("core/needy", "ready");
-    assert_eq!(two.house.genii(&ASK).code, 0);
-    two.pc2.stop();
-    two.main.stop();
-}
-
-#[test]
 fn who_is_expelled_is_not_linked_any_more() {
     let two = Two::new();
     assert_eq!(two.house.genii(&["expel", "pc2"]).code, 0);

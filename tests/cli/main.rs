@@ -10,6 +10,7 @@ mod faults;
 mod household;
 mod import;
 mod local_cluster;
+mod pausing;
 mod peers;
 mod plan;
 mod port;
