@@ -87,7 +87,6 @@ fn who_is_paused_for_long_comes_back_as_another_life_and_what_the_old_one_said_i
         (TELLS as u64 - refused as u64, counted(&two.house, "core/needy", REPORTER));
     assert!(handled <= sent, "{handled} were handled of {sent}");
     let lost = unheard(&two.house, "pc2");
-    println!("{sent} were sent, {handled} handled, {lost} lost");
     assert!(handled + lost >= sent, "{sent} were sent, {handled} handled, {lost} lost");
     two.house.wait_for_state("core/needy", "ready");
     assert_eq!(two.house.genii(&ASK).code, 0);
