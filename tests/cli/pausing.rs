@@ -81,6 +81,9 @@ fn who_is_paused_for_long_comes_back_as_another_life_and_what_the_old_one_said_i
             "{data}: {told:?}"
         );
     }
+    // Those that called it meanwhile, and gave it up, were nobody's attack.
+    let turned_away = &said(&two.house, "pc2", &["ctl", "nodes"])[0][0]["turned_away"];
+    assert!(turned_away["garbage"].is_null(), "{turned_away}");
     // Each message was handled once, or its sender knows that it may not have been.
     let refused = told.err.lines().filter(|line| line.contains("line ")).count();
     let (sent, handled) =
