@@ -392,8 +392,13 @@ impl Up<'_> {
             End::Failed(_) => {}
         }
         let progress = Progress::show(&house, "stopping", &self.canvas, self.is_plain);
+        let stops = async {
+            // First, so that nobody asks what cannot be answered any more.
+            clients.finish(ending.answers_until()).await;
+            tokio::join!(house.shutdown(), self.beside.stop())
+        };
         let left = tokio::select! {
-            (left, ()) = async { tokio::join!(house.shutdown(), self.beside.stop()) } => left,
+            (left, ()) = stops => left,
             () = self.signals.next() => {
                 progress.finish().await;
                 self.printer.complain("forced to stop\n");
@@ -406,7 +411,6 @@ impl Up<'_> {
         }
         progress.finish().await;
         socket.unlink();
-        clients.unlink();
         clients.close().await;
         drop(self.lock);
         ending.finish(left);

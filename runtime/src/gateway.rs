@@ -15,6 +15,7 @@ mod message_name;
 mod room;
 mod said;
 mod service;
+mod shared;
 mod shares;
 mod topics;
 mod watching;
@@ -30,6 +31,7 @@ use genii_protocols::api;
 use parking_lot::Mutex;
 use tokio::net::{TcpListener, UnixListener};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 use tonic_health::ServingStatus;
 use tonic_health::server::HealthReporter;
 
@@ -55,6 +57,8 @@ pub struct Gateway {
     doors: Arc<Doors>,
     health: HealthReporter,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    /// Those that take clients.
+    taking: Mutex<Vec<JoinHandle<()>>>,
     socket: Mutex<Option<PathBuf>>,
 }
 
@@ -72,7 +76,8 @@ impl Gateway {
         let counting = tokio::spawn(keep_counting(guard.clone(), complaints.clone()));
         let tasks = Mutex::new(vec![looking, counting]);
         let doors = Arc::new(Doors::new(guard.credentials().clone(), complaints));
-        Self { node, gate, guard, doors, health, tasks, socket: Mutex::default() }
+        let (taking, socket) = (Mutex::default(), Mutex::default());
+        Self { node, gate, guard, doors, health, tasks, taking, socket }
     }
 
     /// Says by gRPC's health service whether clients may count on the house: not before it is up, nor
@@ -97,7 +102,7 @@ impl Gateway {
         let listener = UnixListener::bind(path)?;
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
         *self.socket.lock() = Some(path.to_owned());
-        self.spawn(door::serve_unix(listener, self.gate.clone(), self.doors.clone()));
+        self.take(door::serve_unix(listener, self.gate.clone(), self.doors.clone()));
         Ok(())
     }
 
@@ -113,7 +118,7 @@ impl Gateway {
         let listener = TcpListener::bind(at).await.map_err(failed)?;
         let bound = listener.local_addr().map_err(failed)?;
         let (gate, doors) = (self.gate.clone(), self.doors.clone());
-        self.spawn(door::serve_tcp(listener, gate, doors));
+        self.take(door::serve_tcp(listener, gate, doors));
         self.node.serves_clients(self.guard.credentials().clone());
         Ok(bound)
     }
@@ -121,6 +126,19 @@ impl Gateway {
     /// How many who came to the port did not get through its handshake, or found no place.
     pub fn turned_away(&self) -> u64 {
         self.guard.credentials().tally().counts().iter().map(|(_, count)| count).sum()
+    }
+
+    /// Takes no more clients and no more calls, and waits until those under way are answered, but for
+    /// what has no end of its own, as subscriptions: until `until`, and for a moment at least. To be
+    /// done before the house stops: whoever calls later calls in vain, knows that nothing was done, and
+    /// may call another node.
+    pub async fn finish(&self, until: Option<Instant>) {
+        self.unlink();
+        for taking in std::mem::take(&mut *self.taking.lock()) {
+            taking.abort();
+        }
+        let moment = Instant::now() + LAST_WORDS;
+        self.doors.finish(until.map_or(moment, |until| until.max(moment))).await;
     }
 
     /// Takes the Unix socket away. To be done while the data folder is still held, so that it is not
@@ -134,7 +152,7 @@ impl Gateway {
     /// Takes no more clients, gives calls under way a moment to end, and writes down how often tokens
     /// were used.
     pub async fn close(self) {
-        for task in std::mem::take(&mut *self.tasks.lock()) {
+        for task in self.tasks.lock().drain(..).chain(self.taking.lock().drain(..)) {
             task.abort();
         }
         let _enough = tokio::time::timeout(LAST_WORDS, self.doors.end()).await;
@@ -142,14 +160,14 @@ impl Gateway {
         let _written = tokio::task::spawn_blocking(move || guard.tokens().write_uses()).await;
     }
 
-    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        self.tasks.lock().push(tokio::spawn(task));
+    fn take(&self, task: impl Future<Output = ()> + Send + 'static) {
+        self.taking.lock().push(tokio::spawn(task));
     }
 }
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        for task in self.tasks.lock().iter() {
+        for task in self.tasks.lock().iter().chain(&*self.taking.lock()) {
             task.abort();
         }
         self.doors.close();

@@ -4,6 +4,7 @@ use genii_protocols::{NodeName, TimeSpan};
 use genii_runtime::house::Unfinished;
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use super::{Command, Out, Refusal, Side, elsewhere};
 use crate::screen::Screen;
@@ -59,6 +60,7 @@ impl Command for Drain {
         let patience = args.patience.map_or(PATIENCE, |patience| patience.0);
         let (tell, mut told) = mpsc::channel(1);
         let (house, ending) = (side.house.clone(), side.ending.clone());
+        let until = Instant::now() + patience;
         // What was begun goes on to its end, also when nobody listens any more.
         let drains = tokio::spawn(async move {
             let tell = move |now: &Unfinished| {
@@ -66,7 +68,7 @@ impl Command for Drain {
                 let _reads_slowly = tell.try_send(now.clone());
             };
             let left = house.drain(patience, tell).await;
-            ending.begin("it was asked to drain");
+            ending.begin_with_answers("it was asked to drain", until);
             left
         });
         // Who asked hears that it has begun, also if it ends before there is more to say.

@@ -1,8 +1,9 @@
 //! The end of a running genii: who asks for it, and who waits for it.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 /// The end. Cheap to clone; all clones are the same end.
 #[derive(Clone, Default)]
@@ -11,13 +12,16 @@ pub struct Ending(Arc<Inner>);
 struct Inner {
     /// Why it has begun; nothing before.
     begun: watch::Sender<Option<String>>,
+    /// Until when what clients have asked may still be answered.
+    answers_until: OnceLock<Instant>,
     /// How many processes are left, once all else has stopped.
     ended: watch::Sender<Option<usize>>,
 }
 
 impl Default for Inner {
     fn default() -> Self {
-        Self { begun: watch::Sender::new(None), ended: watch::Sender::new(None) }
+        let (begun, ended) = (watch::Sender::new(None), watch::Sender::new(None));
+        Self { begun, answers_until: OnceLock::new(), ended }
     }
 }
 
@@ -29,6 +33,18 @@ impl Ending {
             begun.get_or_insert_with(|| why.to_owned());
             is_first
         });
+    }
+
+    /// Asks for it, and lets clients wait until then for the answers that they wait for already.
+    pub fn begin_with_answers(&self, why: &str, until: Instant) {
+        // Who asked for it first has said until when.
+        let _is_first = self.0.answers_until.set(until);
+        self.begin(why);
+    }
+
+    /// Until when clients may wait for their answers, if somebody has said so.
+    pub fn answers_until(&self) -> Option<Instant> {
+        self.0.answers_until.get().copied()
     }
 
     /// Waits until somebody has asked for it, and says why.

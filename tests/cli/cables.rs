@@ -2,13 +2,14 @@
 //! its own. That takes root and `ip`, and for the long line python3 and /dev/net/tun; where they are
 //! not, each test says so and passes.
 
-use std::io::{BufRead, BufReader};
-use std::process::{Child, Command, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
 use crate::cluster::{ASK, TOPOLOGY};
+use crate::pausing::{counted, unheard};
 use crate::support::{House, Running, Said, finish, wait_until};
 
 /// Carries packets between two devices, late, and loses some.
@@ -26,7 +27,21 @@ const ASKS: usize = 50;
 struct Line {
     spaces: [String; 2],
     devices: [String; 2],
-    carrier: Option<Child>,
+    carrier: Option<Carrier>,
+}
+
+/// What carries the packets of a line, where the kernel does not.
+struct Carrier {
+    child: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl Carrier {
+    fn next_line(&mut self) -> String {
+        let mut said = String::new();
+        self.said.read_line(&mut said).unwrap();
+        said.trim().to_owned()
+    }
 }
 
 impl Line {
@@ -48,22 +63,38 @@ impl Line {
 
     /// A line that is long and loses things; says why not.
     fn long() -> Result<Self, String> {
-        let mut line = Self::new("l");
+        Self::carried("l", LATE, LOST_PERCENT)
+    }
+
+    /// A line of which one connection may be cut, while the others go on; says why not.
+    fn of_connections() -> Result<Self, String> {
+        Self::carried("d", Duration::ZERO, "0")
+    }
+
+    /// A line that carries packets so late, and loses so many of a hundred.
+    fn carried(kind: &str, late: Duration, lost: &str) -> Result<Self, String> {
+        let mut line = Self::new(kind);
         line.make_spaces()?;
-        let late = LATE.as_millis().to_string();
+        let late = late.as_millis().to_string();
         let mut python = Command::new("python3");
-        python.args(["-c", LINE]).args(&line.devices).args([&late, LOST_PERCENT]);
-        python.stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut carrier = python.spawn().map_err(|error| format!("python3: {error}"))?;
-        let mut said = String::new();
-        BufReader::new(carrier.stdout.take().unwrap()).read_line(&mut said).unwrap();
-        let is_ready = said.trim() == "ready";
-        line.carrier = Some(carrier);
-        if !is_ready {
+        python.args(["-c", LINE]).args(&line.devices).args([&late, lost]);
+        python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = python.spawn().map_err(|error| format!("python3: {error}"))?;
+        let said = BufReader::new(child.stdout.take().unwrap());
+        let carrier = line.carrier.insert(Carrier { child, said });
+        if carrier.next_line() != "ready" {
             return Err("python3 can make no tun devices".to_owned());
         }
         line.connect()?;
         Ok(line)
+    }
+
+    /// The connection that has carried the most carries nothing any more.
+    fn cut_the_busiest(&mut self) {
+        let carrier = self.carrier.as_mut().unwrap();
+        carrier.child.stdin.as_mut().unwrap().write_all(b"\n").unwrap();
+        let said = carrier.next_line();
+        assert!(said.starts_with("dead "), "{said}");
     }
 
     fn make_spaces(&self) -> Result<(), String> {
@@ -94,7 +125,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if let Some(mut carrier) = self.carrier.take() {
-            let _has_ended = carrier.kill().and_then(|()| carrier.wait());
+            let _has_ended = carrier.child.kill().and_then(|()| carrier.child.wait());
         }
         for space in &self.spaces {
             let _seldom_missing = ip(&["netns", "del", space]);
@@ -222,5 +253,67 @@ fn a_line_that_is_long_and_loses_things_does() {
     assert_eq!(other["incarnation"].as_u64(), Some(before), "{other}");
     let round_trip = other["round_trip_ms"].as_f64().unwrap();
     assert!(round_trip >= 2.0 * LATE.as_secs_f64() * 1e3, "{round_trip} ms");
+    two.end();
+}
+
+/// How many messages are told while a connection dies, and how large those are that tell which it is.
+const TELLS: usize = 1_500;
+const LARGE_LEN: usize = 200_000;
+
+/// How long the asker would wait, and after how long it must know at the latest. TCP gives a connection
+/// up 3 s after what was sent has not been heard.
+const LONG: &str = "60s";
+const KNOWN_WITHIN: Duration = Duration::from_secs(15);
+
+fn report(reporter: &str, message: &str) -> String {
+    let report = serde_json::json!({ "agent": reporter, "message": message });
+    format!("tell far/errors errors.report '{report}'\n")
+}
+
+/// The connection of a data lane dies, while that of the control lane says that both machines are well.
+#[test]
+fn a_data_lane_that_dies_alone_is_noticed_and_what_waits_on_it_is_told() {
+    let Some(line) = laid("a dead data lane", Line::of_connections()) else { return };
+    let mut two = Two::new(line);
+    let before = two.other()["incarnation"].as_u64().unwrap();
+    let large = report("large/test", &"x".repeat(LARGE_LEN)).repeat(4);
+    assert_eq!(two.house.script(&[], &large).code, 0);
+    assert_eq!(two.house.genii(&ASK).code, 0);
+    let asks = [
+        ["ctl", "ask", "far/errors", "errors.list", "{}", "--timeout", LONG],
+        ["ctl", "ask", "far/machine@pc2", "resources.watch", "{}", "--timeout", LONG],
+    ];
+    let mut watching = two.house.command(env!("CARGO_BIN_EXE_genii"));
+    let mut watching = Running::new(watching.args(asks[1]).spawn().unwrap());
+    watching.wait_for("cores");
+    let script = report("small/test", "again").repeat(TELLS);
+    two.line.cut_the_busiest();
+    let (began, house) = (Instant::now(), &two.house);
+    let told = std::thread::scope(|scope| {
+        let telling = scope.spawn(|| house.script(&["--keep-going"], &script));
+        let asking = asks.map(|ask| scope.spawn(move || house.genii(&ask)));
+        for lost in asking.map(|asking| asking.join().unwrap()) {
+            assert!(lost.code == 1 && lost.err.contains("pc2 is not connected"), "{}", lost.err);
+        }
+        assert!(began.elapsed() < KNOWN_WITHIN, "{:?}", began.elapsed());
+        telling.join().unwrap()
+    });
+    let (code, said) = watching.end();
+    assert!(code == Some(1) && said.contains("pc2 is not connected"), "{said}");
+    two.until_state("alive");
+    assert!(two.other()["incarnation"].as_u64().unwrap() > before);
+    // It was the data lane, and nothing else was noticed before.
+    let journal = two.house.genii(&["ctl", "journal", "-n", "1000"]).out;
+    let down = journal.lines().find(|line| line.contains("is down: ")).unwrap();
+    assert!(!down.contains("nothing was heard"), "{down}");
+    two.house.wait_for_state("core/needy", "ready");
+    assert_eq!(two.house.genii(&ASK).code, 0);
+    // Each message was handled once, or its sender knows that it may not have been.
+    let refused = told.err.lines().filter(|line| line.contains("line ")).count();
+    let (sent, handled) =
+        (TELLS as u64 - refused as u64, counted(&two.house, "far/errors", "small/test"));
+    let lost = unheard(&two.house, "data");
+    let counts = format!("{sent} were sent, {handled} handled, {lost} lost");
+    assert!(handled <= sent && handled + lost >= sent, "{counts}");
     two.end();
 }

@@ -165,7 +165,8 @@ async fn the_owner_comes_by_the_socket_of_the_folder() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_one_machine_reaches_the_agents_of_both() {
-    let mut two = Two::with(&TwoOptions { main: "clients = \"127.0.0.1:0\"\n" });
+    let mut two =
+        Two::with(&TwoOptions { main: "clients = \"127.0.0.1:0\"\n", ..TwoOptions::default() });
     let at = clients_at(&mut two.main);
     let (_, line) = token(&two.house, &["--allow", "*"]);
     let client = holder(&two.house, &at, &line).await.unwrap();

@@ -35,19 +35,26 @@ pub struct Two {
     pub pc2: Running,
 }
 
-/// What is set besides on the first machine.
+/// What is set besides on the first machine, and the topology of both.
 pub struct TwoOptions<'a> {
     pub main: &'a str,
+    pub topology: &'a str,
+}
+
+impl Default for TwoOptions<'_> {
+    fn default() -> Self {
+        Self { main: "", topology: TOPOLOGY }
+    }
 }
 
 impl Two {
     pub fn new() -> Self {
-        Self::with(&TwoOptions { main: "" })
+        Self::with(&TwoOptions::default())
     }
 
     pub fn with(options: &TwoOptions<'_>) -> Self {
         let house = House::new();
-        house.file("two.toml", TOPOLOGY);
+        house.file("two.toml", options.topology);
         let main = format!("listen = \"127.0.0.1:0\"\n{}", options.main);
         house.file("data/genii.toml", &main);
         house.file("pc2/genii.toml", "listen = \"127.0.0.1:0\"\n");
@@ -75,7 +82,7 @@ impl Two {
     }
 }
 
-fn begin(house: &House, data: &str) -> Running {
+pub fn begin(house: &House, data: &str) -> Running {
     begin_with(house, data, "two.toml")
 }
 
@@ -248,21 +255,6 @@ fn machines_that_joined_by_the_same_one_come_to_know_each_other() {
     for other in others {
         other.stop();
     }
-}
-
-#[test]
-fn who_is_paused_for_long_comes_back_as_another_life() {
-    let two = Two::new();
-    let before = two.node("pc2")["incarnation"].as_u64().unwrap();
-    two.pc2.signal(Signal::STOP);
-    two.until_node("pc2", "down");
-    two.pc2.signal(Signal::CONT);
-    two.until_node("pc2", "alive");
-    assert!(two.node("pc2")["incarnation"].as_u64().unwrap() > before);
-    two.house.wait_for_state("core/needy", "ready");
-    assert_eq!(two.house.genii(&ASK).code, 0);
-    two.pc2.stop();
-    two.main.stop();
 }
 
 #[test]

@@ -76,7 +76,13 @@ impl House {
 
     /// Runs `genii ctl` on a script.
     pub fn script(&self, args: &[&str], script: &str) -> Said {
+        self.script_on("data", args, script)
+    }
+
+    /// Runs `genii ctl` on a script, on the machine of a data folder.
+    pub fn script_on(&self, data: &str, args: &[&str], script: &str) -> Said {
         let mut command = self.command(env!("CARGO_BIN_EXE_genii"));
+        command.arg("--data").arg(self.path(data));
         let mut child = command.arg("ctl").args(args).stdin(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
         finish(child)

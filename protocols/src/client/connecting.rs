@@ -216,10 +216,23 @@ where
     }
 }
 
-/// Whether a call did not leave this machine, for want of a connection, and may be made again.
+/// Whether nobody has taken a call, and it may be made again: there was no connection, or the node was
+/// about to close it and said that it takes no more.
 pub(super) fn never_arrived(status: &Status) -> bool {
-    let is_unconnected = |error: &(dyn Error + 'static)| error.is::<tonic::ConnectError>();
-    causes(status).any(is_unconnected) && !is_hopeless(status)
+    let is_unsent = |error: &(dyn Error + 'static)| {
+        error.is::<tonic::ConnectError>()
+            || error.downcast_ref().is_some_and(hyper::Error::is_canceled)
+            || error.downcast_ref().is_some_and(is_not_taken)
+    };
+    causes(status).any(is_unsent) && !is_hopeless(status)
+}
+
+/// Whether the other end of a connection has said that it does not look at a call. One that closes a
+/// connection in good order answers all calls that it had before, and none that came later: these
+/// alone end so. See RFC 9113, sections 6.8 and 8.7.
+fn is_not_taken(error: &h2::Error) -> bool {
+    let closes = error.is_go_away() && error.reason() == Some(h2::Reason::NO_ERROR);
+    error.is_remote() && (closes || error.reason() == Some(h2::Reason::REFUSED_STREAM))
 }
 
 /// Whether there is no use in trying again: whoever is there is not of the household.

@@ -21,6 +21,7 @@ use tonic::Status;
 use super::caller::Shown;
 use super::complaints::Complaints;
 use super::gate::Gate;
+use super::shared::Shared;
 use crate::link::crowd::{Crowd, Place};
 use crate::link::listener::why_turned_away;
 use crate::link::network::Certificate;
@@ -74,6 +75,15 @@ const RESETS_MAX: usize = 1_024;
 const ALIVE_PERIOD: Duration = Duration::from_secs(30);
 const ALIVE_PATIENCE: Duration = Duration::from_secs(20);
 
+/// How often to look whether calls are under way that are to be answered yet, and how many looks in a
+/// row must find none: a call may be on its way from who has not heard that no more are taken.
+const FINISH_LOOK: Duration = Duration::from_millis(20);
+const FINISH_LOOKS: u32 = 3;
+
+/// How long a connection stays open for a client to hear that it was closed in good order. What it
+/// still says meanwhile is not heard; if that broke its connection, it would not know that.
+const LINGER: Duration = Duration::from_secs(1);
+
 /// How long to wait after a connection could not be taken, as when no more files may be opened.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -100,6 +110,8 @@ pub(super) struct Doors {
     /// Those at the port who were not yet.
     handshakes: Crowd,
     strangers: Crowd,
+    /// How many calls are under way that come to an end by themselves.
+    answering: Arc<AtomicUsize>,
     /// By which those at the port are known, and counted when they are turned away.
     credentials: Arc<Credentials>,
     complaints: Arc<Complaints>,
@@ -113,9 +125,25 @@ impl Doors {
             clients: Arc::new(Semaphore::new(CONNECTIONS_MAX)),
             handshakes: Crowd::with_strangers(HANDSHAKES_MAX),
             strangers: Crowd::with_strangers(STRANGERS_MAX),
+            answering: Arc::default(),
             credentials,
             complaints,
         }
+    }
+
+    /// Takes no more calls, and waits until those under way have ended that come to an end.
+    pub(super) async fn finish(&self, until: Instant) {
+        self.closing.send_replace(Closing::Soon);
+        let mut quiet = 0;
+        while quiet < FINISH_LOOKS && self.is_anybody_there() && Instant::now() < until {
+            tokio::time::sleep(FINISH_LOOK).await;
+            let is_quiet = self.answering.load(Ordering::Relaxed) == 0;
+            quiet = if is_quiet { quiet + 1 } else { 0 };
+        }
+    }
+
+    fn is_anybody_there(&self) -> bool {
+        [&self.owners, &self.clients].iter().any(|it| it.available_permits() < CONNECTIONS_MAX)
     }
 
     /// Lets all clients end their calls, and waits until they have gone.
@@ -257,6 +285,8 @@ pub(super) struct Connection {
     is_let_in: AtomicBool,
     /// How many calls are under way.
     calls: AtomicUsize,
+    /// How many are on all connections that come to an end by themselves.
+    answering: Arc<AtomicUsize>,
     /// Since when there are none.
     idle_since: Mutex<Instant>,
     closed: Notify,
@@ -272,6 +302,7 @@ impl Connection {
             clients: doors.clients.clone(),
             is_let_in,
             calls: AtomicUsize::new(0),
+            answering: doors.answering.clone(),
             idle_since: Mutex::new(Instant::now()),
             closed: Notify::new(),
         })
@@ -318,9 +349,10 @@ impl Connection {
     }
 
     /// A call is under way as long as what this returns lives.
-    pub(super) fn begin_call(self: &Arc<Self>) -> Active {
+    pub(super) fn begin_call(self: &Arc<Self>, has_end: bool) -> Active {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        Active(self.clone())
+        self.answering.fetch_add(usize::from(has_end), Ordering::Relaxed);
+        Active { connection: self.clone(), has_end }
     }
 
     /// Closes it at once.
@@ -338,12 +370,17 @@ impl Connection {
 }
 
 /// A call that is under way.
-pub(super) struct Active(Arc<Connection>);
+pub(super) struct Active {
+    connection: Arc<Connection>,
+    /// It comes to an end by itself.
+    has_end: bool,
+}
 
 impl Drop for Active {
     fn drop(&mut self) {
-        *self.0.idle_since.lock() = Instant::now();
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        *self.connection.idle_since.lock() = Instant::now();
+        self.connection.calls.fetch_sub(1, Ordering::Relaxed);
+        self.connection.answering.fetch_sub(usize::from(self.has_end), Ordering::Relaxed);
     }
 }
 
@@ -364,16 +401,25 @@ async fn serve<I>(
         })
     };
     let mut closing = doors.closing.subscribe();
-    let mut served = pin!(protocol().serve_connection(TokioIo::new(io), service));
+    let io = Shared::new(io);
+    let mut served = pin!(protocol().serve_connection(TokioIo::new(io.clone()), service));
     let mut needed = pin!(connection.until_needed(is_needed));
     let began = Instant::now();
     let mut looks = tokio::time::interval(IDLE_LOOK);
-    let mut is_ending = *closing.borrow_and_update() != Closing::Not;
+    let mut is_late = *closing.borrow_and_update() != Closing::Not;
+    let mut is_ending = false;
     loop {
-        let is_late = tokio::select! {
+        if is_late && !is_ending {
+            is_ending = true;
+            served.as_mut().graceful_shutdown();
+        }
+        is_late = tokio::select! {
             ended = served.as_mut() => {
-                if let Err(error) = ended {
-                    tracing::debug!(from = %connection.from, "a client has gone: {error}");
+                match ended {
+                    Ok(()) => drop(tokio::time::timeout(LINGER, io.hear_out()).await),
+                    Err(error) => {
+                        tracing::debug!(from = %connection.from, "a client has gone: {error}");
+                    }
                 }
                 return;
             }
@@ -396,10 +442,6 @@ async fn serve<I>(
                 connection.idle() >= IDLE_MAX
             }
         };
-        if is_late && !is_ending {
-            is_ending = true;
-            served.as_mut().graceful_shutdown();
-        }
     }
 }
 

@@ -95,7 +95,7 @@ impl Gate {
         connection: Arc<Connection>,
         request: Request<Incoming>,
     ) -> Result<Response<Sliced<Body, Reading>>, Infallible> {
-        let active = connection.begin_call();
+        let active = connection.begin_call(has_end(request.uri().path()));
         let is_ours = is_ours(request.uri().path());
         let mut until = None;
         let answered = match self.guard.admit(connection.shown(), request.headers()) {
@@ -151,6 +151,13 @@ fn is_ours(path: &str) -> bool {
 /// Whether a call is one of those in which a client may ask more than once.
 fn is_reflection(path: &str) -> bool {
     path.starts_with("/grpc.reflection.")
+}
+
+/// Whether a call comes to an end by itself. Subscriptions and what is watched go on until somebody
+/// goes, and so do the questions of who looks around.
+fn has_end(path: &str) -> bool {
+    let is_endless = path.ends_with("/Subscribe") || path.ends_with("/Watch");
+    !is_endless && !is_reflection(path)
 }
 
 /// Waits until who makes a call would not be let in any more.

@@ -276,6 +276,16 @@ pub(crate) fn why_turned_away(error: &io::Error) -> Option<TurnedAway> {
         _ if is_about_certificate(error) => None,
         (_, Some(_)) => Some(TurnedAway::Distrusted),
         (io::ErrorKind::TimedOut, _) => Some(TurnedAway::Slow),
+        // As those who called while this process stood still, and have given it up since.
+        (kind, _) if has_gone(kind) => Some(TurnedAway::Idle),
         _ => Some(TurnedAway::Garbage),
     }
+}
+
+/// Whether somebody went away before the end of what was begun.
+fn has_gone(kind: io::ErrorKind) -> bool {
+    use io::ErrorKind::{
+        BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
+    };
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
 }

@@ -3,6 +3,7 @@
 
 mod access;
 mod bounds;
+mod closing;
 mod garbage;
 mod messages;
 mod place;

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::company::{self, News};
+use crate::linking::{Tie, Untie};
 use crate::log::Log;
 use crate::streams::Count;
 use crate::watching::{Unwatch, Watch, Watches};
@@ -57,6 +58,8 @@ pub struct Worker {
     /// Which life it is, of all in the run.
     pub life: u64,
     pub watches: Vec<WatchId>,
+    /// The links that it has made.
+    pub ties: Vec<WatchId>,
 }
 
 impl Agent for Worker {
@@ -64,7 +67,7 @@ impl Agent for Worker {
 
     fn protocol() -> Protocol<Self> {
         let protocol = Protocol::new().on::<Work>().on::<Break>().on_stream::<Count>();
-        protocol.on::<Watch>().on::<Unwatch>().on::<News>()
+        protocol.on::<Watch>().on::<Unwatch>().on::<News>().on::<Tie>().on::<Untie>()
     }
 
     async fn start(settings: Settings, context: &mut Context) -> Result<Self, StartError> {
@@ -73,7 +76,7 @@ impl Agent for Worker {
         if settings.listens {
             company::join(context);
         }
-        Ok(Self { life, watches: Vec::new() })
+        Ok(Self { life, watches: Vec::new(), ties: Vec::new() })
     }
 
     async fn down(&mut self, down: &Down, _: &mut Context) {

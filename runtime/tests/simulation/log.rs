@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::company::Company;
+use crate::linking::Ties;
 use crate::streams::Wanted;
 use crate::watching::Watches;
 
@@ -86,6 +87,7 @@ struct Inner {
     served: BTreeSet<u64>,
     watches: Watches,
     company: Company,
+    ties: Ties,
     buried: Vec<Buried>,
     /// Those that were gone from one moment to the next, with what they had told.
     crashed: BTreeSet<(usize, u64)>,
@@ -104,6 +106,7 @@ impl Log {
             served: BTreeSet::new(),
             watches: Watches::default(),
             company: Company::default(),
+            ties: Ties::default(),
             buried: Vec::new(),
             crashed: BTreeSet::new(),
             uncounted: BTreeSet::new(),
@@ -187,6 +190,11 @@ impl Log {
     /// Looks at what is known of what was published, or writes into it.
     pub fn company<T>(&self, with: impl FnOnce(&mut Company) -> T) -> T {
         with(&mut self.0.lock().company)
+    }
+
+    /// Looks at what is known of those who are linked, or writes into it.
+    pub fn ties<T>(&self, with: impl FnOnce(&mut Ties) -> T) -> T {
+        with(&mut self.0.lock().ties)
     }
 
     pub fn buries(&self, buried: Vec<Buried>) {

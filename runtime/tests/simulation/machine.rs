@@ -14,6 +14,7 @@ use tokio::task::JoinHandle;
 
 use crate::agent::{Break, Work, Worker};
 use crate::company::{NEWS, Publisher, publish};
+use crate::linking;
 use crate::log::{Buried, Log, Outcome, Style};
 use crate::script::{AGENTS, COVERED, SENDERS, SPARE, millis};
 use crate::streams;
@@ -229,6 +230,7 @@ impl Machine {
     /// Writes down what happened in it.
     pub fn tell_of_the_end(&mut self) {
         self.write_down();
+        linking::read(&self.log, self);
         for event in self.node.tree().journal.tail(usize::MAX, |_| true) {
             let (which, key, life) = (self.which, &event.key, event.incarnation);
             self.log.note(format_args!("of {which:?}: {} {key} {life} {}", event.seq, event.what));

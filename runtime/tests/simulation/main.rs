@@ -11,6 +11,7 @@ mod check;
 mod company;
 mod garbage;
 mod greeting;
+mod linking;
 mod log;
 mod machine;
 mod raw;

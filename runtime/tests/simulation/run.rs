@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::agent::write_into;
 use crate::check;
 use crate::company;
+use crate::linking;
 use crate::log::{Log, Outcome, Style};
 use crate::machine::{Machine, address, extra, name};
 use crate::script::{AGENTS, EXTRAS_MAX, Op, SPARE, Script, millis};
@@ -73,7 +74,9 @@ impl Run {
         }
         run.settle().await;
         run.probe().await;
+        linking::untie_all(&run.machines.iter().flatten().collect::<Vec<_>>()).await;
         run.all_are_told_truly().await;
+        run.all_end_together(seed).await;
         company::all_hear_all(&log, &run.machines.iter().flatten().collect::<Vec<_>>()).await;
         run.machines.iter_mut().flatten().for_each(Machine::write_down);
         check::what_was_sent(&log, script.nodes);
@@ -82,6 +85,7 @@ impl Run {
         }
         run.is_without_leaks(tasks).await;
         run.end().await;
+        log.ties(|ties| ties.are_true());
         log
     }
 
@@ -146,6 +150,14 @@ impl Run {
             }
             Op::Unwatch { node } => {
                 self.machines[node].as_ref().map(Machine::unwatch);
+            }
+            Op::Tie { node, to } => {
+                if let Some(machine) = &self.machines[node] {
+                    machine.tie(&address(to));
+                }
+            }
+            Op::Untie { node } => {
+                self.machines[node].as_ref().map(Machine::untie);
             }
             Op::StopAgent { agent } => self.command(agent, true),
             Op::StartAgent { agent } => self.command(agent, false),
@@ -354,12 +366,33 @@ impl Run {
     async fn all_are_told_truly(&mut self) {
         let nodes = self.machines.len();
         for node in 0..nodes {
-            let (one, other) = (&self.machines[node], &self.machines[(node + 1) % nodes]);
-            let (Some(one), Some(other)) = (one, other) else { panic!("all are there") };
+            let (one, other) = self.neighbours(node);
             is_told_truly(&self.log, one, other).await;
             self.all_back().await;
         }
         self.settle().await;
+    }
+
+    /// On a node an agent ends with one of the next that it has linked itself to, and that with it; and
+    /// bears that it is stopped. One node a run: it takes as long as a script.
+    async fn all_end_together(&mut self, seed: u64) {
+        let seed = usize::try_from(seed).expect("seeds are small");
+        let (node, whose) = (seed % self.machines.len(), seed % AGENTS.len());
+        for linker_fails in [false, true] {
+            let (one, other) = self.neighbours(node);
+            linking::ends_with_the_other(one, other, whose, linker_fails).await;
+            self.all_back().await;
+        }
+        let (one, other) = self.neighbours(node);
+        linking::bears_whom_it_let_go(one, other, whose).await;
+        linking::bears_a_stop(one, other).await;
+        self.settle().await;
+    }
+
+    /// A node, and the next.
+    fn neighbours(&self, node: usize) -> (&Machine, &Machine) {
+        let machine = |node: usize| self.machines[node].as_ref().expect("all are there");
+        (machine(node), machine((node + 1) % self.machines.len()))
     }
 
     /// How many tasks there are when all is quiet.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use genii_runtime::link::network::Lane;
 
+use crate::linking::LINKER;
 use crate::streams::Wanted;
 
 /// The agents of each node, by their names in its group: one that is quick, one with little room
@@ -79,6 +80,10 @@ pub enum Op {
     StopAgent { agent: (usize, usize) },
     /// It is started again.
     StartAgent { agent: (usize, usize) },
+    /// The linker of a node is to tie its life to that of an agent.
+    Tie { node: usize, to: (usize, usize) },
+    /// It is to be tied to nobody.
+    Untie { node: usize },
     /// A node follows a topology with so many agents of which the others have not heard.
     Extras { node: usize, count: usize },
     /// Time passes.
@@ -188,7 +193,7 @@ fn roll(rng: &mut Rng, nodes: usize) -> Op {
 fn fault(rng: &mut Rng, nodes: usize) -> Op {
     let (one, other) = two(rng, nodes);
     let node = one;
-    match rng.u8(0..38) {
+    match rng.u8(0..48) {
         0..=2 => Op::Cut { one, other },
         3 => Op::CutWay { from: one, to: other },
         4..=8 => Op::Heal { one, other },
@@ -209,6 +214,9 @@ fn fault(rng: &mut Rng, nodes: usize) -> Op {
         29..=30 => Op::Drain { node, patience: rng.u64(20..2_000) },
         31..=33 => Op::Watch { node, whom: agent(rng, nodes) },
         34 => Op::Unwatch { node },
+        35..=41 => Op::Tie { node, to: agent(rng, nodes) },
+        42 => Op::Untie { node },
+        43..=44 => Op::CrashAgent { from: other, to: (node, LINKER) },
         _ => Op::Extras { node, count: rng.usize(0..=EXTRAS_MAX) },
     }
 }
