@@ -60,6 +60,8 @@ enum Watched {
     Near(Arc<Slot>),
     /// One on another node.
     Far { bond: Bond, link: Arc<Link>, watch: u64, line: Arc<Line> },
+    /// A life that was not there; the news of that is on its way.
+    Nobody,
 }
 
 /// Ends an agent from one of its tasks.
@@ -287,7 +289,7 @@ impl Context {
                 }
             }
             Some(Watched::Far { link, watch, .. }) => link.unwatch(watch, &line),
-            None => {}
+            Some(Watched::Nobody) | None => {}
         }
     }
 
@@ -307,6 +309,7 @@ impl Context {
                     held.watches.insert(id, Watched::Far { bond, link, watch, line });
                 }
                 None => {
+                    held.watches.insert(id, Watched::Nobody);
                     let why = format!("its node {node} cannot be reached");
                     tell_absent(address, id, bond, &line, &why);
                 }
@@ -323,16 +326,19 @@ impl Context {
                     tell_absent(address, id, bond, &line, NO_LIFE);
                 }
             }
-            _ => tell_absent(address, id, bond, &line, NO_LIFE),
+            _ => {
+                held.watches.insert(id, Watched::Nobody);
+                tell_absent(address, id, bond, &line, NO_LIFE);
+            }
         }
         id
     }
 
-    /// It was told of the end. Other watches of the same address may be of its next life.
-    pub(crate) fn forget_watch(&mut self, watch: WatchId) {
-        if let Some(held) = &mut self.held {
-            held.watches.remove(&watch);
-        }
+    /// It is told of the end, unless it has ended the watch itself meanwhile; whether it is to be told.
+    /// Other watches of the same address may be of its next life.
+    pub(crate) fn forget_watch(&mut self, watch: WatchId) -> bool {
+        let held = self.held.as_mut();
+        watch.is_of_the_other() || held.is_some_and(|held| held.watches.remove(&watch).is_some())
     }
 
     pub(crate) fn line(&self) -> &Arc<Line> {

@@ -340,15 +340,14 @@ impl<A: Agent> Life<A> {
                 return Self::told("news of a need", scope::catch(telling).await);
             }
             Urgent::Down(watch, down) => {
-                self.context.forget_watch(watch);
-                let telling = agent.down(&down, &mut self.context);
-                return Self::told("news of an end", scope::catch(telling).await);
+                if self.context.forget_watch(watch) {
+                    let telling = agent.down(&down, &mut self.context);
+                    return Self::told("news of an end", scope::catch(telling).await);
+                }
             }
             Urgent::LinkDown(link, down) => {
-                if let Some(link) = link {
-                    self.context.forget_watch(link);
-                }
-                if down.is_abnormal {
+                let is_held = link.is_none_or(|link| self.context.forget_watch(link));
+                if is_held && down.is_abnormal {
                     return Next::Break(link_broke(&down));
                 }
             }

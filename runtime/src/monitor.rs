@@ -15,10 +15,18 @@ pub const WATCHES_MAX: usize = 1_024;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WatchId(pub(crate) u64);
 
+/// Marks the other end of a link.
+const OF_THE_OTHER: u64 = 1 << 63;
+
 impl WatchId {
     /// The same link as the other end holds it. Agents count up from one and never get that far.
     pub(crate) fn of_the_other(self) -> Self {
-        Self(self.0 | 1 << 63)
+        Self(self.0 | OF_THE_OTHER)
+    }
+
+    /// Whether it is the link as the end holds it that did not make it.
+    pub(crate) fn is_of_the_other(self) -> bool {
+        self.0 & OF_THE_OTHER != 0
     }
 }
 

@@ -60,6 +60,22 @@ async fn a_link_bears_an_end_in_good_order() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_has_let_go_hears_nothing_that_was_on_its_way() {
+    for link in [false, true] {
+        let house = House::new().await;
+        let (one, two) = (house.parrot("zoo/one").await, house.parrot("zoo/two").await);
+        house.node.to(&one).ask(Attend { to: two.clone(), link }).await.unwrap();
+        house.node.to(&one).tell(LetGo { millis: 50 }).await.unwrap();
+        // The news of it waits until the other has let go.
+        house.node.to(&two).tell(Misbehave::Panic).await.unwrap();
+        house.reborn(&two, 1).await;
+        house.echo(&one, "still here").await.unwrap();
+        assert_eq!(house.incarnation(&one), 1);
+        assert_eq!(house.seen(&one).await, [""; 0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn timers_send_in_their_time_and_die_with_their_agent() {
     let house = House::new().await;
     let polly = house.parrot("zoo/polly").await;

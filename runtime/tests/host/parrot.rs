@@ -6,7 +6,7 @@ use std::time::Duration;
 use genii_protocols::{Address, Json, Never, NodeName, message};
 use genii_runtime::{
     Agent, Context, Down, Handle, HandleLater, HandleStream, Health, Limits, Node, NodeOptions,
-    Outlet, Promise, Protocol,
+    Outlet, Promise, Protocol, WatchId,
 };
 use genii_supervision::{
     Backoff, ChildPolicy, Edges, GiveUp, Intensity, NeedChange, Shutdown, StartError, StartOrder,
@@ -90,6 +90,13 @@ pub struct Attend {
 }
 message!(Attend = "parrot.attend" -> ());
 
+/// Take so many milliseconds, and then attend to nobody any more.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct LetGo {
+    pub millis: u64,
+}
+message!(LetGo = "parrot.let_go" -> ());
+
 /// A message that no parrot knows.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Unknown {}
@@ -116,6 +123,7 @@ pub struct Parrot {
     settings: ParrotSettings,
     notes: Vec<u64>,
     seen: Vec<String>,
+    attends: Vec<WatchId>,
 }
 
 impl Agent for Parrot {
@@ -131,6 +139,7 @@ impl Agent for Parrot {
             .on_later::<AnswerLater>()
             .on_stream::<CountTo>()
             .on::<Attend>()
+            .on::<LetGo>()
             .on::<Tick>()
     }
 
@@ -146,7 +155,7 @@ impl Agent for Parrot {
                 report.ready();
             });
         }
-        Ok(Self { settings, notes: Vec::new(), seen: Vec::new() })
+        Ok(Self { settings, notes: Vec::new(), seen: Vec::new(), attends: Vec::new() })
     }
 
     fn health(&self) -> Health {
@@ -261,10 +270,23 @@ impl HandleStream<CountTo> for Parrot {
 
 impl Handle<Attend> for Parrot {
     async fn handle(&mut self, attend: Attend, context: &mut Context) -> Result<(), Never> {
-        if attend.link {
-            context.link(&attend.to);
-        } else {
-            context.monitor(&attend.to);
+        self.attends.push(match attend.link {
+            true => context.link(&attend.to),
+            false => context.monitor(&attend.to),
+        });
+        Ok(())
+    }
+}
+
+impl Handle<LetGo> for Parrot {
+    async fn handle(
+        &mut self,
+        LetGo { millis }: LetGo,
+        context: &mut Context,
+    ) -> Result<(), Never> {
+        tokio::time::sleep(Duration::from_millis(millis)).await;
+        for watch in self.attends.drain(..) {
+            context.unwatch(watch);
         }
         Ok(())
     }
