@@ -300,7 +300,7 @@ pub enum Data<'a> {
         /// How much, in [costs](Letter::cost) of [`ITEM_COST_MIN`] at least.
         cost: u32,
     },
-    /// Nobody wants the rest of many answers.
+    /// Nobody waits for the answer any more, or wants the rest of many.
     Forget {
         /// As it was asked.
         correlation: u64,

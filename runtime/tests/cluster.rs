@@ -6,6 +6,8 @@
 mod across;
 #[path = "cluster/clashes.rs"]
 mod clashes;
+#[path = "cluster/forgetting.rs"]
+mod forgetting;
 #[path = "cluster/standing_in.rs"]
 mod standing_in;
 #[path = "cluster/together.rs"]

@@ -183,11 +183,11 @@ impl Outlets {
         outlet.credit.add_permits((cost as usize).min(spent));
     }
 
-    /// It has ended, at one end or the other.
-    pub(super) fn end(&self, correlation: u64) {
-        if let Some((_, outlet)) = self.0.remove(&correlation) {
-            outlet.end();
-        }
+    /// It has ended, at one end or the other. Whether there was one.
+    pub(super) fn end(&self, correlation: u64) -> bool {
+        let Some((_, outlet)) = self.0.remove(&correlation) else { return false };
+        outlet.end();
+        true
     }
 
     /// The link is over.

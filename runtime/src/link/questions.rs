@@ -123,9 +123,9 @@ impl Questions {
         flowing.item(item)
     }
 
-    /// Nobody waits for this answer any more.
-    pub(crate) fn forget(&self, correlation: u64) {
-        self.remove(correlation);
+    /// Nobody waits for this answer any more; whether it had not come.
+    pub(crate) fn forget(&self, correlation: u64) -> bool {
+        self.remove(correlation).is_some()
     }
 
     fn remove(&self, correlation: u64) -> Option<Asker> {

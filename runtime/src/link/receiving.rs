@@ -126,7 +126,7 @@ impl Receiving {
                 self.link.item_came(correlation, item)?;
             }
             Data::More { correlation, cost } => self.link.more_wanted(correlation, cost),
-            Data::Forget { correlation } => self.link.close_outlet(correlation),
+            Data::Forget { correlation } => self.link.forgotten_there(correlation),
             Data::Watch { watch, to, from } => {
                 let to = address(self.texts.get(to)?)?;
                 let linked = match from {

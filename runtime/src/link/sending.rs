@@ -1,6 +1,7 @@
 //! A link that is up, and what is sent on it.
 
 mod answering;
+mod forgotten;
 mod leaving;
 mod parts;
 mod publishing;
@@ -20,6 +21,7 @@ use tokio::time::Instant;
 
 use self::answering::ANSWERS_WAITING_MAX_LEN;
 pub(super) use self::answering::short_cause;
+use self::forgotten::Forgotten;
 pub(crate) use self::leaving::Coming;
 use self::parts::KIB;
 pub(crate) use self::windows::Window;
@@ -53,6 +55,8 @@ pub(crate) struct Link {
     windows: DashMap<Arc<str>, Arc<Window>>,
     pub(super) questions: Questions,
     outlets: Outlets,
+    /// The questions of the other end whose askers have gone.
+    forgotten: Forgotten,
     /// How many are about to ask on it.
     coming: AtomicUsize,
     pub(super) watching: Watching,
@@ -127,6 +131,7 @@ impl Link {
             windows: DashMap::new(),
             questions: Questions::default(),
             outlets: Outlets::default(),
+            forgotten: Forgotten::default(),
             coming: AtomicUsize::new(0),
             watching: Watching::default(),
             parts: AtomicU32::new(0),
@@ -215,9 +220,10 @@ impl Link {
         deadlines: &Deadlines,
     ) -> Result<FarAnswer, AskLost> {
         let (correlation, comes) = self.questions.add().ok_or(AskLost::NotSent(NotSent::Lost))?;
-        let _asking = Asking { questions: &self.questions, correlation };
+        let mut asking = Asking { link: self, correlation, is_sent: false };
         let sent = self.send(Style::Ask(correlation), &saying, deadline, deadlines).await;
         sent.map_err(AskLost::NotSent)?;
+        asking.is_sent = true;
         match deadlines.before(deadline, comes).await {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(_)) => Err(AskLost::Broken),
@@ -369,6 +375,18 @@ impl Link {
         self.outlets.more(correlation, cost);
     }
 
+    /// Nobody waits for the answer to a question of the other end any more, or for the rest of many.
+    pub(crate) fn forgotten_there(&self, correlation: u64) {
+        if !self.outlets.end(correlation) {
+            self.forgotten.add(correlation);
+        }
+    }
+
+    /// Whether the other end has said that nobody waits for the one answer to a question of its own.
+    pub(crate) fn is_forgotten_there(&self, correlation: u64) -> bool {
+        self.forgotten.has(correlation)
+    }
+
     /// The rest of many answers is not wanted, or there is none.
     pub(crate) fn close_outlet(&self, correlation: u64) {
         self.outlets.end(correlation);
@@ -393,13 +411,17 @@ fn check_len(saying: &Saying<'_>) -> Result<(), NotSent> {
 
 /// Forgets a question when its asker does.
 struct Asking<'a> {
-    questions: &'a Questions,
+    link: &'a Link,
     correlation: u64,
+    is_sent: bool,
 }
 
 impl Drop for Asking<'_> {
     fn drop(&mut self) {
-        self.questions.forget(self.correlation);
+        let was_unanswered = self.link.questions.forget(self.correlation);
+        if was_unanswered && self.is_sent {
+            self.link.forget(self.correlation);
+        }
     }
 }
 

@@ -74,7 +74,16 @@ impl FarReply {
 
     /// Whether nobody needs the answer any more.
     pub(crate) fn is_forgotten(&self) -> bool {
-        self.inlet.link().is_over() || self.outlet.as_ref().is_some_and(|outlet| outlet.is_over())
+        let link = self.inlet.link();
+        link.is_over()
+            || match &self.outlet {
+                Some(outlet) => outlet.is_over(),
+                None => self.is_late() || link.is_forgotten_there(self.correlation),
+            }
+    }
+
+    fn is_late(&self) -> bool {
+        self.deadline.is_some_and(|deadline| deadline < Instant::now())
     }
 
     /// Whether many answers are wanted.

@@ -1,0 +1,69 @@
+//! Askers that go before they are answered, on another node than who would answer.
+
+use genii_runtime::{HandleLater, Promise};
+
+use super::*;
+
+/// Keep this question.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Keep {}
+message!(Keep = "keeper.keep" -> ());
+
+/// Of which questions that were kept the askers have gone, in order.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Gone {}
+message!(Gone = "keeper.gone" -> Vec<bool>);
+
+struct Keeper(Vec<Promise<Keep>>);
+
+impl Agent for Keeper {
+    type Settings = ();
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new().on_later::<Keep>().on::<Gone>()
+    }
+
+    async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
+        Ok(Self(Vec::new()))
+    }
+}
+
+impl HandleLater<Keep> for Keeper {
+    async fn handle_later(&mut self, _: Keep, promise: Promise<Keep>, _: &mut Context) {
+        self.0.push(promise);
+    }
+}
+
+impl Handle<Gone> for Keeper {
+    async fn handle(&mut self, _: Gone, _: &mut Context) -> Result<Vec<bool>, Never> {
+        Ok(self.0.iter().map(Promise::is_forgotten).collect())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_answers_later_sees_that_an_asker_of_another_node_has_gone() {
+    let waters = waters(70);
+    let kinds = || Catalogue::new().with::<Keeper>("worker");
+    let main = Machine::boot_with(&waters, "main", 1, kinds()).await;
+    let pc2 = Machine::boot_with(&waters, "pc2", 1, kinds()).await;
+    link(&[&main, &pc2]).await;
+    main.house.up().await.unwrap();
+    pc2.house.up().await.unwrap();
+    until("it is ready", || main.state("there/power") == "ready").await;
+    let to = main.node.to(address("there/power"));
+    let ask = |patience| {
+        let to = to.clone();
+        tokio::spawn(async move { to.ask_within(Keep {}, patience).await })
+    };
+    let stays = ask(PATIENCE);
+    let goes = ask(PATIENCE);
+    let is_late = ask(Duration::from_millis(500));
+    while to.ask(Gone {}).await.unwrap().len() < 3 {}
+    assert_eq!(to.ask(Gone {}).await.unwrap(), [false; 3]);
+    goes.abort();
+    assert!(goes.await.unwrap_err().is_cancelled());
+    assert_eq!(to.ask(Gone {}).await.unwrap(), [false, true, false]);
+    is_late.await.unwrap().unwrap_err();
+    assert_eq!(to.ask(Gone {}).await.unwrap(), [false, true, true]);
+    stays.abort();
+}
