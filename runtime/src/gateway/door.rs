@@ -112,6 +112,8 @@ pub(super) struct Doors {
     strangers: Crowd,
     /// How many calls are under way that come to an end by themselves.
     answering: Arc<AtomicUsize>,
+    /// No call is taken any more.
+    is_shut: Arc<AtomicBool>,
     /// By which those at the port are known, and counted when they are turned away.
     credentials: Arc<Credentials>,
     complaints: Arc<Complaints>,
@@ -126,12 +128,14 @@ impl Doors {
             handshakes: Crowd::with_strangers(HANDSHAKES_MAX),
             strangers: Crowd::with_strangers(STRANGERS_MAX),
             answering: Arc::default(),
+            is_shut: Arc::default(),
             credentials,
             complaints,
         }
     }
 
-    /// Takes no more calls, and waits until those under way have ended that come to an end.
+    /// Takes no more calls, and waits until those under way have ended that come to an end. What comes
+    /// for a moment from who has not heard of it is answered; what comes later is refused unseen.
     pub(super) async fn finish(&self, until: Instant) {
         self.closing.send_replace(Closing::Soon);
         let mut quiet = 0;
@@ -139,6 +143,11 @@ impl Doors {
             tokio::time::sleep(FINISH_LOOK).await;
             let is_quiet = self.answering.load(Ordering::Relaxed) == 0;
             quiet = if is_quiet { quiet + 1 } else { 0 };
+        }
+        // In one order with a call that begins: either it is seen here, or it sees this.
+        self.is_shut.store(true, Ordering::SeqCst);
+        while self.answering.load(Ordering::SeqCst) > 0 && Instant::now() < until {
+            tokio::time::sleep(FINISH_LOOK).await;
         }
     }
 
@@ -287,6 +296,8 @@ pub(super) struct Connection {
     calls: AtomicUsize,
     /// How many are on all connections that come to an end by themselves.
     answering: Arc<AtomicUsize>,
+    /// No call is taken any more, on any.
+    is_shut: Arc<AtomicBool>,
     /// Since when there are none.
     idle_since: Mutex<Instant>,
     closed: Notify,
@@ -303,6 +314,7 @@ impl Connection {
             is_let_in,
             calls: AtomicUsize::new(0),
             answering: doors.answering.clone(),
+            is_shut: doors.is_shut.clone(),
             idle_since: Mutex::new(Instant::now()),
             closed: Notify::new(),
         })
@@ -348,11 +360,12 @@ impl Connection {
         std::future::pending().await
     }
 
-    /// A call is under way as long as what this returns lives.
-    pub(super) fn begin_call(self: &Arc<Self>, has_end: bool) -> Active {
+    /// A call is under way as long as what this returns lives. `None` when none is taken any more.
+    pub(super) fn begin_call(self: &Arc<Self>, has_end: bool) -> Option<Active> {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        self.answering.fetch_add(usize::from(has_end), Ordering::Relaxed);
-        Active { connection: self.clone(), has_end }
+        self.answering.fetch_add(usize::from(has_end), Ordering::SeqCst);
+        let active = Active { connection: self.clone(), has_end };
+        (!self.is_shut.load(Ordering::SeqCst)).then_some(active)
     }
 
     /// Closes it at once.

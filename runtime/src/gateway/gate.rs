@@ -1,6 +1,5 @@
 //! What every call goes through: who calls, until when, and with how much room.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -90,12 +89,17 @@ impl Gate {
     }
 
     /// Serves one call.
+    ///
+    /// # Errors
+    /// When none is taken any more: whoever made it is told that nothing was done, and may make it again
+    /// elsewhere.
     pub(super) async fn serve(
         &self,
         connection: Arc<Connection>,
         request: Request<Incoming>,
-    ) -> Result<Response<Sliced<Body, Reading>>, Infallible> {
+    ) -> Result<Response<Sliced<Body, Reading>>, h2::Error> {
         let active = connection.begin_call(has_end(request.uri().path()));
+        let active = active.ok_or(h2::Reason::REFUSED_STREAM)?;
         let is_ours = is_ours(request.uri().path());
         let mut until = None;
         let answered = match self.guard.admit(connection.shown(), request.headers()) {

@@ -4,16 +4,23 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
-use genii_protocols::client::{CallError, Client};
+use genii_protocols::Never;
+use genii_protocols::client::{CallError, Client, ConnectError, Proof};
 use genii_runtime::gateway::Gateway;
+use genii_runtime::trust::scope::Verb;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
+use crate::distance::far_from;
 use crate::place::{CountTo, DEADLINE, Echo, Note, Place, address};
 
 /// How often the gateway closes and another opens, and how many clients ask meanwhile.
 const TIMES: usize = 12;
 const CLIENTS: usize = 4;
+
+/// How long a client waits for an answer that does not come.
+const IMPATIENCE: Duration = Duration::from_millis(1_500);
 
 fn echo() -> Echo {
     Echo { text: "hello".to_owned() }
@@ -87,4 +94,73 @@ async fn clients_of_a_gateway_that_closes_and_opens_again_lose_nothing() {
     let mut notes = place.report("here/desk", |_| true).await.notes;
     notes.sort_unstable();
     assert_eq!(notes, (0..next.load(SeqCst)).collect::<Vec<_>>(), "each is noted, and once");
+}
+
+/// Asks until nobody is there any more, each time anew if that is wanted; returns what came instead of
+/// an answer, where somebody was.
+async fn ask_to_the_end<C>(
+    connect: impl Fn() -> C,
+    each_anew: bool,
+    mut is_over: watch::Receiver<bool>,
+) -> Option<CallError<Never>>
+where
+    C: Future<Output = Result<Client, ConnectError>>,
+{
+    let mut client: Option<Client> = None;
+    loop {
+        let asks = match client.take().filter(|_| !each_anew) {
+            Some(client) => client,
+            None => tokio::select! {
+                connected = connect() => match connected {
+                    Ok(client) => client.with_timeout(IMPATIENCE),
+                    Err(_nobody_there) => return None,
+                },
+                _ = is_over.wait_for(|is_over| *is_over) => return None,
+            },
+        };
+        match asks.ask(&address("here/desk"), &Note { number: 0 }).await {
+            Ok(_) => client = Some(asks),
+            Err(CallError::Unreachable(_)) => return None,
+            Err(lost) => return Some(lost),
+        }
+    }
+}
+
+/// Closes a gateway, and ends its house then, while clients at a distance ask; none may be asked in
+/// vain.
+async fn end_while_they_ask(by: Duration, clients: u32, each_anew: bool) {
+    let place = Place::new().await;
+    let (_, token) = place.token(&["here/desk"], &[Verb::Ask]);
+    let at = far_from(place.at, by).await.to_string();
+    let (over, is_over) = watch::channel(false);
+    let mut asking = JoinSet::new();
+    for number in 0..clients {
+        let is_over = is_over.clone();
+        let (household, token, at) = (place.household(), token.clone(), at.clone());
+        asking.spawn(async move {
+            let connect = || Client::tcp(&at, household.clone(), Proof::Token(token.clone()));
+            // Not all in the same moment.
+            tokio::time::sleep(by * number / 4).await;
+            ask_to_the_end(connect, each_anew, is_over).await
+        });
+    }
+    place.report("here/desk", |report| report.notes.len() >= clients as usize * 2).await;
+    place.gateway.finish(Some(Instant::now() + DEADLINE)).await;
+    place.house.shutdown().await;
+    place.gateway.close().await;
+    over.send_replace(true);
+    let lost: Vec<_> = asking.join_all().await.into_iter().flatten().collect();
+    assert!(lost.is_empty(), "{by:?} away: {lost:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_far_away_and_has_not_heard_of_the_end_loses_nothing() {
+    end_while_they_ask(Duration::from_millis(60), 8, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_just_connects_when_the_end_comes_loses_nothing() {
+    for millis in 3..9 {
+        end_while_they_ask(Duration::from_millis(millis), 1, true).await;
+    }
 }

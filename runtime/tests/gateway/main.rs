@@ -4,6 +4,7 @@
 mod access;
 mod bounds;
 mod closing;
+mod distance;
 mod garbage;
 mod messages;
 mod place;
