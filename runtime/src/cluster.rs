@@ -428,6 +428,10 @@ impl Inner {
             return Err(NotNeeded);
         }
         let peer = self.peer(&link.peer);
+        let before = peer.state.lock().link.clone();
+        if let Some(before) = before.filter(|before| before.is_over()) {
+            before.wait_until_unread();
+        }
         let hearing = peer.hearing.lock();
         let mut state = peer.state.lock();
         if state.link.as_ref().is_some_and(|link| !link.is_over()) || self.is_leaving() {
@@ -462,6 +466,7 @@ impl Inner {
         self.count_nonsense(why);
         // First, so that nothing more is told on it that would not be counted.
         link.end();
+        link.wait_until_unread();
         let (unheard, undistributed) = (link.unheard(), link.undistributed());
         self.heard_nonsense(&link.peer, why);
         let hearing = peer.hearing.lock();

@@ -78,15 +78,22 @@ impl Receiving {
     /// Takes what comes until the lane ends.
     pub(crate) async fn run(mut self, mut frames: Frames) -> End {
         loop {
-            self.now = None;
-            let taken = frames.each(|frame| self.take(frame));
-            if let Err(end) = self.deliver_parcels().and(taken) {
+            if let Err(end) = self.heed(&mut frames) {
                 return end;
             }
             if let Err(end) = frames.more().await {
                 return end;
             }
         }
+    }
+
+    /// Heeds what has come.
+    fn heed(&mut self, frames: &mut Frames) -> Result<(), End> {
+        let link = self.link.clone();
+        let _reading = link.reading().ok_or(End::Closed)?;
+        self.now = None;
+        let taken = frames.each(|frame| self.take(frame));
+        self.deliver_parcels().and(taken)
     }
 
     fn take(&mut self, frame: &[u8]) -> Result<(), End> {

@@ -16,6 +16,7 @@ use bytes::Bytes;
 use dashmap::DashMap;
 use genii_protocols::frame::{self, PARTS_MAX_LEN, PAYLOAD_MAX_LEN, PUBLISHED_MAX, Payload};
 use genii_protocols::{Fault, NodeName, wire};
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
@@ -66,6 +67,8 @@ pub(crate) struct Link {
     /// How much more of what is published may be on its way.
     published: Semaphore,
     is_over: AtomicBool,
+    /// Held while a batch of the data lane is heeded.
+    reading: Mutex<()>,
     /// The other end was not told of everything, for want of room.
     pub(crate) is_behind: AtomicBool,
     /// The other end is just being told of everything.
@@ -138,6 +141,7 @@ impl Link {
             parts_room: Semaphore::new(PARTS_MAX_LEN / KIB),
             published: Semaphore::new(PUBLISHED_MAX as usize),
             is_over: AtomicBool::new(false),
+            reading: Mutex::default(),
             is_behind: AtomicBool::new(false),
             is_told_all: AtomicBool::new(false),
             is_draining: AtomicBool::new(false),
@@ -174,6 +178,18 @@ impl Link {
             window.credit.close();
         }
         self.ended.notify_waiters();
+    }
+
+    /// Held by who heeds what comes on the data lane, and to be had no more when it has ended.
+    pub(super) fn reading(&self) -> Option<MutexGuard<'_, ()>> {
+        let reading = self.reading.lock();
+        (!self.is_over()).then_some(reading)
+    }
+
+    /// Waits, when it has ended, until nothing that came on it is being heeded any more. What comes on
+    /// the next link must not come before it. It takes as long as a batch does at most.
+    pub(crate) fn wait_until_unread(&self) {
+        drop(self.reading.lock());
     }
 
     /// Waits until it has ended.

@@ -122,3 +122,26 @@ async fn what_cannot_be_read_is_refused_and_what_came_beside_it_is_not() {
     assert_eq!(letters.len(), 1);
     assert!(letters[0].fault.to_string().contains("it is odd"), "{}", letters[0].fault);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_handled_leaves_its_room_to_others_also_while_the_last_is_at_work() {
+    let (_waters, main, pc2) = two(63).await;
+    let to = main.node.to(address("there/power"));
+    let echo = |len: usize| Echo { text: "x".repeat(len) };
+    let handled = |count| {
+        let member = pc2.house.member("there/power").unwrap();
+        member.counters.unwrap().handled >= count
+    };
+    // Nearly as much as the receiver may keep before it gives it back.
+    for _ in 0..60 {
+        to.tell(echo(4_200)).await.unwrap();
+    }
+    until("these are handled", || handled(60)).await;
+    for _ in 0..30 {
+        to.try_tell(echo(4_000)).unwrap();
+    }
+    to.try_tell(Dawdle { millis: 60_000 }).unwrap();
+    until("so are those", || handled(90)).await;
+    // Nothing waits there but for what is at work.
+    to.tell(echo(700 << 10)).await.unwrap();
+}

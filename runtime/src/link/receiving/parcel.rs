@@ -24,8 +24,8 @@ pub(super) const PARCEL_MAX: usize = 64;
 /// copied once more.
 pub(super) const SMALL_MAX_LEN: usize = 4 << 10;
 
-/// Some small messages for one receiver, in their order. What they take of its credit is given back
-/// when the last was handled.
+/// Some small messages for one receiver, in their order. What each takes of its credit is given back
+/// when the next is wanted, and so when it was handled.
 pub(crate) struct Parcel {
     inlet: Arc<Inlet>,
     messages: VecDeque<Packed>,
@@ -36,7 +36,9 @@ pub(crate) struct Parcel {
     /// The names of messages, by number, and those who sent some.
     names: Vec<(u32, Arc<str>)>,
     senders: Vec<Arc<Sender>>,
+    /// What those take of the credit that were not handled, and of that the one that was taken last.
     cost: u32,
+    cost_in_hand: u32,
 }
 
 /// A message in a parcel. What lies in a list of the parcel is told by its place there.
@@ -59,6 +61,7 @@ impl Parcel {
             names: Vec::new(),
             senders: Vec::new(),
             cost: 0,
+            cost_in_hand: 0,
         })
     }
 
@@ -68,7 +71,7 @@ impl Parcel {
         self.bytes.clear();
         self.names.clear();
         self.senders.clear();
-        (self.taken_len, self.cost) = (0, 0);
+        (self.taken_len, self.cost, self.cost_in_hand) = (0, 0, 0);
     }
 
     /// How many messages there are.
@@ -132,7 +135,9 @@ impl Parcel {
     /// The next message, as a letter for a life. One that makes no sense is refused, and passed over.
     pub(crate) fn next(&mut self, line: &Arc<Line>) -> Option<Box<dyn Letter>> {
         loop {
+            self.give_back();
             let packed = self.messages.pop_front()?;
+            self.cost_in_hand = Frame::cost(packed.len).min(self.cost);
             let begin = self.taken_len;
             self.taken_len += packed.len;
             let content = Content::Wire(&self.bytes[begin..self.taken_len]);
@@ -149,6 +154,15 @@ impl Parcel {
                 Ok(letter) => return Some(letter),
                 Err((reason, reply)) => self.inlet.not_read(line, name, from, reason, reply),
             }
+        }
+    }
+
+    /// Gives back what the one took that was taken last.
+    fn give_back(&mut self) {
+        let cost = std::mem::take(&mut self.cost_in_hand);
+        if cost > 0 {
+            self.cost -= cost;
+            self.inlet.handled(cost);
         }
     }
 
@@ -169,6 +183,7 @@ impl Parcel {
             names: self.names.clone(),
             senders: self.senders.clone(),
             cost,
+            cost_in_hand: 0,
         })
     }
 
