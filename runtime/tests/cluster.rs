@@ -413,6 +413,18 @@ async fn two_with(seed: u64, kinds: Catalogue) -> (Waters, Machine, Machine) {
     (waters, main, pc2)
 }
 
+/// Two machines that are linked and up, whose agents are all of one type, by a topology.
+async fn two_of<A: Agent>(seed: u64, topology: &str) -> (Machine, Machine) {
+    let (waters, kinds) = (waters(seed), || Catalogue::new().with::<A>("worker"));
+    let main = Machine::boot_in(&waters, "main", 1, kinds(), topology).await;
+    let pc2 = Machine::boot_in(&waters, "pc2", 1, kinds(), topology).await;
+    link(&[&main, &pc2]).await;
+    main.house.up().await.unwrap();
+    pc2.house.up().await.unwrap();
+    until("it is ready", || main.state("there/power") == "ready").await;
+    (main, pc2)
+}
+
 /// Links all of them with each other.
 async fn link(machines: &[&Machine]) {
     for one in machines {

@@ -42,14 +42,7 @@ impl Handle<Gone> for Keeper {
 
 #[tokio::test(start_paused = true)]
 async fn who_answers_later_sees_that_an_asker_of_another_node_has_gone() {
-    let waters = waters(70);
-    let kinds = || Catalogue::new().with::<Keeper>("worker");
-    let main = Machine::boot_with(&waters, "main", 1, kinds()).await;
-    let pc2 = Machine::boot_with(&waters, "pc2", 1, kinds()).await;
-    link(&[&main, &pc2]).await;
-    main.house.up().await.unwrap();
-    pc2.house.up().await.unwrap();
-    until("it is ready", || main.state("there/power") == "ready").await;
+    let (main, _pc2) = two_of::<Keeper>(70, TOPOLOGY).await;
     let to = main.node.to(address("there/power"));
     let ask = |patience| {
         let to = to.clone();

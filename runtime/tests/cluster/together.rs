@@ -54,13 +54,7 @@ impl Handle<Picked> for Picker {
 async fn a_mailbox_smaller_than_what_comes_together_takes_all_of_it_in_order() {
     let topology = TOPOLOGY
         .replace("[agents.\"there/power\"]\n", "[agents.\"there/power\"]\nmailbox_capacity = 3\n");
-    let waters = waters(60);
-    let main = Machine::boot_as(&waters, "main", 1, &topology).await;
-    let pc2 = Machine::boot_as(&waters, "pc2", 1, &topology).await;
-    link(&[&main, &pc2]).await;
-    main.house.up().await.unwrap();
-    pc2.house.up().await.unwrap();
-    until("it is ready", || main.state("there/power") == "ready").await;
+    let (main, _pc2) = two_of::<Worker>(60, &topology).await;
     let to = main.node.to(address("there/power"));
     to.tell(Dawdle { millis: 50 }).await.unwrap();
     for number in 0..500 {
@@ -100,14 +94,7 @@ async fn what_came_together_with_the_end_of_its_receiver_is_not_lost_in_silence(
 
 #[tokio::test(start_paused = true)]
 async fn what_cannot_be_read_is_refused_and_what_came_beside_it_is_not() {
-    let waters = waters(62);
-    let kinds = || Catalogue::new().with::<Picker>("worker");
-    let main = Machine::boot_with(&waters, "main", 1, kinds()).await;
-    let pc2 = Machine::boot_with(&waters, "pc2", 1, kinds()).await;
-    link(&[&main, &pc2]).await;
-    main.house.up().await.unwrap();
-    pc2.house.up().await.unwrap();
-    until("it is ready", || main.state("there/power") == "ready").await;
+    let (main, pc2) = two_of::<Picker>(62, TOPOLOGY).await;
     let to = main.node.to(address("there/power"));
     for number in [2, 3, 4] {
         to.try_tell(Pick { number }).unwrap();

@@ -137,6 +137,7 @@ impl Parcel {
         loop {
             self.give_back();
             let packed = self.messages.pop_front()?;
+            // Nothing, where somebody else gives it back.
             self.cost_in_hand = Frame::cost(packed.len).min(self.cost);
             let begin = self.taken_len;
             self.taken_len += packed.len;
