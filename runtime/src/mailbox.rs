@@ -18,7 +18,8 @@ use crate::letter::Letter;
 use crate::post::{Batch, Mailable, Post};
 use crate::urgent::Urgent;
 
-/// How many letters the host takes at once, but for the rest of a parcel. Until they are begun they count as being in the mailbox.
+/// How many letters or parcels the host takes at once. Until they are begun they count as being in the
+/// mailbox.
 pub(crate) const BATCH_MAX: usize = 64;
 
 /// How many urgent messages may wait. They come from the house itself and are few; more than this
@@ -249,14 +250,17 @@ impl Mailbox {
         Poll::Ready(())
     }
 
-    /// Moves what makes a batch, the last parcel whole.
+    /// Moves what makes a batch, in one go: senders wait for the lock meanwhile.
     fn take_some(&self, queues: &mut Queues, batch: &mut Batch) {
-        while batch.letters() < BATCH_MAX
-            && let Some(post) = queues.normal.pop_front()
-        {
-            queues.letters -= post.letters();
-            batch.add(post);
-        }
+        let count = queues.normal.len().min(BATCH_MAX);
+        // None is empty.
+        let is_one_each = queues.letters == queues.normal.len();
+        let letters = match is_one_each {
+            true => count,
+            false => queues.normal.iter().take(count).map(Mailable::letters).sum(),
+        };
+        queues.letters -= letters;
+        batch.add(queues.normal.drain(..count), letters);
     }
 
     fn let_senders_in(&self, queues: &Queues) {

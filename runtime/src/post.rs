@@ -58,17 +58,18 @@ impl Batch {
         self.letters
     }
 
-    pub(crate) fn add(&mut self, post: Post) {
-        self.letters += post.letters();
-        self.posts.push_back(post);
+    /// Adds some that are so many letters.
+    pub(crate) fn add(&mut self, posts: impl Iterator<Item = Post>, letters: usize) {
+        self.letters += letters;
+        self.posts.extend(posts);
     }
 
     /// The next letter, for a life. A parcel is let go of when the letter after its last is wanted:
     /// then that has been handled.
     pub(crate) fn next(&mut self, line: &Arc<Line>) -> Option<Box<dyn Letter>> {
-        while let Some(first) = self.posts.front_mut() {
-            let before = first.letters();
-            if let Post::Parcel(parcel) = first {
+        loop {
+            if let Post::Parcel(parcel) = self.posts.front_mut()? {
+                let before = parcel.len();
                 let letter = parcel.next(line);
                 self.letters -= before - parcel.len();
                 if letter.is_some() {
@@ -80,7 +81,6 @@ impl Batch {
                 return Some(letter);
             }
         }
-        None
     }
 
     /// Everything that is in it.
