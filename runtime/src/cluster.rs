@@ -13,6 +13,7 @@ mod figures;
 mod forms;
 mod greeting;
 mod places;
+mod pulse;
 mod renewing;
 mod running;
 mod standings;
@@ -30,6 +31,7 @@ use genii_protocols::frame::Standing;
 use genii_protocols::{Address, Destination, Fault, NodeName};
 use genii_supervision::{Change, Key, What};
 use parking_lot::{Mutex, RwLock};
+use tokio::runtime::Handle;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -61,6 +63,8 @@ pub struct Timing {
     pub join: Duration,
     /// The first wait before a node is called again; it doubles up to the last.
     pub retry: (Duration, Duration),
+    /// How long all threads of the agents may be held before this node says no more that it is alive.
+    pub held: Duration,
 }
 
 impl Default for Timing {
@@ -72,6 +76,7 @@ impl Default for Timing {
             greet: Duration::from_secs(2),
             join: Duration::from_secs(10),
             retry: (Duration::from_millis(50), Duration::from_secs(2)),
+            held: Duration::from_secs(10),
         }
     }
 }
@@ -162,6 +167,9 @@ pub(crate) struct Inner {
     /// How often somebody was dropped whose words made no sense.
     nonsense: AtomicU64,
     tasks: Mutex<Vec<AbortHandle>>,
+    /// Where its tasks run, whoever begins them.
+    runtime: Handle,
+    pulse: pulse::Pulse,
 }
 
 /// A link was made and is not needed.
@@ -234,6 +242,8 @@ impl Cluster {
             turned_away: AtomicU64::new(0),
             nonsense: AtomicU64::new(0),
             tasks: Mutex::default(),
+            runtime: Handle::current(),
+            pulse: pulse::Pulse::new(),
         });
         let cluster = Self(inner);
         node.set_cluster(&cluster);
@@ -242,6 +252,8 @@ impl Cluster {
         }
         cluster.0.spawn(greeting::accept(cluster.0.clone()));
         cluster.0.spawn(renewing::keep_renewed(cluster.0.clone()));
+        let inner = cluster.0.clone();
+        cluster.0.spawn(async move { inner.pulse.beat(inner.timing.held).await });
         let inner = cluster.0.clone();
         cluster.0.spawn(async move {
             loop {
@@ -381,7 +393,7 @@ impl Inner {
     }
 
     fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
-        let task = tokio::spawn(task).abort_handle();
+        let task = self.runtime.spawn(task).abort_handle();
         let mut tasks = self.tasks.lock();
         tasks.retain(|task| !task.is_finished());
         tasks.push(task);

@@ -4,6 +4,7 @@
 //! shows none may only ask to [join].
 
 mod caller;
+pub(crate) mod control_thread;
 pub(crate) mod crowd;
 pub(crate) mod flowing;
 mod heard;

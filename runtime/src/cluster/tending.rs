@@ -7,6 +7,7 @@ use genii_protocols::frame::Control;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
 use super::{Inner, Membership, Peer, draining, expulsions, places, standings, tables};
+use crate::link::control_thread::Elsewhere;
 use crate::link::lane::{self, End, Frames, read};
 use crate::link::network::Broken;
 use crate::link::receiving::Receiving;
@@ -38,8 +39,9 @@ pub(super) async fn tend(
     let Some(node) = cluster.node.upgrade() else { return link.end() };
     let mut receiving = tokio::spawn(Receiving::new(node, link.clone()).run(data));
     let abort = receiving.abort_handle();
-    let listening = listen(&cluster, &peer, &link, control);
-    tokio::pin!(listening);
+    let there = cluster.network.control_runtime().unwrap_or_else(|| cluster.runtime.clone());
+    let listening = listen(cluster.clone(), peer.clone(), link.clone(), control);
+    let mut listening = Elsewhere::run(&there, listening);
     let ended = tokio::select! {
         biased;
         // It was given up, and another may have taken its place: nothing of it counts any more.
@@ -47,7 +49,8 @@ pub(super) async fn tend(
             abort.abort();
             End::Broken(Broken::Other("this end has given it up".to_owned())).into()
         }
-        ended = &mut listening => {
+        ended = listening.done() => {
+            let ended = ended.unwrap_or_else(|| End::Closed.into());
             if ended.membership == Membership::Left {
                 // What it said before it left may still be on its way.
                 let _either_way = timeout(LAST_WORDS, receiving).await;
@@ -57,8 +60,8 @@ pub(super) async fn tend(
         end = &mut receiving => match end {
             // Whoever leaves ends this lane in good order, and says so on the other.
             Ok(End::Closed) => {
-                let last = timeout(LAST_WORDS, listening).await;
-                last.unwrap_or_else(|_| End::Closed.into())
+                let last = timeout(LAST_WORDS, listening.done()).await;
+                last.ok().flatten().unwrap_or_else(|| End::Closed.into())
             }
             Ok(end) => end.into(),
             Err(_) => End::Closed.into(),
@@ -66,11 +69,18 @@ pub(super) async fn tend(
     };
     // What was on its way on this link is heard no more.
     abort.abort();
+    listening.end();
     cluster.lost(&peer, &link, ended.membership, &ended.why);
 }
 
 /// Heeds the control lane.
-async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames: Frames) -> Ended {
+async fn listen(
+    cluster: Arc<Inner>,
+    peer: Arc<Peer>,
+    link: Arc<Link>,
+    mut frames: Frames,
+) -> Ended {
+    let (cluster, peer, link) = (&cluster, &*peer, &link);
     let timing = &cluster.timing;
     let began = Instant::now();
     let mut heard = Instant::now();
@@ -130,6 +140,9 @@ async fn listen(cluster: &Arc<Inner>, peer: &Peer, link: &Arc<Link>, mut frames:
         if silent >= timing.suspect {
             suspect(cluster, peer, link, true);
         }
+        if cluster.pulse.has_stopped(timing.held) {
+            continue;
+        }
         let sent = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
         let ping = Control::Ping(sent);
         // One for which there is no room is not needed: more is on its way.
@@ -150,6 +163,8 @@ pub(super) fn heed(
         return Err(End::Closed);
     }
     match read(frame)? {
+        // Who can do nothing any more does not say that it is alive.
+        Control::Ping(_) if cluster.pulse.has_stopped(cluster.timing.held) => {}
         Control::Ping(number) => {
             let _crowded = link.control.write(|buffer| lane::put(buffer, &Control::Pong(number)));
         }
@@ -207,13 +222,14 @@ fn hear(
 }
 
 /// A node is suspected, or heard of again.
-fn suspect(cluster: &Inner, peer: &Peer, link: &Link, is_suspect: bool) {
+fn suspect(cluster: &Inner, peer: &Peer, link: &Arc<Link>, is_suspect: bool) {
     let mut state = peer.state.lock();
     let (from, to, text) = match is_suspect {
         true => (Membership::Alive, Membership::Suspect, "is suspected: nothing is heard of it"),
         false => (Membership::Suspect, Membership::Alive, "is heard of again"),
     };
-    if state.membership == from {
+    let is_its = state.link.as_ref().is_some_and(|current| Arc::ptr_eq(current, link));
+    if is_its && state.membership == from {
         peer.stand(&mut state, to, None);
         drop(state);
         cluster.note(&link.peer, link.incarnation, text);

@@ -7,23 +7,26 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::server::Acceptor;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{AbortHandle, JoinHandle};
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::{StartHandshake, TlsStream};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Server;
 
 use super::caller::Caller;
+use super::control_thread::{ControlThread, Elsewhere};
 use super::crowd::Crowd;
 use super::lanes::Lanes;
 use super::network::Opened;
 use super::{CONNECTION_WINDOW, HANDSHAKE_PATIENCE, HANDSHAKES_MAX, STREAM_WINDOW, join, prepare};
-use crate::trust::TurnedAway;
 use crate::trust::credentials::{Credentials, NoCredentials};
 use crate::trust::verdict::alert_of;
+use crate::trust::{TurnedAway, tls};
 
 /// How many lanes may wait to be taken.
 const OPENED_MAX: usize = 16;
@@ -62,6 +65,7 @@ pub struct Listener {
     accepting: JoinHandle<()>,
     serving: JoinHandle<()>,
     linking: JoinHandle<()>,
+    controlling: JoinHandle<()>,
 }
 
 impl Listener {
@@ -78,9 +82,17 @@ impl Listener {
         let at = port.local_addr().map_err(|error| ListenError::Port { at, error })?;
         let (met, strangers) = mpsc::channel(CALLERS_MAX);
         let (linked, nodes) = mpsc::channel(CALLERS_MAX);
+        let (controlled, controls) = mpsc::channel(CALLERS_MAX);
         let (opened, opens) = mpsc::channel(OPENED_MAX);
-        let doors = Doors { strangers: met, nodes: linked };
-        let accepting = accept(port, credentials.clone(), doors);
+        let control = ControlThread::start().map_err(ListenError::Thread)?;
+        let porch = Porch {
+            credentials: credentials.clone(),
+            crowd: Crowd::default(),
+            strangers: met,
+            nodes: linked,
+            controls: controlled,
+        };
+        let accepting = accept(port, Arc::new(porch), control.clone());
         let (stop, stopped) = oneshot::channel();
         let server = Server::builder()
             .concurrency_limit_per_connection(CALLS_MAX)
@@ -89,29 +101,19 @@ impl Listener {
             .serve_with_incoming_shutdown(ReceiverStream::new(strangers), async {
                 let _either_way = stopped.await;
             });
-        let links = Server::builder()
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_concurrent_streams(NODE_CALLS_MAX)
-            .http2_keepalive_interval(Some(KEEPALIVE))
-            .http2_keepalive_timeout(Some(KEEPALIVE))
-            .add_service(Lanes { opened, credentials: credentials.clone() })
-            .add_service(join::service(&credentials))
-            .serve_with_incoming(ReceiverStream::new(nodes));
-        let linking = tokio::spawn(async move {
-            if let Err(error) = links.await {
-                tracing::error!("nodes are no longer linked: {error}");
-            }
-        });
+        let lanes = Lanes { opened, credentials: credentials.clone() };
+        let linking = tokio::spawn(link(nodes, lanes.clone(), credentials.clone()));
+        let controlling = control.runtime().spawn(link(controls, lanes, credentials.clone()));
         let serving = tokio::spawn(async move {
             if let Err(error) = server.await {
                 tracing::error!("the port is no longer served: {error}");
             }
         });
         let accepting = tokio::spawn(accepting);
-        let opens = Opens { opened: opens, credentials: Some(credentials.clone()) };
-        let listener = Self { at, credentials, stop: Some(stop), accepting, serving, linking };
-        Ok((listener, opens))
+        let opens =
+            Opens { opened: opens, credentials: Some(credentials.clone()), control: Some(control) };
+        let stop = Some(stop);
+        Ok((Self { at, credentials, stop, accepting, serving, linking, controlling }, opens))
     }
 
     /// Where it listens.
@@ -139,6 +141,27 @@ impl Drop for Listener {
         self.accepting.abort();
         self.serving.abort();
         self.linking.abort();
+        self.controlling.abort();
+    }
+}
+
+/// Serves nodes: they open lanes, and renew their certificates.
+async fn link(
+    nodes: mpsc::Receiver<Result<Caller, io::Error>>,
+    lanes: Lanes,
+    credentials: Arc<Credentials>,
+) {
+    let serving = Server::builder()
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_concurrent_streams(NODE_CALLS_MAX)
+        .http2_keepalive_interval(Some(KEEPALIVE))
+        .http2_keepalive_timeout(Some(KEEPALIVE))
+        .add_service(lanes)
+        .add_service(join::service(&credentials))
+        .serve_with_incoming(ReceiverStream::new(nodes));
+    if let Err(error) = serving.await {
+        tracing::error!("nodes are no longer linked: {error}");
     }
 }
 
@@ -147,20 +170,27 @@ pub struct Opens {
     pub(super) opened: mpsc::Receiver<Opened>,
     /// Those of the port; none where nobody listens.
     pub(super) credentials: Option<Arc<Credentials>>,
+    /// The thread of the control lanes, where it has begun.
+    pub(super) control: Option<Arc<ControlThread>>,
 }
 
 impl From<mpsc::Receiver<Opened>> for Opens {
     fn from(opened: mpsc::Receiver<Opened>) -> Self {
-        Self { opened, credentials: None }
+        Self { opened, credentials: None, control: None }
     }
 }
 
-/// Where callers go: strangers may ask to join, nodes may open lanes.
-#[derive(Clone)]
-struct Doors {
-    strangers: mpsc::Sender<Result<Caller, io::Error>>,
-    nodes: mpsc::Sender<Result<Caller, io::Error>>,
+/// Where callers are greeted, and the doors behind it: strangers may ask to join, nodes may open lanes.
+struct Porch {
+    credentials: Arc<Credentials>,
+    crowd: Crowd,
+    strangers: Door,
+    nodes: Door,
+    /// For nodes on connections for control lanes.
+    controls: Door,
 }
+
+type Door = mpsc::Sender<Result<Caller, io::Error>>;
 
 /// Why nobody listens.
 #[derive(Debug, thiserror::Error)]
@@ -176,11 +206,13 @@ pub enum ListenError {
         /// What the system says.
         error: io::Error,
     },
+    /// The thread of the control lanes cannot be started.
+    #[error("a thread cannot be started: {0}")]
+    Thread(io::Error),
 }
 
 /// Takes connections, and hands on those that get through the handshake.
-async fn accept(port: TcpListener, credentials: Arc<Credentials>, doors: Doors) {
-    let crowd = Crowd::default();
+async fn accept(port: TcpListener, porch: Arc<Porch>, control: Arc<ControlThread>) {
     let mut handshakes = Handshakes::default();
     loop {
         let (stream, from) = match port.accept().await {
@@ -191,23 +223,55 @@ async fn accept(port: TcpListener, credentials: Arc<Credentials>, doors: Doors) 
                 continue;
             }
         };
-        let (credentials, doors, crowd) = (credentials.clone(), doors.clone(), crowd.clone());
-        let tally = credentials.clone();
+        let (tally, control) = (porch.credentials.clone(), control.clone());
+        let porch = porch.clone();
         let handshake = async move {
-            let greeting = tokio::time::timeout(HANDSHAKE_PATIENCE, greet(stream, &credentials));
-            let greeted = greeting.await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()));
-            match greeted {
-                Ok(stream) => {
-                    let caller = Caller::new(stream, credentials, &crowd);
-                    let door = if caller.is_stranger() { doors.strangers } else { doors.nodes };
-                    let _closed = door.send(Ok(caller)).await;
-                }
-                Err(error) => turn_away(&credentials, from, &error),
+            if let Err(error) = porch.clone().meet(stream, &control).await {
+                turn_away(&porch.credentials, from, &error);
             }
         };
         if handshakes.begin(handshake) {
             tally.tally().count(TurnedAway::Crowded);
         }
+    }
+}
+
+impl Porch {
+    /// The handshake with a caller, to its end where it belongs by what it is for.
+    async fn meet(self: Arc<Self>, stream: TcpStream, control: &ControlThread) -> io::Result<()> {
+        let until = Instant::now() + HANDSHAKE_PATIENCE;
+        prepare(&stream)?;
+        let begun = LazyConfigAcceptor::new(Acceptor::default(), stream);
+        let begun = timeout_at(until, begun).await??;
+        if !tls::is_for_control(&begun.client_hello()) {
+            return self.greet(begun, until, Some(&self.strangers), &self.nodes).await;
+        }
+        // A connection wakes those who wait for it on the thread on which it has begun.
+        let StartHandshake { accepted, io, .. } = begun;
+        let stream = io.into_std()?;
+        let greeting = async move {
+            let begun = StartHandshake::from_parts(accepted, TcpStream::from_std(stream)?);
+            self.greet(begun, until, None, &self.controls).await
+        };
+        let greeted = Elsewhere::run(control.runtime(), greeting).done().await;
+        greeted.unwrap_or_else(|| Err(io::ErrorKind::ConnectionAborted.into()))
+    }
+
+    /// The rest of it, and the door behind it. Whoever finds none must go.
+    async fn greet(
+        &self,
+        begun: StartHandshake<TcpStream>,
+        until: Instant,
+        strangers: Option<&Door>,
+        nodes: &Door,
+    ) -> io::Result<()> {
+        let stream = timeout_at(until, shake_hands(begun, &self.credentials)).await??;
+        let caller = Caller::new(stream, self.credentials.clone(), &self.crowd);
+        let door = if caller.is_stranger() { strangers } else { Some(nodes) };
+        if let Some(door) = door {
+            let _closed = door.send(Ok(caller)).await;
+        }
+        Ok(())
     }
 }
 
@@ -231,19 +295,15 @@ impl Drop for Handshakes {
     }
 }
 
-async fn greet(
-    mut stream: TcpStream,
+async fn shake_hands(
+    begun: StartHandshake<TcpStream>,
     credentials: &Credentials,
 ) -> io::Result<TlsStream<TcpStream>> {
-    prepare(&stream)?;
     let current = credentials.current().map_err(io::Error::other)?;
-    let accepting = TlsAcceptor::from(current.server.clone()).accept(stream).into_fallible();
-    let error = match accepting.await {
+    let accepting = begun.into_stream(current.server.clone()).into_fallible();
+    let (error, mut stream) = match accepting.await {
         Ok(stream) => return Ok(stream),
-        Err((error, failed)) => {
-            stream = failed;
-            error
-        }
+        Err(failed) => failed,
     };
     if is_about_certificate(&error) {
         // It was told why. Whatever it has sent meanwhile is read, since unread it would take back

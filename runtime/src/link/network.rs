@@ -9,6 +9,7 @@ use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
 use genii_protocols::NodeName;
 use rustls::pki_types::CertificateDer;
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use crate::trust::credentials::Credentials;
@@ -107,6 +108,11 @@ pub trait Network: Send + Sync + 'static {
 
     /// By which nodes know each other, where they do by certificates.
     fn credentials(&self) -> Option<&Arc<Credentials>> {
+        None
+    }
+
+    /// Where what comes on control lanes is heeded, if not beside everything else.
+    fn control_runtime(&self) -> Option<Handle> {
         None
     }
 

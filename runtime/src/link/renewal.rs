@@ -12,7 +12,7 @@ use genii_protocols::household::household_client::HouseholdClient;
 use tonic::{Code, Request as Call};
 
 use super::join::{JOIN_MAX_LEN, SIGN_PATIENCE};
-use super::network::Broken;
+use super::network::{Broken, Lane};
 use super::tls_network::{dial, refused_or};
 use crate::trust::credentials::{Credentials, NoCredentials};
 use crate::trust::{Authority, Identity, Request, TrustError, aside, signer};
@@ -161,7 +161,7 @@ async fn ask(
     request: &Request,
 ) -> Result<Vec<u8>, NotSigned> {
     let unreachable = |why: String| NotSigned::Unreachable(why);
-    let reached = dial(credentials, node, places).await;
+    let reached = dial(credentials, node, places, Lane::Data).await;
     let dialled = reached.map_err(|broken| unreachable(broken.to_string()))?;
     let alert = dialled.alert.clone();
     let mut call = Call::new(RenewRequest { request: request.der().to_vec() });

@@ -14,12 +14,14 @@ use parking_lot::Mutex;
 use rustls::AlertDescription;
 use rustls::pki_types::ServerName;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_rustls::TlsConnector;
 use tonic::Request;
 use tonic::client::Grpc;
 use tonic::transport::Channel;
 
+use super::control_thread::{ControlThread, Elsewhere};
 use super::heard::{Alert, Heard};
 use super::lanes::{self, BATCH_MAX_LEN};
 use super::listener::Opens;
@@ -49,6 +51,8 @@ pub struct TlsNetwork {
     /// Held while something is kept.
     keeping: Arc<Mutex<()>>,
     opened: tokio::sync::Mutex<mpsc::Receiver<Opened>>,
+    /// That of the port, or begun with the first control lane where nobody listens.
+    control: Mutex<Option<Arc<ControlThread>>>,
 }
 
 impl TlsNetwork {
@@ -57,10 +61,21 @@ impl TlsNetwork {
     pub fn new(trust: &Path, own: NodeName, places: Vec<String>, opens: impl Into<Opens>) -> Self {
         let peers = Peers { places: super::peers::read(trust), hearsay: BTreeSet::new() };
         let peers = Arc::new(Mutex::new(peers));
-        let Opens { opened, credentials } = opens.into();
+        let Opens { opened, credentials, control } = opens.into();
         let credentials = credentials.unwrap_or_else(|| Credentials::at(trust));
         let opened = tokio::sync::Mutex::new(opened);
-        Self { credentials, own, places, peers, keeping: Arc::default(), opened }
+        let control = Mutex::new(control);
+        Self { credentials, own, places, peers, keeping: Arc::default(), opened, control }
+    }
+
+    /// The runtime of the thread of the control lanes.
+    fn control(&self) -> std::io::Result<Handle> {
+        let mut control = self.control.lock();
+        let thread = match &*control {
+            Some(thread) => thread,
+            None => control.insert(ControlThread::start()?),
+        };
+        Ok(thread.runtime().clone())
     }
 }
 
@@ -122,19 +137,21 @@ impl Network for TlsNetwork {
     ) -> BoxFuture<'static, Result<Reached, Broken>> {
         let (credentials, to) = (self.credentials.clone(), to.clone());
         let places = self.places_of(&to);
+        let opening = async move { open(&credentials, &to, &places, lane, outgoing).await };
+        let there = match lane {
+            Lane::Data => return opening.boxed(),
+            Lane::Control => self.control(),
+        };
         async move {
-            let dialled = dial(&credentials, &to, &places).await?;
-            let mut grpc = Grpc::new(dialled.channel).max_decoding_message_size(BATCH_MAX_LEN);
-            let refused = |broken| refused_or(broken, &to, &credentials, &dialled.alert);
-            let ready = grpc.ready().await;
-            ready.map_err(|error| refused(Broken::Other(error.to_string())))?;
-            let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
-            let batches = opened.map_err(|status| refused(lanes::broken(&status)))?.into_inner();
-            // The connection lives as long as what comes in on it.
-            let incoming = lanes::incoming(batches).chain(held(grpc)).boxed();
-            Ok(Reached { incoming, certificate: dialled.certificate })
+            let there = there.map_err(|error| Broken::Other(error.to_string()))?;
+            let opened = Elsewhere::run(&there, opening).done().await;
+            opened.unwrap_or_else(|| Err(Broken::Other("it was cut short".to_owned())))
         }
         .boxed()
+    }
+
+    fn control_runtime(&self) -> Option<Handle> {
+        self.control().ok()
     }
 
     fn accept(&self) -> BoxFuture<'_, Option<Opened>> {
@@ -189,6 +206,26 @@ impl Network for TlsNetwork {
     }
 }
 
+/// Opens a lane on a connection of its own.
+async fn open(
+    credentials: &Credentials,
+    to: &NodeName,
+    places: &[String],
+    lane: Lane,
+    outgoing: Outgoing,
+) -> Result<Reached, Broken> {
+    let dialled = dial(credentials, to, places, lane).await?;
+    let mut grpc = Grpc::new(dialled.channel).max_decoding_message_size(BATCH_MAX_LEN);
+    let refused = |broken| refused_or(broken, to, credentials, &dialled.alert);
+    let ready = grpc.ready().await;
+    ready.map_err(|error| refused(Broken::Other(error.to_string())))?;
+    let opened = grpc.streaming(Request::new(outgoing), lanes::path(lane), Raw).await;
+    let batches = opened.map_err(|status| refused(lanes::broken(&status)))?.into_inner();
+    // The connection lives as long as what comes in on it.
+    let incoming = lanes::incoming(batches).chain(held(grpc)).boxed();
+    Ok(Reached { incoming, certificate: dialled.certificate })
+}
+
 /// Holds something until a stream is dropped, and yields nothing.
 fn held<T: Send + 'static, I: Send + 'static>(
     what: T,
@@ -236,6 +273,7 @@ pub(super) async fn dial(
     credentials: &Credentials,
     to: &NodeName,
     places: &[String],
+    lane: Lane,
 ) -> Result<Dialled, Broken> {
     let current = credentials.current().map_err(|error| Broken::Other(error.to_string()))?;
     let name = ServerName::try_from(certified(to));
@@ -246,7 +284,7 @@ pub(super) async fn dial(
     loop {
         // One after another, and the next at once where one has failed.
         match left.next() {
-            Some(place) => reaching.push(reach_at(place, name.clone(), &current.identity)),
+            Some(place) => reaching.push(reach_at(place, name.clone(), &current.identity, lane)),
             None if reaching.is_empty() => return Err(why),
             None => {}
         }
@@ -269,12 +307,16 @@ async fn reach_at(
     place: &str,
     name: ServerName<'static>,
     own: &Identity,
+    lane: Lane,
 ) -> Result<Dialled, Broken> {
     let verdict = Arc::new(Mutex::new(None));
     let tell = verdict.clone();
     let watch = Arc::new(move |verdict| *tell.lock() = Some(verdict));
     let config = tls::client_watched(own, watch);
-    let config = config.map_err(|error| Broken::Other(error.to_string()))?;
+    let mut config = config.map_err(|error| Broken::Other(error.to_string()))?;
+    if lane == Lane::Control {
+        tls::announce_control(&mut config);
+    }
     let connector = TlsConnector::from(Arc::new(config));
     let reached = tokio::time::timeout(HANDSHAKE_PATIENCE, reach(place, &connector, name)).await;
     let reached = reached.map_err(|_| Broken::Other(format!("no answer at {place}")))?;

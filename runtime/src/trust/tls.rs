@@ -7,7 +7,7 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::server::{NoServerSessionStorage, WebPkiClientVerifier};
+use rustls::server::{ClientHello, NoServerSessionStorage, WebPkiClientVerifier};
 use rustls::{
     CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, ServerConfig,
     SignatureScheme,
@@ -18,6 +18,9 @@ use super::{Fingerprint, Identity, TrustError};
 
 /// What a link speaks within TLS.
 const LINK_PROTOCOL: &[u8] = b"h2";
+
+/// The same, on a connection that is for a control lane.
+const CONTROL_PROTOCOL: &[u8] = b"genii-control";
 
 /// For who listens. Whoever has no certificate is let in so far that it can ask to join.
 ///
@@ -41,7 +44,7 @@ pub fn server_watched(identity: &Identity, watch: Watch) -> Result<ServerConfig,
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(Watched { watch, verifier }))
         .with_single_cert(chain(identity), identity.key()?)?;
-    config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
+    config.alpn_protocols = vec![CONTROL_PROTOCOL.to_vec(), LINK_PROTOCOL.to_vec()];
     // A session that is taken up again would not be asked for its certificate.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -72,6 +75,17 @@ pub fn client_watched(identity: &Identity, watch: Watch) -> Result<ClientConfig,
         .with_client_auth_cert(chain(identity), identity.key()?)?;
     config.alpn_protocols = vec![LINK_PROTOCOL.to_vec()];
     Ok(config)
+}
+
+/// Says beforehand that a connection is for a control lane. Whoever does not know of it yet takes it
+/// for any other.
+pub(crate) fn announce_control(config: &mut ClientConfig) {
+    config.alpn_protocols.insert(0, CONTROL_PROTOCOL.to_vec());
+}
+
+/// Whether who calls says that the connection is for a control lane.
+pub(crate) fn is_for_control(hello: &ClientHello<'_>) -> bool {
+    hello.alpn().is_some_and(|mut offered| offered.any(|protocol| protocol == CONTROL_PROTOCOL))
 }
 
 /// Whether the authority has signed the certificate of an identity for its name and for a time.

@@ -84,6 +84,7 @@ async fn what_came_together_with_the_end_of_its_receiver_is_not_lost_in_silence(
     let letters = pc2.node.dead_letters().tail(10);
     let notes = letters.iter().filter(|letter| letter.message == "worker.note");
     assert_eq!(notes.count(), 5);
+    until("that it has crashed is told", || main.state("there/power") == "down").await;
     until("it returns", || main.state("there/power") == "ready").await;
     // All that came was done with: there is room for as much as ever.
     for number in 0..u64::from(CREDIT_MAX) * 2 {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod expelling;
+mod held;
 mod nodes;
 mod port;
 mod refusing;

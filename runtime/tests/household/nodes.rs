@@ -73,6 +73,10 @@ pub struct Running {
 
 impl Running {
     pub async fn begin(trust: &Path, own: &str) -> Self {
+        Self::begin_with(trust, own, Timing::default()).await
+    }
+
+    pub async fn begin_with(trust: &Path, own: &str, timing: Timing) -> Self {
         let at: SocketAddr = "127.0.0.1:0".parse().unwrap();
         let (listener, opens) = Listener::open(at, trust).await.unwrap();
         let node = Node::new(NodeOptions::new(name(own)));
@@ -81,7 +85,7 @@ impl Running {
         let credentials = network.credentials().unwrap().clone();
         let began = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap();
         let began = began.as_millis() as u64;
-        let cluster = Cluster::begin(&node, network, Timing::default(), began);
+        let cluster = Cluster::begin(&node, network, timing, began);
         Self { name: name(own), _node: node, listener, cluster, credentials }
     }
 
