@@ -8,6 +8,7 @@
 
 mod claims;
 mod draining;
+mod examining;
 mod expulsions;
 mod figures;
 mod forms;
@@ -294,6 +295,7 @@ impl Cluster {
         let links: Vec<Arc<Link>> =
             peers.iter().filter_map(|peer| peer.state.lock().link.clone()).collect();
         for link in &links {
+            link.give_back_owed();
             tending::say_goodbye(link);
             // What waits is still sent, and the other end hears it out.
             link.data.close();
@@ -514,7 +516,9 @@ impl Inner {
         for (address, count) in unheard {
             let to = Destination::from(address);
             let fault = Fault::Unreachable { to: to.clone(), node: node.clone() };
-            let what = format!("(up to {count} messages whose handling is not known)");
+            let what = format!(
+                "(up to {count} messages whose handling is not known, fewer if they were large)"
+            );
             own.dead_letters().add(to, None, what, fault);
         }
     }

@@ -10,6 +10,7 @@ use genii_protocols::{Address, Destination, Json, MessageInfo, NodeName, Sender}
 use genii_supervision::{
     Change, ChildSpec, Event, FailureKind, Key, Observer, Status, Tree, TreeOptions, What,
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
@@ -366,11 +367,23 @@ impl Node {
         Ok(began.elapsed())
     }
 
-    /// How an agent is, by its own account.
+    /// How an agent is, by its own account, on whichever node it lives.
     ///
     /// # Errors
     /// Why it did not answer.
     pub async fn health(&self, address: &Address, patience: Duration) -> Result<Health, Unheard> {
+        match self.cluster().zip(self.elsewhere(address)) {
+            Some((cluster, (node, _))) => cluster.health(&node, address, patience).await,
+            None => self.health_here(address, patience).await,
+        }
+    }
+
+    /// As [`Node::health`], of an agent that lives here.
+    pub(crate) async fn health_here(
+        &self,
+        address: &Address,
+        patience: Duration,
+    ) -> Result<Health, Unheard> {
         self.say(address, patience, Urgent::Health).await
     }
 
@@ -491,7 +504,7 @@ impl Node {
 }
 
 /// Why an agent did not hear, or did not answer, the house.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unheard {
     /// Nobody has this address.
     #[error("it is not known")]
@@ -506,6 +519,14 @@ pub enum Unheard {
         with: Option<(String, Duration)>,
         /// How long it was given.
         patience: Duration,
+    },
+    /// Its node cannot be asked.
+    #[error("its node {node} cannot be asked: {why}")]
+    Away {
+        /// Where it lives.
+        node: NodeName,
+        /// What is amiss.
+        why: String,
     },
 }
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "cluster/accounting.rs"]
+mod accounting;
 #[path = "cluster/across.rs"]
 mod across;
 #[path = "cluster/clashes.rs"]

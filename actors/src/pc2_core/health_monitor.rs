@@ -23,8 +23,8 @@ use tokio::time::Instant;
 
 use records::Records;
 
-/// How many agents are checked at a time.
-const AT_A_TIME: usize = 64;
+/// How many agents are checked at a time: half as many as another machine takes in commands.
+const AT_A_TIME: usize = 32;
 
 /// How many checks are shown unless somebody asks for more.
 const HISTORY_SHOWN: usize = 20;

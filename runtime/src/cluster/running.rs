@@ -6,12 +6,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
+use futures_util::{FutureExt, StreamExt};
 use genii_protocols::{Address, Destination, Fault, Json, NodeName, Rejection, wire};
 use parking_lot::RwLock;
 use tokio::sync::Semaphore;
 
+use super::examining::Examine;
 use super::{Cluster, Inner};
 use crate::link::flowing::FarOutlet;
 use crate::link::sending::Link;
@@ -79,12 +80,17 @@ impl Inner {
             let (to, message) = (destination(&self.name), "a command".to_owned());
             link.fail(correlation, Fault::Rejected { to, message, reason });
         };
-        let Some(carry) = self.running.carry.read().clone() else {
-            return refuse(Rejection::UnknownMessage { nearest: None });
-        };
         let command = match serde_json::from_slice(command) {
             Ok(command) => Json(command),
             Err(error) => return refuse(Rejection::Malformed { detail: error.to_string() }),
+        };
+        let carry = self.running.carry.read().clone();
+        let said = match (Examine::read(&command), self.node.upgrade(), carry) {
+            (Some(examine), Some(node), _) => {
+                futures_util::stream::once(examine.answer(node).map(Ok)).boxed()
+            }
+            (_, _, Some(carry)) => carry(link.peer.clone(), command),
+            _ => return refuse(Rejection::UnknownMessage { nearest: None }),
         };
         let place = self.running.places.clone().try_acquire_owned();
         let outlet = place.ok().and_then(|place| Some((link.open_outlet(correlation)?, place)));
@@ -93,7 +99,6 @@ impl Inner {
             return link.fail(correlation, Fault::Overloaded { to, capacity: RUNNING_MAX });
         };
         let (own, link) = (self.name.clone(), link.clone());
-        let said = carry(link.peer.clone(), command);
         tokio::spawn(async move {
             say(&own, &link, correlation, &outlet, said).await;
             link.close_outlet(correlation);

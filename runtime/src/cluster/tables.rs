@@ -159,7 +159,9 @@ pub(super) fn forget(cluster: &Inner, link: &Link, undistributed: u32) {
     node.topics().forget(&link.peer);
     node.groups().forget(&link.peer);
     if undistributed > 0 {
-        let text = format!("up to {undistributed} publications may not have come to it");
+        let text = format!(
+            "up to {undistributed} publications may not have come to it, fewer if they were large"
+        );
         cluster.note(&link.peer, link.incarnation, &text);
     }
 }

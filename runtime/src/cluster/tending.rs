@@ -143,6 +143,7 @@ async fn listen(
         if cluster.pulse.has_stopped(timing.held) {
             continue;
         }
+        link.give_back_owed();
         let sent = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
         let ping = Control::Ping(sent);
         // One for which there is no room is not needed: more is on its way.

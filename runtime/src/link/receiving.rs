@@ -1,6 +1,7 @@
 //! What comes in on a data lane, and how it reaches the agents here.
 
 mod inlet;
+mod owed;
 mod parcel;
 mod publications;
 mod reply;
@@ -25,6 +26,7 @@ use crate::node::Node;
 use crate::protocol::Content;
 
 pub(crate) use self::inlet::Ticket;
+pub(crate) use self::owed::Owed;
 pub(crate) use self::parcel::Parcel;
 pub(crate) use self::reply::FarReply;
 
@@ -54,8 +56,6 @@ pub(crate) struct Receiving {
     senders: Senders,
     parts: HashMap<u32, Vec<u8>>,
     parts_len: usize,
-    /// How much of what was published has been handed out and not given back.
-    distributed: u32,
 }
 
 impl Receiving {
@@ -71,7 +71,6 @@ impl Receiving {
             senders: Senders::default(),
             parts: HashMap::new(),
             parts_len: 0,
-            distributed: 0,
         }
     }
 

@@ -32,6 +32,7 @@ use super::names::Numbers;
 use super::network::Certificate;
 use super::outbox::Outbox;
 use super::questions::{FarAnswer, Questions};
+use super::receiving::Owed;
 use super::watching::Watching;
 use crate::deadlines::{Deadlines, Late};
 use crate::letter::Meta;
@@ -58,6 +59,7 @@ pub(crate) struct Link {
     outlets: Outlets,
     /// The questions of the other end whose askers have gone.
     forgotten: Forgotten,
+    pub(super) owed: Owed,
     /// How many are about to ask on it.
     coming: AtomicUsize,
     pub(super) watching: Watching,
@@ -135,6 +137,7 @@ impl Link {
             questions: Questions::default(),
             outlets: Outlets::default(),
             forgotten: Forgotten::default(),
+            owed: Owed::default(),
             coming: AtomicUsize::new(0),
             watching: Watching::default(),
             parts: AtomicU32::new(0),
@@ -169,6 +172,7 @@ impl Link {
         self.watching.end_all(&self.peer);
         self.parts_room.close();
         self.published.close();
+        self.forget_owed();
         let windows = self.windows.iter();
         let mut windows: Vec<_> =
             windows.map(|it| (it.key().clone(), it.value().clone())).collect();
@@ -225,6 +229,7 @@ impl Link {
         let permit = window.credit.try_acquire_many(cost).map_err(|_| self.crowded_or_lost())?;
         self.write(Style::Tell, saying, Payload::Whole(&saying.payload))?;
         permit.forget();
+        window.was_told(cost);
         Ok(())
     }
 
@@ -289,6 +294,7 @@ impl Link {
                 written => {
                     if written.is_ok() {
                         permit.forget();
+                        window.was_sent(style, cost);
                     }
                     return written;
                 }
@@ -301,6 +307,7 @@ impl Link {
         };
         if sent.is_ok() {
             permit.forget();
+            window.was_sent(style, cost);
         }
         sent
     }

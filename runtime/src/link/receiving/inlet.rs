@@ -1,7 +1,7 @@
 //! Where messages from another node come in for one receiver here.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use genii_protocols::frame::CREDIT_MAX;
@@ -34,6 +34,8 @@ pub(crate) struct Inlet {
     slot: OnceLock<Arc<Slot>>,
     /// How much has been handled whose credit was not given back.
     handled: AtomicU32,
+    /// It is among those that owe something.
+    is_owing: AtomicBool,
     /// How much has come and was not handled.
     outstanding: AtomicU32,
     overflow: Mutex<Overflow>,
@@ -71,6 +73,7 @@ impl Inlet {
             address,
             slot: OnceLock::new(),
             handled: AtomicU32::new(0),
+            is_owing: AtomicBool::new(false),
             outstanding: AtomicU32::new(0),
             overflow: Mutex::default(),
         }
@@ -306,14 +309,29 @@ impl Inlet {
     }
 
     /// So much of what has come needs no more room.
-    pub(super) fn handled(&self, cost: u32) {
+    pub(super) fn handled(self: &Arc<Self>, cost: u32) {
         self.outstanding.fetch_sub(cost, Ordering::Relaxed);
-        let handled = self.handled.fetch_add(cost, Ordering::Relaxed) + cost;
+        let handled = self.handled.fetch_add(cost, Ordering::SeqCst) + cost;
         if handled >= CREDIT_STEP {
-            let handled = self.handled.swap(0, Ordering::Relaxed);
-            if handled > 0 {
-                self.link.give_credit(self.number, handled);
-            }
+            self.give_back();
+        } else if !self.is_owing.load(Ordering::SeqCst)
+            && !self.is_owing.swap(true, Ordering::SeqCst)
+        {
+            self.link.owe(self);
+        }
+    }
+
+    /// Gives back what was handled; whatever is handled from here on is owed anew.
+    pub(super) fn give_back_owed(&self) {
+        // In this order, so that what is handled between the two is not forgotten.
+        self.is_owing.store(false, Ordering::SeqCst);
+        self.give_back();
+    }
+
+    fn give_back(&self) {
+        let handled = self.handled.swap(0, Ordering::SeqCst);
+        if handled > 0 {
+            self.link.give_credit(self.number, handled);
         }
     }
 }

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use genii_protocols::Topic;
-use genii_protocols::frame::{self, PUBLISHED_MAX, Payload};
+use genii_protocols::frame::{self, Payload};
 
 use super::Receiving;
 use crate::link::lane::End;
 use crate::topics::Publication;
-
-/// When so much has been handed out, it is given back.
-const DISTRIBUTED_STEP: u32 = PUBLISHED_MAX / 4;
 
 impl Receiving {
     /// Hands something published to those who subscribed here. That waits for nobody.
@@ -26,10 +23,7 @@ impl Receiving {
         let node = self.link.peer.clone();
         let publication = Publication::new(topic, node, from, published.trace, text);
         self.node.topics().distribute(&self.node, &Arc::new(publication));
-        self.distributed += cost;
-        if self.distributed >= DISTRIBUTED_STEP {
-            self.link.give_back_published(std::mem::take(&mut self.distributed));
-        }
+        self.link.distributed_here(cost);
         Ok(())
     }
 }

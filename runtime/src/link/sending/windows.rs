@@ -1,19 +1,22 @@
 //! The receivers at the other end of a link, and what may be on its way to each.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use genii_protocols::Address;
 use genii_protocols::frame::CREDIT_MAX;
 use tokio::sync::Semaphore;
 
-use super::{Link, NotSent};
+use super::{Link, NotSent, Style};
 use crate::link::lane::End;
 
 /// A receiver at the other end, and what may be on its way to it.
 pub(crate) struct Window {
     pub(super) number: u32,
     pub(super) credit: Semaphore,
+    /// How much was told since all that was sent had been handled. Whoever asks learns otherwise what
+    /// has become of it.
+    told: AtomicU32,
     /// Held while something goes in parts, so that nothing overtakes it.
     pub(super) turn: tokio::sync::Mutex<()>,
     pub(super) in_parts: AtomicBool,
@@ -26,6 +29,42 @@ pub(crate) struct Window {
 pub(super) struct Numbered {
     pub(super) text: Box<str>,
     pub(super) number: u32,
+}
+
+impl Window {
+    /// So much was sent. Its credit has been taken by then.
+    pub(super) fn was_sent(&self, style: Style, cost: u32) {
+        if let Style::Tell = style {
+            self.was_told(cost);
+        }
+    }
+
+    pub(super) fn was_told(&self, cost: u32) {
+        self.told.fetch_add(cost, Ordering::SeqCst);
+    }
+
+    /// How much is on its way, or not known to have been handled.
+    fn spent(&self) -> u32 {
+        let left = u32::try_from(self.credit.available_permits()).unwrap_or(CREDIT_MAX);
+        CREDIT_MAX.saturating_sub(left)
+    }
+
+    /// As [`Window::spent`], of what was told.
+    fn unheard(&self) -> u32 {
+        self.spent().min(self.told.load(Ordering::SeqCst))
+    }
+
+    /// Something has been handled.
+    fn was_handled(&self, cost: u32) {
+        // It cannot have handled more than was sent.
+        self.credit.add_permits(cost.min(self.spent()) as usize);
+        let told = self.told.load(Ordering::SeqCst);
+        if told > 0 && self.spent() == 0 {
+            // Whatever is told meanwhile counts.
+            let _told_meanwhile =
+                self.told.compare_exchange(told, 0, Ordering::SeqCst, Ordering::SeqCst);
+        }
+    }
 }
 
 impl Link {
@@ -42,6 +81,7 @@ impl Link {
             Arc::new(Window {
                 number,
                 credit: Semaphore::new(CREDIT_MAX as usize),
+                told: AtomicU32::new(0),
                 turn: tokio::sync::Mutex::default(),
                 in_parts: AtomicBool::new(false),
                 message: OnceLock::new(),
@@ -60,14 +100,13 @@ impl Link {
         self.windows.len()
     }
 
-    /// The receivers that have not said that they have handled everything, by name, each with how
-    /// much that may be at most.
+    /// The receivers that have not said that they have handled everything that they were told, by name,
+    /// each with how much that may be at most.
     pub(crate) fn unheard(&self) -> Vec<(Address, u32)> {
         let each = self.windows.iter().filter_map(|window| {
-            let whole = CREDIT_MAX as usize;
-            let spent = whole - window.credit.available_permits().min(whole);
             let address = Address::from_shared(window.key().clone()).ok()?;
-            (spent > 0).then_some((address, u32::try_from(spent).unwrap_or(CREDIT_MAX)))
+            let unheard = window.unheard();
+            (unheard > 0).then_some((address, unheard))
         });
         let mut each: Vec<(Address, u32)> = each.collect();
         each.sort_unstable();
@@ -79,10 +118,7 @@ impl Link {
         let unknown = || End::nonsense(format_args!("credit for number {to}, which is nobody's"));
         let address = self.numbers.text(to).ok_or_else(unknown)?;
         let window = self.windows.get(&address).ok_or_else(unknown)?;
-        // It cannot have handled more than was sent.
-        let whole = CREDIT_MAX as usize;
-        let spent = whole - window.credit.available_permits().min(whole);
-        window.credit.add_permits((cost as usize).min(spent));
+        window.was_handled(cost);
         Ok(())
     }
 }
