@@ -5,6 +5,7 @@
 //! is reached by its address: [`Node::to`] and [`Mail`].
 
 pub mod agent;
+mod aside;
 pub mod catalogue;
 mod cause;
 pub mod cluster;

@@ -11,6 +11,7 @@ use genii_protocols::{Fault, Json, Message, MessageInfo, Rejection, Streamed, St
 use tokio::sync::oneshot;
 
 use crate::agent::{Handle, HandleLater, HandleStream};
+use crate::aside;
 use crate::context::Context;
 use crate::letter::{JsonAnswer, Letter, Meta, Question, ReplyTo};
 use crate::link::FarReply;
@@ -446,12 +447,14 @@ fn stream_from_untyped<M: Streamed>(
 /// large.
 fn read_content<M: Message>(content: Content<'_>) -> Result<M, Rejection> {
     match content {
-        Content::Wire(bytes) => wire::decode(bytes).map_err(malformed),
+        Content::Wire(bytes) => {
+            aside::reading(bytes.len(), || wire::decode(bytes)).map_err(malformed)
+        }
         Content::Json(text) => {
             // One without fields may be written as `null`, or left out.
             let is_nothing = matches!(text.trim_ascii(), b"" | b"null");
             let text = if is_nothing { b"{}" } else { text };
-            serde_json::from_slice(text).map_err(malformed)
+            aside::reading(text.len(), || serde_json::from_slice(text)).map_err(malformed)
         }
     }
 }

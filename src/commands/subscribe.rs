@@ -21,6 +21,10 @@ pub struct Args {
     count: Option<u64>,
 }
 
+/// The largest publication whose content is shown, in bytes of JSON text: read, it may take tens of
+/// times as much.
+const SHOWN_MAX_LEN: usize = 256 << 10;
+
 /// What is heard.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(untagged)]
@@ -33,6 +37,15 @@ pub enum Said {
         #[serde(skip_serializing_if = "Option::is_none")]
         from: Option<String>,
         content: Json,
+    },
+    /// What was published is too large for a person.
+    Large {
+        topic: String,
+        node: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        from: Option<String>,
+        /// How large, in bytes of JSON text.
+        bytes: usize,
     },
     /// What was published is no JSON.
     Unreadable { topic: String, node: String, why: String },
@@ -79,6 +92,11 @@ impl Command for Subscribe {
                 let by = from.map_or_else(|| format!("@{node}"), |from| format!("{from}@{node}"));
                 screen.line(format!("{} {} {content}", screen.bold(&topic), screen.faint(&by)));
             }
+            Said::Large { topic, node, from, bytes } => {
+                let by = from.map_or_else(|| format!("@{node}"), |from| format!("{from}@{node}"));
+                let large = screen.faint(&format!("({bytes} bytes, too many to be shown)"));
+                screen.line(format!("{} {} {large}", screen.bold(&topic), screen.faint(&by)));
+            }
             Said::Unreadable { topic, node, why } => {
                 let why = screen.red(&format!("it cannot be read: {why}"));
                 screen.line(format!("{} @{node} {why}", screen.bold(&topic)));
@@ -93,6 +111,10 @@ impl Said {
     fn of(publication: &Publication) -> Self {
         let (topic, node) = (publication.topic().to_string(), publication.node().to_string());
         let from = publication.from().map(|from| from.address.to_string());
+        let bytes = publication.text().len();
+        if bytes > SHOWN_MAX_LEN {
+            return Self::Large { topic, node, from, bytes };
+        }
         match publication.json() {
             Ok(content) => Self::Published { topic, node, from, content },
             Err(why) => Self::Unreadable { topic, node, why: why.to_string() },

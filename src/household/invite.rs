@@ -64,6 +64,14 @@ pub fn run(args: &InviteArgs, data: &Data) -> Result<ExitCode, Fault> {
     if span > SPAN_MAX {
         return Err(Fault::usage("an invitation waits a week at most").help("as in --for 7d"));
     }
+    let known = authority.nodes().map_err(fault)?;
+    if known.contains(&(args.node.clone(), false)) {
+        complain(format_args!(
+            "{0} belongs to the household already: the line is for that machine, if it has lost its data \
+             folder; two machines of one name keep each other out",
+            args.node
+        ));
+    }
     let secret = authority.invite(&args.node, span, now).map_err(fault)?;
     let until = now + span;
     let expires = until.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_secs();

@@ -66,6 +66,22 @@ fn what_is_published_on_one_machine_is_heard_on_the_other() {
 }
 
 #[test]
+fn what_is_too_large_for_a_person_is_told_of_by_its_size() {
+    let house = House::new();
+    let running = house.up("[groups.core]\n[agents.\"core/errors\"]\nkind = \"unified-error\"\n");
+    let mut heard = subscribe(&house, "data", &["news.**", "-n", "2"]);
+    let text = "x".repeat(256 << 10);
+    let script = format!("publish news.large '\"{text}\"'\npublish news.small '\"x\"'\n");
+    let published = house.script(&[], &script);
+    assert_eq!(published.code, 0, "{}", published.err);
+    let (_, said) = heard.end();
+    let lines: Vec<Value> = said.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines[1], json!({ "topic": "news.large", "node": "main", "bytes": text.len() + 2 }));
+    assert_eq!(lines[2]["content"], "x");
+    running.stop();
+}
+
+#[test]
 fn what_is_no_topic_or_group_is_told_what_was_meant() {
     let house = House::new();
     let running = house.up("[groups.core]\n[agents.\"core/errors\"]\nkind = \"unified-error\"\n");

@@ -140,6 +140,24 @@ fn what_is_wrong_with_a_line_is_said_and_its_secret_is_not() {
 }
 
 #[test]
+fn a_household_that_came_about_by_itself_becomes_one_that_was_wanted() {
+    let house = House::new();
+    let topology = format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}");
+    let running = house.up(&topology);
+    // Whoever runs keeps its name until it ends.
+    let refused = house.genii(&["init", "--node", "mainpc"]);
+    assert_eq!(refused.code, 1, "{}", refused.out);
+    assert!(refused.err.contains("in use by another genii"), "{}", refused.err);
+    running.stop();
+    let made = house.genii(&["init", "--node", "mainpc"]);
+    assert!(made.out.contains("this machine is mainpc"), "{}{}", made.out, made.err);
+    assert_eq!(house.json(&["household", "--json"])["node"], "mainpc");
+    // From then on it stays.
+    let again = house.genii(&["init", "--node", "other"]);
+    assert!(again.err.contains("there is a household already"), "{}", again.err);
+}
+
+#[test]
 fn who_cannot_invite_is_told_why_and_what_to_do() {
     let house = House::new();
     let says = |args: &[&str], code: i32, what: &str, help: &str| {

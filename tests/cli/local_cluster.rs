@@ -59,6 +59,10 @@ fn a_machine_is_killed_and_comes_back_without_a_hand() {
         on(&house, PC2, &["ctl", "ask", "core/system-digital-twin", "twin.describe_house", "{}"]);
     assert_eq!(back.code, 0, "{}", back.err);
 
+    let round = house.json(&["ctl", "ask", "core/health-monitor", "health.check", "{}", "--json"]);
+    let checks = round["reply"]["checks"].as_array().unwrap();
+    let there = checks.iter().find(|check| check["address"] == "pc2-core/unified-error");
+    assert_eq!(there.unwrap()["health"], "well", "{round}");
     assert_eq!(in_tree(&house, "pc2-core"), "alive");
     let pc2 = pid_of(&running.wait_for("pc2 runs as process"));
     kill_process(pc2, Signal::KILL).unwrap();

@@ -17,6 +17,7 @@ use tonic::Status;
 use super::caller::{Caller, CallerId};
 use super::said::Mouth;
 use super::shares::{OWNER_SHARES, SHARES, Share, Shares};
+use crate::aside;
 use crate::node::Node;
 use crate::ring::Budget;
 use crate::topics::{
@@ -168,8 +169,9 @@ pub(super) async fn publish(
     let topic = Topic::parse(&request.topic);
     let topic = topic.map_err(|error| Status::invalid_argument(error.to_string()))?;
     caller.check_topic(&topic)?;
-    let json: &RawValue = serde_json::from_str(&request.json)
-        .map_err(|error| Status::invalid_argument(format!("it is no JSON: {error}")))?;
+    let json: &RawValue =
+        aside::reading(request.json.len(), || serde_json::from_str(&request.json))
+            .map_err(|error| Status::invalid_argument(format!("it is no JSON: {error}")))?;
     let origin = Origin { deadline: Some(Instant::now() + wait), ..Origin::default() };
     match node.publish_from(origin, &topic, json).await {
         Ok(reached) => Ok(reply(reached.here, reached.nodes, Vec::new())),
