@@ -83,7 +83,7 @@ enum Command {
     ]))]
     Token(token::TokenCommand),
     /// Print a script that completes commands in a shell
-    #[command(after_help = examples(&[
+    #[command(alias = "completion", after_help = examples(&[
         "genii completions bash > ~/.local/share/bash-completion/completions/genii",
         "genii completions zsh > ~/.zfunc/_genii",
     ]))]
@@ -104,7 +104,7 @@ pub struct JsonArg {
 /// The whole command line, with the admin commands beneath `ctl`.
 pub fn command_line() -> clap::Command {
     Cli::command().mut_subcommand("ctl", |ctl| {
-        ctl.subcommands(commands::claps())
+        ctl.subcommands(commands::claps("genii ctl "))
             .subcommand_help_heading("Admin commands")
             .subcommand_value_name("COMMAND")
             .disable_help_subcommand(false)
@@ -125,21 +125,22 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
+    let is_json = matches!(&cli.command, Command::Ctl(args) if args.is_json());
     match carry_out(cli, &matches) {
         Ok(code) => code,
         Err(fault) => {
             let code = fault.code();
-            complain_at_last(fault);
+            complain_at_last(fault, is_json);
             code
         }
     }
 }
 
 /// Says what went wrong, but does not wait for ever for somebody to read it.
-fn complain_at_last(fault: Fault) {
+fn complain_at_last(fault: Fault, is_json: bool) {
     let (said, is_said) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
-        crate::screen::complain(&fault);
+        fault.tell(is_json);
         let _nobody_waits = said.send(());
     });
     let _nobody_reads = is_said.recv_timeout(crate::up::LAST_WORDS);

@@ -215,7 +215,7 @@ type Serve = fn(Value, Side, mpsc::Sender<Said>) -> BoxFuture<'static, Result<()
 pub struct Entry {
     /// What it is called.
     pub name: &'static str,
-    clap: fn() -> clap::Command,
+    clap: fn(&str) -> clap::Command,
     arguments: fn(&ArgMatches) -> Result<Value, Fault>,
     /// The agent or group that it is about, where it can be carried out only where that lives.
     about: fn(&Value) -> Option<String>,
@@ -251,7 +251,8 @@ const fn entry<C: Command>() -> Entry {
     }
 }
 
-fn clap_of<C: Command>() -> clap::Command {
+/// The command, whose examples are called so.
+fn clap_of<C: Command>(called: &str) -> clap::Command {
     let command = <C::Args as clap::Args>::augment_args(clap::Command::new(C::NAME));
     // Last, since arguments that are shared bring along what is said of them.
     let node = clap::Arg::new(NODE)
@@ -267,12 +268,14 @@ fn clap_of<C: Command>() -> clap::Command {
         ValueHint::Unknown if arg.get_action().takes_values() => arg.value_hint(ValueHint::Other),
         _ => arg,
     };
+    let lines: Vec<String> = C::EXAMPLES.iter().map(|line| format!("{called}{line}")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
     command
         .arg(node)
         .mut_args(no_file)
         .about(C::ABOUT)
         .long_about(None)
-        .after_help(examples(C::EXAMPLES))
+        .after_help(examples(&lines))
 }
 
 /// Examples as they stand at the end of a help page.
@@ -324,9 +327,10 @@ pub fn find(name: &str) -> Option<&'static Entry> {
     const { &COMMANDS }.iter().find(|entry| entry.name == name)
 }
 
-/// All commands, for a command line to have beneath it.
-pub fn claps() -> impl Iterator<Item = clap::Command> {
-    COMMANDS.iter().map(|entry| (entry.clap)())
+/// All commands, for a command line to have beneath it, where each is called as `called` and its name:
+/// `genii ctl ` in a shell.
+pub fn claps(called: &str) -> impl Iterator<Item = clap::Command> {
+    COMMANDS.iter().map(move |entry| (entry.clap)(called))
 }
 
 /// A command and its arguments.
@@ -421,7 +425,7 @@ mod tests {
     fn commands_stand_in_the_order_of_their_names_and_have_examples() {
         assert!(COMMANDS.windows(2).all(|pair| pair[0].name < pair[1].name));
         let mut abouts = std::collections::BTreeSet::new();
-        for mut command in claps() {
+        for mut command in claps("") {
             command.clone().debug_assert();
             let help = command.render_help().to_string();
             assert!(help.contains("Examples:\n  "), "{help}");

@@ -23,12 +23,19 @@ const SCRIPT_MAX_LEN: u64 = 1024 * 1024;
     "genii ctl < script               one command in a line; # begins a remark",
 ]))]
 pub struct CtlArgs {
-    /// Print each thing that is said as JSON, on a line of its own
+    /// Print each thing that is said as JSON, on a line of its own; what goes wrong, on standard error
     #[arg(long, global = true)]
     json: bool,
     /// Go on with a script after a command that was refused
     #[arg(long)]
     keep_going: bool,
+}
+
+impl CtlArgs {
+    /// Whether JSON is printed, also of what goes wrong.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
 }
 
 /// Runs one command, or a script.
@@ -78,7 +85,7 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
             Err(fault) if args.keep_going => {
                 code = fault.code();
                 let message = format!("line {number}: {}", fault.message);
-                crate::screen::complain(Fault { message, ..fault });
+                Fault { message, ..fault }.tell(args.json);
             }
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);
@@ -128,7 +135,7 @@ pub fn parse(line: &str) -> Result<Line, Fault> {
 }
 
 fn unknown(word: &str) -> Fault {
-    let commands: Vec<clap::Command> = commands::claps().collect();
+    let commands: Vec<clap::Command> = commands::claps("").collect();
     let nearest = genii_runtime::nearest(word, commands.iter().map(clap::Command::get_name));
     let help = match nearest {
         Some(nearest) => format!("did you mean {nearest}?"),
@@ -155,7 +162,7 @@ pub fn command_line() -> clap::Command {
         .subcommand_help_heading("Commands")
         .subcommand_value_name("COMMAND")
         .help_template("{all-args}")
-        .subcommands(commands::claps())
+        .subcommands(commands::claps(""))
 }
 
 /// Runs a command and shows what it says.

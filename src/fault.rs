@@ -3,7 +3,10 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::data::Data;
+use crate::screen::complain;
 
 /// How a call of genii begins in a text.
 const CALL: &str = "`genii ";
@@ -33,6 +36,12 @@ impl Fault {
         Self { is_usage: true, ..Self::new(message) }
     }
 
+    /// The same, where what was called for is at fault for the call itself: a file of settings.
+    #[must_use]
+    pub fn of_usage(self) -> Self {
+        Self { is_usage: true, ..self }
+    }
+
     /// The same, with what to do.
     #[must_use]
     pub fn help(mut self, help: impl Into<String>) -> Self {
@@ -45,6 +54,14 @@ impl Fault {
     #[must_use]
     pub fn about(self, data: &Data) -> Self {
         Self { help: called(&self.help, &data.genii()), ..self }
+    }
+
+    /// Says it on standard error: in words, or as an object with `error` and `help`.
+    pub fn tell(&self, as_json: bool) {
+        match as_json {
+            true => complain(json!({ "error": self.message, "help": self.help })),
+            false => complain(self),
+        }
     }
 
     /// What the program ends with: 1 when something was refused, 2 when the call was wrong.

@@ -161,6 +161,13 @@ fn a_wrong_call_ends_with_two_and_names_the_right_one() {
     assert_eq!(said.code, 2);
     assert!(said.err.contains("plan"), "{}", said.err);
     assert_eq!(house.genii(&["--help"]).code, 0);
-    assert_eq!(house.genii(&["ctl", "why", "--help"]).code, 0);
-    assert!(house.genii(&["completions", "bash"]).out.contains("why"));
+    // Examples are called as they are typed: in a shell so, and in the REPL and in scripts without.
+    let help = house.genii(&["ctl", "why", "--help"]);
+    assert_eq!(help.code, 0);
+    assert!(help.out.contains("\n  genii ctl why core/system-digital-twin"), "{}", help.out);
+    let help = house.script(&[], "help why\n").out;
+    assert!(help.contains("\n  why core/system-digital-twin"), "{help}");
+    for name in ["completions", "completion"] {
+        assert!(house.genii(&[name, "bash"]).out.contains("why"));
+    }
 }
