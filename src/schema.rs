@@ -15,6 +15,33 @@ pub fn skeleton(schema: &Value) -> String {
     example(schema, schema, 0).to_string()
 }
 
+/// What a schema says about a value that fits it, as part of a sentence: what is said about the one of
+/// its choices that the value is, or else about all of it. `None` where it says nothing.
+pub fn about(schema: &Value, value: &Value) -> Option<String> {
+    let choices = ["oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key)?.as_array());
+    let chosen = choices.flatten().find(|choice| is_choice(choice, schema, value));
+    let description = |schema: &Value| Some(schema.get("description")?.as_str()?.to_owned());
+    let said = chosen.and_then(description).or_else(|| description(schema))?;
+    let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+    let said = said.strip_suffix('.').unwrap_or(&said);
+    let (first, rest) = (said.chars().next()?, said.chars().skip(1));
+    // An abbreviation stays as it is.
+    match rest.clone().next().is_some_and(char::is_uppercase) {
+        true => Some(said.to_owned()),
+        false => Some(first.to_lowercase().chain(rest).collect()),
+    }
+}
+
+/// Whether a value is this choice of an enum: its name alone, or what stands behind its name.
+fn is_choice(choice: &Value, root: &Value, value: &Value) -> bool {
+    let choice = resolve(choice, root);
+    let names = choice.get("enum").and_then(Value::as_array);
+    let is_name =
+        choice.get("const") == Some(value) || names.is_some_and(|names| names.contains(value));
+    let Some(required) = choice.get("required").and_then(Value::as_array) else { return is_name };
+    is_name || required.iter().all(|name| value.get(name.as_str().unwrap_or_default()).is_some())
+}
+
 fn shape(schema: &Value, root: &Value, depth: usize) -> String {
     let schema = resolve(schema, root);
     if depth > DEPTH_MAX {
@@ -137,6 +164,32 @@ mod tests {
         how: How,
         times: Option<u32>,
         inner: Option<Box<Go>>,
+    }
+
+    /// Why not.
+    #[derive(JsonSchema, serde::Serialize)]
+    #[serde(rename_all = "snake_case")]
+    #[schemars(description = "Why not.")]
+    enum No {
+        /// It is too late,
+        /// and dark.
+        Late,
+        /// CPU is short.
+        Short { by: u32 },
+        #[expect(dead_code, reason = "only its schema is looked at")]
+        #[schemars(description = "Not now.")]
+        Busy,
+    }
+
+    #[test]
+    fn what_is_said_about_the_choice_that_a_value_is_is_found() {
+        let schema = schemars::schema_for!(No).to_value();
+        let about = |no: &No| about(&schema, &serde_json::to_value(no).unwrap()).unwrap();
+        assert_eq!(about(&No::Late), "it is too late, and dark");
+        assert_eq!(about(&No::Short { by: 2 }), "CPU is short");
+        let other = serde_json::json!({ "other": 1 });
+        assert_eq!(super::about(&schema, &other).as_deref(), Some("why not"));
+        assert_eq!(super::about(&serde_json::json!(true), &other), None);
     }
 
     #[test]

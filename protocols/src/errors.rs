@@ -24,7 +24,7 @@ message!(ReportError = "errors.report" -> ErrorId, refused by UnnamedReporter);
 #[serde(transparent)]
 pub struct ErrorId(pub u64);
 
-/// A report from nobody about nobody.
+/// A report from nobody about nobody: say whose error it is, with `agent`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error("say whose error it is, with `agent`")]
 pub struct UnnamedReporter {}

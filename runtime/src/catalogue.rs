@@ -104,6 +104,12 @@ impl Catalogue {
         self.find(kind).map(Kind::messages)
     }
 
+    /// What is known of a message by its wire name; `None` if agents of no kind answer it.
+    pub fn message(&self, name: &str) -> Option<MessageInfo> {
+        let mut infos = self.kinds.iter().flat_map(|kind| kind.messages());
+        infos.find(|info| info.name == name)
+    }
+
     /// The names of all messages that agents of any kind answer, each with the digest of its form.
     pub(crate) fn forms(&self) -> BTreeMap<String, u64> {
         let infos = self.kinds.iter().flat_map(|kind| kind.messages());

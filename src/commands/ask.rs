@@ -1,10 +1,13 @@
 //! `ask`: asks an agent, and shows its answer or, where it streams, its answers.
 
 use genii_protocols::{AskError, Destination, Fault, Json, Rejection, Style, TimeSpan};
-use genii_runtime::{JsonNext, Mail};
+use genii_runtime::process::KIND;
+use genii_runtime::{House, JsonNext, Mail};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Command, Out, Refusal, Side};
+use crate::schema;
 use crate::screen::Screen;
 
 pub struct Ask;
@@ -58,16 +61,17 @@ impl Command for Ask {
         let node = side.house.node();
         let timeout = timeout.map_or(node.limits().ask_timeout, |timeout| timeout.0);
         let mail = node.to(to.clone());
+        let refusal = |error| refusal(&side.house, &to, &message, error);
         if node.message_style(&to.address, &message) == Some(Style::Stream) {
-            return stream(&mail, &message, &content, timeout, out).await;
+            return stream(&mail, &message, &content, timeout, out, refusal).await;
         }
         match mail.ask_json(&message, &content, timeout).await {
             Ok(reply) => out.say(Answer::Reply(reply)).await,
             // Of an agent elsewhere only that machine knows, and it has not begun.
             Err(error) if is_for_streams(&error) => {
-                stream(&mail, &message, &content, timeout, out).await
+                stream(&mail, &message, &content, timeout, out, refusal).await
             }
-            Err(error) => Err(refusal(&to, error)),
+            Err(error) => Err(refusal(error)),
         }
     }
 
@@ -88,29 +92,47 @@ async fn stream(
     content: &Json,
     patience: std::time::Duration,
     out: Out<Answer>,
+    refusal: impl Fn(AskError<Json>) -> Refusal,
 ) -> Result<(), Refusal> {
     let answers = mail.stream_json(message, content, patience).await;
-    let mut answers = answers.map_err(|fault| fault_refusal(mail.to(), &fault))?;
+    let mut answers = answers.map_err(|fault| refusal(fault.into()))?;
     loop {
         match answers.next().await {
             JsonNext::Item(item) => out.say(Answer::Item(item)).await?,
             JsonNext::End(Ok(reply)) => return out.say(Answer::Reply(reply)).await,
-            JsonNext::End(Err(error)) => return Err(refusal(mail.to(), error)),
+            JsonNext::End(Err(error)) => return Err(refusal(error)),
         }
     }
 }
 
-fn refusal(to: &Destination, error: AskError<Json>) -> Refusal {
+/// Why there is no answer: no in the words of the agent, or a fault.
+fn refusal(house: &House, to: &Destination, message: &str, error: AskError<Json>) -> Refusal {
     match error {
-        AskError::Refused(refusal) => Refusal::new(format!("{to} refuses: {refusal}")),
-        AskError::Fault(fault) => fault_refusal(to, &fault),
+        AskError::Refused(Json(no)) => {
+            let form = house.catalogue().message(message).and_then(|info| info.refusal);
+            Refusal::new(format!("{to} refuses: {}", in_words(form.as_ref(), &no)))
+        }
+        AskError::Fault(fault) => fault_refusal(house, to, &fault),
     }
 }
 
+/// A refusal with what its schema says about it, which may be all that there is: some hold nothing.
+fn in_words(form: Option<&Json>, no: &Value) -> String {
+    let told = form.and_then(|form| {
+        let title = form.0.get("title").and_then(Value::as_str).unwrap_or_default();
+        Some(format!("{} ({})", schema::about(&form.0, no)?, format!("{title} {no}").trim_start()))
+    });
+    told.unwrap_or_else(|| no.to_string())
+}
+
 /// A fault, with the command that tells more about it.
-pub fn fault_refusal(to: &Destination, fault: &Fault) -> Refusal {
+pub fn fault_refusal(house: &House, to: &Destination, fault: &Fault) -> Refusal {
     let help = match fault {
         Fault::NotFound { .. } => "`ps` lists all agents".to_owned(),
+        Fault::Rejected { .. } if is_process(house, to) => {
+            let message = format!("{to} is a process, and answers no messages");
+            return Refusal::new(message).help(format!("`log {to}` shows what it prints"));
+        }
         Fault::Rejected { .. } => format!("`messages {to}` lists what it answers"),
         // One that is not pinned is known here, and `why` says more.
         Fault::Unreachable { node, .. } if to.node.is_some() => {
@@ -120,6 +142,12 @@ pub fn fault_refusal(to: &Destination, fault: &Fault) -> Refusal {
         _ => format!("`why {to}` tells the cause"),
     };
     Refusal::new(fault.to_string()).help(help)
+}
+
+/// Whether an agent is a process, for all that is known here.
+fn is_process(house: &House, to: &Destination) -> bool {
+    let spec = house.member(to.address.as_str()).ok().and_then(|member| member.spec);
+    spec.is_some_and(|spec| spec.kind == KIND)
 }
 
 /// Reads JSON from a command line.

@@ -16,7 +16,7 @@ impl Command for Tell {
     async fn serve(args: Letter, side: Side, out: Out<Nothing>) -> Result<(), Refusal> {
         let Letter { to, message, content } = args;
         let told = side.house.node().to(to.clone()).tell_json(&message, &content).await;
-        told.map_err(|fault| fault_refusal(&to, &fault))?;
+        told.map_err(|fault| fault_refusal(&side.house, &to, &fault))?;
         out.say(Nothing {}).await
     }
 

@@ -90,6 +90,8 @@ fn what_is_refused_says_why_and_what_to_do() {
         (&["ask", "core/system-digital-twin", "twin.what_if", "{"], 2, "JSON"),
         (&["ask", "core/system-digital-twin", "twin.what_if", "{}"], 1, "goes"),
         (&["release", "a/base"], 1, "quarantine"),
+        (&["ask", "a/base", "x.y"], 1, "a/base is a process, and answers no messages"),
+        (&["tell", "a/base", "x.y"], 1, "`log a/base` shows what it prints"),
         (&["apply", "nowhere.toml"], 1, "nowhere.toml cannot be read"),
         (&["ps", "--state", "dead"], 2, "quarantined"),
     ] {
@@ -97,6 +99,43 @@ fn what_is_refused_says_why_and_what_to_do() {
         assert_eq!(said.code, code, "{args:?}: {}{}", said.out, said.err);
         assert!(said.err.contains(expected), "{args:?}: {}", said.err);
     }
+    running.stop();
+}
+
+/// A refusal may hold nothing: what its type says is told, with what to do.
+#[test]
+fn an_agent_that_refuses_is_quoted_in_words() {
+    let house = House::new();
+    let running = house
+        .up("[groups.pc2-core]\n[agents.\"pc2-core/unified-error\"]\nkind = \"unified-error\"\n");
+    let ask = |message, content| {
+        let said = house.genii(&["ctl", "ask", "pc2-core/unified-error", message, content]);
+        assert_eq!(said.code, 1, "{}{}", said.out, said.err);
+        said.err
+    };
+    let said = ask("errors.report", "{\"message\": \"hi\"}");
+    let expected = "refuses: a report from nobody about nobody: say whose error it is, with `agent` \
+                    (UnnamedReporter {})";
+    assert!(said.contains(expected), "{said}");
+    let said = ask("errors.show", "{\"id\": 7}");
+    let expected = "refuses: there is no group of errors with this number (NoSuchError {\"id\":7})";
+    assert!(said.contains(expected), "{said}");
+    running.stop();
+}
+
+#[test]
+fn what_goes_wrong_is_json_too_where_json_is_asked_for() {
+    let (house, running) = two();
+    let read = |said: &str| serde_json::from_str::<serde_json::Value>(said).unwrap();
+    let said = house.genii(&["ctl", "--json", "why", "a/bace"]);
+    assert_eq!((said.code, said.out.as_str()), (1, ""));
+    let fault = read(&said.err);
+    assert_eq!(fault["error"], "a/bace is not in this house; did you mean a/base?");
+    assert_eq!(fault["help"], "`ps` lists all agents");
+    let said = house.script(&["--json", "--keep-going"], "why a/bace\nwhy a/base\n");
+    assert_eq!(said.code, 1);
+    assert!(read(&said.err)["error"].as_str().unwrap().starts_with("line 1: "), "{}", said.err);
+    assert_eq!(read(&said.out)["name"], "a/base");
     running.stop();
 }
 
