@@ -115,6 +115,7 @@ fn a_missing_script_is_refused_where_it_is_required_and_is_no_crash_loop_elsewhe
     assert_eq!(house.row("a/gone")["state"], "quarantined");
     let why = house.genii(&["ctl", "why", "a/gone"]).out;
     assert!(why.contains("agents/gone.py does not exist"), "{why}");
+    assert!(why.contains("a/gone is in quarantine for ") && !why.contains("restarts"), "{why}");
     let said = running.stop();
     assert_eq!(said.matches("a/gone is starting").count(), 1, "{said}");
 }

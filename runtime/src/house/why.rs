@@ -229,7 +229,7 @@ fn sentence(tree: &Tree, view: &View) -> String {
         Status::Stopped(why) => format!("is stopped: {why}"),
         Status::Completed => format!("ended in good order {long} ago"),
         Status::Quarantined(failure) => {
-            format!("is in quarantine for {long}, after {} restarts: {failure}", view.restarts)
+            format!("is in quarantine for {long}{}: {failure}", lives(view))
         }
     }
 }
