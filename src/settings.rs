@@ -242,7 +242,7 @@ fn read_file(data: &Data) -> Result<HashMap<String, String>, Fault> {
     if std::fs::metadata(&path).err().is_some_and(is_missing) {
         return Ok(HashMap::new());
     }
-    let text = crate::load::text(&path)?;
+    let text = crate::load::text(&path).map_err(Fault::of_usage)?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| {
         Fault::usage(format!("{}: {}", path.display(), error.to_string().trim()))
     })?;

@@ -59,5 +59,6 @@ fn fault(error: TokenError) -> Fault {
         TokenError::Span => "as in --for 30d",
         TokenError::Unknown(_) => "`genii token list` shows those that there are",
     };
-    Fault::new(error.to_string()).help(help)
+    let is_usage = matches!(error, TokenError::Scope | TokenError::Name | TokenError::Span);
+    Fault { is_usage, ..Fault::new(error.to_string()) }.help(help)
 }

@@ -320,3 +320,7 @@ fn settings_that_are_wrong_are_refused_with_their_place() {
     assert_eq!(node["value"], "pc2");
     assert!(node["from"].as_str().unwrap().ends_with("genii.toml"), "{node}");
 }
+    std::fs::write(house.path("data/genii.toml"), b"node = \"\xff\"\n").unwrap();
+    let said = house.genii(&["up"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("genii.toml:1: it is not UTF-8 text"), "{}", said.err);
