@@ -35,6 +35,7 @@ mod tell;
 mod top;
 pub mod topics;
 pub mod tree;
+pub mod whom;
 pub mod why;
 
 use std::marker::PhantomData;

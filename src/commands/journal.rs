@@ -4,11 +4,13 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use genii_protocols::Timestamp;
+use genii_runtime::{House, HouseError};
 use genii_supervision::Event;
 use genii_supervision::journal::Followed;
 use serde::{Deserialize, Serialize};
 
-use super::pinned::{Named, Pin, Pinned};
+use super::pinned::{Named, Pin, is_known};
+use super::whom::{Whom, named_like_a_machine};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -16,9 +18,10 @@ pub struct Journal;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// Only what happened to this agent or group; with `@NODE` behind it, to that of a machine
+    /// Only what happened to this agent or group; with `@NODE` behind it, to that of a machine; or to a
+    /// machine (`@pc2`)
     #[arg(value_name = "NAME")]
-    name: Option<Pinned<Named>>,
+    name: Option<Whom<Named>>,
     /// Go on with what happens from now on
     #[arg(long, short)]
     follow: bool,
@@ -48,12 +51,12 @@ impl Command for Journal {
     const NAME: &'static str = "journal";
     const ABOUT: &'static str = "Show what happened: starts, crashes, restarts, stops, in order";
     const EXAMPLES: &'static [&'static str] =
-        &["journal", "journal core/system-digital-twin", "journal --follow"];
+        &["journal", "journal core/system-digital-twin", "journal @pc2", "journal --follow"];
     type Args = Args;
     type Said = Entry;
 
     fn about(args: &Args) -> Option<&str> {
-        args.name.as_ref().map(|name| name.name.as_str())
+        args.name.as_ref()?.name().map(Named::as_str)
     }
 
     fn unpin(args: &mut Args) -> Option<Pin> {
@@ -61,7 +64,8 @@ impl Command for Journal {
     }
 
     async fn serve(args: Args, side: Side, out: Out<Entry>) -> Result<(), Refusal> {
-        let name = args.name.as_ref().map(|name| name.name.as_str());
+        let key = args.name.as_ref().map(ToString::to_string);
+        let name = key.as_deref();
         let journal = &side.house.node().tree().journal;
         let concerns = |event: &Event| {
             name.is_none_or(|name| {
@@ -76,9 +80,8 @@ impl Command for Journal {
             last = event.seq;
             out.say(Entry::of(&event)).await?;
         }
-        if let Some(name) = name.filter(|_| last == 0) {
-            // What happens to one that lives elsewhere is known there alone.
-            side.house.is_own(name)?;
+        if let Some(whom) = args.name.as_ref().filter(|_| last == 0) {
+            may_have_none(&side.house, whom)?;
         }
         let Some(follow) = &mut follow else { return Ok(()) };
         loop {
@@ -105,6 +108,23 @@ impl Command for Journal {
             }
             Entry::Missed { missed } => screen.line(format!("       ({missed} events went by)")),
         }
+    }
+}
+
+/// Sees that there is somebody about whom nothing is written.
+fn may_have_none(house: &House, whom: &Whom<Named>) -> Result<(), Refusal> {
+    let name = match whom {
+        Whom::Machine(node) => return is_known(house, node),
+        Whom::Named(pinned) => pinned.name.as_str(),
+    };
+    // What happens to one that lives elsewhere is known there alone.
+    match house.is_own(name) {
+        Err(HouseError::NotFound { .. })
+            if let Some(refusal) = named_like_a_machine(house, name) =>
+        {
+            Err(refusal)
+        }
+        own => Ok(own?),
     }
 }
 

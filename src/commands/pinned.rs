@@ -60,13 +60,19 @@ impl<T: fmt::Display> Pinned<T> {
 }
 
 impl<T: FromStr<Err = AddressError>> FromStr for Pinned<T> {
-    type Err = AddressError;
+    type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, AddressError> {
+    fn from_str(text: &str) -> Result<Self, String> {
+        let said = |error: AddressError| error.to_string();
         match text.split_once('@') {
-            None => Ok(Self { name: text.parse()?, node: None }),
+            None => Ok(Self { name: text.parse().map_err(said)?, node: None }),
+            Some(("", node)) => Err(format!(
+                "{text} is a machine, and this is about what is on one; `nodes` shows the machines, \
+                 `tree --node {node}` what is there"
+            )),
             Some((name, node)) => {
-                Ok(Self { name: name.parse()?, node: Some(NodeName::new(node)?) })
+                let node = Some(NodeName::new(node).map_err(said)?);
+                Ok(Self { name: name.parse().map_err(said)?, node })
             }
         }
     }
@@ -222,6 +228,7 @@ mod tests {
             fault("core/twin@PC2")
         );
         assert!(fault("Core@pc2").contains("did you mean \"core\"?"), "{}", fault("Core@pc2"));
+        assert!(fault("@pc2").contains("`nodes` shows the machines"), "{}", fault("@pc2"));
         assert!("core@pc2".parse::<Pinned<Address>>().unwrap_err().to_string().contains("no '/'"));
     }
 }

@@ -8,6 +8,7 @@ use genii_supervision::Status;
 use serde::{Deserialize, Serialize};
 
 use super::pinned::{Pinned, is_known};
+use super::whom::{Whom, named_like_a_machine};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, millis, seconds};
 
@@ -15,9 +16,10 @@ pub struct Ps;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
-    /// Only the agents of these groups; with `@NODE` behind one, those on that machine
+    /// Only the agents of these groups; with `@NODE` behind one, those on that machine; `@NODE` alone, all
+    /// on that machine
     #[arg(value_name = "GROUP")]
-    groups: Vec<Pinned<Name>>,
+    groups: Vec<Whom<Name>>,
     /// Only agents in this state
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Status::WORDS))]
     state: Option<String>,
@@ -28,7 +30,7 @@ impl Command for Ps {
     const ABOUT: &'static str =
         "List the agents: state, uptime, restarts, mailbox depth, handled, p99";
     const EXAMPLES: &'static [&'static str] =
-        &["ps", "ps core guests@pc2", "ps --state quarantined"];
+        &["ps", "ps core guests@pc2", "ps @pc2", "ps --state quarantined"];
     type Args = Args;
     type Said = Vec<Row>;
 
@@ -36,12 +38,16 @@ impl Command for Ps {
         let topology = side.house.topology();
         let mut rows = agents(&side.house);
         for group in &args.groups {
-            let Pinned { name, node } = group;
+            if let Whom::Named(Pinned { node: Some(node), .. }) | Whom::Machine(node) = group {
+                is_known(&side.house, node)?;
+            }
+            let Some(name) = group.name() else { continue };
             let of_group = |row: &Row| is_of(row, name);
             if topology.group(name.as_str()).is_none() && !rows.iter().any(of_group) {
+                let refusal = named_like_a_machine(&side.house, name.as_str());
+                refusal.map_or(Ok(()), Err)?;
                 side.house.member(name.as_str())?;
             }
-            node.as_ref().map_or(Ok(()), |node| is_known(&side.house, node))?;
         }
         let own = side.house.node().name();
         rows.retain(|row| args.takes(row, own));
@@ -68,7 +74,10 @@ impl Args {
     fn takes(&self, row: &Row, own: &NodeName) -> bool {
         let home = row.node.as_ref().unwrap_or(own);
         let is_there = |node: &Option<NodeName>| node.as_ref().is_none_or(|node| node == home);
-        let is_in = |group: &Pinned<Name>| is_of(row, &group.name) && is_there(&group.node);
+        let is_in = |group: &Whom<Name>| match group {
+            Whom::Machine(node) => node == home,
+            Whom::Named(group) => is_of(row, &group.name) && is_there(&group.node),
+        };
         (self.groups.is_empty() || self.groups.iter().any(is_in))
             && self.state.as_ref().is_none_or(|state| *state == row.state)
     }

@@ -108,8 +108,12 @@ async fn add(house: &House, name: &str, kind: &str, settings: Option<Json>) -> R
         return Err(Refusal::new(message).help("start it without --kind, or take another name"));
     }
     if let Some(node) = house.home_of(name) {
-        let message = format!("{address} lives on {node}, or its group does");
-        let help = format!("give it another group, or `--node {node}`, where that is connected");
+        let group = address.group();
+        let message = match house.home_of(group) {
+            Some(_) => format!("the group {group} lives on {node}, so {address} cannot start here"),
+            None => format!("{address} lives on {node} already, so it cannot start here"),
+        };
+        let help = format!("take another group, or start it there with `--node {node}`");
         return Err(Refusal::new(message).help(help));
     }
     let mut topology = Topology::clone(&before);

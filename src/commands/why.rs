@@ -1,39 +1,59 @@
 //! `why`: how an agent stands, and because of what, down to the first cause.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use genii_protocols::NodeName;
 use genii_runtime::cluster::Membership;
 use genii_runtime::house::why::{Because, Crash, Explanation};
 use genii_runtime::{House, HouseError};
+use serde::{Deserialize, Serialize};
 
-use super::pinned::Pin;
-use super::target::Target;
+use super::pinned::{Named, Pin, is_known};
+use super::whom::{Whom, named_like_a_machine};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds};
 
 pub struct Why;
 
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    /// An agent (`core/system-digital-twin`) or a group (`core`), with `@NODE` behind it of that machine; or
+    /// a machine (`@pc2`)
+    #[arg(value_name = "NAME")]
+    name: Whom<Named>,
+}
+
 impl Command for Why {
     const NAME: &'static str = "why";
     const ABOUT: &'static str =
-        "Tell why an agent or a group stands as it does, to the first cause";
-    const EXAMPLES: &'static [&'static str] = &["why core/system-digital-twin"];
-    type Args = Target;
+        "Tell why an agent, a group or a machine stands as it does, to the first cause";
+    const EXAMPLES: &'static [&'static str] = &["why core/system-digital-twin", "why @pc2"];
+    type Args = Args;
     type Said = Explanation;
 
-    fn about(args: &Target) -> Option<&str> {
-        Some(args.name())
+    fn about(args: &Args) -> Option<&str> {
+        args.name.name().map(Named::as_str)
     }
 
-    fn unpin(args: &mut Target) -> Option<Pin> {
+    fn unpin(args: &mut Args) -> Option<Pin> {
         args.name.unpin()
     }
 
-    async fn serve(args: Target, side: Side, out: Out<Explanation>) -> Result<(), Refusal> {
-        match side.house.why(args.name()) {
+    async fn serve(args: Args, side: Side, out: Out<Explanation>) -> Result<(), Refusal> {
+        let house = &side.house;
+        let name = match &args.name {
+            Whom::Machine(node) => return out.say(of_machine(house, node)?).await,
+            Whom::Named(pinned) => pinned.name.as_str(),
+        };
+        match house.why(name) {
             Err(HouseError::Elsewhere { address, node }) => {
-                out.say(elsewhere(&side.house, address, &node)).await
+                out.say(elsewhere(house, address, &node)).await
+            }
+            Err(HouseError::NotFound { .. })
+                if let Some(refusal) = named_like_a_machine(house, name) =>
+            {
+                Err(refusal)
             }
             why => out.say(why?).await,
         }
@@ -53,8 +73,45 @@ impl Command for Why {
     }
 }
 
+/// How a machine stands, as it is seen from here.
+fn of_machine(house: &House, node: &NodeName) -> Result<Explanation, Refusal> {
+    is_known(house, node)?;
+    let name = format!("@{node}");
+    if node == house.node().name() {
+        let says = "is this machine".to_owned();
+        return Ok(explained(name, Membership::Alive.word().into(), says, Vec::new()));
+    }
+    let Standing { state, stands, why } = standing(house, node);
+    Ok(explained(name, state.into(), format!("{stands}{why}"), Vec::new()))
+}
+
 /// What is known here of a group that lives on another machine: how that stands.
 fn elsewhere(house: &House, name: String, node: &NodeName) -> Explanation {
+    let Standing { state, stands, why } = standing(house, node);
+    let says = format!("lives on {node}, which {stands}{why}");
+    explained(name, state.into(), says, vec![format!("{node} {stands}")])
+}
+
+fn explained(
+    name: String,
+    state: Cow<'static, str>,
+    says: String,
+    first_causes: Vec<String>,
+) -> Explanation {
+    let because = Vec::new();
+    Explanation { because: Because { name, state, says, because, crash: None }, first_causes }
+}
+
+/// How another machine stands.
+struct Standing {
+    state: &'static str,
+    /// As part of a sentence.
+    stands: String,
+    /// The cause, behind a colon; empty if there is none.
+    why: String,
+}
+
+fn standing(house: &House, node: &NodeName) -> Standing {
     let members = house.node().cluster().map(|cluster| cluster.members()).unwrap_or_default();
     let member = members.into_iter().find(|member| member.node == *node);
     let membership = member.as_ref().map_or(Membership::Unseen, |member| member.membership);
@@ -65,10 +122,7 @@ fn elsewhere(house: &House, name: String, node: &NodeName) -> Explanation {
     };
     let why = member.and_then(|member| member.why).filter(|_| membership != Membership::Left);
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    let says = format!("lives on {node}, which {stands}{why}");
-    let first_causes = vec![format!("{node} {stands}")];
-    let (state, because) = (state.into(), Vec::new());
-    Explanation { because: Because { name, state, says, because, crash: None }, first_causes }
+    Standing { state, stands, why }
 }
 
 /// Who waits for a person, each once.

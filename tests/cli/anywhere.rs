@@ -33,6 +33,15 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     assert!(good(ctl(&started)).contains("guests/desk is ready"));
     good(ctl(&["stop", "guests/desk@pc2"]));
 
+    // A machine itself is asked after by its name in the journal.
+    assert_eq!(good(ctl(&["why", "@pc2"])), "@pc2 is alive\n");
+    assert_eq!(good(ctl(&["why", "@main"])), "@main is this machine\n");
+    let journal = good(ctl(&["journal", "@pc2"]));
+    assert!(journal.lines().all(|line| line.contains(" @pc2 ")), "{journal}");
+    assert!(!journal.is_empty() && good(pc2(&["journal", "@pc2"])).is_empty());
+    assert!(good(ctl(&["ps", "@pc2"])).contains("far/errors"));
+    assert!(!good(ctl(&["ps", "@pc2"])).contains("core/twin"));
+
     // What is not there, or cannot be, is said with what to do.
     let refused = |args: &[&str], why: &str, help: &str| {
         let said = ctl(args);
@@ -44,6 +53,15 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     refused(&["restart", "core@pc2"], "core is not on pc2", "it lives on main");
     refused(&["log", "guests/nobody@pc2"], "guests/nobody is not on pc2", "`ps --node pc2`");
     refused(&["log", "far/nobody@pc2"], "far/nobody is not in this house", "(on pc2)");
+    refused(&["why", "pc2"], "pc2 is a machine", "`nodes` shows");
+    refused(&["journal", "pc2"], "pc2 is a machine", "`@pc2` asks after it");
+    refused(&["ps", "pc2"], "pc2 is a machine", "`nodes` shows");
+    refused(&["why", "@pc3"], "no machine pc3 is known", "did you mean pc2?");
+    refused(
+        &["start", "core/guest@pc2", "--kind", "unified-error"],
+        "the group core lives on main, so core/guest cannot start here (on pc2)",
+        "`--node main`",
+    );
     refused(&["state", "far/errors@pc3"], "no machine pc3 is known", "did you mean pc2?");
     refused(
         &["why", "far/errors@pc2", "--node", "main"],
@@ -53,12 +71,16 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     let typed = ctl(&["why", "far/errors@PC2"]);
     assert!(typed.code == 2 && typed.err.contains("did you mean \"pc2\"?"), "{}", typed.err);
 
+    let typed = ctl(&["stop", "@pc2"]);
+    assert!(typed.code == 2 && typed.err.contains("`nodes` shows the machines"), "{}", typed.err);
+
     // Of a machine that is gone, each tells what it knows, pinned or not.
     two.pc2.signal(Signal::KILL);
     two.pc2.end();
     two.until_node("pc2", "down");
     let ctl = |args: &[&str]| two.house.genii(&[&["ctl"], args].concat());
     assert!(good(ctl(&["why", "far/errors@pc2"])).contains("its node pc2 is down"));
+    assert!(good(ctl(&["why", "@pc2"])).starts_with("@pc2 is down"));
     for command in ["stop", "state", "suspend", "log"] {
         let refused = ctl(&[command, "far/errors@pc2"]);
         assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{command}");
