@@ -19,7 +19,7 @@ use clap::Args;
 use genii_actors::catalogue;
 use genii_protocols::{Name, NodeName};
 use genii_runtime::cluster::{Cluster, Timing};
-use genii_runtime::gateway::Gateway;
+use genii_runtime::gateway::{ClientPort, Gateway};
 use genii_runtime::house::Row;
 use genii_runtime::link::listener::Listener;
 use genii_runtime::link::network::Network;
@@ -166,6 +166,15 @@ struct Up<'a> {
     beside: Arc<LocalCluster>,
 }
 
+/// What there is before the house begins.
+struct Begun {
+    node: Node,
+    /// Where other machines are listened to.
+    listener: Option<Listener>,
+    /// Where clients will be served.
+    port: Option<ClientPort>,
+}
+
 /// Why a house is to end.
 enum End {
     /// A signal came before the house was up.
@@ -187,23 +196,13 @@ struct Ended {
 impl Up<'_> {
     async fn live(mut self, settings: &Settings, choice: Choice) -> Result<ExitCode, Fault> {
         let (printer, logs) = (self.printer.clone(), self.data.logs());
-        let begun = match self.node(settings).await {
-            Ok(node) => {
-                let listener = self.join_others(settings, &node).await;
-                listener.and_then(|listener| {
-                    self.begin_beside(listener.as_ref())?;
-                    Ok((node, listener))
-                })
-            }
-            Err(fault) => Err(fault),
-        };
-        let outcome = match begun {
-            Ok((node, listener)) => {
+        let outcome = match self.begin(settings).await {
+            Ok(Begun { node, listener, port }) => {
                 printer.complain(choice.what_is_left_out(node.cluster().is_some()));
                 let everything = self.is_plain && !self.only_news;
                 let events = Events::print(&node, printer.clone(), everything);
                 let beside = self.beside.clone();
-                let ended = self.run(node, choice, settings, &events).await;
+                let ended = self.run(node, choice, port, &events).await;
                 // Where it did not come to the end that stops them, too.
                 beside.stop().await;
                 events.finish().await;
@@ -216,6 +215,15 @@ impl Up<'_> {
         };
         printer.finish().await;
         outcome
+    }
+
+    /// Takes what is needed to begin, and joins the other machines when all of it is had.
+    async fn begin(&mut self, settings: &Settings) -> Result<Begun, Fault> {
+        let node = self.node(settings).await?;
+        let port = clients::port(settings).await?;
+        let listener = self.join_others(settings, &node).await?;
+        self.begin_beside(listener.as_ref())?;
+        Ok(Begun { node, listener, port })
     }
 
     /// Makes the node, once nothing of an earlier genii is in its way.
@@ -245,7 +253,7 @@ impl Up<'_> {
         mut self,
         node: Node,
         choice: Choice,
-        settings: &Settings,
+        port: Option<ClientPort>,
         events: &Events,
     ) -> Result<Ended, Fault> {
         let began = std::time::Instant::now();
@@ -268,7 +276,7 @@ impl Up<'_> {
                 .help("name another data folder with --data DIR"));
             }
         };
-        let clients = match clients::open(&house, settings, self.data, &self.printer).await {
+        let clients = match clients::open(&house, port, self.data, &self.printer).await {
             Ok(clients) => clients,
             Err(fault) => {
                 house.shutdown().await;
@@ -415,6 +423,10 @@ impl Up<'_> {
         drop(self.lock);
         ending.finish(left);
         socket.close().await;
+        let is_in_order = left == 0 && !matches!(end, End::Failed(_));
+        if is_in_order && !self.only_news {
+            self.printer.complain("stopped\n");
+        }
         Ended { house, end, left }
     }
 }

@@ -112,15 +112,21 @@ impl Gateway {
     /// # Errors
     /// When this node is nobody, or the port cannot be had.
     pub async fn serve_tcp(&self, at: SocketAddr) -> Result<SocketAddr, ListenError> {
+        self.serve_port(ClientPort::take(at).await?)
+    }
+
+    /// As [`Gateway::serve_tcp`], at a port that was taken before.
+    ///
+    /// # Errors
+    /// When this node is nobody.
+    pub fn serve_port(&self, port: ClientPort) -> Result<SocketAddr, ListenError> {
         // Read now, so that whoever is nobody learns it before anybody comes.
         self.guard.credentials().current()?;
-        let failed = |error| ListenError::Port { at, error };
-        let listener = TcpListener::bind(at).await.map_err(failed)?;
-        let bound = listener.local_addr().map_err(failed)?;
+        let ClientPort { listener, at } = port;
         let (gate, doors) = (self.gate.clone(), self.doors.clone());
         self.take(door::serve_tcp(listener, gate, doors));
         self.node.serves_clients(self.guard.credentials().clone());
-        Ok(bound)
+        Ok(at)
     }
 
     /// How many who came to the port did not get through its handshake, or found no place.
@@ -162,6 +168,27 @@ impl Gateway {
 
     fn take(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.taking.lock().push(tokio::spawn(task));
+    }
+}
+
+/// A port that was taken for clients, before there is a house that could serve them. Who comes to it
+/// meanwhile waits, as far as the system lets them.
+#[derive(Debug)]
+pub struct ClientPort {
+    listener: TcpListener,
+    at: SocketAddr,
+}
+
+impl ClientPort {
+    /// Takes a port.
+    ///
+    /// # Errors
+    /// When it cannot be had.
+    pub async fn take(at: SocketAddr) -> Result<Self, ListenError> {
+        let failed = |error| ListenError::Port { at, error };
+        let listener = TcpListener::bind(at).await.map_err(failed)?;
+        let at = listener.local_addr().map_err(failed)?;
+        Ok(Self { listener, at })
     }
 }
 

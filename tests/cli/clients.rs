@@ -130,6 +130,27 @@ fn what_is_wrong_with_a_token_or_a_door_is_said() {
     assert!(!house.path("data/clients.sock").exists());
 }
 
+/// One that cannot serve clients as it is told to does not come among the others, and go again.
+#[test]
+fn a_machine_whose_port_for_clients_is_taken_is_seen_by_no_other() {
+    let mut two = Two::new();
+    two.pc2.signal(Signal::TERM);
+    two.pc2.end();
+    two.until_node("pc2", "left");
+    let journal = || two.house.genii(&["ctl", "journal", "@pc2"]).out;
+    let before = journal();
+    assert!(!before.is_empty());
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = taken.local_addr().unwrap();
+    let settings = format!("listen = \"127.0.0.1:0\"\nclients = \"{at}\"\n");
+    two.house.file("pc2/genii.toml", &settings);
+    let (code, said) = crate::cluster::begin(&two.house, "pc2").end();
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot be listened at"), "{said}");
+    assert_eq!(journal(), before);
+    two.main.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_owner_comes_by_the_socket_of_the_folder() {
     let house = House::new();
