@@ -138,12 +138,30 @@ impl Data {
         Ok(())
     }
 
+    /// Who holds the folder, as it says itself: `process NUMBER since TIME`.
+    pub fn holder(&self) -> Option<String> {
+        let holder = std::fs::read_to_string(self.lock_file()).ok()?;
+        Some(holder.trim().to_owned()).filter(|holder| !holder.is_empty())
+    }
+
+    /// What [`Data::prepare`] and [`Data::lock`] would make now.
+    pub fn missing(&self) -> Missing {
+        let above = self.folder.ancestors().skip(1).collect::<Vec<_>>();
+        let above = above.into_iter().rev().map(Path::to_owned);
+        let within = [self.folder.clone(), self.logs(), self.trust(), self.lock_file()];
+        Missing(above.chain(within).filter(|path| !path.exists()).collect())
+    }
+
+    fn lock_file(&self) -> PathBuf {
+        self.folder.join("lock")
+    }
+
     /// Takes the folder for this process, until the lock is dropped or the process ends.
     ///
     /// # Errors
     /// When another process has it; which.
     pub fn lock(&self) -> Result<DataLock, Fault> {
-        let path = self.folder.join("lock");
+        let path = self.lock_file();
         let failed = |error: &std::io::Error| {
             Fault::new(format!("the data folder cannot be locked: {}: {error}", path.display()))
         };
@@ -166,6 +184,11 @@ impl Data {
             }
         };
         match locked {
+            // Who held it may have taken it away with the folder: another would make a new one.
+            Ok(()) if !is_at(&file, &path) => {
+                let message = format!("{} was taken away meanwhile", path.display());
+                return Err(Fault::new(message).help("try again"));
+            }
             Ok(()) => {}
             Err(TryLockError::Error(error)) => return Err(failed(&error)),
             Err(TryLockError::WouldBlock) => {
@@ -187,6 +210,29 @@ impl Data {
             .and_then(|()| file.write_all(holder.as_bytes()))
             .map_err(|error| failed(&error))?;
         Ok(DataLock { _file: file })
+    }
+}
+
+/// Whether a file is the one at a path.
+fn is_at(file: &File, path: &Path) -> bool {
+    let there = std::fs::symlink_metadata(path).ok();
+    let own = file.metadata().ok();
+    there.zip(own).is_some_and(|(there, own)| (there.dev(), there.ino()) == (own.dev(), own.ino()))
+}
+
+/// Files and folders that were not there, what is in a folder behind it.
+pub struct Missing(Vec<PathBuf>);
+
+impl Missing {
+    /// Takes those away again that were made meanwhile: the lock, and folders in which nothing is. To be
+    /// done by who holds the lock.
+    pub fn clear(&self) {
+        for path in self.0.iter().rev() {
+            let _is_not_there_or_is_of_use = match path.is_dir() {
+                true => std::fs::remove_dir(path),
+                false => std::fs::remove_file(path),
+            };
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The side of who asks.
 
-use std::path::{Path, PathBuf};
+use std::io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound, PermissionDenied};
 use std::time::Duration;
 
 use genii_protocols::NodeName;
@@ -27,7 +27,7 @@ const ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Client {
     client: AdminClient<Channel>,
-    folder: PathBuf,
+    data: Data,
 }
 
 impl Client {
@@ -42,7 +42,7 @@ impl Client {
         match reached {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(not_reached(data, &error)),
-            Err(_) => return Err(silent(data.folder())),
+            Err(_) => return Err(silent(data)),
         }
         let connect = tower::service_fn(move |_: Uri| {
             let socket = socket.clone();
@@ -54,9 +54,9 @@ impl Client {
             .keep_alive_timeout(ALIVE_TIMEOUT)
             .connect_with_connector(connect)
             .await
-            .map_err(|_| silent(data.folder()))?;
+            .map_err(|_| silent(data))?;
         let client = AdminClient::new(channel).max_decoding_message_size(SAID_MAX_LEN);
-        Ok(Self { client, folder: data.folder().to_owned() })
+        Ok(Self { client, data: data.clone() })
     }
 
     /// Begins to run a command.
@@ -80,9 +80,10 @@ impl Client {
         let node = node.map(ToString::to_string).unwrap_or_default();
         let (command, arguments) = (command.to_owned(), arguments.to_string());
         let request = RunRequest { command, arguments, node };
-        let replies = self.client.run(request).await;
-        let replies = replies.map_err(|status| broken(&self.folder, &status))?.into_inner();
-        Ok(Replies { replies, folder: self.folder.clone() })
+        match self.client.run(request).await {
+            Ok(replies) => Ok(Replies { replies: replies.into_inner(), data: self.data.clone() }),
+            Err(status) => Err(broken(&self.data, &status).await),
+        }
     }
 
     /// Runs a command that says one thing.
@@ -99,7 +100,7 @@ impl Client {
 /// What a command says.
 pub struct Replies {
     replies: Streaming<genii_protocols::admin::RunReply>,
-    folder: PathBuf,
+    data: Data,
 }
 
 impl Replies {
@@ -108,9 +109,10 @@ impl Replies {
     /// # Errors
     /// When it is refused, or the connection broke.
     pub async fn next(&mut self) -> Result<Option<Value>, Fault> {
-        let reply = self.replies.message().await;
-        let Some(reply) = reply.map_err(|status| broken(&self.folder, &status))? else {
-            return Ok(None);
+        let reply = match self.replies.message().await {
+            Ok(Some(reply)) => reply,
+            Ok(None) => return Ok(None),
+            Err(status) => return Err(broken(&self.data, &status).await),
         };
         match reply.said {
             Some(Said::Output(text)) => serde_json::from_str(&text)
@@ -124,7 +126,6 @@ impl Replies {
 }
 
 fn not_reached(data: &Data, error: &std::io::Error) -> Fault {
-    use std::io::ErrorKind::{ConnectionRefused, NotFound, PermissionDenied};
     let folder = data.folder().display();
     match error.kind() {
         NotFound | ConnectionRefused => Fault::new(format!("no genii runs on {folder}"))
@@ -132,24 +133,45 @@ fn not_reached(data: &Data, error: &std::io::Error) -> Fault {
             .about(data),
         PermissionDenied => Fault::new(format!("the genii on {folder} is somebody else's"))
             .help("only its owner can speak to it"),
+        NotADirectory if data.folder().is_file() => Fault::new(format!(
+            "{folder} is a file, and a household is a folder"
+        ))
+        .help("name its folder with --data DIR; `genii up --topology FILE` takes a topology"),
         _ => Fault::new(format!("the genii on {folder} cannot be reached: {error}")),
     }
 }
 
-fn silent(folder: &Path) -> Fault {
-    Fault::new(format!("the genii on {} does not answer", folder.display()))
-        .help("look at its log in the folder `logs` there; it may be stopped or overloaded")
+/// It is there, and says nothing.
+fn silent(data: &Data) -> Fault {
+    let (folder, logs) = (data.folder().display(), data.logs());
+    let who = data.holder().map(|holder| format!(" ({holder})")).unwrap_or_default();
+    let holder = data.holder().unwrap_or_default();
+    let pid = holder.split_whitespace().nth(1).unwrap_or("PID");
+    Fault::new(format!("the genii on {folder}{who} does not answer")).help(format!(
+        "if it was paused, `kill -CONT {pid}` lets it go on; its log in {} says what else it may be",
+        logs.display()
+    ))
 }
 
-fn broken(folder: &Path, status: &Status) -> Fault {
+/// It was there, and is not any more.
+fn gone(data: &Data) -> Fault {
+    let (folder, logs) = (data.folder().display(), data.logs());
+    let help = format!("`genii up` starts it; its log in {} says why it ended", logs.display());
+    Fault::new(format!("the genii on {folder} does not run any more")).help(help).about(data)
+}
+
+/// Why there is no answer: what the status says, or what is found where genii listens.
+async fn broken(data: &Data, status: &Status) -> Fault {
     match status.code() {
         Code::Unimplemented | Code::InvalidArgument => Fault::new(status.message().to_owned())
             .help("use the same version of genii as the one that runs"),
         Code::ResourceExhausted => {
             Fault::new(format!("the answer is too large: {}", status.message()))
         }
-        _ => {
-            Fault::new(format!("the genii on {} has gone: {}", folder.display(), status.message()))
-        }
+        // The socket goes with the genii that listens at it, and stays with one that is paused.
+        _ => match UnixStream::connect(data.socket()).await {
+            Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => gone(data),
+            _ => silent(data),
+        },
     }
 }

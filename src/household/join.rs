@@ -38,10 +38,14 @@ pub async fn run(args: &JoinArgs, data: &Data) -> Result<ExitCode, Fault> {
         Fault::usage(fault.to_string())
             .help("`genii invite NAME` prints one, on the machine where the household was made")
     })?;
+    let missing = data.missing();
     data.prepare()?;
     let _alone = data.lock()?;
-    let identity =
-        join(&invitation, &data.trust()).await.map_err(|error| refused(error, &invitation))?;
+    let joined = join(&invitation, &data.trust()).await;
+    if joined.is_err() {
+        missing.clear();
+    }
+    let identity = joined.map_err(|error| refused(error, &invitation))?;
     let (household, node) = (identity.household().to_string(), identity.node());
     tell(args.json, &json!({ "household": household, "node": node }), || {
         format!("this machine is {node} in the household {household}\nnext: `{} up`", data.genii())

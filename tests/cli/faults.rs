@@ -169,6 +169,33 @@ fn a_data_folder_that_cannot_be_is_told_once() {
 }
 
 #[test]
+fn who_names_a_file_for_a_folder_is_told_so() {
+    let house = House::new();
+    house.file("house.toml", "[groups.a]\n");
+    let said = house.genii(&["--data", "house.toml", "ctl", "tree"]);
+    assert_eq!(said.code, 1);
+    assert!(said.err.contains("house.toml is a file, and a household is a folder"), "{}", said.err);
+    assert!(said.err.contains("--data DIR") && said.err.contains("up --topology"), "{}", said.err);
+}
+
+/// One that is paused has not gone: who asks is told which process it is, and how it goes on.
+#[test]
+fn a_genii_that_is_paused_is_said_not_to_answer() {
+    let house = House::new();
+    let running = house.up(&format!("[groups.a]\n[agents.\"a/one\"]\n{STEADY}"));
+    running.signal(Signal::STOP);
+    let said = house.genii(&["ctl", "tree"]);
+    running.signal(Signal::CONT);
+    assert_eq!(said.code, 1, "{}", said.out);
+    let pid = running.pid().as_raw_nonzero();
+    assert!(said.err.contains(&format!("(process {pid} since ")), "{}", said.err);
+    assert!(said.err.contains("does not answer"), "{}", said.err);
+    assert!(said.err.contains(&format!("`kill -CONT {pid}`")), "{}", said.err);
+    assert_eq!(house.row("a/one")["state"], "ready");
+    assert!(running.stop().contains("stopped"));
+}
+
+#[test]
 fn a_full_disk_is_told_once() {
     let house = House::new();
     // No file may grow: to a writer the same as a disk without room.
@@ -314,13 +341,13 @@ fn settings_that_are_wrong_are_refused_with_their_place() {
     let said = house.genii(&["up"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("genii.toml") && said.err.contains("did you mean ask_timeout?"));
+    std::fs::write(house.path("data/genii.toml"), b"node = \"\xff\"\n").unwrap();
+    let said = house.genii(&["up"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("genii.toml:1: it is not UTF-8 text"), "{}", said.err);
     house.file("data/genii.toml", "node = \"pc2\"\n");
     let shown = house.json(&["settings", "--json"]);
     let node = shown.as_array().unwrap().iter().find(|one| one["name"] == "node").unwrap();
     assert_eq!(node["value"], "pc2");
     assert!(node["from"].as_str().unwrap().ends_with("genii.toml"), "{node}");
 }
-    std::fs::write(house.path("data/genii.toml"), b"node = \"\xff\"\n").unwrap();
-    let said = house.genii(&["up"]);
-    assert_eq!(said.code, 2);
-    assert!(said.err.contains("genii.toml:1: it is not UTF-8 text"), "{}", said.err);

@@ -106,6 +106,12 @@ fn an_invitation_is_taken_back() {
     let refused = elsewhere(&house, "pc3", &["join", &line]);
     assert_eq!(refused.code, 1);
     assert!(refused.err.contains("nobody was invited with this line"), "{}", refused.err);
+    // What was made for it is taken away again, and nothing else.
+    assert!(!house.path("pc3").exists());
+    house.file("pc3/genii.toml", "listen = \"\"\n");
+    assert_eq!(elsewhere(&house, "pc3", &["join", &line]).code, 1);
+    let left = std::fs::read_dir(house.path("pc3")).unwrap().map(|it| it.unwrap().file_name());
+    assert_eq!(left.collect::<Vec<_>>(), ["genii.toml"]);
     invite(&house, "pc3", &at);
     let expelled = house.json(&["expel", "pc3", "--json"]);
     let expected = serde_json::json!({ "expelled": "pc3", "joined": false, "invitations": 1 });

@@ -56,3 +56,26 @@ fn a_person_completes_kills_watches_and_asks_why() {
     });
     running.stop();
 }
+
+/// Genii ends under a REPL and comes back: neither is taken for anything else.
+#[test]
+fn a_genii_that_ends_is_missed_and_found_again() {
+    let house = House::new();
+    let topology = format!("[groups.a]\n[agents.\"a/base\"]\n{STEADY}");
+    let running = house.up(&topology);
+    let mut terminal = Terminal::open(&house, "repl");
+    terminal.wait_for("genii> ");
+    running.stop();
+    terminal.press("tree\r");
+    terminal.wait_for("does not run any more");
+    terminal.wait_for("`genii up` starts it");
+    terminal.wait_for("genii> ");
+    let running = house.up(&topology);
+    wait_until("it to be found again", || {
+        terminal.press("ps\r");
+        let shown = terminal.wait_for("genii> ");
+        if shown.contains("a/base") { Ok(()) } else { Err(shown) }
+    });
+    terminal.press("exit\r");
+    running.stop();
+}
