@@ -5,7 +5,7 @@ use std::io::{IsTerminal, Write as _};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use comfy_table::{ContentArrangement, Table, presets};
+use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use owo_colors::{OwoColorize, Style};
 
 use crate::fault::Fault;
@@ -122,25 +122,59 @@ impl Screen {
         self.paint(text, Style::new().red())
     }
 
-    /// Writes a table. In a pipe, its columns are as wide as they are.
+    /// Writes a table. In a pipe, its columns are as wide as they are. On a terminal that is narrower,
+    /// cells go on in a next line behind a word; no word is broken, so that names and times can be read
+    /// and copied, and where even the words need more room, lines are longer than the terminal.
     pub fn table(&mut self, header: &[&str], rows: Vec<Vec<String>>) {
-        let mut table = Table::new();
-        table.load_style(presets::NOTHING).set_header(header.iter().map(|name| self.faint(name)));
-        if self.is_terminal {
-            table.set_content_arrangement(ContentArrangement::Dynamic);
-        } else {
-            table.set_content_arrangement(ContentArrangement::Disabled);
-        }
-        for row in rows {
-            table.add_row(row);
-        }
-        for column in table.column_iter_mut() {
-            column.set_padding((0, 2));
-        }
+        let header = header.iter().map(|name| self.faint(name)).collect();
+        let mut table = arranged(header, rows);
+        table.set_content_arrangement(match self.is_terminal {
+            true => ContentArrangement::Dynamic,
+            false => ContentArrangement::Disabled,
+        });
         for line in table.lines() {
             writeln!(self.text, "{}", line.trim_end()).expect("text takes any line");
         }
     }
+}
+
+/// How far the columns of a table stand apart.
+const APART: u16 = 2;
+
+/// A table whose columns are each as wide as their longest word at least.
+fn arranged(header: Vec<String>, rows: Vec<Vec<String>>) -> Table {
+    let mut words = vec![0; header.len()];
+    for row in std::iter::once(&header).chain(&rows) {
+        for (widest, cell) in words.iter_mut().zip(row) {
+            let widths = cell.split_whitespace().map(width);
+            *widest = widths.fold(*widest, std::cmp::Ord::max);
+        }
+    }
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING).set_header(header).add_rows(rows);
+    let last = words.len().saturating_sub(1);
+    for (number, (column, word)) in table.column_iter_mut().zip(words).enumerate() {
+        let apart = if number == last { 0 } else { APART };
+        column.set_padding((0, apart));
+        let least = Width::Fixed(word.saturating_add(apart));
+        column.set_constraint(ColumnConstraint::LowerBoundary(least));
+    }
+    table
+}
+
+/// How wide a text is on a terminal, without the commands to it that colour the text.
+fn width(text: &str) -> u16 {
+    let mut letters = 0_u16;
+    let mut is_command = false;
+    for letter in text.chars() {
+        match letter {
+            '\x1b' => is_command = true,
+            'm' if is_command => is_command = false,
+            _ if is_command => {}
+            _ => letters = letters.saturating_add(1),
+        }
+    }
+    letters
 }
 
 /// A span as a person reads it at a glance: `850ms`, `3.2s`, `4m10s`, `2h05m`, `3d04h`.
@@ -174,6 +208,28 @@ pub fn millis(millis: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_word_of_a_table_is_broken_however_narrow_the_terminal_is() {
+        let row = |cells: [&str; 3]| cells.map(str::to_owned).to_vec();
+        let state = "quarantined".red().to_string();
+        let rows = vec![
+            row(["pc2-core/unified-error", &state, "core/twin, memory/*"]),
+            row(["a/b", "ready (suspended)", "2026-11-21T23:20:47.123Z"]),
+        ];
+        for width in 1..=90 {
+            let mut table = arranged(row(["agent", "state", "what it may"]), rows.clone());
+            table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+            let said = table.to_string();
+            for cell in rows.iter().flatten().flat_map(|cell| cell.split(' ')) {
+                let word = cell.trim_start_matches("\x1b[31m").trim_end_matches("\x1b[39m");
+                assert!(said.contains(word), "{word} at {width}:\n{said}");
+            }
+            let is_narrow = said.lines().count() > rows.len() + 1;
+            assert_eq!(is_narrow, width < 67, "{width}:\n{said}");
+        }
+        assert_eq!(super::width(&state), 11);
+    }
 
     #[test]
     fn spans_are_short() {
