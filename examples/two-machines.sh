@@ -8,6 +8,12 @@
 # and GENII_SOCKET, where the owner needs none of these.
 set -euo pipefail
 
+if [ $# -lt 2 ]; then
+    echo "usage: examples/two-machines.sh GENII COMMAND..." >&2
+    echo "  as in: examples/two-machines.sh target/debug/genii cargo run --example client" >&2
+    exit 2
+fi
+
 genii="$(realpath "$1")"
 shift
 house="$(mktemp -d)"

@@ -9,6 +9,9 @@ use super::pinned::{Named, Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds};
 
+/// One that stands as it does for less, in seconds, does so because of the command.
+const FRESH_MAX: f64 = 1.0;
+
 /// An agent or a group.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Target {
@@ -74,7 +77,8 @@ impl<C: OnTarget> Command for C {
 pub fn show_row(row: &Row, screen: &mut Screen) {
     let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
     let suspended = if row.is_suspended() { ", and suspended" } else { "" };
-    let long = row.for_seconds.map(|long| format!(" for {}", seconds(long))).unwrap_or_default();
+    let long = row.for_seconds.filter(|long| *long >= FRESH_MAX);
+    let long = long.map(|long| format!(" for {}", seconds(long))).unwrap_or_default();
     let state = screen.state(&row.state);
     screen.line(format!("{} is {state}{long}{suspended}{detail}", row.name));
 }

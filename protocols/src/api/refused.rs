@@ -54,6 +54,9 @@ fn words(refused: &Refused) -> String {
         Why::Expired => format!("the token {token} has expired; {anew}"),
         Why::Revoked => format!("the token {token} was revoked; {anew}"),
         Why::Verb => format!("the token {token} does not allow to {verb}; {anew}"),
+        Why::Scope if verb == "subscribe" => {
+            format!("the token {token} does not allow to subscribe to {target}; {anew}")
+        }
         Why::Scope => format!("the token {token} does not allow to {verb} {target}; {anew}"),
         Why::Expelled => {
             "the certificate that was shown does not count any more; join the household anew"
@@ -132,5 +135,16 @@ mod tests {
             assert_eq!(Refused::of(&status), Some(refused));
         }
         assert_eq!(Refused::of(&Status::unauthenticated("something else")), None);
+    }
+
+    #[test]
+    fn what_is_not_allowed_is_said_in_a_sentence() {
+        for (verb, expected) in [("ask", "ask world.**;"), ("subscribe", "subscribe to world.**;")]
+        {
+            let (token, target) = ("3fa9c1d2".to_owned(), "world.**".to_owned());
+            let said =
+                Refused { why: Why::Scope, token, verb: verb.to_owned(), target }.to_string();
+            assert!(said.contains(&format!("does not allow to {expected}")), "{said}");
+        }
     }
 }
