@@ -90,6 +90,18 @@ impl Cable {
         writeln!(ip, "link set {} {}", self.here, if is_whole { "up" } else { "down" }).unwrap();
         ip.flush().unwrap();
     }
+
+    /// Waits until the system has cut it, as has been asked for.
+    fn until_cut(&self) {
+        let flags = format!("/sys/class/net/{}/flags", self.here);
+        let is_up = || {
+            let flags = std::fs::read_to_string(&flags).unwrap();
+            u32::from_str_radix(flags.trim().trim_start_matches("0x"), 16).unwrap() & 1 == 1
+        };
+        while is_up() {
+            std::thread::sleep(LOOK);
+        }
+    }
 }
 
 impl Drop for Cable {
@@ -161,15 +173,19 @@ impl Two {
         took
     }
 
-    /// How long until one that is cut off is suspected, and until it is down.
-    /// `phase` is how long after it was linked, so that it falls anywhere between two pings.
-    fn cut(&mut self, phase: Duration) -> (Duration, Duration) {
+    /// How long the cut itself takes, and how long until one that is cut off is suspected, and until it
+    /// is down. `phase` is how long after it was linked, so that it falls anywhere between two pings.
+    fn cut(&mut self, phase: Duration) -> [Duration; 3] {
         std::thread::sleep(Timing::default().down + phase);
         let began = Instant::now();
         match &self.cable {
-            Some(cable) => cable.is_whole(false),
+            Some(cable) => {
+                cable.is_whole(false);
+                cable.until_cut();
+            }
             None => self.signal(Signal::STOP),
         }
+        let cut = began.elapsed();
         let suspect = self.until(|it| it.membership != Membership::Alive) - began;
         let down = self.until(|it| it.membership == Membership::Down) - began;
         match &self.cable {
@@ -177,7 +193,7 @@ impl Two {
             None => self.signal(Signal::CONT),
         }
         self.until(|it| it.membership == Membership::Alive);
-        (suspect, down)
+        [cut, suspect, down]
     }
 }
 
@@ -253,9 +269,11 @@ fn main() {
     two.cable = Cable::lay();
     let how = if two.cable.is_some() { "cable cut" } else { "paused (no right to cut a cable)" };
     two.begin_other();
-    let (suspect, down) = (0..CUTS).map(|it| two.cut(Timing::default().ping * it / CUTS)).unzip();
-    show(&format!("{how}, to suspect"), suspect);
-    show(&format!("{how}, to down"), down);
+    let phases = (0..CUTS).map(|it| Timing::default().ping * it / CUTS);
+    let cuts: Vec<_> = phases.map(|phase| two.cut(phase)).collect();
+    for (index, what) in ["until it was cut", "to suspect", "to down"].into_iter().enumerate() {
+        show(&format!("{how}, {what}"), cuts.iter().map(|cut| cut[index]).collect());
+    }
     println!("\nfalse alarms");
     false_alarms(&two, span);
     two.signal(Signal::KILL);

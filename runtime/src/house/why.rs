@@ -88,6 +88,7 @@ impl House {
         }
         let mut seen = HashSet::new();
         let mut because = explain(tree, &key, &mut seen, 0);
+        self.place(&mut because);
         let suspended =
             Address::parse(name).is_ok_and(|address| self.0.node.is_suspended(&address));
         if suspended {
@@ -96,6 +97,18 @@ impl House {
         let mut first_causes = Vec::new();
         collect_first_causes(&because, &mut first_causes);
         Ok(Explanation { because, first_causes })
+    }
+}
+
+impl House {
+    /// Says of those that are waited for where they live, if that is another node.
+    fn place(&self, because: &mut Because) {
+        if let Some(node) = self.home_of(&because.name).filter(|_| because.state == "waiting") {
+            let is_linked = self.0.node.cluster().is_some_and(|it| it.is_connected(&node));
+            let linked = if is_linked { "" } else { ", which is not linked" };
+            because.says.push_str(&format!(", on its node {node}{linked}"));
+        }
+        because.because.iter_mut().for_each(|deeper| self.place(deeper));
     }
 }
 

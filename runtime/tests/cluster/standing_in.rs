@@ -195,3 +195,17 @@ async fn a_stand_in_that_is_new_or_none_any_more_changes_what_is_lacking() {
     pc2.apply(&needy("")).await;
     lacks(&pc2, "core/x is stopped").await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn why_names_the_node_of_what_is_waited_for() {
+    let waters = waters(63);
+    let topology = "[groups.here]\nnode = \"main\"\n[groups.there]\nnode = \"pc2\"\n\
+        [agents.\"here/lamp\"]\nkind = \"worker\"\nneeds = [\"there/power\"]\n\
+        [agents.\"there/power\"]\nkind = \"worker\"\n";
+    let kinds = Catalogue::new().with::<Worker>("worker");
+    let main = Machine::boot_in(&waters, "main", 1, kinds, topology).await;
+    main.meet("pc2");
+    let why = main.house.why("here/lamp").unwrap();
+    let power = &why.because.because[0];
+    assert!(power.says.ends_with("on its node pc2, which is not linked"), "{why:?}");
+}
