@@ -83,10 +83,14 @@ impl Watchers {
 
     fn enlist(&self, watcher: Watcher) {
         let mut watchers = self.watchers.lock();
-        watchers.retain(|watcher| match watcher {
-            Watcher::Near { line, .. } => line.strong_count() > 0,
-            Watcher::Far { link, .. } => link.upgrade().is_some_and(|link| !link.is_over()),
-        });
+        // Those that are gone make room before there is more of it, and not each time: there may be
+        // very many, and then each would look at all.
+        if watchers.len() == watchers.capacity() {
+            watchers.retain(|watcher| match watcher {
+                Watcher::Near { line, .. } => line.strong_count() > 0,
+                Watcher::Far { link, .. } => link.upgrade().is_some_and(|link| !link.is_over()),
+            });
+        }
         watchers.push(watcher);
     }
 
