@@ -26,7 +26,8 @@ pub struct Figures {
     pub unheard: usize,
     /// Addresses that other nodes have told of.
     pub addresses: usize,
-    /// How many lanes of others were not taken because so many were being greeted.
+    /// How many lanes of others were not taken because so many were being greeted, or so many callers
+    /// had been welcomed whose data lanes had not come.
     pub turned_away: u64,
     /// How often somebody was dropped whose words made no sense.
     pub nonsense: u64,

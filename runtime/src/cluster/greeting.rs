@@ -99,8 +99,12 @@ impl HalfOpen {
         attached: oneshot::Sender<DataLane>,
     ) -> Result<Self, Failed> {
         let mut half_open = cluster.half_open.lock();
-        if half_open.len() >= HALF_OPEN_MAX || half_open.contains_key(&call) {
+        if half_open.contains_key(&call) {
             return Err(Failed::Another);
+        }
+        if half_open.len() >= HALF_OPEN_MAX {
+            cluster.turned_away.fetch_add(1, Ordering::Relaxed);
+            return Err(Failed::Crowded);
         }
         half_open.insert(call.clone(), attached);
         Ok(Self { cluster: cluster.clone(), call })
@@ -132,6 +136,8 @@ enum Failed {
     Silent,
     #[error("there is another link")]
     Another,
+    #[error("too many wait to be linked")]
+    Crowded,
 }
 
 /// Calls a node whenever there is no link to it.
