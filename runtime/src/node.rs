@@ -35,6 +35,9 @@ use crate::urgent::{Down, Urgent};
 use crate::vitals::Counters;
 use crate::{cause, watchdog};
 
+/// How many addresses one other node may tell of, unless [`Limits`] say otherwise.
+const ADDRESSES_OF_ONE_MAX: usize = 1_000_000;
+
 /// The bounds of a node, each with what happens when it is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -49,6 +52,8 @@ pub struct Limits {
     pub handler_patience: Duration,
     /// How many lifecycle events are kept.
     pub journal_capacity: usize,
+    /// How many addresses one other node may tell of. It is dropped when it tells of more.
+    pub addresses_of_one_max: usize,
 }
 
 impl Default for Limits {
@@ -59,6 +64,7 @@ impl Default for Limits {
             tell_patience: Duration::from_secs(5),
             handler_patience: Duration::from_secs(10),
             journal_capacity: genii_supervision::journal::JOURNAL_CAPACITY,
+            addresses_of_one_max: ADDRESSES_OF_ONE_MAX,
         }
     }
 }

@@ -22,9 +22,6 @@ const AGENTS_IN_FRAME: usize = 200;
 /// How much of what lies behind a standing is told.
 const DETAIL_MAX_LEN: usize = 500;
 
-/// How many addresses one node may tell of.
-const ADDRESSES_MAX: usize = 1_000_000;
-
 /// How many different ways to stand are remembered of one node, for addresses that stand alike.
 const ALIKE_MAX: usize = 8;
 
@@ -195,8 +192,9 @@ pub(super) fn learn(
     }
     note_clashes(cluster, &node, link, clashes);
     node.directory().ways_changed();
-    match told.known > ADDRESSES_MAX {
-        true => Err(End::nonsense(format_args!("more than {ADDRESSES_MAX} addresses"))),
+    let max = node.limits().addresses_of_one_max;
+    match told.known > max {
+        true => Err(End::nonsense(format_args!("more than {max} addresses"))),
         false => Ok(()),
     }
 }

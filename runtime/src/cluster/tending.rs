@@ -49,6 +49,10 @@ pub(super) async fn tend(
             abort.abort();
             End::Broken(Broken::Other("this end has given it up".to_owned())).into()
         }
+        () = link.overrun() => {
+            abort.abort();
+            End::Broken(Broken::Other("it does not take what it asks for".to_owned())).into()
+        }
         ended = listening.done() => {
             let ended = ended.unwrap_or_else(|| End::Closed.into());
             if ended.membership == Membership::Left {

@@ -30,6 +30,8 @@ pub(crate) struct Outbox {
     /// Wakes those who wait for room.
     room: Notify,
     waiting: AtomicUsize,
+    /// Tells that more was to be written than may ever wait.
+    overrun: Notify,
 }
 
 #[derive(Default)]
@@ -59,6 +61,7 @@ impl Outbox {
             capacity,
             room: Notify::new(),
             waiting: AtomicUsize::new(0),
+            overrun: Notify::new(),
         })
     }
 
@@ -68,16 +71,23 @@ impl Outbox {
     }
 
     /// Writes frames whether or not there is room, up to a bound where something is amiss: the other
-    /// end does not read, and asks for ever more. Then the lane ends. For what is small.
+    /// end does not read, and asks for ever more. Then nothing of it is kept, and whoever waits for
+    /// [`Outbox::overrun`] is told. For what is small.
     pub(crate) fn write_always<T>(
         &self,
         write: impl FnOnce(&mut BytesMut) -> T,
     ) -> Result<T, NotWritten> {
         let written = self.write_within(self.capacity * ALWAYS_TIMES, write);
         if matches!(written, Err(NotWritten::Full)) {
-            self.close();
+            self.abandon();
+            self.overrun.notify_one();
         }
         written
+    }
+
+    /// Waits until more was to be written than may ever wait. For one who waits.
+    pub(crate) async fn overrun(&self) {
+        self.overrun.notified().await;
     }
 
     fn write_within<T>(
@@ -126,8 +136,18 @@ impl Outbox {
 
     /// Takes nothing more, and ends the lane when what waits has been sent.
     pub(crate) fn close(&self) {
+        self.close_with(|_| {});
+    }
+
+    /// Takes nothing more, and ends the lane without what waits: the other end may never take that.
+    pub(crate) fn abandon(&self) {
+        self.close_with(|waits| waits.bytes = BytesMut::new());
+    }
+
+    fn close_with(&self, change: impl FnOnce(&mut Waits)) {
         let mut waits = self.waits.lock();
         waits.closed = true;
+        change(&mut waits);
         let lane = waits.sleeper.take();
         drop(waits);
         if let Some(lane) = lane {
@@ -272,5 +292,22 @@ mod tests {
         tokio::task::yield_now().await;
         drop(lane);
         assert_eq!(waiting.await.unwrap(), Err(NotWritten::Closed));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_nobody_takes_is_kept_up_to_a_bound_and_then_not_at_all() {
+        let outbox = Outbox::new(4);
+        let mut lane = Batches::at_once(&outbox);
+        let always = |bytes: &[u8]| outbox.write_always(|to| to.extend_from_slice(bytes));
+        for _ in 0..ALWAYS_TIMES {
+            always(b"1234").unwrap();
+        }
+        let overrun = tokio::time::timeout(std::time::Duration::from_secs(1), outbox.overrun());
+        assert!(overrun.await.is_err());
+        assert_eq!(always(b"5"), Err(NotWritten::Full));
+        outbox.overrun().await;
+        assert_eq!(outbox.waits.lock().bytes.capacity(), 0);
+        assert_eq!(always(b"6"), Err(NotWritten::Closed));
+        assert!(lane.next().await.is_none());
     }
 }

@@ -173,7 +173,8 @@ impl Receiving {
     }
 
     fn part(&mut self, id: u32, bytes: &[u8]) -> Result<(), End> {
-        if bytes.is_empty() || self.parts.len() > IN_PARTS_MAX {
+        let has_room = self.parts.len() < IN_PARTS_MAX || self.parts.contains_key(&id);
+        if bytes.is_empty() || !has_room {
             return Err(End::nonsense("too many parts, or parts of nothing"));
         }
         self.parts_len += bytes.len();

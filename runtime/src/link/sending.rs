@@ -165,8 +165,8 @@ impl Link {
     /// Ends it: who waits for an answer learns that none will come.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Ordering::Release);
-        self.control.close();
-        self.data.close();
+        self.control.abandon();
+        self.data.abandon();
         self.questions.close();
         self.outlets.end_all();
         self.watching.end_all(&self.peer);
@@ -204,6 +204,15 @@ impl Link {
         ended.as_mut().enable();
         if !self.is_over() {
             ended.await;
+        }
+    }
+
+    /// Waits until the other end has asked for more than may ever wait for it.
+    pub(crate) async fn overrun(&self) {
+        tokio::select! {
+            biased;
+            () = self.control.overrun() => {}
+            () = self.data.overrun() => {}
         }
     }
 

@@ -62,7 +62,7 @@ async fn one(seed: u64) {
 }
 
 /// The two that are well still are, and answer each other.
-async fn well(machine: &Machine, neighbour: &Machine) {
+pub async fn well(machine: &Machine, neighbour: &Machine) {
     let answered = machine.probe(0, &address((1, 0)), millis(500)).await;
     assert!(matches!(answered, Outcome::Answered(_)), "{answered:?}");
     assert_eq!(machine.membership(1), Some(Membership::Alive));

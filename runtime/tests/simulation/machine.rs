@@ -22,6 +22,9 @@ use crate::streams;
 /// Agents start at once; that they have must not be looked for when all is quiet.
 const PATIENCE: &str = "start_timeout = \"1s\"\nstop_timeout = \"1s\"";
 
+/// How many addresses one node may tell of.
+pub const ADDRESSES_MAX: usize = 1_000;
+
 /// How long who tells waits for room.
 const TELL_PATIENCE: Duration = Duration::from_millis(700);
 
@@ -106,8 +109,12 @@ pub struct Machine {
 impl Machine {
     pub async fn boot(waters: &Waters, nodes: usize, which: (usize, u64), log: &Log) -> Self {
         let own = name(which.0);
-        let limits =
-            Limits { tell_patience: TELL_PATIENCE, mailbox_capacity: 64, ..Limits::default() };
+        let limits = Limits {
+            tell_patience: TELL_PATIENCE,
+            mailbox_capacity: 64,
+            addresses_of_one_max: ADDRESSES_MAX,
+            ..Limits::default()
+        };
         let seed = which.1 * 100 + which.0 as u64;
         let node = Node::new(NodeOptions { seed, limits, ..NodeOptions::new(own.clone()) });
         let others: Vec<NodeName> = (0..nodes).map(name).collect();

@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod agent;
+mod bounds;
 mod check;
 mod company;
 mod garbage;

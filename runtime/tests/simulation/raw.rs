@@ -100,6 +100,15 @@ impl End {
         }
     }
 
+    /// All that it says until it says nothing for a moment.
+    pub async fn hear_all(&mut self) -> Vec<Vec<u8>> {
+        let mut said = Vec::new();
+        while let Ok(Some(frame)) = tokio::time::timeout(MOMENT, self.hear()).await {
+            said.push(frame);
+        }
+        said
+    }
+
     /// Whether the other end ends the lane within a moment.
     pub async fn ends(&mut self) -> bool {
         let ending = async { while let Some(Ok(_)) = self.hears.next().await {} };

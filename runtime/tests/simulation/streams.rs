@@ -15,10 +15,10 @@ use crate::script::millis;
 /// Count from zero.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Count {
-    id: u64,
-    of: u64,
-    gap_millis: u64,
-    stays: bool,
+    pub id: u64,
+    pub of: u64,
+    pub gap_millis: u64,
+    pub stays: bool,
 }
 message!(Count = "worker.count" -> u64, streams u64);
 
