@@ -71,7 +71,8 @@ impl Company {
     }
 }
 
-fn group() -> Name {
+/// The group.
+pub fn group() -> Name {
     Name::new("listeners").unwrap()
 }
 

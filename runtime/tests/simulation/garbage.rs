@@ -1,16 +1,27 @@
-//! A node is told nonsense, on each lane and at each step of a greeting. It drops who does, counts
-//! it, and stays what it is for everybody else.
+//! A node is told nonsense, on each lane and at each step of a greeting, in frames of every kind that
+//! come when nobody expects them. It drops who does, counts it, and stays what it is for everybody else.
+
+mod frames;
+
+use std::sync::Arc;
 
 use fastrand::Rng;
-use genii_protocols::frame::{Control, Data, Letter, NAMES_MAX, Payload, Place, Stand, Standing};
+use futures_util::{StreamExt, stream};
+use genii_protocols::Json;
+use genii_protocols::frame::{Control, NEWEST};
 use genii_runtime::cluster::Membership;
 use genii_runtime::link::network::Lane;
+use tokio::task::JoinHandle;
 
+use self::frames::{control_frame, data_frame, listed, preface};
+use crate::agent::Work;
+use crate::company;
 use crate::greeting::{OWN, machine};
 use crate::log::Outcome;
-use crate::machine::{Machine, address};
+use crate::machine::{Machine, address, name};
 use crate::raw::{End, Raw, frame, hello};
 use crate::script::{AGENTS, millis};
+use crate::streams::Count;
 use crate::variable;
 
 /// How many are tried unless `GARBAGE` says otherwise.
@@ -18,6 +29,9 @@ const CASES: u64 = 150;
 
 /// How many frames are said in one case at most.
 const FRAMES_MAX: usize = 40;
+
+/// The number of the node that talks nonsense.
+const HOSTILE: usize = 0;
 
 #[test]
 fn nonsense_is_dropped_and_counted_and_harms_nobody_else() {
@@ -36,6 +50,8 @@ async fn one(seed: u64) {
     let mut rng = Rng::with_seed(seed);
     let (waters, machine) = machine(seed).await;
     let log = crate::log::Log::new();
+    // Commands are said back, three times.
+    machine.cluster.carry_out(Arc::new(|_, said: Json| stream::repeat(Ok(said)).take(3).boxed()));
     let neighbour = Machine::boot(&waters, 3, (1, 1), &log).await;
     let is_up = || machine.membership(1) == Some(Membership::Alive);
     let mut waited = 0;
@@ -44,9 +60,9 @@ async fn one(seed: u64) {
         waited += 1;
         tokio::time::sleep(millis(10)).await;
     }
-    let mallory = Raw::new(&waters, 0);
+    let mallory = Raw::new(&waters, HOSTILE);
     for life in 1..4 {
-        bother(&mut rng, &mallory, life).await;
+        bother(&mut rng, &machine, &mallory, life).await;
         well(&machine, &neighbour).await;
     }
     let figures = machine.cluster.figures();
@@ -54,10 +70,15 @@ async fn one(seed: u64) {
     assert!(figures.addresses <= AGENTS.len() + FRAMES_MAX * 3, "{figures:?}");
     // What is left of it is let go of when it says no more.
     drop(mallory);
-    waters.crash(&crate::machine::name(0));
+    waters.crash(&name(HOSTILE));
     tokio::time::sleep(millis(3_000)).await;
     let figures = machine.cluster.figures();
     assert_eq!((figures.links, figures.greetings, figures.half_open), (1, 0, 0), "{figures:?}");
+    assert_eq!(figures.questions, 0, "{figures:?}");
+    let wanted = machine.node.wanted();
+    assert!(wanted.iter().all(|wanted| wanted.node != name(HOSTILE)), "{wanted:?}");
+    let members = machine.node.group_members(&company::group());
+    assert!(members.iter().all(|member| member.node != name(HOSTILE)), "{members:?}");
     assert_eq!(figures.addresses, AGENTS.len(), "{figures:?}");
 }
 
@@ -69,7 +90,7 @@ pub async fn well(machine: &Machine, neighbour: &Machine) {
     assert_eq!(neighbour.membership(OWN), Some(Membership::Alive));
 }
 
-async fn bother(rng: &mut Rng, mallory: &Raw, life: u64) {
+async fn bother(rng: &mut Rng, machine: &Machine, mallory: &Raw, life: u64) {
     match rng.u8(0..4) {
         // Bytes, in place of a greeting.
         0 => {
@@ -87,24 +108,53 @@ async fn bother(rng: &mut Rng, mallory: &Raw, life: u64) {
         }
         // Frames that were spoilt, or have no place there, on a link that is up.
         _ => {
-            let greeting = hello((1, 1), life * 10_000_000, life);
+            let greeting = hello((1, rng.u16(1..=NEWEST)), life * 10_000_000, life);
             let Ok((mut control, mut data)) = mallory.greet(OWN, greeting).await else { return };
+            control.say(frame(&listed()));
+            tokio::time::sleep(millis(20)).await;
+            let askers = want_something_of_it(machine);
+            tokio::time::sleep(millis(20)).await;
             babble(rng, &mut control, &mut data).await;
             let announced = (u32::MAX).to_le_bytes().to_vec();
             data.say(announced);
             tokio::time::sleep(millis(1_500)).await;
             assert!(control.ends().await && data.ends().await, "it is dropped");
+            assert!(askers.iter().all(JoinHandle::is_finished), "they are told that it is gone");
         }
     }
 }
 
+/// Asks it, watches an agent of it, and publishes: so there is something to answer wrongly. Whatever
+/// comes, those who ask are not left waiting.
+fn want_something_of_it(machine: &Machine) -> [JoinHandle<()>; 2] {
+    let agent = address((HOSTILE, 0));
+    machine.watch(&agent);
+    machine.publish(0);
+    let (one, many) = (machine.node.to(agent.clone()), machine.node.to(agent));
+    let work = Work { id: 0, takes_millis: 0, fill: String::new() };
+    let asks = async move { drop(one.ask_within(work, millis(500)).await) };
+    let streams = async move {
+        let count = Count { id: 0, of: 9, gap_millis: 0, stays: false };
+        if let Ok(mut answers) = many.stream(count).await {
+            while answers.next().await.is_some() {}
+            drop(answers.finish().await);
+        }
+    };
+    [tokio::spawn(asks), tokio::spawn(streams)]
+}
+
 async fn babble(rng: &mut Rng, control: &mut End, data: &mut End) {
+    if rng.u8(0..4) > 0 {
+        data.say(preface());
+    }
+    // Half of them know how frames are made, and get further.
+    let spoils = rng.bool();
     for _ in 0..rng.usize(0..FRAMES_MAX) {
         let (end, said) = match rng.bool() {
             true => (&mut *control, frame(&control_frame(rng))),
             false => (&mut *data, data_frame(rng)),
         };
-        end.say(if rng.u8(0..6) == 0 { spoil(rng, said) } else { said });
+        end.say(if spoils && rng.u8(0..6) == 0 { spoil(rng, said) } else { said });
         if rng.bool() {
             tokio::time::sleep(millis(rng.u64(0..20))).await;
         }
@@ -126,55 +176,4 @@ fn spoil(rng: &mut Rng, mut said: Vec<u8>) -> Vec<u8> {
         }
     }
     said
-}
-
-fn control_frame(rng: &mut Rng) -> Control<'static> {
-    let stand = |rng: &mut Rng| Stand {
-        // Some of them are of others.
-        address: address((rng.usize(0..3), rng.usize(0..3))).to_string().into(),
-        incarnation: rng.u64(..),
-        standing: *rng.choice(&[Standing::Ready, Standing::Gone, Standing::Down]).unwrap(),
-        detail: "x".repeat(rng.usize(0..2_000)).into(),
-    };
-    match rng.u8(0..8) {
-        0 => Control::Ping(rng.u64(..)),
-        1 => Control::Pong(rng.u64(..)),
-        2..=4 => {
-            let agents = (0..rng.usize(0..4)).map(|_| stand(rng)).collect();
-            Control::Standings { is_first: rng.bool(), agents }
-        }
-        5 => Control::AllTold,
-        6 => {
-            let node = format!("n{}", rng.usize(0..300)).into();
-            Control::Places(vec![Place {
-                node,
-                places: vec!["x".repeat(rng.usize(0..400)).into()],
-            }])
-        }
-        _ => Control::Hello(hello((1, 1), rng.u64(..), rng.u64(..))),
-    }
-}
-
-fn data_frame(rng: &mut Rng) -> Vec<u8> {
-    let payload = bytes(rng, 300);
-    let letter = |rng: &mut Rng| Letter {
-        to: rng.u32(0..4),
-        message: rng.u32(0..4),
-        from: rng.bool().then(|| (rng.u32(0..4), rng.u64(..))),
-        deadline: rng.bool().then(|| rng.u64(..)),
-        trace: None,
-        is_json: rng.bool(),
-        payload: if rng.bool() { Payload::Whole(&payload) } else { Payload::Parts(rng.u32(0..4)) },
-    };
-    let names = ["g2/quick", "worker.work", "g1/quick", "no address at all", ""];
-    match rng.u8(0..12) {
-        0..=3 => frame(&Data::Name(rng.choice(&names).unwrap())),
-        4 => frame(&Data::Tell(letter(rng))),
-        5 => frame(&Data::Ask { correlation: rng.u64(..), letter: letter(rng) }),
-        6 => frame(&Data::Reply { correlation: rng.u64(..), answer: Payload::Whole(&payload) }),
-        7 => frame(&Data::Credit { to: rng.u32(0..NAMES_MAX as u32), cost: rng.u32(..) }),
-        8..=9 => frame(&Data::Part { id: rng.u32(0..4), bytes: &payload }),
-        10 => frame(&Data::Abandon { id: rng.u32(0..4) }),
-        _ => frame(&Data::Attach { link: rng.u64(..) }),
-    }
 }
