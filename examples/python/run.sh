@@ -10,12 +10,12 @@ root="$here/../.."
 venv="${GENII_VENV:-${CARGO_TARGET_DIR:-$root/target}/python}"
 
 if ! command -v python3 > /dev/null; then
-    echo "SKIPPED: there is no python3 here, so the Python client was not tried" >&2
+    echo "SKIPPED examples/python: there is no python3 here. To have it, install it (apt-get install python3 python3-venv)." >&2
     exit 0
 fi
 if ! "$venv/bin/python" -c "import grpc, grpc_tools, google.rpc.status_pb2" 2> /dev/null; then
     if ! python3 -m venv "$venv" || ! "$venv/bin/pip" install --quiet --retries 2 --timeout 20 -r "$here/requirements.txt"; then
-        echo "SKIPPED: grpcio cannot be had from the registry, so the Python client was not tried" >&2
+        echo "SKIPPED examples/python: its packages cannot be had from the registry. To have it, install python3-venv, and let pip reach its registry, or set GENII_VENV to an environment with $here/requirements.txt." >&2
         exit 0
     fi
 fi

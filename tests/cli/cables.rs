@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::cluster::{ASK, TOPOLOGY};
 use crate::pausing::{counted, unheard};
-use crate::support::{House, Running, Said, finish, wait_until};
+use crate::support::{House, Running, Said, finish, skipped, wait_until};
 
 /// Carries packets between two devices, late, and loses some.
 const LINE: &str = include_str!("cables/line.py");
@@ -22,6 +22,10 @@ const LOST_PERCENT: &str = "1";
 
 /// How many asks go over the long line.
 const ASKS: usize = 50;
+
+/// How to have a network in which cables can be cut.
+const REMEDY: &str = "run it as root on Linux, with iproute2 and python3 (apt-get install iproute2 \
+                      python3), network namespaces and /dev/net/tun";
 
 /// Two networks with one line between them.
 struct Line {
@@ -79,7 +83,8 @@ impl Line {
         let mut python = Command::new("python3");
         python.args(["-c", LINE]).args(&line.devices).args([&late, lost]);
         python.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = python.spawn().map_err(|error| format!("python3: {error}"))?;
+        let mut child =
+            python.spawn().map_err(|error| format!("`python3` cannot be run: {error}"))?;
         let said = BufReader::new(child.stdout.take().unwrap());
         let carrier = line.carrier.insert(Carrier { child, said });
         if carrier.next_line() != "ready" {
@@ -99,7 +104,7 @@ impl Line {
 
     fn make_spaces(&self) -> Result<(), String> {
         if !rustix::process::geteuid().is_root() {
-            return Err("it takes root".to_owned());
+            return Err("this is not root".to_owned());
         }
         self.spaces.iter().try_for_each(|space| ip(&["netns", "add", space]))
     }
@@ -136,15 +141,14 @@ impl Drop for Line {
 
 fn ip(args: &[&str]) -> Result<(), String> {
     let done = Command::new("ip").args(args).stdin(Stdio::null()).output();
-    let done = done.map_err(|error| format!("ip: {error}"))?;
+    let done = done.map_err(|error| format!("`ip` cannot be run: {error}"))?;
     let said = || format!("ip {}: {}", args.join(" "), String::from_utf8_lossy(&done.stderr));
     if done.status.success() { Ok(()) } else { Err(said()) }
 }
 
-/// The line, or `None` after it was said why there is none.
+/// The line, or `None` after it was said why there is none. `test` is the name of the test.
 fn laid(test: &str, line: Result<Line, String>) -> Option<Line> {
-    line.inspect_err(|why| eprintln!("SKIPPED {test}: no network can be made here: {}", why.trim()))
-        .ok()
+    line.inspect_err(|why| skipped(&format!("cables::{test}"), why.trim(), REMEDY)).ok()
 }
 
 /// Two machines at the ends of a line.
@@ -217,7 +221,11 @@ fn begin(house: &House, line: &Line, end: usize, data: &str) -> Running {
 
 #[test]
 fn a_cable_that_is_cut_is_noticed_and_one_that_heals_is_used_again() {
-    let Some(line) = laid("a cut cable", Line::cable()) else { return };
+    let Some(line) =
+        laid("a_cable_that_is_cut_is_noticed_and_one_that_heals_is_used_again", Line::cable())
+    else {
+        return;
+    };
     let two = Two::new(line);
     assert_eq!(two.house.genii(&ASK).code, 0);
     let before = two.other()["incarnation"].as_u64().unwrap();
@@ -242,7 +250,9 @@ fn a_cable_that_is_cut_is_noticed_and_one_that_heals_is_used_again() {
 
 #[test]
 fn a_line_that_is_long_and_loses_things_does() {
-    let Some(line) = laid("a long line", Line::long()) else { return };
+    let Some(line) = laid("a_line_that_is_long_and_loses_things_does", Line::long()) else {
+        return;
+    };
     let two = Two::new(line);
     let before = two.other()["incarnation"].as_u64().unwrap();
     let asks = format!("{}\n", ASK[1..].join(" ")).repeat(ASKS);
@@ -273,7 +283,12 @@ fn report(reporter: &str, message: &str) -> String {
 /// The connection of a data lane dies, while that of the control lane says that both machines are well.
 #[test]
 fn a_data_lane_that_dies_alone_is_noticed_and_what_waits_on_it_is_told() {
-    let Some(line) = laid("a dead data lane", Line::of_connections()) else { return };
+    let Some(line) = laid(
+        "a_data_lane_that_dies_alone_is_noticed_and_what_waits_on_it_is_told",
+        Line::of_connections(),
+    ) else {
+        return;
+    };
     let mut two = Two::new(line);
     let before = two.other()["incarnation"].as_u64().unwrap();
     let large = report("large/test", &"x".repeat(LARGE_LEN)).repeat(4);

@@ -328,3 +328,10 @@ pub fn finish(mut child: Child) -> Said {
     let (out, err) = (out.join().unwrap(), err.join().unwrap());
     Said { code: status.code().unwrap_or(-1), out, err }
 }
+
+/// Says that a test cannot be made here, what is missing, and how to get it. It is written past what
+/// is kept of a test that passes, so that whoever runs all of them sees it.
+pub fn skipped(test: &str, missing: &str, remedy: &str) {
+    let line = format!("\nSKIPPED {test}: {missing}. To have it, {remedy}.\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
+}
