@@ -18,6 +18,7 @@ mod port;
 mod processes;
 mod repl;
 mod rolling;
+mod strangers;
 mod support;
 mod terminal;
 mod up;
