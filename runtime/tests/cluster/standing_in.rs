@@ -205,7 +205,11 @@ async fn why_names_the_node_of_what_is_waited_for() {
     let kinds = Catalogue::new().with::<Worker>("worker");
     let main = Machine::boot_in(&waters, "main", 1, kinds, topology).await;
     main.meet("pc2");
+    let house = main.house.clone();
+    let coming_up = tokio::spawn(async move { house.up().await });
+    until("it waits", || main.state("here/lamp") == "waiting").await;
     let why = main.house.why("here/lamp").unwrap();
     let power = &why.because.because[0];
     assert!(power.says.ends_with("on its node pc2, which is not linked"), "{why:?}");
+    coming_up.abort();
 }
