@@ -90,6 +90,9 @@ impl Watchers {
                 Watcher::Near { line, .. } => line.strong_count() > 0,
                 Watcher::Far { link, .. } => link.upgrade().is_some_and(|link| !link.is_over()),
             });
+            // And not with the next one again.
+            let len = watchers.len();
+            watchers.reserve(len);
         }
         watchers.push(watcher);
     }

@@ -16,6 +16,7 @@ use super::examining::Examine;
 use super::{Cluster, Inner};
 use crate::link::flowing::FarOutlet;
 use crate::link::sending::Link;
+use crate::node::Node;
 use crate::stream::{Flowing, JsonAnswers, Origin, Source};
 
 /// How many commands of other nodes may run at once; more are refused.
@@ -85,11 +86,9 @@ impl Inner {
             Err(error) => return refuse(Rejection::Malformed { detail: error.to_string() }),
         };
         let carry = self.running.carry.read().clone();
-        let said = match (Examine::read(&command), self.node.upgrade(), carry) {
-            (Some(examine), Some(node), _) => {
-                futures_util::stream::once(examine.answer(node).map(Ok)).boxed()
-            }
-            (_, _, Some(carry)) => carry(link.peer.clone(), command),
+        let doing = match (Examine::read(&command), self.node.upgrade(), carry) {
+            (Some(examine), Some(node), _) => Doing::Examine(examine, node),
+            (_, _, Some(carry)) => Doing::Carry(carry, command),
             _ => return refuse(Rejection::UnknownMessage { nearest: None }),
         };
         let place = self.running.places.clone().try_acquire_owned();
@@ -99,11 +98,30 @@ impl Inner {
             return link.fail(correlation, Fault::Overloaded { to, capacity: RUNNING_MAX });
         };
         let (own, link) = (self.name.clone(), link.clone());
+        // Begun when there is a place for it, and not before.
+        let said = doing.begin(&link.peer);
         tokio::spawn(async move {
             say(&own, &link, correlation, &outlet, said).await;
             link.close_outlet(correlation);
             drop(place);
         });
+    }
+}
+
+/// What is to be done for another node.
+enum Doing {
+    Examine(Examine, Node),
+    Carry(Arc<Carry>, Json),
+}
+
+impl Doing {
+    fn begin(self, by: &NodeName) -> BoxStream<'static, Result<Json, Json>> {
+        match self {
+            Self::Examine(examine, node) => {
+                futures_util::stream::once(examine.answer(node).map(Ok)).boxed()
+            }
+            Self::Carry(carry, command) => carry(by.clone(), command),
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use genii_protocols::frame::Control;
 use tokio::time::{Instant, MissedTickBehavior, timeout};
 
+use super::pulse::Pulse;
 use super::{Inner, Membership, Peer, draining, expulsions, places, standings, tables};
 use crate::link::control_thread::Elsewhere;
 use crate::link::lane::{self, End, Frames, read};
@@ -53,6 +54,7 @@ pub(super) async fn tend(
             abort.abort();
             End::Broken(Broken::Other("it does not take what it asks for".to_owned())).into()
         }
+        end = mind(&cluster, &peer, &link) => end.into(),
         ended = listening.done() => {
             let ended = ended.unwrap_or_else(|| End::Closed.into());
             if ended.membership == Membership::Left {
@@ -75,6 +77,18 @@ pub(super) async fn tend(
     abort.abort();
     listening.end();
     cluster.lost(&peer, &link, ended.membership, &ended.why);
+}
+
+/// Sees to it that the other end still belongs to the household, and knows who does not. That looks at
+/// files, and so is not done where signs of life are heeded.
+async fn mind(cluster: &Inner, peer: &Peer, link: &Link) -> End {
+    loop {
+        tokio::time::sleep(cluster.timing.ping).await;
+        if let Err(verdict) = cluster.still_counts(link) {
+            return End::Broken(Broken::Refused(verdict.to_string()));
+        }
+        expulsions::tell(cluster, peer, link);
+    }
 }
 
 /// Heeds the control lane.
@@ -118,6 +132,8 @@ async fn listen(
                 suspect(cluster, peer, link, false);
                 // Who says very much does not keep this node from what is due.
                 if looked.elapsed() < timing.ping {
+                    // Nor the other links of their turn.
+                    tokio::task::yield_now().await;
                     continue;
                 }
             }
@@ -132,10 +148,6 @@ async fn listen(
             // the other given the time that it would have had.
             heard = heard.max(now - timing.suspect);
         }
-        if let Err(verdict) = cluster.still_counts(link) {
-            return End::Broken(Broken::Refused(verdict.to_string())).into();
-        }
-        expulsions::tell(cluster, peer, link);
         let silent = now - heard;
         if silent >= timing.down {
             let why = format!("nothing was heard of it for {silent:.1?}");
@@ -144,6 +156,7 @@ async fn listen(
         if silent >= timing.suspect {
             suspect(cluster, peer, link, true);
         }
+        Pulse::ask(cluster);
         if cluster.pulse.has_stopped(timing.held) {
             continue;
         }

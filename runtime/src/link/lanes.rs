@@ -60,6 +60,8 @@ pub(super) fn broken(status: &Status) -> Broken {
 pub(super) struct Lanes {
     pub(super) opened: mpsc::Sender<Opened>,
     pub(super) credentials: Arc<Credentials>,
+    /// Whether data lanes are taken here, too.
+    pub(super) takes_data: bool,
 }
 
 impl NamedService for Lanes {
@@ -78,7 +80,7 @@ impl tower::Service<http::Request<Body>> for Lanes {
     fn call(&mut self, request: http::Request<Body>) -> Self::Future {
         let lane = match request.uri().path() {
             CONTROL => Lane::Control,
-            DATA => Lane::Data,
+            DATA if self.takes_data => Lane::Data,
             _ => {
                 let unknown = Status::unimplemented("there is no such lane").into_http();
                 return std::future::ready(Ok(unknown)).boxed();

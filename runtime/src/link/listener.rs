@@ -101,8 +101,10 @@ impl Listener {
             .serve_with_incoming_shutdown(ReceiverStream::new(strangers), async {
                 let _either_way = stopped.await;
             });
-        let lanes = Lanes { opened, credentials: credentials.clone() };
+        let lanes = Lanes { opened, credentials: credentials.clone(), takes_data: true };
         let linking = tokio::spawn(link(nodes, lanes.clone(), credentials.clone()));
+        // Messages would hold up the signs of life.
+        let lanes = Lanes { takes_data: false, ..lanes };
         let controlling = control.runtime().spawn(link(controls, lanes, credentials.clone()));
         let serving = tokio::spawn(async move {
             if let Err(error) = server.await {

@@ -236,9 +236,10 @@ impl Link {
         }
         let cost = frame::Letter::cost(saying.payload.len());
         let permit = window.credit.try_acquire_many(cost).map_err(|_| self.crowded_or_lost())?;
+        let told = window.telling(Style::Tell, cost);
         self.write(Style::Tell, saying, Payload::Whole(&saying.payload))?;
+        told.keep();
         permit.forget();
-        window.was_told(cost);
         Ok(())
     }
 
@@ -296,14 +297,15 @@ impl Link {
                 }
             }
         };
+        let told = window.telling(style, cost);
         let is_large = saying.payload.len() > PAYLOAD_MAX_LEN;
         if !is_large && !window.in_parts.load(Ordering::Acquire) {
             match self.write(style, saying, Payload::Whole(&saying.payload)) {
                 Err(NotSent::Crowded) => {}
                 written => {
                     if written.is_ok() {
+                        told.keep();
                         permit.forget();
-                        window.was_sent(style, cost);
                     }
                     return written;
                 }
@@ -315,8 +317,8 @@ impl Link {
             Err(Late) => Err(self.crowded_or_lost()),
         };
         if sent.is_ok() {
+            told.keep();
             permit.forget();
-            window.was_sent(style, cost);
         }
         sent
     }

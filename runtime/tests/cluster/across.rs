@@ -1,5 +1,10 @@
 //! Streams, monitors and links between agents of different machines.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use futures_util::StreamExt;
+
 use super::*;
 
 fn count_to(last: u64) -> CountTo {
@@ -222,4 +227,25 @@ async fn who_is_linked_across_nodes_ends_when_the_link_does() {
         life(&main, "here/lamp") > lamp && life(&pc2, "there/power") > power
     })
     .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_command_for_which_there_is_no_place_is_not_begun() {
+    const PLACES: usize = 64;
+    let (_waters, main, pc2) = two(74).await;
+    let begun = Arc::new(AtomicUsize::new(0));
+    let counted = begun.clone();
+    pc2.cluster.carry_out(Arc::new(move |_, _| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        futures_util::stream::pending().boxed()
+    }));
+    let command = Json(serde_json::json!({ "says": "nothing" }));
+    let mut running = Vec::new();
+    for _ in 0..PLACES {
+        running.push(main.cluster.run(&name("pc2"), &command).await.unwrap());
+    }
+    let mut refused = main.cluster.run(&name("pc2"), &command).await.unwrap();
+    let JsonNext::End(Err(error)) = refused.next().await else { panic!("it was begun") };
+    assert!(matches!(error.fault(), Some(Fault::Overloaded { .. })), "{error}");
+    assert_eq!(begun.load(Ordering::SeqCst), PLACES);
 }

@@ -1,6 +1,6 @@
 //! The receivers at the other end of a link, and what may be on its way to each.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use genii_protocols::Address;
@@ -16,7 +16,7 @@ pub(crate) struct Window {
     pub(super) credit: Semaphore,
     /// How much was told since all that was sent had been handled. Whoever asks learns otherwise what
     /// has become of it.
-    told: AtomicU32,
+    told: AtomicU64,
     /// Held while something goes in parts, so that nothing overtakes it.
     pub(super) turn: tokio::sync::Mutex<()>,
     pub(super) in_parts: AtomicBool,
@@ -32,15 +32,14 @@ pub(super) struct Numbered {
 }
 
 impl Window {
-    /// So much was sent. Its credit has been taken by then.
-    pub(super) fn was_sent(&self, style: Style, cost: u32) {
-        if let Style::Tell = style {
-            self.was_told(cost);
+    /// So much is about to be sent. Its credit has been taken by then, and it is counted before it is
+    /// written, since the link may be lost as soon as it is.
+    pub(super) fn telling(&self, style: Style, cost: u32) -> Telling<'_> {
+        let cost = if let Style::Tell = style { u64::from(cost) } else { 0 };
+        if cost > 0 {
+            self.told.fetch_add(cost, Ordering::SeqCst);
         }
-    }
-
-    pub(super) fn was_told(&self, cost: u32) {
-        self.told.fetch_add(cost, Ordering::SeqCst);
+        Telling { window: self, cost }
     }
 
     /// How much is on its way, or not known to have been handled.
@@ -51,7 +50,8 @@ impl Window {
 
     /// As [`Window::spent`], of what was told.
     fn unheard(&self) -> u32 {
-        self.spent().min(self.told.load(Ordering::SeqCst))
+        let told = self.told.load(Ordering::SeqCst);
+        self.spent().min(u32::try_from(told).unwrap_or(u32::MAX))
     }
 
     /// Something has been handled.
@@ -63,6 +63,27 @@ impl Window {
             // Whatever is told meanwhile counts.
             let _told_meanwhile =
                 self.told.compare_exchange(told, 0, Ordering::SeqCst, Ordering::SeqCst);
+        }
+    }
+}
+
+/// What is counted as told, and is not any more if it was not sent.
+pub(super) struct Telling<'a> {
+    window: &'a Window,
+    cost: u64,
+}
+
+impl Telling<'_> {
+    pub(super) fn keep(mut self) {
+        self.cost = 0;
+    }
+}
+
+impl Drop for Telling<'_> {
+    fn drop(&mut self) {
+        if self.cost > 0 {
+            let less = |told: u64| Some(told.saturating_sub(self.cost));
+            let _always = self.window.told.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less);
         }
     }
 }
@@ -81,7 +102,7 @@ impl Link {
             Arc::new(Window {
                 number,
                 credit: Semaphore::new(CREDIT_MAX as usize),
-                told: AtomicU32::new(0),
+                told: AtomicU64::new(0),
                 turn: tokio::sync::Mutex::default(),
                 in_parts: AtomicBool::new(false),
                 message: OnceLock::new(),
