@@ -151,7 +151,11 @@ impl Network for TlsNetwork {
     }
 
     fn control_runtime(&self) -> Option<Handle> {
-        self.control().ok()
+        let there = self.control();
+        let warn = |error: &std::io::Error| {
+            tracing::warn!("signs of life share the threads of the agents: {error}");
+        };
+        there.inspect_err(warn).ok()
     }
 
     fn accept(&self) -> BoxFuture<'_, Option<Opened>> {
