@@ -4,6 +4,7 @@
 //! agent never imports another: they meet through messages and addresses. `docs/adding-an-agent.md`
 //! shows how one is added.
 
+pub mod being;
 mod catalogue;
 pub mod core;
 pub mod pc2_core;

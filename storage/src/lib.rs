@@ -1,1 +1,3 @@
-//! storage
+//! What genii remembers. A plain library: it knows no agent, no actor and no network.
+
+pub mod embed;

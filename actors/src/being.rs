@@ -1,0 +1,3 @@
+//! `being/ID`: an isolated mind, with a memory, a character and a provider of its own.
+
+pub mod provider;

@@ -1,0 +1,162 @@
+//! Providers: who finds the words that a being says.
+
+use std::sync::Arc;
+
+use futures_util::stream::BoxStream;
+use genii_protocols::Timestamp;
+
+/// Finds words. Each being has an instance of its own.
+pub trait Provider: Send + Sync + 'static {
+    /// What answers, for people: `offline`, or a model and where it runs. No secrets.
+    fn label(&self) -> String;
+
+    /// Begins to answer. Dropping the stream calls the answer off. It ends after the first error, or
+    /// after [`Piece::End`].
+    fn answer(&self, request: Arc<Request>) -> BoxStream<'static, Result<Piece, ProviderError>>;
+}
+
+/// What is to be answered.
+#[derive(Debug, Clone, Default)]
+pub struct Request {
+    /// The prompt, as a model reads it: the last message is what was said.
+    pub messages: Vec<PromptMessage>,
+    /// How many tokens the answer may have.
+    pub reply_tokens_max: u32,
+    /// How freely a model may choose its words, from 0 to 2; the model's own if it does not say.
+    pub temperature: Option<f32>,
+    /// What the prompt was made of, for who answers without a model.
+    pub grounds: Grounds,
+}
+
+/// What a prompt was made of.
+#[derive(Debug, Clone, Default)]
+pub struct Grounds {
+    /// The name of the being.
+    pub name: String,
+    /// Its character, in a few sentences.
+    pub description: String,
+    /// What was said.
+    pub said: String,
+    /// What it remembers of that, the most telling first.
+    pub memories: Vec<Remembered>,
+}
+
+/// Something that a being remembers.
+#[derive(Debug, Clone)]
+pub struct Remembered {
+    /// As it was said or noted.
+    pub text: String,
+    /// Who said it, if somebody did.
+    pub speaker: Option<String>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A part of a prompt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PromptMessage {
+    /// Whose words they are.
+    pub role: Role,
+    /// The words.
+    pub text: String,
+}
+
+/// Whose words a part of a prompt is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// Instructions: character, memories.
+    System,
+    /// Whoever talks with the being.
+    User,
+    /// The being itself.
+    Assistant,
+}
+
+/// What comes of an answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Piece {
+    /// The next words.
+    Text(String),
+    /// The answer is whole.
+    End(Usage),
+}
+
+/// What an answer took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Usage {
+    /// Tokens of the prompt, if the provider counts them.
+    pub prompt_tokens: Option<u32>,
+    /// Tokens of the answer, if the provider counts them.
+    pub reply_tokens: Option<u32>,
+    /// The answer was cut off at [`Request::reply_tokens_max`].
+    pub is_cut_off: bool,
+}
+
+/// Why there is no answer, or not the whole of it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProviderError {
+    /// Nothing listens there, or the name is not known.
+    #[error("{place} cannot be reached: {cause}; is it running, and is `base_url` right?")]
+    Unreachable {
+        /// Where it was looked for.
+        place: String,
+        /// What went wrong.
+        cause: String,
+    },
+    /// The key is missing, wrong, or may not do this (401, 403).
+    #[error("{place} refuses the key: {cause}; look at `key_env` or `key_file`")]
+    Unauthorized {
+        /// Who refuses.
+        place: String,
+        /// What it said.
+        cause: String,
+    },
+    /// Too much was asked in a short time, or the account is empty (429), also after some retries.
+    #[error("{place} answers no more for now: {cause}")]
+    Limited {
+        /// Who.
+        place: String,
+        /// What it said.
+        cause: String,
+    },
+    /// What was asked makes no sense to it: no such model, a prompt that is too long (400, 404, 413, 422).
+    #[error("{place} refuses the question: {cause}")]
+    Refused {
+        /// Who refuses.
+        place: String,
+        /// What it said.
+        cause: String,
+    },
+    /// It failed (5xx), also after some retries.
+    #[error("{place} failed: {cause}")]
+    Failed {
+        /// Who.
+        place: String,
+        /// What it said.
+        cause: String,
+    },
+    /// It said nothing for too long.
+    #[error("{place} said nothing for {patience:?}")]
+    Silent {
+        /// Who.
+        place: String,
+        /// How long it was given.
+        patience: std::time::Duration,
+    },
+    /// It sent what is no answer.
+    #[error("{place} sent what is no answer: {cause}")]
+    Garbage {
+        /// Who.
+        place: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// The answer broke off before its end.
+    #[error("{place} broke off in mid-answer: {cause}")]
+    BrokenOff {
+        /// Who.
+        place: String,
+        /// What went wrong.
+        cause: String,
+    },
+}

@@ -1,0 +1,31 @@
+//! Embedders: a text as a vector, so that texts that mean alike lie close to each other.
+
+/// Makes vectors of texts. It may take long for each, so it is called where blocking is borne.
+pub trait Embedder: Send + Sync + 'static {
+    /// Which embedder this is, with everything that its vectors depend on: an index that was made by
+    /// one of another name is made anew.
+    fn name(&self) -> &str;
+
+    /// How many numbers a vector has.
+    fn dimensions(&self) -> usize;
+
+    /// The vectors of texts, in their order, each of length one; of a text in which there is nothing
+    /// to go by, all zeros.
+    ///
+    /// # Errors
+    /// When the model fails.
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>;
+}
+
+/// Why no vectors were made.
+#[derive(Debug, thiserror::Error)]
+pub enum EmbedError {
+    /// The model failed.
+    #[error("the embedding model {model} failed: {cause}")]
+    Model {
+        /// Which.
+        model: String,
+        /// What it said.
+        cause: String,
+    },
+}
