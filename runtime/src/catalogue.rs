@@ -37,6 +37,9 @@ trait Kind: Send + Sync + 'static {
     /// The messages that it answers.
     fn messages(&self) -> Vec<MessageInfo>;
 
+    /// The table of its messages.
+    fn protocol(&self, node: &Node) -> Arc<dyn AnyProtocol>;
+
     /// A child that hosts an agent of it.
     fn child(&self, node: &Node, house: &House, home: Home) -> ChildSpec;
 }
@@ -127,6 +130,11 @@ impl Catalogue {
         self.find(kind).map(|kind| kind.child(node, house, home))
     }
 
+    /// The table of the messages that agents of a kind answer; `None` if there is no such kind.
+    pub(crate) fn protocol(&self, kind: &str, node: &Node) -> Option<Arc<dyn AnyProtocol>> {
+        self.find(kind).map(|kind| kind.protocol(node))
+    }
+
     fn find(&self, name: &str) -> Option<&dyn Kind> {
         self.kinds.iter().find(|kind| kind.name() == name).map(|kind| &**kind)
     }
@@ -173,6 +181,10 @@ impl<A: Agent> Kind for NativeKind<A> {
         A::protocol().infos()
     }
 
+    fn protocol(&self, node: &Node) -> Arc<dyn AnyProtocol> {
+        node.protocols().of::<A>()
+    }
+
     fn child(&self, node: &Node, house: &House, home: Home) -> ChildSpec {
         host::<A>(node, self.sees_house.then(|| house.clone()), home)
     }
@@ -200,6 +212,10 @@ impl Kind for ProcessKind {
 
     fn messages(&self) -> Vec<MessageInfo> {
         ProcessAgent::protocol().infos()
+    }
+
+    fn protocol(&self, node: &Node) -> Arc<dyn AnyProtocol> {
+        node.protocols().of::<ProcessAgent>()
     }
 
     fn child(&self, node: &Node, _: &House, home: Home) -> ChildSpec {

@@ -1,7 +1,7 @@
 //! From how supervision sees an end to how it travels.
 
 use genii_protocols::{Cause, CauseKind};
-use genii_supervision::{ExitReason, Failure, FailureKind, Status};
+use genii_supervision::{ExitReason, Failure, FailureKind, StartError, Status};
 
 /// A failure as it travels.
 pub(crate) fn of_failure(failure: &Failure) -> Cause {
@@ -21,6 +21,12 @@ pub(crate) fn of_failure(failure: &Failure) -> Cause {
         handling: failure.handling.clone(),
         chain: failure.chain.clone(),
     }
+}
+
+/// Why a start failed, as it travels.
+pub(crate) fn of_start(error: &StartError) -> Cause {
+    let (StartError::Failed(failure) | StartError::Refused(failure)) = error;
+    of_failure(failure)
 }
 
 /// The reason for an end as it travels.

@@ -330,6 +330,11 @@ impl Cluster {
         standings::tell(&self.0, change);
     }
 
+    /// An address here stands otherwise, of which nothing stands on the board.
+    pub(crate) fn stands_otherwise(&self, address: &Address) {
+        standings::tell_of(&self.0, address, 0);
+    }
+
     /// The link to a node, if there is one.
     pub(crate) fn link(&self, node: &NodeName) -> Option<Arc<Link>> {
         let peer = self.0.peers.read().get(node).cloned()?;

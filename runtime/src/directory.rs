@@ -4,6 +4,7 @@
 //! keep hold of it. The slot says whether a life is open to messages and, if not, why; counts; and
 //! names the stand-in.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -16,6 +17,7 @@ use tokio::sync::oneshot;
 
 use crate::mailbox::Mailbox;
 use crate::monitor::Watchers;
+use crate::nursery::Nest;
 use crate::protocol::AnyProtocol;
 use crate::urgent::Urgent;
 use crate::vitals::Vitals;
@@ -29,11 +31,78 @@ const STAND_IN_DEPTH: usize = 8;
 /// One life of an agent, as a sender reaches it.
 pub(crate) struct Line {
     pub(crate) identity: Arc<Sender>,
-    pub(crate) mailbox: Mailbox,
+    /// Shared with the doorstep that it was before, if it was.
+    pub(crate) mailbox: Arc<Mailbox>,
     pub(crate) protocol: Arc<dyn AnyProtocol>,
     pub(crate) slot: Arc<Slot>,
     /// The agent will say itself when it is ready.
     pub(crate) is_ready_later: AtomicBool,
+    /// Nobody lives here yet: what comes waits in the mailbox, which the next life takes over.
+    pub(crate) is_doorstep: bool,
+    /// It took no more messages because it went to sleep, or was not needed as a doorstep: what did
+    /// not get in is to be sent to whoever takes them now.
+    has_given_way: AtomicBool,
+    /// The life that took over this doorstep; zero as long as none has.
+    became: AtomicU64,
+}
+
+impl Line {
+    /// Where the messages to one life come in.
+    pub(crate) fn new(
+        slot: &Arc<Slot>,
+        incarnation: u64,
+        mailbox: Arc<Mailbox>,
+        protocol: Arc<dyn AnyProtocol>,
+    ) -> Self {
+        Self {
+            identity: Arc::new(Sender { address: slot.address.clone(), incarnation }),
+            mailbox,
+            protocol,
+            slot: slot.clone(),
+            is_ready_later: false.into(),
+            is_doorstep: false,
+            has_given_way: false.into(),
+            became: 0.into(),
+        }
+    }
+
+    /// A life takes over what waits on this doorstep.
+    pub(crate) fn become_life(&self, incarnation: u64) {
+        self.became.store(incarnation, Ordering::Release);
+    }
+
+    /// Why this life, or the one that took over this doorstep, is not there. Waits until that is known.
+    pub(crate) async fn cause_of_end(&self) -> Arc<Cause> {
+        let life = self.identity.incarnation.max(self.became.load(Ordering::Acquire));
+        self.slot.cause_of_end(life).await
+    }
+
+    /// Where messages wait for a life that is being woken.
+    pub(crate) fn doorstep(
+        slot: &Arc<Slot>,
+        capacity: usize,
+        protocol: Arc<dyn AnyProtocol>,
+    ) -> Self {
+        let mailbox = Arc::new(Mailbox::new(capacity));
+        Self { is_doorstep: true, ..Self::new(slot, 0, mailbox, protocol) }
+    }
+
+    /// Takes nothing more if nothing waits here, and says that others are to be looked for; whether
+    /// it did.
+    pub(crate) fn give_way(&self) -> bool {
+        // Said before the first can find it closed.
+        self.has_given_way.store(true, Ordering::SeqCst);
+        let closed = self.mailbox.close_if_empty();
+        if !closed {
+            self.has_given_way.store(false, Ordering::SeqCst);
+        }
+        closed
+    }
+
+    /// Whether what finds it closed is to be sent to whoever takes messages now.
+    pub(crate) fn has_given_way(&self) -> bool {
+        self.has_given_way.load(Ordering::SeqCst)
+    }
 }
 
 impl Control for Line {
@@ -137,6 +206,23 @@ impl Slot {
         }
     }
 
+    /// Whether there is nobody, and there has been nobody as long as it is known.
+    fn is_empty(&self) -> bool {
+        self.line.load().is_none()
+            && matches!(&**self.state.load(), State::Shut { incarnation: 0, .. })
+    }
+
+    /// Messages wait on this doorstep from now on.
+    pub(crate) fn expect(&self, doorstep: Line) {
+        self.state.store(Arc::new(State::Open(Arc::new(doorstep))));
+        self.tell_change();
+    }
+
+    /// The doorstep on which messages wait now, if they do.
+    pub(crate) fn doorstep(&self) -> Option<Arc<Line>> {
+        self.open_line().filter(|line| line.is_doorstep)
+    }
+
     /// No messages are taken from now on, for this reason.
     pub(crate) fn shut(&self, incarnation: u64, cause: Cause, is_final: bool) {
         let cause = Arc::new(cause);
@@ -175,8 +261,8 @@ impl Slot {
         self.home.load_full()
     }
 
-    /// Why this life, which no longer answers, is not there. Waits until that is known.
-    pub(crate) async fn cause_of_end(&self, incarnation: u64) -> Arc<Cause> {
+    /// Why a life, which no longer answers, is not there. Waits until that is known.
+    async fn cause_of_end(&self, incarnation: u64) -> Arc<Cause> {
         loop {
             let (told, change) = oneshot::channel();
             self.enlist(told);
@@ -219,6 +305,8 @@ pub(crate) struct Directory {
     edition: AtomicU64,
     /// This node is about to leave the others.
     is_draining: AtomicBool,
+    /// By group, those whose agents sleep while nobody talks to them.
+    nurseries: ArcSwap<HashMap<String, Arc<Nest>>>,
 }
 
 impl Directory {
@@ -283,6 +371,49 @@ impl Directory {
         let known: Vec<Address> = self.slots.iter().map(|slot| slot.key().clone()).collect();
         let names = known.iter().map(Address::as_str);
         crate::nearest::nearest(address.as_str(), names).and_then(|name| Address::parse(name).ok())
+    }
+
+    /// Takes an address out that is asleep again. Who still holds its slot finds it shut, and comes
+    /// back.
+    pub(crate) fn put_away(&self, slot: &Arc<Slot>) {
+        self.slots.remove_if(&slot.address, |_, known| Arc::ptr_eq(known, slot));
+        slot.shut(u64::MAX, Cause::new(CauseKind::Starting, "it sleeps"), true);
+        self.ways_changed();
+    }
+
+    // Those who sleep.
+
+    /// The nursery of a group, if it has one.
+    pub(crate) fn nursery(&self, group: &str) -> Option<Arc<Nest>> {
+        self.nurseries.load().get(group).cloned()
+    }
+
+    /// All nurseries.
+    pub(crate) fn nurseries(&self) -> Vec<Arc<Nest>> {
+        self.nurseries.load().values().cloned().collect()
+    }
+
+    /// The agents of a group sleep from now on while nobody talks to them.
+    pub(crate) fn add_nursery(&self, nest: &Arc<Nest>) {
+        self.nurseries.rcu(|known| {
+            let mut all = HashMap::clone(known);
+            all.insert(nest.group().as_str().to_owned(), nest.clone());
+            all
+        });
+    }
+
+    /// The slot of an address, where messages may be sent; one that sleeps is woken.
+    pub(crate) fn reach(&self, address: &Address) -> Option<Arc<Slot>> {
+        match self.find(address) {
+            Some(slot) if slot.is_empty() => self.rouse(address).or(Some(slot)),
+            Some(slot) => Some(slot),
+            None => self.rouse(address),
+        }
+    }
+
+    /// As [`Directory::reach`], for who has just found an address asleep, or going to sleep.
+    pub(crate) fn rouse(&self, address: &Address) -> Option<Arc<Slot>> {
+        self.nursery(address.group())?.rouse(address)
     }
 
     /// All slots, in no order.

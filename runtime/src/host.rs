@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use futures_util::future::BoxFuture;
-use genii_protocols::{Fault, Json, Sender};
+use genii_protocols::{Cause, CauseKind, Fault, Json};
 use genii_supervision::{
     Exit, ExitReason, Failure, FailureKind, Place, Start, StartError, Started,
 };
@@ -28,7 +28,7 @@ use crate::house::House;
 use crate::letter::{Letter, Meta};
 use crate::mailbox::Mailbox;
 use crate::node::Node;
-use crate::post::{Batch, Post};
+use crate::post::{self, Batch};
 use crate::protocol::{self, AnyProtocol, Protocol};
 use crate::urgent::{Down, Urgent};
 use crate::{cause, scope};
@@ -62,18 +62,24 @@ async fn start<A: Agent>(
         .map_err(|error| StartError::refused(error.to_string()))?;
     let slot = node.directory().claim(&address);
     let protocol = node.protocols().of::<A>();
-    let line = Arc::new(Line {
-        identity: Arc::new(Sender { address, incarnation: place.incarnation }),
-        mailbox: Mailbox::new(capacity),
-        protocol: protocol.clone(),
-        slot: slot.clone(),
-        is_ready_later: false.into(),
-    });
+    // What waits for it already is the first that it handles.
+    let mailbox = match slot.doorstep() {
+        Some(doorstep) => {
+            doorstep.become_life(place.incarnation);
+            doorstep.mailbox.clone()
+        }
+        None => Arc::new(Mailbox::new(capacity)),
+    };
+    let line = Arc::new(Line::new(&slot, place.incarnation, mailbox, protocol.clone()));
     slot.begin(line.clone());
-    let unborn = Unborn(Some((node.clone(), line.clone())));
+    let mut unborn = Unborn(Some((node.clone(), line.clone())));
     let context = Context::new(node, house, line.clone(), place.report());
     let birth = Birth { settings, protocol, context };
-    place.spawn_controlled(Host::<A>(PhantomData), birth, |_| line.clone()).await?;
+    let spawned = place.spawn_controlled(Host::<A>(PhantomData), birth, |_| line.clone()).await;
+    if let Err(error) = spawned {
+        unborn.bury(cause::of_start(&error));
+        return Err(error);
+    }
     let is_later = line.is_ready_later.load(Ordering::Relaxed);
     unborn.born();
     Ok(if is_later { Started::Alive } else { Started::Ready })
@@ -86,15 +92,20 @@ impl Unborn {
     fn born(mut self) {
         self.0 = None;
     }
+
+    /// Takes it back; what waited for it learns why.
+    fn bury(&mut self, cause: Cause) {
+        let Some((node, line)) = self.0.take() else { return };
+        line.mailbox.close();
+        post::give_back(&node, &line.identity.address, line.mailbox.take_rest(), &cause);
+        line.slot.end(line.identity.incarnation);
+        node.leave_groups(&line.identity);
+    }
 }
 
 impl Drop for Unborn {
     fn drop(&mut self) {
-        if let Some((node, line)) = &self.0 {
-            line.mailbox.close();
-            line.slot.end(line.identity.incarnation);
-            node.leave_groups(&line.identity);
-        }
+        self.bury(Cause::new(CauseKind::StartFailed, "its start was called off"));
     }
 }
 
@@ -202,7 +213,8 @@ impl<A: Agent> Life<A> {
 
     /// Takes a batch from the mailbox, or sleeps until there is one.
     async fn fetch(&mut self) {
-        self.line.slot.vitals.idle();
+        let since = self.context.node().nanos(self.clock);
+        self.line.slot.vitals.rest(since);
         self.line.mailbox.fetch(&mut self.batch, self.suspended).await;
         // A busy agent lets others on its thread have a turn.
         tokio::task::consume_budget().await;
@@ -294,12 +306,8 @@ impl<A: Agent> Life<A> {
     }
 
     fn give_up(&self, letter: Box<dyn Letter>, meta: &Meta, fault: Fault) {
-        if !letter.has_asker() {
-            let to = self.context.address().into();
-            let dead_letters = self.context.node().dead_letters();
-            dead_letters.add(to, meta.from.clone(), letter.name(), fault.clone());
-        }
-        letter.fail(fault);
+        let (node, to) = (self.context.node(), self.context.address());
+        post::give_up(node, to, letter, meta.from.clone(), fault);
     }
 
     async fn look_at_urgent(&mut self) -> Next {
@@ -404,17 +412,9 @@ impl<A: Agent> Life<A> {
         line.slot.vitals.idle();
         line.slot.vitals.set_suspended(false);
         let cause = cause::of_exit(reason);
-        let fault = Fault::Down { to: self.context.address().into(), cause };
         let taken = std::mem::take(&mut self.batch).into_posts();
-        for post in taken.into_iter().chain(line.mailbox.take_rest()) {
-            match post {
-                Post::Parcel(mut parcel) => parcel.lose(&fault),
-                Post::Letter(mut letter) => {
-                    let meta = std::mem::take(letter.meta());
-                    self.give_up(letter, &meta, fault.clone());
-                }
-            }
-        }
+        let posts = taken.into_iter().chain(line.mailbox.take_rest());
+        post::give_back(self.context.node(), self.context.address(), posts, &cause);
         line.slot.end(line.identity.incarnation);
         self.context.node().leave_groups(&line.identity);
     }

@@ -3,6 +3,7 @@
 mod apply;
 mod draining;
 pub mod impact;
+mod nurseries;
 mod rows;
 pub mod why;
 
@@ -46,6 +47,8 @@ struct Inner {
     root: OnceLock<SupervisorHandle>,
     /// Held while the topology changes.
     changing: tokio::sync::Mutex<()>,
+    /// Held while a nursery is opened.
+    opening: tokio::sync::Mutex<()>,
 }
 
 /// Why the house does not do what it is asked.
@@ -141,6 +144,7 @@ impl House {
             topology: ArcSwap::from_pointee(topology),
             root: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
+            opening: tokio::sync::Mutex::default(),
         }));
         house.0.node.knows(&house.0.catalogue);
         let topology = house.topology();

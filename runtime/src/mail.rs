@@ -31,6 +31,9 @@ use crate::stream::{
 /// How much of a message's name is kept with a dead letter, where anybody may have written it.
 const NAME_KEPT_LEN: usize = 200;
 
+/// How often who was to take a message may have given way to another before that is told instead.
+const GIVEN_WAY_MAX: usize = 8;
+
 /// Sends to one destination. Keep it where you send often: it remembers the way, and notices when
 /// the agent behind it is another, or elsewhere.
 ///
@@ -80,9 +83,9 @@ impl Mail {
             Pushed::Taken => return Ok(()),
             Pushed::Full(line, letter) => {
                 let deadline = self.deadline_within(self.node.limits().tell_patience);
-                self.push_when_room(&line, letter, deadline).await
+                self.push_when_room(&line, letter, deadline).await.map(drop)
             }
-            Pushed::Closed(line) => Err(self.ended(&line)),
+            Pushed::Closed(line, _) => Err(self.ended(&line)),
             Pushed::Far(far, letter) => self.tell_far(&far, &told::<M>(letter).message).await,
             Pushed::Nowhere(fault) => Err(fault),
         };
@@ -97,7 +100,7 @@ impl Mail {
         let result = match self.push(self.told(message)) {
             Pushed::Taken => Ok(()),
             Pushed::Full(line, _) => Err(self.overloaded(&line)),
-            Pushed::Closed(line) => Err(self.ended(&line)),
+            Pushed::Closed(line, _) => Err(self.ended(&line)),
             Pushed::Far(far, letter) => self.try_tell_far(&far, &told::<M>(letter).message),
             Pushed::Nowhere(fault) => Err(fault),
         };
@@ -134,11 +137,12 @@ impl Mail {
         let meta = Meta { asked_at: Some(asked_at), ..self.meta(Some(deadline)) };
         let letter: Box<dyn Letter> =
             Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
-        match line.mailbox.push(letter) {
-            Ok(()) => {}
-            Err(NotTaken::Full(letter)) => self.push_when_room(&line, letter, deadline).await?,
-            Err(NotTaken::Closed(_)) => return Err(self.why_ended(&line, deadline).await.into()),
-        }
+        let line = match line.mailbox.push(letter) {
+            Ok(()) => line,
+            Err(NotTaken::Full(letter) | NotTaken::Closed(letter)) => {
+                self.push_when_room(&line, letter, deadline).await?
+            }
+        };
         match self.node.deadlines().before(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
@@ -166,7 +170,8 @@ impl Mail {
         let (items, flow) = mpsc::channel::<Flow<M>>(CREDIT);
         let meta = self.meta(self.deadline);
         let letter = Box::new(StreamQuestion { meta, message, items: Items::Typed(items) });
-        self.push_when_room(&line, letter, self.earlier(Instant::now() + patience)).await?;
+        let deadline = self.earlier(Instant::now() + patience);
+        let line = self.push_when_room(&line, letter, deadline).await?;
         Ok(Answers::new(Flowing::Near(flow), self.source(&line, patience, M::NAME)))
     }
 
@@ -194,7 +199,7 @@ impl Mail {
         let deadline = self.deadline_within(self.node.limits().tell_patience);
         let reply = JsonReply::Nobody;
         let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
-        self.push_when_room(&line, letter, deadline).await
+        self.push_when_room(&line, letter, deadline).await.map(drop)
     }
 
     /// As [`Mail::ask_within`], for a message in JSON.
@@ -222,7 +227,7 @@ impl Mail {
         let (asker, answer) = oneshot::channel();
         let reply = JsonReply::Asker(asker);
         let letter = self.json_letter(&line, message, content, Some(deadline), reply)?;
-        self.push_when_room(&line, letter, deadline).await?;
+        let line = self.push_when_room(&line, letter, deadline).await?;
         match self.node.deadlines().before(deadline, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
@@ -255,7 +260,8 @@ impl Mail {
         let reply = JsonReply::Items(items);
         let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
         let name = letter.name();
-        self.push_when_room(&line, letter, self.earlier(Instant::now() + patience)).await?;
+        let deadline = self.earlier(Instant::now() + patience);
+        let line = self.push_when_room(&line, letter, deadline).await?;
         Ok(JsonAnswers::new(Flowing::Near(flow), self.source(&line, patience, name)))
     }
 
@@ -295,8 +301,7 @@ impl Mail {
     }
 
     fn source(&self, line: &Arc<Line>, patience: Duration, message: &'static str) -> Source {
-        let (slot, incarnation) = (line.slot.clone(), line.identity.incarnation);
-        let origin = Origin::Near { slot, incarnation };
+        let origin = Origin::Near(line.clone());
         Source { to: self.to.clone(), origin, patience, message: message.into() }
     }
 
@@ -309,14 +314,36 @@ impl Mail {
     }
 
     /// Puts a letter into the mailbox of the life that takes messages now, if it has room.
-    fn push(&self, letter: Box<dyn Letter>) -> Pushed {
+    fn push(&self, mut letter: Box<dyn Letter>) -> Pushed {
+        for _ in 0..GIVEN_WAY_MAX {
+            letter = match self.push_once(letter) {
+                Ok(pushed) => return pushed,
+                Err(letter) => letter,
+            };
+        }
+        Pushed::Nowhere(self.restless())
+    }
+
+    /// As [`Mail::push`]; gives the letter back where who was to take it has given way to another.
+    fn push_once(&self, letter: Box<dyn Letter>) -> Result<Pushed, Box<dyn Letter>> {
+        let pushed = self.push_as_it_stands(letter);
+        match pushed {
+            Pushed::Closed(line, letter) if line.has_given_way() => {
+                self.node.directory().rouse(&line.slot.address);
+                Err(letter)
+            }
+            pushed => Ok(pushed),
+        }
+    }
+
+    fn push_as_it_stands(&self, letter: Box<dyn Letter>) -> Pushed {
         if let Some(slot) = self.slot.get().filter(|_| !self.node.directory().is_draining()) {
             let state = slot.state();
             if let State::Open(line) = &**state {
                 return match line.mailbox.push(letter) {
                     Ok(()) => Pushed::Taken,
                     Err(NotTaken::Full(letter)) => Pushed::Full(line.clone(), letter),
-                    Err(NotTaken::Closed(_)) => Pushed::Closed(line.clone()),
+                    Err(NotTaken::Closed(letter)) => Pushed::Closed(line.clone(), letter),
                 };
             }
         }
@@ -326,23 +353,38 @@ impl Mail {
             Ok(Way::Near(line)) => match line.mailbox.push(letter) {
                 Ok(()) => Pushed::Taken,
                 Err(NotTaken::Full(letter)) => Pushed::Full(line, letter),
-                Err(NotTaken::Closed(_)) => Pushed::Closed(line),
+                Err(NotTaken::Closed(letter)) => Pushed::Closed(line, letter),
             },
         }
     }
 
+    /// Puts a letter into the mailbox of a life as soon as it has room, or into that of the life to
+    /// which it gives way meanwhile. Returns the one that has it.
     async fn push_when_room(
         &self,
-        line: &Line,
-        letter: Box<dyn Letter>,
+        line: &Arc<Line>,
+        mut letter: Box<dyn Letter>,
         deadline: Instant,
-    ) -> Result<(), Box<Fault>> {
-        let push = Box::pin(line.mailbox.push_when_room(letter));
-        match self.node.deadlines().before(deadline, push).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(NotTaken::Full(_))) | Err(Late) => Err(self.overloaded(line)),
-            Ok(Err(NotTaken::Closed(_))) => Err(self.why_ended(line, deadline).await),
+    ) -> Result<Arc<Line>, Box<Fault>> {
+        let mut line = line.clone();
+        for _ in 0..GIVEN_WAY_MAX {
+            let push = Box::pin(line.mailbox.push_when_room(letter));
+            letter = match self.node.deadlines().before(deadline, push).await {
+                Ok(Ok(())) => return Ok(line),
+                Ok(Err(NotTaken::Full(_))) | Err(Late) => return Err(self.overloaded(&line)),
+                Ok(Err(NotTaken::Closed(letter))) if line.has_given_way() => letter,
+                Ok(Err(NotTaken::Closed(_))) => return Err(self.why_ended(&line, deadline).await),
+            };
+            let next = self.node.directory().rouse(&line.slot.address);
+            let next = next.ok_or_else(|| self.node.directory().not_found(&self.to));
+            line = next?.route().map_err(|cause| self.down((*cause).clone()))?;
         }
+        Err(self.restless())
+    }
+
+    /// Who was to take a message gave way to another again and again.
+    fn restless(&self) -> Box<Fault> {
+        self.down(Cause::new(CauseKind::Stopped, "it falls asleep again and again"))
     }
 
     /// The fault for a life that ended just now, without waiting to learn why.
@@ -355,7 +397,7 @@ impl Mail {
 
     /// The fault for a life that ended, with the cause.
     async fn why_ended(&self, line: &Line, deadline: Instant) -> Box<Fault> {
-        let cause = Box::pin(line.slot.cause_of_end(line.identity.incarnation));
+        let cause = Box::pin(line.cause_of_end());
         match self.node.deadlines().before(deadline, cause).await {
             Ok(cause) => self.down((*cause).clone()),
             Err(Late) => self.down(Cause::new(CauseKind::Stopped, "it has just ended")),
@@ -401,7 +443,7 @@ impl Mail {
 enum Pushed {
     Taken,
     Full(Arc<Line>, Box<dyn Letter>),
-    Closed(Arc<Line>),
+    Closed(Arc<Line>, Box<dyn Letter>),
     Far(Arc<FarWay>, Box<dyn Letter>),
     Nowhere(Box<Fault>),
 }

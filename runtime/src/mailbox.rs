@@ -205,6 +205,20 @@ impl Mailbox {
         self.roomy.notify_waiters();
     }
 
+    /// Closes if there is nothing in it at all, urgent or not; whether it did.
+    pub(crate) fn close_if_empty(&self) -> bool {
+        let mut queues = self.queues.lock();
+        if self.taken(&queues) > 0 || !queues.urgent.is_empty() || queues.closed {
+            return false;
+        }
+        queues.closed = true;
+        self.urgent_waits.store(true, Ordering::Release);
+        wake(queues);
+        self.room.notify_waiters();
+        self.roomy.notify_waiters();
+        true
+    }
+
     // For the host alone.
 
     /// Whether the host should look at the urgent lane before its next letter.

@@ -561,8 +561,11 @@ impl Observer for Watch {
         let Some(node) = self.0.upgrade() else { return };
         let Ok(address) = Address::from_shared(change.key.shared()) else { return };
         let Some(slot) = node.directory.find(&address) else { return };
+        let nursery = node.directory.nursery(address.group());
         match cause::of_status(&change.now) {
             None => slot.open(change.incarnation),
+            // What waits on its doorstep is for the life that comes, or comes again.
+            Some(_) if slot.doorstep().is_some() && !has_failed(&change.now) => {}
             // Why it ended says more than that it was then forgotten.
             Some(_) if change.is_forgotten && slot.has_ended() => {}
             Some(cause) => {
@@ -576,12 +579,17 @@ impl Observer for Watch {
         if let Some(cluster) = node.cluster.get() {
             cluster.changed(change);
         }
-        if change.is_forgotten {
+        let is_asleep = nursery.is_some_and(|nursery| nursery.changed(&address, change));
+        if (change.is_forgotten || is_asleep) && slot.doorstep().is_none() {
             Node(node).forget(&address);
         }
     }
 
     fn recorded(&self, _: &Arc<Event>) {}
+}
+
+fn has_failed(status: &Status) -> bool {
+    matches!(status, Status::Down(_) | Status::Quarantined(_) | Status::Blocked)
 }
 
 fn tell_watchers(slot: &Slot, change: &Change, cause: genii_protocols::Cause) {

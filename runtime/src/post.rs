@@ -3,9 +3,12 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use genii_protocols::{Address, Cause, Fault, Sender};
+
 use crate::directory::Line;
 use crate::letter::Letter;
 use crate::link::Parcel;
+use crate::node::Node;
 
 /// A letter, or a parcel of some.
 pub(crate) enum Post {
@@ -38,6 +41,40 @@ impl From<Box<dyn Letter>> for Post {
     fn from(letter: Box<dyn Letter>) -> Self {
         Self::Letter(letter)
     }
+}
+
+/// Returns what is not handled to its senders, in order: who asked is told, and what was told becomes
+/// a dead letter.
+pub(crate) fn give_back(
+    node: &Node,
+    to: &Address,
+    posts: impl IntoIterator<Item = Post>,
+    cause: &Cause,
+) {
+    let fault = Fault::Down { to: to.clone().into(), cause: cause.clone() };
+    for post in posts {
+        match post {
+            Post::Parcel(mut parcel) => parcel.lose(&fault),
+            Post::Letter(mut letter) => {
+                let from = letter.meta().from.take();
+                give_up(node, to, letter, from, fault.clone());
+            }
+        }
+    }
+}
+
+/// Returns a letter that is not handled to its sender.
+pub(crate) fn give_up(
+    node: &Node,
+    to: &Address,
+    letter: Box<dyn Letter>,
+    from: Option<Arc<Sender>>,
+    fault: Fault,
+) {
+    if !letter.has_asker() {
+        node.dead_letters().add(to.clone().into(), from, letter.name(), fault.clone());
+    }
+    letter.fail(fault);
 }
 
 /// What a host has taken from its mailbox.

@@ -13,7 +13,7 @@ use genii_protocols::{AskError, Destination, Fault, Json, NodeName, Rejection, S
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
 
-use crate::directory::{Line, Slot};
+use crate::directory::Line;
 use crate::letter::{Answer, JsonAnswer, Letter, Meta, in_json, send_far, settled};
 use crate::link::FarReply;
 use crate::link::flowing::{FarFlow, FarStream};
@@ -214,7 +214,7 @@ pub(crate) struct Source {
 /// Who answers.
 pub(crate) enum Origin {
     /// A life here.
-    Near { slot: Arc<Slot>, incarnation: u64 },
+    Near(Arc<Line>),
     /// A life on another node.
     Far(NodeName),
 }
@@ -230,7 +230,7 @@ impl Source {
 
     pub(crate) async fn broken_off(&self) -> Fault {
         let cause = match &self.origin {
-            Origin::Near { slot, incarnation } => slot.cause_of_end(*incarnation),
+            Origin::Near(line) => line.cause_of_end(),
             Origin::Far(node) => {
                 return Fault::Unreachable { to: self.to.clone(), node: node.clone() };
             }

@@ -24,6 +24,8 @@ pub(crate) struct Vitals {
     /// Which entry of the protocol it is in.
     busy_with: AtomicU32,
     suspended: AtomicU32,
+    /// When it last did something, in nanoseconds since the node began.
+    rests_since: AtomicU64,
     /// Questions that it has taken on for later.
     owed: AtomicUsize,
     /// How long handlers took; not there until the first has.
@@ -70,6 +72,22 @@ impl Vitals {
 
     pub(crate) fn idle(&self) {
         self.busy_since.store(0, Ordering::Relaxed);
+    }
+
+    /// It has nothing to do since then, in nanoseconds since the node began.
+    pub(crate) fn rest(&self, nanos: u64) {
+        self.busy_since.store(0, Ordering::Relaxed);
+        self.rests_since.store(nanos, Ordering::Relaxed);
+    }
+
+    /// When it last did something, in nanoseconds since the node began.
+    pub(crate) fn rests_since(&self) -> u64 {
+        self.rests_since.load(Ordering::Relaxed)
+    }
+
+    /// Whether it handles nothing, owes nothing, and is not held up.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.busy().is_none() && self.owed.load(Ordering::Relaxed) == 0 && !self.is_suspended()
     }
 
     pub(crate) fn end(&self, outcome: Outcome, took: Duration) {

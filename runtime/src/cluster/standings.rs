@@ -27,20 +27,20 @@ const ALIKE_MAX: usize = 8;
 
 /// Tells all that an agent here stands otherwise.
 pub(super) fn tell(cluster: &Arc<Inner>, change: &Change) {
-    let Ok(address) = Address::from_shared(change.key.shared()) else { return };
-    let Some(node) = cluster.node.upgrade().filter(|node| !node.lives_elsewhere(&address)) else {
+    if let Ok(address) = Address::from_shared(change.key.shared()) {
+        tell_of(cluster, &address, change.incarnation);
+    }
+}
+
+/// Tells all how an address here stands.
+pub(super) fn tell_of(cluster: &Arc<Inner>, address: &Address, incarnation: u64) {
+    let Some(node) = cluster.node.upgrade().filter(|node| !node.lives_elsewhere(address)) else {
         return;
     };
-    let gone = Stand {
-        address: Cow::Borrowed(address.as_str()),
-        incarnation: change.incarnation,
-        standing: Standing::Gone,
-        detail: Cow::Borrowed(""),
-    };
+    let gone = Stand { standing: Standing::Gone, incarnation, ..asleep(address) };
     // As it stands when it is told of, so that nothing older is told after it.
     let frame = || {
-        let view = node.tree().board.view(address.as_str());
-        let stand = view.map_or_else(|| gone.clone(), |view| stand_of(&view));
+        let stand = standing_here(&node, address).unwrap_or_else(|| gone.clone());
         Control::Standings { is_first: false, agents: vec![stand] }
     };
     for peer in cluster.peers.read().values() {
@@ -83,13 +83,43 @@ pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
 fn own_agents(node: &Node) -> Vec<Address> {
     let views = node.tree().board.all().into_iter();
     let addresses = views.filter_map(|view| Address::from_shared(view.key.shared()).ok());
-    addresses.filter(|address| !node.lives_elsewhere(address)).collect()
+    let nurseries = node.directory().nurseries();
+    let sleeps = |address: &Address| {
+        nurseries
+            .iter()
+            .any(|nursery| nursery.group().as_str() == address.group() && nursery.has(address))
+    };
+    let awake: Vec<Address> =
+        addresses.filter(|address| !node.lives_elsewhere(address) && !sleeps(address)).collect();
+    let residents = nurseries.iter().flat_map(|nursery| nursery.residents());
+    awake.into_iter().chain(residents).collect()
+}
+
+/// How an agent here stands, if there is one. One of a nursery takes messages also while it sleeps.
+fn standing_here(node: &Node, address: &Address) -> Option<Stand<'static>> {
+    let view = node.tree().board.view(address.as_str()).map(|view| stand_of(&view));
+    let nursery = node.directory().nursery(address.group());
+    if !nursery.is_some_and(|nursery| nursery.has(address)) {
+        return view;
+    }
+    let is_told =
+        |stand: &Stand<'_>| matches!(stand.standing, Standing::Degraded | Standing::Quarantined);
+    view.filter(is_told).or_else(|| Some(asleep(address)))
+}
+
+/// That somebody who sleeps takes messages.
+fn asleep(address: &Address) -> Stand<'static> {
+    Stand {
+        address: Cow::Owned(address.as_str().to_owned()),
+        incarnation: 0,
+        standing: Standing::Ready,
+        detail: Cow::Borrowed(""),
+    }
 }
 
 /// How agents stand that live here.
 fn standings_of(node: &Node, agents: &[Address]) -> Control<'static> {
-    let views = agents.iter().filter_map(|address| node.tree().board.view(address.as_str()));
-    let agents = views.map(|view| stand_of(&view)).collect();
+    let agents = agents.iter().filter_map(|address| standing_here(node, address)).collect();
     Control::Standings { is_first: false, agents }
 }
 

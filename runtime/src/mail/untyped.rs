@@ -52,7 +52,8 @@ impl Mail {
         let reply = UntypedReply::Asker(asker);
         let letter = self.untyped_letter(&line, message, content, Some(deadline), reply);
         let letter = letter.map_err(Lost::Fault)?;
-        self.push_when_room(&line, letter, deadline).await.map_err(Lost::Fault)?;
+        let pushed = self.push_when_room(&line, letter, deadline).await;
+        let line = pushed.map_err(Lost::Fault)?;
         let fault = match self.node.deadlines().before(deadline, answer).await {
             Ok(Ok(Err(Lost::Unwritable(detail)))) => self.unwritable(message, &detail),
             Ok(Ok(answer)) => return answer,
@@ -84,7 +85,7 @@ impl Mail {
             Way::Near(line) => {
                 let reply = UntypedReply::Nobody;
                 let letter = self.untyped_letter(&line, message, content, self.deadline, reply)?;
-                self.push_when_room(&line, letter, deadline).await
+                self.push_when_room(&line, letter, deadline).await.map(drop)
             }
             Way::Far(far) => {
                 let meta = self.meta(self.deadline);
@@ -118,7 +119,8 @@ impl Mail {
         let reply = UntypedReply::Items(items);
         let letter = self.untyped_letter(&line, message, content, self.deadline, reply)?;
         let name = letter.name();
-        self.push_when_room(&line, letter, self.earlier(Instant::now() + patience)).await?;
+        let deadline = self.earlier(Instant::now() + patience);
+        let line = self.push_when_room(&line, letter, deadline).await?;
         let source = self.source(&line, patience, name);
         Ok(UntypedAnswers::new(Flowing::Near(flow), form, source))
     }

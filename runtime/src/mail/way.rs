@@ -94,7 +94,7 @@ impl Mail {
         if self.to.node.is_some() {
             return self.here();
         }
-        let Some(slot) = self.node.directory().find(address) else {
+        let Some(slot) = self.node.directory().reach(address) else {
             // Nobody here has the address: another node may have told of it.
             let there = self.node.cluster().and_then(|cluster| cluster.find(address));
             let there = there.ok_or_else(|| self.node.directory().not_found(&self.to))?;
@@ -117,7 +117,7 @@ impl Mail {
     /// to a node by name goes to no other.
     fn here(&self) -> Result<Way, Box<Fault>> {
         let directory = self.node.directory();
-        let slot = directory.find(&self.to.address).filter(|slot| slot.home().is_none());
+        let slot = directory.reach(&self.to.address).filter(|slot| slot.home().is_none());
         let slot = slot.ok_or_else(|| Box::new(directory.not_found(&self.to)))?;
         let line = slot.route().map_err(|cause| self.down((*cause).clone()))?;
         Ok(Way::Near(self.near(&slot, line)))

@@ -19,6 +19,9 @@ use crate::node::Node;
 use crate::post::Post;
 use crate::protocol::Content;
 
+/// How often who was to take a message may have given way to another before it is lost.
+const GIVEN_WAY_MAX: usize = 8;
+
 /// When so much of a receiver's credit has been handled, it is given back.
 const CREDIT_STEP: u32 = CREDIT_MAX / 4;
 
@@ -171,7 +174,7 @@ impl Inlet {
             return Ok(line.clone());
         }
         let to = || self.address.clone().into();
-        let slot = self.node.directory().find(&self.address);
+        let slot = self.node.directory().reach(&self.address);
         let slot = slot.ok_or_else(|| Box::new(self.node.directory().not_found(&to())))?;
         let _known_already = self.slot.set(slot.clone());
         slot.route().map_err(|cause| Box::new(Fault::Down { to: to(), cause: (*cause).clone() }))
@@ -183,15 +186,32 @@ impl Inlet {
             overflow.posts.push_back(post);
             return;
         }
-        match line.mailbox.push(post) {
+        match self.push(line, post) {
             Ok(()) => {}
-            Err(NotTaken::Closed(post)) => self.bury(post, line),
-            Err(NotTaken::Full(post)) => {
+            Err((NotTaken::Closed(post), line)) => self.bury(post, &line),
+            Err((NotTaken::Full(post), _)) => {
                 overflow.posts.push_back(post);
                 overflow.is_carried = true;
                 tokio::spawn(self.clone().carry());
             }
         }
+    }
+
+    /// Puts a post into the mailbox of a life, or of that to which it has given way.
+    fn push(&self, line: &Arc<Line>, mut post: Post) -> Result<(), (NotTaken<Post>, Arc<Line>)> {
+        let mut line = line.clone();
+        for _ in 0..GIVEN_WAY_MAX {
+            post = match line.mailbox.push(post) {
+                Err(NotTaken::Closed(post)) if line.has_given_way() => post,
+                pushed => return pushed.map_err(|why| (why, line)),
+            };
+            let Some(Ok(next)) = self.node.directory().rouse(&self.address).map(|it| it.route())
+            else {
+                break;
+            };
+            line = next;
+        }
+        Err((NotTaken::Closed(post), line))
     }
 
     /// Carries to the mailbox what did not find room, in its order.
@@ -222,6 +242,11 @@ impl Inlet {
             };
             if pushed == Ok(false) {
                 return line.ok();
+            }
+            if line.as_ref().is_ok_and(|line| pushed.is_err() && line.has_given_way()) {
+                // Whoever it gave way to is found the next time.
+                self.node.directory().rouse(&self.address);
+                continue;
             }
             // There is no life that takes the next; the one after that may find another.
             let Some(post) = overflow.posts.pop_front() else {

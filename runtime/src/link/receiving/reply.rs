@@ -138,7 +138,7 @@ impl Drop for FarReply {
         let (inlet, line, correlation) = (self.inlet.clone(), self.line.clone(), self.correlation);
         let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
         runtime.spawn(async move {
-            let cause = line.slot.cause_of_end(line.identity.incarnation);
+            let cause = line.cause_of_end();
             let cause = match tokio::time::timeout(CAUSE_PATIENCE, cause).await {
                 Ok(cause) => (*cause).clone(),
                 Err(_) => Cause::new(CauseKind::Stopped, "it has ended"),

@@ -1,0 +1,73 @@
+//! Nurseries of a house: groups whose agents sleep while nobody talks to them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::Address;
+use genii_supervision::{
+    ChildError, ChildPolicy, ChildSpec, GiveUp, Intensity, Restart, Strategy, SupervisorFlags,
+    SupervisorSpec,
+};
+
+use super::{Home, House, ROOT};
+use crate::nursery::{Nest, Nursery, NurseryError, NurserySettings};
+
+/// How often an agent of a nursery may fail before it is held back.
+const INTENSITY: Intensity = Intensity { restarts: 5, window: Duration::from_secs(60) };
+
+impl House {
+    /// The nursery of a group; it is opened if there is none yet, and then has no residents. One that
+    /// is there already stays as it is.
+    ///
+    /// # Errors
+    /// When its kind is not known, or the topology has its group.
+    pub async fn nursery(&self, settings: NurserySettings) -> Result<Nursery, NurseryError> {
+        // Not the lock of changes: an agent that they start may ask for this.
+        let one_at_a_time = self.0.opening.lock().await;
+        let group = settings.group.clone();
+        if let Some(nest) = self.0.node.directory().nursery(group.as_str()) {
+            return Ok(Nursery(nest));
+        }
+        if self.topology().group(group.as_str()).is_some() {
+            return Err(NurseryError::GroupTaken { group });
+        }
+        let (node, catalogue) = (&self.0.node, &self.0.catalogue);
+        let unknown = || NurseryError::UnknownKind { kind: settings.kind.clone() };
+        let protocol = catalogue.protocol(&settings.kind, node).ok_or_else(unknown)?;
+        let supervisor = SupervisorSpec::new(group.as_str()).with_flags(SupervisorFlags {
+            strategy: Strategy::Dynamic,
+            intensity: INTENSITY,
+            ..SupervisorFlags::default()
+        });
+        let policy = ChildPolicy {
+            give_up: GiveUp::Quarantine,
+            restart: Restart::Permanent,
+            required: false,
+            ..ChildPolicy::supervisor()
+        };
+        // Those who ask may be part of the start of the house, before which its root is not at hand.
+        let began = match node.tree().supervisor(ROOT) {
+            Some(root) => root.start_child(supervisor.into_child(policy)).await,
+            None => Err(ChildError::Gone),
+        };
+        began.map_err(|error| NurseryError::NoSupervisor { group, why: error.to_string() })?;
+        let (house, of) = (Arc::downgrade(&self.0), settings.clone());
+        let make_child =
+            Box::new(move |address: &Address| House(house.upgrade()?).resident(&of, address));
+        let nest = Nest::new(node, settings, protocol, make_child);
+        node.directory().add_nursery(&nest);
+        drop(one_at_a_time);
+        Ok(Nursery(nest))
+    }
+
+    /// The child that hosts one of a nursery.
+    fn resident(&self, settings: &NurserySettings, address: &Address) -> Option<ChildSpec> {
+        let home = Home {
+            address: address.clone(),
+            settings: Arc::new((settings.settings)(address)),
+            mailbox_capacity: settings.mailbox_capacity,
+        };
+        let child = self.0.catalogue.child(&settings.kind, &self.0.node, self, home)?;
+        Some(child.with_policy(settings.policy.clone()))
+    }
+}

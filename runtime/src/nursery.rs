@@ -1,0 +1,164 @@
+//! Nurseries: agents of which very many exist and few are awake.
+//!
+//! The residents of a nursery are addresses of one group. One that nobody talks to sleeps: it has no
+//! actor, no slot in the directory and no place on the board, only its name here. The first message
+//! to it wakes it. What comes meanwhile waits on its doorstep, a mailbox that its life then takes
+//! over, so that nothing is lost and nothing is overtaken. When it has had nothing to do for a while
+//! it is put to sleep again; when too many are awake, the one that has rested longest is.
+//!
+//! | state | slot | board | what happens to a message |
+//! |---|---|---|---|
+//! | asleep | none | none | it wakes it |
+//! | waking | open: its doorstep | none, then `starting` | it waits on the doorstep |
+//! | awake | open: its life | `ready` | it is handled |
+//! | dozing off | open: a new doorstep | `stopping` | it waits, and wakes it when it has stopped |
+//! | down, quarantined | shut, with the cause | the same | its sender is told the cause |
+//!
+//! Each change of these states is made under one lock, which is never held across a wait.
+
+mod nest;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::{Address, Json, Name};
+use genii_supervision::ChildPolicy;
+
+pub(crate) use nest::Nest;
+
+/// How many residents may be awake at a time, unless its settings say otherwise.
+pub const AWAKE_MAX: usize = 128;
+
+/// How long a resident rests before it is put to sleep, unless its settings say otherwise.
+pub const IDLE_AFTER: Duration = Duration::from_secs(300);
+
+/// How a nursery is run.
+#[derive(Clone)]
+pub struct NurserySettings {
+    /// The group whose addresses its residents have. No topology may have it.
+    pub group: Name,
+    /// The kind of its residents, as the catalogue has it.
+    pub kind: String,
+    /// What is set for a resident.
+    pub settings: Arc<dyn Fn(&Address) -> Json + Send + Sync>,
+    /// How many may be awake at a time. One more waits until another sleeps.
+    pub awake_max: usize,
+    /// How long one rests before it is put to sleep.
+    pub idle_after: Duration,
+    /// How many messages wait for one, also while it is woken.
+    pub mailbox_capacity: usize,
+    /// How each is treated when it fails or stops.
+    pub policy: Arc<ChildPolicy>,
+}
+
+/// Why there is no nursery.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NurseryError {
+    /// The catalogue has no such kind.
+    #[error("no agents are of the kind {kind:?}")]
+    UnknownKind {
+        /// The kind.
+        kind: String,
+    },
+    /// The topology has a group of this name.
+    #[error(
+        "the topology has a group {group} already; the agents that sleep need one of their own"
+    )]
+    GroupTaken {
+        /// The group.
+        group: Name,
+    },
+    /// Its supervisor cannot begin.
+    #[error("the supervisor of {group} cannot begin: {why}")]
+    NoSupervisor {
+        /// The group.
+        group: Name,
+        /// Why.
+        why: String,
+    },
+}
+
+/// How a resident stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mood {
+    /// It sleeps, and wakes at its next message.
+    Asleep,
+    /// It is being woken, or waits for a place among those that are awake.
+    Waking,
+    /// It is awake, or held back because it failed.
+    Awake,
+    /// It is going to sleep, or kept asleep.
+    Dozing,
+}
+
+/// A group of agents that sleep while nobody talks to them. Cheap to clone.
+#[derive(Clone)]
+pub struct Nursery(pub(crate) Arc<Nest>);
+
+impl Nursery {
+    /// Its group.
+    pub fn group(&self) -> &Name {
+        self.0.group()
+    }
+
+    /// An address of its group exists from now on, asleep. Nothing if it exists already.
+    pub fn admit(&self, name: &Name) -> Address {
+        self.0.admit(name)
+    }
+
+    /// Puts a resident to sleep when it has done what it was asked already, and keeps it asleep as long
+    /// as what is returned is held: what comes for it meanwhile waits. `None` if it is no resident, or
+    /// kept already.
+    pub async fn keep_asleep(&self, address: &Address) -> Option<Kept> {
+        self.0.clone().keep_asleep(address).await
+    }
+
+    /// Whether it is a resident.
+    pub fn has(&self, address: &Address) -> bool {
+        self.0.has(address)
+    }
+
+    /// How a resident stands; `None` if it is none.
+    pub fn mood(&self, address: &Address) -> Option<Mood> {
+        self.0.mood(address)
+    }
+
+    /// How many residents there are.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many hold a place among those that are awake.
+    pub fn awake(&self) -> usize {
+        self.0.awake()
+    }
+}
+
+/// A resident is kept asleep as long as this is held.
+pub struct Kept {
+    nest: Arc<Nest>,
+    address: Address,
+}
+
+impl Kept {
+    /// Who is kept asleep.
+    pub fn address(&self) -> &Address {
+        &self.address
+    }
+
+    /// It exists no more from now on. What waits for it is returned.
+    pub fn dismiss(self) {
+        self.nest.dismiss(&self.address);
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        self.nest.let_wake(&self.address);
+    }
+}

@@ -1,0 +1,417 @@
+//! Agents that sleep while nobody talks to them, on the paused clock.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::{Address, AskError, CauseKind, Fault, Json, Name, Never, NodeName, message};
+use genii_runtime::nursery::Mood;
+use genii_runtime::topology::Topology;
+use genii_runtime::{
+    Agent, Catalogue, Context, Handle, HandleLater, HandleStream, House, Node, NodeOptions,
+    Nursery, NurserySettings, Outlet, Promise, Protocol,
+};
+use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, StartError};
+use parking_lot::Mutex;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How long a resident rests here before it sleeps.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// Keep a number.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Keep {
+    number: u64,
+}
+message!(Keep = "dreamer.keep" -> u64);
+
+/// Say which life of yours this is, and what you have kept in it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Tell {}
+message!(Tell = "dreamer.tell" -> (u64, Vec<u64>));
+
+/// Answer after so many seconds.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Ponder {
+    seconds: u64,
+}
+message!(Ponder = "dreamer.ponder" -> ());
+
+/// Answer later, and go on meanwhile.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Promised {
+    seconds: u64,
+}
+message!(Promised = "dreamer.promised" -> ());
+
+/// Count, one number a second.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Count {
+    to: u64,
+}
+message!(Count = "dreamer.count" -> (), streams u64);
+
+/// Panic.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Panic {}
+message!(Panic = "dreamer.panic" -> ());
+
+struct Dreamer {
+    life: u64,
+    kept: Vec<u64>,
+}
+
+#[derive(Deserialize)]
+struct DreamerSettings {
+    #[serde(default)]
+    is_broken: bool,
+    #[serde(default)]
+    starts_for: u64,
+}
+
+impl Agent for Dreamer {
+    type Settings = DreamerSettings;
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new()
+            .on::<Keep>()
+            .on::<Tell>()
+            .on::<Ponder>()
+            .on::<Panic>()
+            .on_later::<Promised>()
+            .on_stream::<Count>()
+    }
+
+    async fn start(settings: DreamerSettings, context: &mut Context) -> Result<Self, StartError> {
+        tokio::time::sleep(Duration::from_secs(settings.starts_for)).await;
+        match settings.is_broken {
+            true => Err(StartError::refused("its store is damaged")),
+            false => Ok(Self { life: context.incarnation(), kept: Vec::new() }),
+        }
+    }
+}
+
+impl Handle<Keep> for Dreamer {
+    async fn handle(&mut self, keep: Keep, _: &mut Context) -> Result<u64, Never> {
+        self.kept.push(keep.number);
+        Ok(keep.number)
+    }
+}
+
+impl Handle<Tell> for Dreamer {
+    async fn handle(&mut self, _: Tell, _: &mut Context) -> Result<(u64, Vec<u64>), Never> {
+        Ok((self.life, self.kept.clone()))
+    }
+}
+
+impl Handle<Ponder> for Dreamer {
+    async fn handle(&mut self, ponder: Ponder, _: &mut Context) -> Result<(), Never> {
+        tokio::time::sleep(Duration::from_secs(ponder.seconds)).await;
+        Ok(())
+    }
+}
+
+impl Handle<Panic> for Dreamer {
+    async fn handle(&mut self, _: Panic, _: &mut Context) -> Result<(), Never> {
+        panic!("it was told to")
+    }
+}
+
+impl HandleLater<Promised> for Dreamer {
+    async fn handle_later(&mut self, ask: Promised, promise: Promise<Promised>, at: &mut Context) {
+        at.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(ask.seconds)).await;
+            promise.answer(());
+        });
+    }
+}
+
+impl HandleStream<Count> for Dreamer {
+    async fn handle_stream(&mut self, ask: Count, mut outlet: Outlet<Count>, at: &mut Context) {
+        at.spawn(async move {
+            for number in 0..ask.to {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                if outlet.send(number).await.is_err() {
+                    return;
+                }
+            }
+            outlet.finish(Ok(())).await;
+        });
+    }
+}
+
+struct World {
+    node: Node,
+    house: House,
+    nursery: Nursery,
+}
+
+/// A house with a nursery in which so many may be awake. Residents whose names begin with `broken` cannot
+/// start, those that begin with `slow` take three seconds.
+async fn world(awake_max: usize) -> World {
+    let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
+    let catalogue = Catalogue::new().with::<Dreamer>("dreamer");
+    let house = House::begin(node.clone(), catalogue, Topology::default()).await.unwrap();
+    house.up().await.unwrap();
+    let nursery = house.nursery(settings(awake_max)).await.unwrap();
+    World { node, house, nursery }
+}
+
+fn settings(awake_max: usize) -> NurserySettings {
+    let backoff = Backoff { first: Duration::from_secs(1), jitter: 0.0, ..Backoff::default() };
+    NurserySettings {
+        group: Name::new("dream").unwrap(),
+        kind: "dreamer".to_owned(),
+        settings: Arc::new(|address| {
+            let (broken, slow) = ("broken", "slow");
+            Json(serde_json::json!({
+                "is_broken": address.name().starts_with(broken),
+                "starts_for": if address.name().starts_with(slow) { 3 } else { 0 },
+            }))
+        }),
+        awake_max,
+        idle_after: IDLE,
+        mailbox_capacity: 100,
+        policy: Arc::new(ChildPolicy {
+            restart: Restart::Transient,
+            required: false,
+            backoff: Some(backoff),
+            give_up: GiveUp::Quarantine,
+            ..ChildPolicy::default()
+        }),
+    }
+}
+
+impl World {
+    fn admit(&self, name: &str) -> Address {
+        self.nursery.admit(&Name::new(name).unwrap())
+    }
+
+    async fn tell(&self, who: &Address) -> (u64, Vec<u64>) {
+        self.node.to(who.clone()).ask_within(Tell {}, Duration::from_secs(30)).await.unwrap()
+    }
+
+    /// Waits until one is in a mood, for an hour at most.
+    async fn comes_to(&self, who: &Address, mood: Mood) {
+        let looking = async {
+            while self.nursery.mood(who) != Some(mood) {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(3_600), looking).await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_first_message_wakes_one_that_sleeps() {
+    let world = world(4).await;
+    let alice = world.admit("alice");
+    assert_eq!(world.nursery.mood(&alice), Some(Mood::Asleep));
+    assert!(world.node.counters(&alice).is_none(), "one that sleeps has no slot");
+    world.node.to(alice.clone()).tell(Keep { number: 7 }).await.unwrap();
+    assert_eq!(world.tell(&alice).await.1, [7]);
+    assert_eq!(world.nursery.mood(&alice), Some(Mood::Awake));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_while_one_wakes_is_handled_in_order() {
+    let world = world(4).await;
+    let slow = world.admit("slow-alice");
+    let mail = world.node.to(slow.clone());
+    for number in 0..50 {
+        mail.tell(Keep { number }).await.unwrap();
+    }
+    assert_eq!(world.tell(&slow).await.1, (0..50).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_is_woken_who_is_no_resident() {
+    let world = world(4).await;
+    world.admit("alice");
+    let stranger = Address::parse("dream/alicf").unwrap();
+    let answer = world.node.to(stranger).ask(Tell {}).await;
+    assert!(
+        matches!(answer, Err(AskError::Fault(fault)) if matches!(*fault, Fault::NotFound { .. }))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_rests_long_enough_leaves_nothing_behind() {
+    let world = world(4).await;
+    let alice = world.admit("alice");
+    let mail = world.node.to(alice.clone());
+    mail.tell(Keep { number: 1 }).await.unwrap();
+    let (first, _) = world.tell(&alice).await;
+    world.comes_to(&alice, Mood::Asleep).await;
+    assert!(world.node.counters(&alice).is_none(), "its slot has gone");
+    assert!(world.house.member(alice.as_str()).is_err(), "it has no place on the board");
+    assert_eq!(world.nursery.awake(), 0);
+    // Who has kept the way finds the next life.
+    mail.tell(Keep { number: 2 }).await.unwrap();
+    let (second, kept) = world.tell(&alice).await;
+    assert!(second != first && kept == [2], "{first} {second} {kept:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_one_that_has_rested_longest_makes_room() {
+    let world = world(2).await;
+    let [a, b, c] = ["a", "b", "c"].map(|name| world.admit(name));
+    for who in [&a, &b, &a] {
+        world.tell(who).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    world.tell(&c).await;
+    assert_eq!(world.nursery.mood(&b), Some(Mood::Asleep));
+    assert_eq!(world.nursery.mood(&a), Some(Mood::Awake));
+    assert_eq!(world.nursery.awake(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_has_something_to_do_is_not_put_to_sleep() {
+    let world = world(1).await;
+    let [busy, other] = ["busy", "other"].map(|name| world.admit(name));
+    let node = world.node.clone();
+    for owed in ["handler", "promise", "stream"] {
+        let mail = node.to(busy.clone());
+        let work = tokio::spawn(async move {
+            let patience = Duration::from_secs(200);
+            match owed {
+                "handler" => mail.ask_within(Ponder { seconds: 90 }, patience).await.unwrap(),
+                "promise" => mail.ask_within(Promised { seconds: 90 }, patience).await.unwrap(),
+                _ => mail.stream(Count { to: 90 }).await.unwrap().finish().await.unwrap(),
+            }
+        });
+        world.comes_to(&busy, Mood::Awake).await;
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let began = tokio::time::Instant::now();
+        let patience = Duration::from_secs(200);
+        node.to(other.clone()).ask_within(Tell {}, patience).await.unwrap();
+        assert!(began.elapsed() >= Duration::from_secs(88), "{owed}: {:?}", began.elapsed());
+        work.await.unwrap();
+        world.comes_to(&other, Mood::Asleep).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_take_turns_and_nothing_is_lost() {
+    let world = world(3).await;
+    let all: Vec<Address> = (0..40).map(|number| world.admit(&format!("n{number}"))).collect();
+    let kept: Arc<Mutex<u64>> = Arc::default();
+    let mut askers = Vec::new();
+    for asker in 0..8_u64 {
+        let (node, all, kept) = (world.node.clone(), all.clone(), kept.clone());
+        askers.push(tokio::spawn(async move {
+            let mut dice = fastrand::Rng::with_seed(asker);
+            for number in 0..100 {
+                let who = all[dice.usize(..all.len())].clone();
+                let answer =
+                    node.to(who).ask_within(Keep { number }, Duration::from_secs(60)).await;
+                assert_eq!(answer.unwrap(), number);
+                *kept.lock() += 1;
+            }
+        }));
+    }
+    for asker in askers {
+        asker.await.unwrap();
+    }
+    assert_eq!(*kept.lock(), 800);
+    assert!(world.nursery.awake() <= 3);
+    assert_eq!(world.node.dead_letters().total(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_cannot_start_says_why_and_takes_no_place() {
+    let world = world(1).await;
+    let [broken, well] = ["broken", "well"].map(|name| world.admit(name));
+    let answer = world.node.to(broken.clone()).ask(Tell {}).await;
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    assert!(fault.to_string().contains("its store is damaged"), "{fault}");
+    world.tell(&well).await;
+    let answer = world.node.to(broken.clone()).ask(Tell {}).await;
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    let Fault::Down { cause, .. } = &*fault else { panic!("{fault}") };
+    assert_eq!(cause.kind, CauseKind::Quarantined);
+    let why = format!("{:?}", world.house.why(broken.as_str()).unwrap());
+    assert!(why.contains("its store is damaged"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_is_told_and_does_not_end_it_for_good() {
+    let world = world(2).await;
+    let alice = world.admit("alice");
+    // Its mailbox was its doorstep before, and the cause is told all the same.
+    let answer = world.node.to(alice.clone()).ask(Panic {}).await;
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    assert!(fault.to_string().contains("it was told to"), "{fault}");
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    world.tell(&alice).await;
+    world.comes_to(&alice, Mood::Asleep).await;
+    assert_eq!(world.nursery.awake(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_wakes_at_its_next_message() {
+    let world = world(2).await;
+    let alice = world.admit("alice");
+    world.tell(&alice).await;
+    world.house.stop(alice.as_str()).await.unwrap();
+    world.tell(&alice).await;
+    world.house.kill("dream", "to see what follows").await.unwrap();
+    let looking = async {
+        while world.node.to(alice.clone()).ask(Tell {}).await.is_err() {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_comes_for_one_that_is_kept_asleep_waits() {
+    let world = world(2).await;
+    let alice = world.admit("alice");
+    let mail = world.node.to(alice.clone());
+    let working = {
+        let mail = mail.clone();
+        tokio::spawn(async move { mail.ask_within(Ponder { seconds: 3 }, IDLE).await })
+    };
+    world.comes_to(&alice, Mood::Awake).await;
+    mail.tell(Keep { number: 1 }).await.unwrap();
+    let kept = world.nursery.keep_asleep(&alice).await.unwrap();
+    working.await.unwrap().expect("what was begun is done first");
+    assert!(world.nursery.keep_asleep(&alice).await.is_none(), "it is kept already");
+    assert_eq!(world.nursery.awake(), 0);
+    mail.tell(Keep { number: 2 }).await.unwrap();
+    tokio::time::sleep(IDLE * 2).await;
+    assert_eq!(world.nursery.mood(&alice), Some(Mood::Dozing));
+    drop(kept);
+    assert_eq!(world.tell(&alice).await.1, [2]);
+    assert_eq!(world.node.dead_letters().total(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_kept_asleep_before_it_woke_never_wakes() {
+    let world = world(1).await;
+    let [busy, late] = ["busy", "late"].map(|name| world.admit(name));
+    let mail = world.node.to(busy.clone());
+    let work = tokio::spawn(async move { mail.ask_within(Ponder { seconds: 20 }, IDLE).await });
+    world.comes_to(&busy, Mood::Awake).await;
+    world.node.to(late.clone()).tell(Keep { number: 1 }).await.unwrap();
+    assert_eq!(world.nursery.mood(&late), Some(Mood::Waking));
+    let kept = world.nursery.keep_asleep(&late).await.unwrap();
+    kept.dismiss();
+    assert!(!world.nursery.has(&late));
+    assert_eq!(world.node.dead_letters().total(), 1, "what waited for it is told of");
+    assert!(world.node.to(late).ask(Tell {}).await.is_err());
+    work.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_house_ends_with_those_that_are_awake() {
+    let world = world(2).await;
+    let alice = world.admit("alice");
+    world.tell(&alice).await;
+    world.house.shutdown().await;
+    assert!(world.node.to(alice).ask(Tell {}).await.is_err());
+}
