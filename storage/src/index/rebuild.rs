@@ -1,0 +1,89 @@
+//! Making an index anew, beside the one that is in use.
+
+use std::path::{Path, PathBuf};
+
+use super::folder::{self, Generation};
+use super::table::Location;
+use super::{Entry, Index, IndexError, IndexShare, Opened, Progress, Shape, Tended};
+use tokio::sync::watch;
+
+/// An index that is being made anew. It gets all entries in the order of their ids, and takes the
+/// place of whatever is there when it is finished. Dropped before, it leaves everything as it was, but
+/// for a part that the next to open or rebuild the index removes.
+///
+/// In one folder one index is rebuilt at a time.
+#[derive(Debug)]
+pub struct Rebuild {
+    folder: PathBuf,
+    generation: Generation,
+    /// The new index, in the part of the folder where it is made.
+    made: Index,
+}
+
+impl Rebuild {
+    /// Begins with an empty index.
+    ///
+    /// # Errors
+    /// When the files can't be written.
+    pub async fn begin(
+        folder: &Path,
+        share: &IndexShare,
+        shape: Shape,
+    ) -> Result<Self, IndexError> {
+        let at = folder.to_owned();
+        let generation = Location::blocking(folder, "making room for it", move || {
+            folder::clear_part(&at)?;
+            std::fs::create_dir_all(folder::part(&at))?;
+            Generation::next_in(&at)
+        });
+        let generation = generation.await?;
+        let location = Location::new(folder, &folder::part(folder), generation)?;
+        let table = location.create(share.session(), &shape).await?;
+        let made = Index::new(location, share.clone(), shape, table, None);
+        Ok(Self { folder: folder.to_owned(), generation, made })
+    }
+
+    /// Appends entries, as [`Index::append`] does. Some thousands at a time are quickest.
+    ///
+    /// # Errors
+    /// When an entry does not fit, or the files can't be written.
+    pub async fn append(&self, entries: Vec<Entry>) -> Result<(), IndexError> {
+        self.made.append(entries).await
+    }
+
+    /// The highest id that was appended.
+    pub fn through(&self) -> Option<u64> {
+        self.made.through()
+    }
+
+    /// How far the indexing, which comes last, has come.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.made.progress()
+    }
+
+    /// Indexes what was appended, then puts the new index in the place of the old one. Of the old one
+    /// nothing remains. `replaced` is the old one if it is open: its searches end before its files
+    /// go, and whoever still has it is told to use the new one.
+    ///
+    /// # Errors
+    /// When the files can't be read or written. Then the old index is still in its place, unless it is
+    /// its removal that failed: the next to open it does that again.
+    pub async fn finish(self, replaced: Option<&Index>) -> Result<Index, IndexError> {
+        while self.made.tend().await? != Tended::Nothing {}
+        let (share, shape) = (self.made.0.share.clone(), self.made.0.shape.clone());
+        self.made.retire().await;
+        if let Some(replaced) = replaced {
+            replaced.retire().await;
+        }
+        let (folder, generation) = (self.folder.clone(), self.generation);
+        let doing = "putting the new one in its place";
+        let placed = move || folder::put_in_place(&folder, generation);
+        Location::blocking(&self.folder, doing, placed).await?;
+        let location = Location::new(&self.folder, &self.folder, generation)?;
+        match Index::open_at(location, &share, shape).await? {
+            Opened::Ready(index) => Ok(index),
+            Opened::Absent => Err(IndexError::of(&self.folder, doing, "it is not there")),
+            Opened::ToBeMadeAnew { why } => Err(IndexError::of(&self.folder, doing, why)),
+        }
+    }
+}

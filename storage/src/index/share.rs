@@ -1,0 +1,63 @@
+//! What all memory indices of a process share: caches of a bounded size, and the place where heavy
+//! work is done aside.
+
+use std::fmt;
+use std::sync::Arc;
+
+use lancedb::{ObjectStoreRegistry, Session};
+use tokio::sync::Semaphore;
+
+/// How much the indices of a process may take together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexShareSettings {
+    /// How much is kept of what describes files: schemas, lists of files, footers.
+    pub metadata_cache_bytes: usize,
+    /// How much is kept of the indices themselves: postings of words, partitions of vectors.
+    pub index_cache_bytes: usize,
+    /// How many indices are gathered, indexed or rebuilt at the same time. Each takes a core.
+    pub heavy_at_once: usize,
+}
+
+impl Default for IndexShareSettings {
+    fn default() -> Self {
+        Self { metadata_cache_bytes: 24 << 20, index_cache_bytes: 64 << 20, heavy_at_once: 1 }
+    }
+}
+
+/// What all memory indices of a node share. A clone is the same share.
+#[derive(Clone)]
+pub struct IndexShare(Arc<Inner>);
+
+struct Inner {
+    session: Arc<Session>,
+    heavy: Arc<Semaphore>,
+}
+
+impl IndexShare {
+    /// A share of its own, with empty caches.
+    pub fn new(settings: &IndexShareSettings) -> Self {
+        let session = session(settings.index_cache_bytes, settings.metadata_cache_bytes);
+        let heavy = Arc::new(Semaphore::new(settings.heavy_at_once.max(1)));
+        Self(Arc::new(Inner { session, heavy }))
+    }
+
+    pub(super) fn session(&self) -> Arc<Session> {
+        Arc::clone(&self.0.session)
+    }
+
+    pub(super) fn heavy(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.0.heavy)
+    }
+}
+
+impl fmt::Debug for IndexShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IndexShare").field("heavy", &self.0.heavy).finish_non_exhaustive()
+    }
+}
+
+/// LanceDB keeps what it has read in a session.
+pub(super) fn session(index_cache_bytes: usize, metadata_cache_bytes: usize) -> Arc<Session> {
+    let registry = Arc::new(ObjectStoreRegistry::default());
+    Arc::new(Session::new(index_cache_bytes, metadata_cache_bytes, registry))
+}

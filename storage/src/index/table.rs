@@ -1,0 +1,123 @@
+//! The table of an index: where it is, how it is made and opened.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use futures_util::FutureExt;
+use lancedb::index::Index as IndexKind;
+use lancedb::index::scalar::FtsIndexBuilder;
+use lancedb::{Session, Table};
+use std::panic::AssertUnwindSafe;
+
+use super::error::IndexError;
+use super::folder::Generation;
+use super::rows::{ID, Shape, TERMS};
+use super::upkeep::WORDS;
+
+/// Where a table lies.
+#[derive(Debug, Clone)]
+pub(super) struct Location {
+    /// The folder that a person would name, for errors.
+    pub(super) folder: PathBuf,
+    /// The folder that holds the table's own, as text.
+    within: String,
+    /// The table's name.
+    table: String,
+}
+
+impl Location {
+    /// Of a generation within a folder of the index that lies in `folder`.
+    pub(super) fn new(
+        folder: &Path,
+        within: &Path,
+        generation: Generation,
+    ) -> Result<Self, IndexError> {
+        let absolute = std::path::absolute(within);
+        let absolute = absolute.map_err(|error| IndexError::of(folder, "finding it", error))?;
+        let Some(within) = absolute.to_str().map(str::to_owned) else {
+            return Err(IndexError::PathIsNoText { folder: folder.to_owned() });
+        };
+        Ok(Self { folder: folder.to_owned(), within, table: generation.table() })
+    }
+
+    pub(super) async fn open(&self, session: Arc<Session>) -> Result<Table, IndexError> {
+        self.guard("opening it", async {
+            let database = lancedb::connect(&self.within).session(session).execute().await?;
+            database.open_table(&self.table).execute().await
+        })
+        .await
+    }
+
+    /// Makes an empty table with an index of words that covers nothing yet: it tells how terms are
+    /// told apart also where they are searched row by row.
+    pub(super) async fn create(
+        &self,
+        session: Arc<Session>,
+        shape: &Shape,
+    ) -> Result<Table, IndexError> {
+        self.guard("making it", async {
+            let database = lancedb::connect(&self.within).session(session).execute().await?;
+            let table = database.create_empty_table(&self.table, shape.schema()).execute().await?;
+            let words = table.create_index(&[TERMS], IndexKind::FTS(terms_as_they_are()));
+            words.name(WORDS.to_owned()).execute().await?;
+            Ok::<_, lancedb::Error>(table)
+        })
+        .await
+    }
+
+    /// Does something with LanceDB, with its errors and panics told as errors of this index.
+    pub(super) async fn guard<T, E: Into<super::error::Cause>>(
+        &self,
+        doing: &'static str,
+        work: impl Future<Output = Result<T, E>>,
+    ) -> Result<T, IndexError> {
+        match AssertUnwindSafe(work).catch_unwind().await {
+            Ok(done) => done.map_err(|error| IndexError::of(&self.folder, doing, error)),
+            Err(panic) => Err(IndexError::panicked(&self.folder, doing, panic)),
+        }
+    }
+
+    /// Does something with files where blocking is borne.
+    pub(super) async fn blocking<T: Send + 'static>(
+        folder: &Path,
+        doing: &'static str,
+        work: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> Result<T, IndexError> {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done.map_err(|error| IndexError::of(folder, doing, error)),
+            Err(error) => Err(IndexError::of(folder, doing, error)),
+        }
+    }
+}
+
+/// Terms are what stands between spaces, whatever it is and however long.
+fn terms_as_they_are() -> FtsIndexBuilder {
+    FtsIndexBuilder::default()
+        .base_tokenizer("whitespace".to_owned())
+        .max_token_length(None)
+        .lower_case(false)
+        .stem(false)
+        .remove_stop_words(false)
+        .ascii_folding(false)
+        .with_position(false)
+}
+
+/// The highest id in a table. Rows are in the order of their ids, so it is the last one's.
+pub(super) async fn through(table: &Table) -> lancedb::Result<Option<u64>> {
+    let dataset = match table.dataset() {
+        Some(dataset) => dataset.get().await?,
+        None => return Ok(None),
+    };
+    let rows = dataset.count_rows(None).await?;
+    let Some(last) = rows.checked_sub(1) else {
+        return Ok(None);
+    };
+    let id = dataset.schema().project(&[ID])?;
+    let batch = dataset.take(&[last as u64], id).await?;
+    let ids =
+        batch.column_by_name(ID).and_then(|ids| ids.as_primitive_opt::<UInt64Type>().cloned());
+    Ok(ids.and_then(|ids| ids.values().first().copied()))
+}
