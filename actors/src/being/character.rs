@@ -135,8 +135,8 @@ impl Character {
         }
     }
 
-    /// The character in our own form, with the card that it came of, if it did. [`Character::read`]
-    /// gives the same character again.
+    /// The character in our own form, with the card that it came of, if it did: how it is stored and
+    /// travels. `Character::try_from` gives the same character again.
     pub fn to_json(&self) -> Json {
         Json(plain::write(self))
     }
