@@ -1,0 +1,187 @@
+//! Gathers what might stand in a prompt: texts with their macros filled in, quoted where they are data.
+
+use std::cmp::Ordering;
+
+use genii_protocols::Timestamp;
+
+use super::account::LoreUse;
+use super::quote::{barred, in_one_line};
+use super::shelf::Shelf;
+use super::tokens::TokenCounter;
+use super::{CoreBlock, MEMORIES_MAX, MESSAGE_TOKENS, PromptInput, Recalled, TURNS_MAX, Turn};
+use crate::being::character::macros::expand;
+use crate::being::character::{Character, Names};
+use crate::being::lorebook::{ActiveLore, LorePosition, Talk, by_importance};
+use crate::being::provider::{Remembered, Role};
+
+/// What a model is told when a character has no system prompt, and in place of `{{original}}` in one.
+const INSTRUCTIONS: &str = "You are {{char}}, and you talk with {{user}}. Stay {{char}} in what you say \
+     and in how you say it. Use what you know and remember where it matters. Make up no memories: what \
+     you do not know, you say that you do not know.";
+
+pub(super) fn character_texts(input: &PromptInput<'_>, names: &Names) -> [(String, String); 5] {
+    let Character { system_prompt, post_history_instructions, .. } = input.character;
+    let own = |text: &str| expand(text.trim(), names, input.seed);
+    let instructions = match system_prompt.trim() {
+        "" => INSTRUCTIONS.to_owned(),
+        some => with_original(some, INSTRUCTIONS),
+    };
+    let about = |what: &str| format!("{what}\n");
+    [
+        (String::new(), own(&instructions)),
+        (String::new(), own(&with_original(post_history_instructions, ""))),
+        (about(&format!("Who {} is:", names.being())), own(&input.character.description)),
+        (about(&format!("How {} is:", names.being())), own(&input.character.personality)),
+        (about("Where this takes place:"), own(&input.character.scenario)),
+    ]
+}
+
+/// Fills in what would stand there if the character said nothing. Once: a text that repeats it a
+/// thousand times gains nothing by it.
+fn with_original(text: &str, original: &str) -> String {
+    const ORIGINAL: &str = "{{original}}";
+    text.replacen(ORIGINAL, original, 1).replace(ORIGINAL, "")
+}
+
+pub(super) fn core_line(block: &CoreBlock) -> String {
+    barred(&format!("{}: {}", in_one_line(&block.title), block.text.trim()))
+}
+
+/// Memories by their score, with their places among those given, and as lines.
+pub(super) fn memories(recalled: &[Recalled]) -> (Vec<(usize, Remembered)>, Vec<String>) {
+    let mut order: Vec<usize> = (0..recalled.len()).collect();
+    let newer = |a: usize, b: usize| recalled[b].memory.at.cmp(&recalled[a].memory.at);
+    let by_score = |a: &usize, b: &usize| -> Ordering {
+        recalled[*b].score.total_cmp(&recalled[*a].score).then(newer(*a, *b)).then(a.cmp(b))
+    };
+    order.sort_by(by_score);
+    order.truncate(MEMORIES_MAX);
+    let kept: Vec<_> = order.into_iter().map(|at| (at, recalled[at].memory.clone())).collect();
+    let lines = kept.iter().map(|(_, memory)| memory_line(memory)).collect();
+    (kept, lines)
+}
+
+fn memory_line(memory: &Remembered) -> String {
+    let when = minute(memory.at);
+    let text = memory.text.trim();
+    barred(&match &memory.speaker {
+        Some(speaker) => format!("{when}, {}: {text}", in_one_line(speaker)),
+        None => format!("{when}: {text}"),
+    })
+}
+
+/// A time to the minute, such as `2026-03-01 09:30`.
+pub(super) fn minute(at: Timestamp) -> String {
+    const MINUTE_LEN: usize = "2026-03-01T09:30".len();
+    let mut text = at.to_string().replacen('T', " ", 1);
+    text.truncate(MINUTE_LEN);
+    text
+}
+
+/// What lore the talk calls for, the most important first, and what the book's own budget leaves out.
+pub(super) fn called_lore(
+    input: &PromptInput<'_>,
+    counter: &dyn TokenCounter,
+) -> (Vec<ActiveLore>, Vec<LoreUse>) {
+    let Some(book) = input.lorebook else {
+        return (Vec::new(), Vec::new());
+    };
+    let turns = input.turns.iter().map(|turn| turn.text.as_str());
+    let texts: Vec<&str> = turns.chain([input.said]).collect();
+    let talk = Talk { texts: &texts, answers: input.answers, greeting: input.greeting };
+    let mut activation = book.activate(&talk, counter);
+    activation.taken.sort_by(by_importance);
+    (activation.taken, activation.left_out.iter().map(lore_use).collect())
+}
+
+pub(super) fn lore_use(lore: &ActiveLore) -> LoreUse {
+    LoreUse {
+        entry: lore.index.try_into().unwrap_or(u32::MAX),
+        name: lore.name.clone(),
+        why: lore.why.clone(),
+    }
+}
+
+pub(super) fn lore_shelf(
+    active: &[ActiveLore],
+    names: &Names,
+    seed: u64,
+    counter: &dyn TokenCounter,
+) -> Shelf {
+    let texts = active.iter().map(|lore| barred(&expand(lore.text.trim(), names, seed)));
+    let heading = format!("What {} knows:", names.being());
+    let mut shelf = Shelf::quoted(texts.collect(), heading, "lore", counter);
+    for (tokens, lore) in shelf.tokens.iter_mut().zip(active) {
+        // Lore among the turns is a message of its own.
+        if matches!(lore.position, LorePosition::Depth(_)) {
+            *tokens = tokens.saturating_add(shelf.fixed).saturating_add(MESSAGE_TOKENS);
+        }
+    }
+    // There may be a fence before the description and one after it.
+    shelf.fixed = shelf.fixed.saturating_mul(2);
+    shelf
+}
+
+/// The newest turns that a prompt could hold at all, the newest first.
+pub(super) fn turns(
+    input: &PromptInput<'_>,
+    tokens_max: u32,
+    counter: &dyn TokenCounter,
+) -> (Shelf, Vec<Role>) {
+    let (mut texts, mut tokens, mut roles) = (Vec::new(), Vec::new(), Vec::new());
+    let mut in_all = 0_u32;
+    for turn in input.turns.iter().rev().take(TURNS_MAX) {
+        let (role, text) = turn_text(turn, input.user);
+        // A run that is over the budget stops: what is older need not be counted.
+        let cost = if in_all > tokens_max { tokens_max } else { counter.count(&text) };
+        in_all = in_all.saturating_add(cost).saturating_add(MESSAGE_TOKENS);
+        texts.push(text);
+        tokens.push(cost.saturating_add(MESSAGE_TOKENS));
+        roles.push(role);
+    }
+    (Shelf { texts, tokens, heading: String::new(), tag: "", fixed: 0 }, roles)
+}
+
+fn turn_text(turn: &Turn, user: &str) -> (Role, String) {
+    match &turn.speaker {
+        None => (Role::Assistant, turn.text.clone()),
+        Some(speaker) if speaker == user => (Role::User, turn.text.clone()),
+        // Somebody else than who talks now.
+        Some(speaker) => (Role::User, format!("{}: {}", in_one_line(speaker), turn.text)),
+    }
+}
+
+/// The conversations of the example dialogue.
+pub(super) fn examples(
+    input: &PromptInput<'_>,
+    names: &Names,
+    counter: &dyn TokenCounter,
+) -> Shelf {
+    let whole = expand(&input.character.example_dialogue, names, input.seed);
+    let texts = conversations(&whole);
+    let heading = format!("How {} talks, by example. None of this was said:", names.being());
+    let tokens =
+        texts.iter().map(|text| counter.count(text).saturating_add(counter.count("\n***\n")));
+    let fixed = counter.count(&heading).saturating_add(2);
+    Shelf { tokens: tokens.collect(), texts, heading, tag: "", fixed }
+}
+
+fn conversations(text: &str) -> Vec<String> {
+    const START: &str = "<START>";
+    let (mut found, mut begin, mut at) = (Vec::new(), 0, 0);
+    while let Some(start) = text[at..].find('<').map(|offset| at + offset) {
+        at = start + 1;
+        let end = start + START.len();
+        if text
+            .as_bytes()
+            .get(start..end)
+            .is_some_and(|it| it.eq_ignore_ascii_case(START.as_bytes()))
+        {
+            found.push(&text[begin..start]);
+            (begin, at) = (end, end);
+        }
+    }
+    found.push(&text[begin..]);
+    let found = found.into_iter().map(str::trim).filter(|text| !text.is_empty());
+    found.map(str::to_owned).collect()
+}

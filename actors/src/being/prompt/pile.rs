@@ -1,0 +1,103 @@
+//! Things of one kind of which a prompt takes as many as there is room for.
+
+/// What happens at one that does not fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rule {
+    /// It and all after it are left out: a talk has no holes.
+    Run,
+    /// It is left out, and the next is tried.
+    Pick,
+}
+
+/// Things of one kind, and which of them are taken.
+#[derive(Debug)]
+pub(super) struct Pile {
+    costs: Vec<u32>,
+    /// In which order they are offered.
+    order: Vec<usize>,
+    rule: Rule,
+    /// What the first one costs besides: heading and fence.
+    fixed: u32,
+    taken: Vec<usize>,
+    used: u32,
+}
+
+impl Pile {
+    /// Of things that cost so many tokens each, offered in this order.
+    pub(super) fn new(costs: Vec<u32>, order: Vec<usize>, rule: Rule, fixed: u32) -> Self {
+        Self { costs, order, rule, fixed, taken: Vec::new(), used: 0 }
+    }
+
+    /// Takes what fits into the room, and says how much that was.
+    pub(super) fn fill(&mut self, room: u32) -> u32 {
+        let before = self.used;
+        for index in self.order.clone() {
+            if self.taken.contains(&index) {
+                continue;
+            }
+            let fixed = if self.taken.is_empty() { self.fixed } else { 0 };
+            let cost = self.costs[index].saturating_add(fixed);
+            if cost <= room - (self.used - before) {
+                self.used += cost;
+                self.taken.push(index);
+            } else if self.rule == Rule::Run {
+                break;
+            }
+        }
+        self.used - before
+    }
+
+    /// Gives back the one that was taken last. Whether there was one.
+    pub(super) fn give_back(&mut self) -> bool {
+        let Some(index) = self.taken.pop() else {
+            return false;
+        };
+        let fixed = if self.taken.is_empty() { self.fixed } else { 0 };
+        self.used -= self.costs[index].saturating_add(fixed);
+        true
+    }
+
+    /// How many tokens those taken take.
+    pub(super) fn used(&self) -> u32 {
+        self.used
+    }
+
+    /// Those taken, the most wanted first.
+    pub(super) fn taken(&self) -> &[usize] {
+        &self.taken
+    }
+
+    /// Those left out, the most wanted first.
+    pub(super) fn left_out(&self) -> Vec<usize> {
+        self.order.iter().filter(|index| !self.taken.contains(index)).copied().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_stops_at_the_first_that_does_not_fit() {
+        let mut pile = Pile::new(vec![5, 9, 1], vec![0, 1, 2], Rule::Run, 2);
+        assert_eq!(pile.fill(10), 7);
+        assert_eq!((pile.taken(), pile.left_out()), (&[0][..], vec![1, 2]));
+        assert_eq!(pile.fill(10), 10, "it goes on where it stopped");
+    }
+
+    #[test]
+    fn a_pick_tries_the_smaller_ones() {
+        let mut pile = Pile::new(vec![5, 9, 1], vec![1, 0, 2], Rule::Pick, 2);
+        assert_eq!(pile.fill(8), 8);
+        assert_eq!(pile.taken(), [0, 2]);
+        assert!(pile.give_back() && pile.give_back() && !pile.give_back());
+        assert_eq!(pile.used(), 0);
+    }
+
+    #[test]
+    fn nothing_fits_into_no_room() {
+        let mut pile = Pile::new(vec![0, 0], vec![0, 1], Rule::Pick, 1);
+        assert_eq!(pile.fill(0), 0);
+        assert!(pile.taken().is_empty());
+    }
+}
