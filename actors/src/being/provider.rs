@@ -1,9 +1,14 @@
 //! Providers: who finds the words that a being says.
 
+mod budget;
+mod calendar;
+
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use genii_protocols::Timestamp;
+
+pub use budget::{Budget, BudgetFor, BudgetLimits, BudgetOf, BudgetSpent, Spent};
 
 /// Finds words. Each being has an instance of its own.
 pub trait Provider: Send + Sync + 'static {
