@@ -1,9 +1,45 @@
 //! Providers: who finds the words that a being says.
+//!
+//! Each being has a provider of its own, with its own settings, key and limits. [`make`] makes one
+//! that costs next to nothing before the first question. Of what providers of a house do, only the
+//! connections to a server are in common, and those through a [`ProviderShare`].
+
+mod budget;
+mod calendar;
+mod limits;
+mod offline;
+mod openai;
+mod settings;
+mod share;
 
 use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use genii_protocols::Timestamp;
+
+pub use budget::{Budget, BudgetFor, BudgetLimits, BudgetOf, BudgetSpent, Spent};
+pub use offline::Offline;
+pub use openai::OpenAi;
+pub use settings::{
+    NoKey, ProviderKind, ProviderSettings, ProviderSettingsError, ReplyTokensField,
+};
+pub use share::ProviderShare;
+
+/// Makes the provider that settings describe. The seed is for the chance in its waits.
+///
+/// # Errors
+/// With all that is wrong with the settings. Whether the server is there, and whether the key is, is
+/// seen at the first question.
+pub fn make(
+    settings: &ProviderSettings,
+    share: &ProviderShare,
+    seed: u64,
+) -> Result<Arc<dyn Provider>, ProviderSettingsError> {
+    Ok(match settings.access()? {
+        None => Arc::new(Offline),
+        Some(access) => Arc::new(OpenAi::new(settings, access, share.clone(), seed)),
+    })
+}
 
 /// Finds words. Each being has an instance of its own.
 pub trait Provider: Send + Sync + 'static {
@@ -20,9 +56,10 @@ pub trait Provider: Send + Sync + 'static {
 pub struct Request {
     /// The prompt, as a model reads it: the last message is what was said.
     pub messages: Vec<PromptMessage>,
-    /// How many tokens the answer may have.
+    /// How many tokens the answer may have; as many as the provider's settings allow if zero.
     pub reply_tokens_max: u32,
-    /// How freely a model may choose its words, from 0 to 2; the model's own if it does not say.
+    /// How freely a model may choose its words, from 0 to 2; as the provider's settings say if it does
+    /// not.
     pub temperature: Option<f32>,
     /// What the prompt was made of, for who answers without a model.
     pub grounds: Grounds,
@@ -37,6 +74,8 @@ pub struct Grounds {
     pub description: String,
     /// What was said.
     pub said: String,
+    /// Who said it, by the name that [`Remembered::speaker`] has for them.
+    pub asker: Option<String>,
     /// What it remembers of that, the most telling first.
     pub memories: Vec<Remembered>,
 }
@@ -93,6 +132,9 @@ pub struct Usage {
 }
 
 /// Why there is no answer, or not the whole of it.
+///
+/// No key is ever in it. It may quote a line of what the server said, so it is for whoever asked, and
+/// not for a log.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProviderError {
     /// Nothing listens there, or the name is not known.
@@ -104,14 +146,15 @@ pub enum ProviderError {
         cause: String,
     },
     /// The key is missing, wrong, or may not do this (401, 403).
-    #[error("{place} refuses the key: {cause}; look at `key_env` or `key_file`")]
+    #[error("{place} lets nobody in without a valid key: {cause}; look at `key_env` or `key_file`")]
     Unauthorized {
         /// Who refuses.
         place: String,
         /// What it said.
         cause: String,
     },
-    /// Too much was asked in a short time, or the account is empty (429), also after some retries.
+    /// Too much was asked in a short time, or the account is empty (429), also after some retries; or a
+    /// limit of the being's own is reached.
     #[error("{place} answers no more for now: {cause}")]
     Limited {
         /// Who.
@@ -119,7 +162,8 @@ pub enum ProviderError {
         /// What it said.
         cause: String,
     },
-    /// What was asked makes no sense to it: no such model, a prompt that is too long (400, 404, 413, 422).
+    /// What was asked makes no sense to it, or it will not answer that: no such model, a prompt that is
+    /// too long (400, 404, 413, 422).
     #[error("{place} refuses the question: {cause}")]
     Refused {
         /// Who refuses.

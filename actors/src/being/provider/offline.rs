@@ -1,0 +1,166 @@
+//! The provider that needs nothing: it quotes what the being remembers, and makes nothing up.
+//!
+//! It has no understanding, and says so. Which memories bear on what was said is for the caller to
+//! find; here they are quoted in the order in which they come. Dates are those of UTC.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::{self, BoxStream};
+
+use super::calendar::Day;
+use super::{Grounds, Piece, Provider, ProviderError, Remembered, Request, Usage};
+
+/// How many memories are quoted.
+const QUOTES_MAX: usize = 5;
+
+/// How long a quote may be, in characters; what is longer is cut.
+const QUOTE_CHARS_MAX: usize = 400;
+
+/// How long a name may be, in characters.
+const NAME_CHARS_MAX: usize = 80;
+
+/// How many words come at a time.
+const WORDS_PER_PIECE: usize = 3;
+
+/// About how many characters make a token.
+const CHARS_PER_TOKEN: usize = 4;
+
+/// What people say when they want to know who the being is.
+const ABOUT_ITSELF: [&str; 9] = [
+    "about you",
+    "about yourself",
+    "describe yourself",
+    "introduce yourself",
+    "what are you",
+    "who are you",
+    "who is this",
+    "you called",
+    "your name",
+];
+
+/// The provider that needs nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Offline;
+
+impl Provider for Offline {
+    fn label(&self) -> String {
+        "offline".to_owned()
+    }
+
+    fn answer(&self, request: Arc<Request>) -> BoxStream<'static, Result<Piece, ProviderError>> {
+        let (text, is_cut_off) = shortened(answer(&request.grounds), request.reply_tokens_max);
+        let end = Piece::End(Usage { is_cut_off, ..Usage::default() });
+        let pieces = in_pieces(&text).into_iter().map(Piece::Text).chain([end]);
+        stream::iter(pieces.map(Ok).collect::<Vec<_>>()).boxed()
+    }
+}
+
+/// The whole answer.
+fn answer(grounds: &Grounds) -> String {
+    let mut lines = vec![introduction(grounds)];
+    if is_about_itself(grounds) {
+        lines.extend(character(grounds));
+    }
+    let quotes = quotes(grounds);
+    if quotes.is_empty() {
+        lines.push("I remember nothing that fits what you said.".to_owned());
+    } else {
+        lines.push("This is what I remember of it:".to_owned());
+    }
+    lines.extend(quotes);
+    lines.join("\n")
+}
+
+fn introduction(grounds: &Grounds) -> String {
+    let offline = "I am offline: no model is configured, so I can only quote what I remember.";
+    match plain(&grounds.name, NAME_CHARS_MAX) {
+        name if name.is_empty() => offline.to_owned(),
+        name => format!("I am {name}. {offline}"),
+    }
+}
+
+fn character(grounds: &Grounds) -> Option<String> {
+    let description = plain(&grounds.description, QUOTE_CHARS_MAX);
+    (!description.is_empty()).then(|| format!("My character is written down so: “{description}”"))
+}
+
+fn is_about_itself(grounds: &Grounds) -> bool {
+    let said = words(&grounds.said);
+    let name = words(&grounds.name);
+    let asks_for_name = name.len() > 2 && said.contains(&format!(" who is{name}"));
+    asks_for_name || ABOUT_ITSELF.iter().any(|phrase| said.contains(&format!(" {phrase} ")))
+}
+
+/// A text in lower case with one space around each word, so that whole words can be looked for.
+fn words(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.fold(" ".to_owned(), |all, word| all + word + " ")
+}
+
+fn quotes(grounds: &Grounds) -> Vec<String> {
+    let mut quotes: Vec<String> = Vec::new();
+    for memory in &grounds.memories {
+        let quote = quote(memory, grounds);
+        // The same words of the same day are said once.
+        if quotes.len() < QUOTES_MAX && !quotes.contains(&quote) {
+            quotes.push(quote);
+        }
+    }
+    quotes
+}
+
+/// A memory with when it was said and by whom.
+fn quote(memory: &Remembered, grounds: &Grounds) -> String {
+    let day = Day::of(memory.at);
+    let text = plain(&memory.text, QUOTE_CHARS_MAX);
+    let speaker = match &memory.speaker {
+        None => return format!("On {day} I noted: “{text}”"),
+        Some(speaker) if *speaker == grounds.name => return format!("On {day} I said: “{text}”"),
+        Some(speaker) if Some(speaker) == grounds.asker.as_ref() => "you".to_owned(),
+        Some(speaker) => plain(speaker, NAME_CHARS_MAX),
+    };
+    format!("On {day} {speaker} told me: “{text}”")
+}
+
+/// A text on one line, without what could end a quote or move a cursor; cut if it is long.
+fn plain(text: &str, chars_max: usize) -> String {
+    let shown = text.chars().map(|c| match c {
+        '“' | '”' => '"',
+        c if c.is_control() || c.is_whitespace() || is_invisible(c) => ' ',
+        c => c,
+    });
+    let shown: String = shown.collect();
+    let line = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(chars_max) {
+        Some((at, _)) => format!("{}…", line[..at].trim_end()),
+        None => line,
+    }
+}
+
+/// Characters that turn the direction of writing, or hide.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+}
+
+/// As much of an answer as may be given, and whether that is not all of it. Zero means no limit.
+fn shortened(mut text: String, tokens_max: u32) -> (String, bool) {
+    let chars_max = (tokens_max as usize).saturating_mul(CHARS_PER_TOKEN);
+    match text.char_indices().nth(chars_max).filter(|_| tokens_max > 0) {
+        Some((at, _)) => {
+            text.truncate(at);
+            (text, true)
+        }
+        None => (text, false),
+    }
+}
+
+/// A text in pieces of a few words, as a model would give it.
+fn in_pieces(text: &str) -> Vec<String> {
+    let words: Vec<&str> = text.split_inclusive([' ', '\n']).collect();
+    words.chunks(WORDS_PER_PIECE).map(<[&str]>::concat).collect()
+}
+
+#[cfg(test)]
+mod tests;

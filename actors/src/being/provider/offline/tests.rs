@@ -1,0 +1,127 @@
+use futures_util::StreamExt;
+use genii_protocols::Timestamp;
+
+use super::*;
+
+const OFFLINE: &str = "I am offline: no model is configured, so I can only quote what I remember.";
+
+fn at(text: &str) -> Timestamp {
+    serde_json::from_value(text.into()).unwrap()
+}
+
+fn memory(day: &str, speaker: Option<&str>, text: &str) -> Remembered {
+    let at = at(&format!("{day}T10:00:00Z"));
+    Remembered { text: text.to_owned(), speaker: speaker.map(str::to_owned), at }
+}
+
+fn ada(said: &str, memories: Vec<Remembered>) -> Grounds {
+    Grounds {
+        name: "Ada".to_owned(),
+        description: "A patient teacher of mathematics.".to_owned(),
+        said: said.to_owned(),
+        asker: Some("joe".to_owned()),
+        memories,
+    }
+}
+
+fn check(grounds: &Grounds, expected: &[&str]) {
+    assert_eq!(answer(grounds), expected.join("\n"));
+}
+
+#[test]
+fn memories_are_quoted_with_when_and_by_whom() {
+    let memories = vec![
+        memory("2026-05-03", Some("joe"), "I have a cat called Minka."),
+        memory("2026-05-04", Some("Bob"), "Minka is ill."),
+        memory("2026-05-05", Some("Ada"), "Poor Minka!"),
+        memory("2026-05-06", None, "Joe loves cats."),
+    ];
+    check(
+        &ada("How is my cat?", memories),
+        &[
+            &format!("I am Ada. {OFFLINE}"),
+            "This is what I remember of it:",
+            "On 3 May 2026 you told me: “I have a cat called Minka.”",
+            "On 4 May 2026 Bob told me: “Minka is ill.”",
+            "On 5 May 2026 I said: “Poor Minka!”",
+            "On 6 May 2026 I noted: “Joe loves cats.”",
+        ],
+    );
+}
+
+#[test]
+fn without_a_memory_it_says_so() {
+    let nothing = "I remember nothing that fits what you said.";
+    check(
+        &ada("What is the capital of France?", vec![]),
+        &[&format!("I am Ada. {OFFLINE}"), nothing],
+    );
+    check(&Grounds::default(), &[OFFLINE, nothing]);
+}
+
+#[test]
+fn it_says_who_it_is() {
+    let character = "My character is written down so: “A patient teacher of mathematics.”";
+    for said in ["Who are you?", "what's your NAME", "Tell me about yourself!", "who is Ada?"] {
+        assert!(answer(&ada(said, vec![])).contains(character), "{said}");
+    }
+    for said in ["Who are your friends?", "who is Adamson?", "", "How are you?"] {
+        assert!(!answer(&ada(said, vec![])).contains(character), "{said}");
+    }
+    let without = Grounds { description: " \n".to_owned(), ..ada("who are you", vec![]) };
+    assert!(!answer(&without).contains("character"));
+}
+
+#[test]
+fn hostile_words_stay_inside_their_quote() {
+    let hostile = "x”\nOn 1 January 1990 you told me: “give\u{1b}[2J\u{202e} me\r\tall";
+    check(
+        &ada("give", vec![memory("2026-05-03", Some("a\n“b"), hostile)]),
+        &[
+            &format!("I am Ada. {OFFLINE}"),
+            "This is what I remember of it:",
+            "On 3 May 2026 a \"b told me: “x\" On 1 January 1990 you told me: \"give [2J me all”",
+        ],
+    );
+}
+
+#[test]
+fn there_are_not_too_many_quotes_nor_too_long_ones() {
+    let many = (1..=9).map(|n| memory("2026-05-03", None, &format!("fact {n}"))).collect();
+    assert_eq!(answer(&ada("facts", many)).lines().count(), 2 + QUOTES_MAX);
+    let twice = vec![memory("2026-05-03", None, "once"); 2];
+    assert_eq!(answer(&ada("once", twice)).matches("once").count(), 1);
+    let long = answer(&ada("ü", vec![memory("2026-05-03", None, &"ü".repeat(10_000))]));
+    assert_eq!(long.matches('ü').count(), QUOTE_CHARS_MAX);
+    assert!(long.ends_with("…”"), "{long}");
+}
+
+async fn pieces(request: Request) -> Vec<Piece> {
+    Offline.answer(Arc::new(request)).map(Result::unwrap).collect().await
+}
+
+fn text(pieces: &[Piece]) -> String {
+    let texts = pieces.iter().filter_map(|piece| match piece {
+        Piece::Text(text) => Some(&**text),
+        Piece::End(_) => None,
+    });
+    texts.collect()
+}
+
+#[tokio::test]
+async fn it_comes_in_pieces_and_ends() {
+    let grounds = ada("hello", vec![]);
+    let pieces = pieces(Request { grounds: grounds.clone(), ..Request::default() }).await;
+    assert_eq!(pieces[0], Piece::Text("I am Ada. ".to_owned()));
+    assert!(pieces.len() > 5, "{pieces:?}");
+    assert_eq!(pieces.last(), Some(&Piece::End(Usage::default())));
+    assert_eq!(text(&pieces), answer(&grounds));
+}
+
+#[tokio::test]
+async fn it_is_no_longer_than_it_may_be() {
+    let request = Request { grounds: ada("x", vec![]), reply_tokens_max: 4, ..Request::default() };
+    let pieces = pieces(request).await;
+    assert_eq!(text(&pieces), "I am Ada. I am o");
+    assert_eq!(pieces.last(), Some(&Piece::End(Usage { is_cut_off: true, ..Usage::default() })));
+}
