@@ -1,4 +1,5 @@
 //! What genii remembers. A plain library: it knows no agent, no actor and no network.
 
 pub mod embed;
+pub mod ranking;
 pub mod text;
