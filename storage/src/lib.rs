@@ -2,3 +2,5 @@
 
 pub mod embed;
 pub mod index;
+pub mod ranking;
+pub mod text;

@@ -1,0 +1,201 @@
+//! Which words of the question stand in a candidate or beside it.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::spelling::Spelling;
+use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights};
+
+/// Memories further apart than this in time are not of one conversation.
+const APART_MAX: Duration = Duration::from_secs(3_600);
+
+/// Up to this cosine two texts are alike by chance only.
+const COSINE_MIN: f32 = 0.15;
+
+/// How many words of a question that no memory has are looked for in other spellings.
+const MISSPELT_MAX: usize = 8;
+
+/// What the candidates have of the question, in the order of the candidates.
+pub(super) struct Matches {
+    /// For each candidate and each term of the question, one row after the other.
+    words: Vec<Match>,
+    terms: usize,
+    similarities: Vec<Match>,
+}
+
+/// What a candidate has of one word.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Match {
+    /// How much that weighs; 0 for nothing.
+    pub weight: f32,
+    /// The candidate in which it was found: itself or one beside it.
+    pub found_in: usize,
+    /// The term that it was found as, if it is spelt otherwise.
+    pub spelt: Option<String>,
+}
+
+impl Matches {
+    /// Matches candidates, which are sorted by id.
+    pub(super) fn new(
+        question: &Question,
+        candidates: &[Candidate<'_>],
+        statistics: &Statistics,
+        weights: &Weights,
+    ) -> Self {
+        let asked = Asked::new(question, statistics, weights);
+        let terms = asked.rarities.len();
+        let mut words = Vec::with_capacity(terms * candidates.len());
+        let mut spellings = HashMap::new();
+        for (at, candidate) in candidates.iter().enumerate() {
+            words.extend(asked.in_one(&candidate.analysis.terms, at, &mut spellings));
+        }
+        let similarity = |(at, candidate): (usize, &Candidate<'_>)| {
+            let cosine =
+                candidate.similarity.filter(|cosine| cosine.is_finite()).unwrap_or_default();
+            let telling = (cosine.min(1.0) - COSINE_MIN).max(0.0) / (1.0 - COSINE_MIN);
+            Match { weight: weights.similarity * telling, found_in: at, spelt: None }
+        };
+        let similarities = candidates.iter().enumerate().map(similarity).collect();
+        let own = Self { words, terms, similarities };
+        own.spread(candidates, weights)
+    }
+
+    /// What a candidate has of each term of the question.
+    pub(super) fn words(&self, at: usize) -> impl Iterator<Item = &Match> {
+        self.words[at * self.terms..(at + 1) * self.terms].iter()
+    }
+
+    /// What the nearness of a candidate's vector weighs.
+    pub(super) fn similarity(&self, at: usize) -> &Match {
+        &self.similarities[at]
+    }
+
+    /// Gives each candidate for each word the best of its own and of a share of its neighbours': a
+    /// question and its answer have the words that are looked for together, and not each alone.
+    fn spread(&self, candidates: &[Candidate<'_>], weights: &Weights) -> Self {
+        let mut words = self.words.clone();
+        let mut similarities = self.similarities.clone();
+        for (at, similarity) in similarities.iter_mut().enumerate() {
+            for (beside, share) in neighbours(candidates, at, weights) {
+                let row = at * self.terms..(at + 1) * self.terms;
+                for (word, theirs) in words[row].iter_mut().zip(self.words(beside)) {
+                    word.raise(theirs, share);
+                }
+                similarity.raise(&self.similarities[beside], share);
+            }
+        }
+        Self { words, terms: self.terms, similarities }
+    }
+}
+
+impl Match {
+    /// Takes a share of another match in its place if that weighs more.
+    fn raise(&mut self, theirs: &Match, share: f32) {
+        if theirs.weight * share > self.weight {
+            *self = Self { weight: theirs.weight * share, ..theirs.clone() };
+        }
+    }
+}
+
+/// The neighbours of a candidate, which is one of some sorted by id, with the shares that it has in
+/// what they say.
+fn neighbours<'a>(
+    candidates: &'a [Candidate<'_>],
+    at: usize,
+    weights: &'a Weights,
+) -> impl Iterator<Item = (usize, f32)> + 'a {
+    let own = &candidates[at];
+    let reach = NEIGHBOURS as usize;
+    let around = at.saturating_sub(reach)..=(at + reach).min(candidates.len() - 1);
+    around.filter(move |beside| *beside != at).filter_map(move |beside| {
+        let other = &candidates[beside];
+        let distance = own.id.abs_diff(other.id);
+        let apart = Duration::from_micros(own.at.micros().abs_diff(other.at.micros()));
+        if distance > NEIGHBOURS || apart > APART_MAX {
+            return None;
+        }
+        let are_turns = !own.analysis.speaker.is_empty() && !other.analysis.speaker.is_empty();
+        let shares = if other.id < own.id { weights.after } else { weights.before };
+        let share = shares[distance as usize - 1];
+        Some((beside, if are_turns { share } else { share * weights.notes }))
+    })
+}
+
+/// The terms of a question, with what each weighs.
+struct Asked<'a> {
+    terms: HashMap<&'a str, usize>,
+    /// Of all terms together, 1.
+    rarities: Vec<f32>,
+    /// Terms that no memory has, by their spelling.
+    misspelt: Vec<(usize, Spelling)>,
+    statistics: &'a Statistics,
+    weights: &'a Weights,
+}
+
+/// A term of a memory: which terms of the question may be misspellings of it, and how alike they are.
+type Spellings<'a> = HashMap<&'a str, Vec<(usize, f32)>>;
+
+impl<'a> Asked<'a> {
+    fn new(question: &'a Question, statistics: &'a Statistics, weights: &'a Weights) -> Self {
+        let terms: HashMap<&str, usize> =
+            question.terms().enumerate().map(|(at, term)| (term, at)).collect();
+        let mut rarities: Vec<f32> = question.terms().map(|term| statistics.rarity(term)).collect();
+        let all: f32 = rarities.iter().sum();
+        rarities.iter_mut().for_each(|rarity| *rarity /= all);
+        let words = question.words().enumerate();
+        let unknown = words.filter(|(_, (term, _))| statistics.frequency(term) == 0);
+        let misspelt =
+            unknown.filter_map(|(at, (term, word))| Some((at, Spelling::new(word, term)?)));
+        let misspelt = misspelt.take(MISSPELT_MAX).collect();
+        Self { terms, rarities, misspelt, statistics, weights }
+    }
+
+    /// What one candidate has of each term (BM25, of all terms together about 1).
+    fn in_one<'t>(
+        &self,
+        terms: &'t [String],
+        found_in: usize,
+        spellings: &mut Spellings<'t>,
+    ) -> Vec<Match> {
+        let mut row = vec![Match { found_in, ..Match::default() }; self.rarities.len()];
+        let mut counts = vec![0.0; self.rarities.len()];
+        for term in terms {
+            if let Some(at) = self.terms.get(term.as_str()) {
+                counts[*at] += 1.0;
+            }
+            self.match_spelling(term, terms.len(), spellings, &mut row);
+        }
+        for (at, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0.0) {
+            row[at].weight =
+                self.rarities[at] * self.statistics.saturated(count, terms.len(), self.weights);
+            row[at].spelt = None;
+        }
+        row
+    }
+
+    fn match_spelling<'t>(
+        &self,
+        term: &'t str,
+        length: usize,
+        spellings: &mut Spellings<'t>,
+        row: &mut [Match],
+    ) {
+        if self.misspelt.is_empty() {
+            return;
+        }
+        for (at, likeness) in spellings.entry(term).or_insert_with(|| self.alike(term)) {
+            let share = self.weights.near_spelling * *likeness;
+            let weight =
+                self.rarities[*at] * share * self.statistics.saturated(1.0, length, self.weights);
+            if weight > row[*at].weight {
+                row[*at].weight = weight;
+                row[*at].spelt = Some(term.to_owned());
+            }
+        }
+    }
+
+    fn alike(&self, term: &str) -> Vec<(usize, f32)> {
+        let likenesses = self.misspelt.iter().map(|(at, asked)| (*at, asked.likeness(term)));
+        likenesses.filter(|(_, likeness)| *likeness > 0.0).collect()
+    }
+}

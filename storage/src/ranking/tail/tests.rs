@@ -1,0 +1,97 @@
+//! Tests of searching memories directly.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::*;
+use crate::embed::Embedder;
+use crate::embed::hashed::Hashed;
+
+fn noon() -> Timestamp {
+    (UNIX_EPOCH + Duration::from_secs(20_000 * 86_400)).into()
+}
+
+fn vector(text: &str) -> Vec<f32> {
+    Hashed::new().embed(&[text]).unwrap().remove(0)
+}
+
+fn tail(texts: &[&str]) -> Tail {
+    let mut tail = Tail::new();
+    for (id, text) in texts.iter().enumerate() {
+        // Ten apart, so that none is another's neighbour.
+        tail.insert(id as u64 * 10, noon(), Analysis::new(text, None, noon()), vector(text));
+    }
+    tail
+}
+
+fn found(tail: &Tail, question: &str, limit: usize) -> Vec<u64> {
+    let asked = Question::new(question, noon());
+    tail.candidates(&asked, &vector(question), limit).iter().map(|found| found.id).collect()
+}
+
+#[test]
+fn candidates_come_by_word_and_by_spelling() {
+    let tail = tail(&["the boat is mended", "milk and bread", "a chess tournament"]);
+    assert_eq!(found(&tail, "boat", 1), [0]);
+    assert!(found(&tail, "torunament", 1).contains(&20));
+    assert!(found(&tail, "", 5).is_empty());
+}
+
+#[test]
+fn candidates_come_by_day_and_by_speaker() {
+    let mut tail =
+        tail(&["Ann: mended it", "Bob: ate it", "Cy: on 3 May 2001 it burnt. 8 May, 2001"]);
+    assert!(found(&tail, "what did Bob tell", 3).contains(&10));
+    assert!(found(&tail, "what happened in May 2001?", 1).contains(&20));
+    tail.remove(20);
+    assert!(!found(&tail, "what happened in May 2001?", 1).contains(&20));
+}
+
+#[test]
+fn neighbours_come_along() {
+    let mut tail = Tail::new();
+    for (id, text) in ["a", "b", "sailing", "c", "d", "e"].iter().enumerate() {
+        tail.insert(id as u64, noon(), Analysis::new(text, None, noon()), Vec::new());
+    }
+    assert_eq!(found(&tail, "sailing", 1), [0, 1, 2, 3, 4]);
+}
+
+#[test]
+fn only_the_best_come() {
+    let texts = ["boat", "boat and pot", "boat and pot and milk and bread"];
+    let tail = tail(&texts);
+    let ids: BTreeSet<u64> = found(&tail, "boat pot", 1).into_iter().collect();
+    assert!(ids.contains(&10) && ids.len() <= 2, "{ids:?}");
+}
+
+#[test]
+fn what_is_removed_is_gone_from_all_counts() {
+    let mut tail = tail(&["the boat", "the boat and the pot"]);
+    let question = Question::new("boat pot", noon());
+    assert!(tail.remove(10) && !tail.remove(10));
+    let left = tail.statistics(&question);
+    assert_eq!((left.memories, left.terms), (1, 1));
+    assert_eq!(left.frequencies, BTreeMap::from([("boat".to_owned(), 1)]));
+    tail.remove(0);
+    assert!(tail.is_empty() && tail.terms.is_empty());
+}
+
+#[test]
+fn an_id_that_comes_again_replaces() {
+    let mut tail = tail(&["the boat"]);
+    tail.insert(0, noon(), Analysis::new("the pot", None, noon()), vector("the pot"));
+    assert_eq!(tail.len(), 1);
+    assert!(
+        found(&tail, "boat", 5).is_empty()
+            || tail.statistics(&Question::new("boat", noon())).frequencies.is_empty()
+    );
+    assert_eq!(found(&tail, "pot", 5), [0]);
+}
+
+#[test]
+fn vectors_of_another_embedder_are_no_hindrance() {
+    let tail = tail(&["the boat"]);
+    let question = Question::new("boat", noon());
+    assert_eq!(tail.candidates(&question, &[1.0; 3], 5).len(), 1);
+    assert_eq!(tail.candidates(&question, &[], 5)[0].similarity, Some(0.0));
+}
