@@ -15,13 +15,18 @@
 //! | [`wire`] | the one place that knows bincode |
 //! | [`json`], [`time`] | values that read well as JSON and travel well as bytes |
 //! | `api`, `client` | what clients say to a household, and a client; behind features of these names |
-//! | subjects | [`errors`], [`health`], [`resources`], [`twin`]: the messages themselves |
+//! | [`calendar`] | days and months of UTC |
+//! | subjects | [`being`], [`beings`], [`budget`], [`errors`], [`health`], [`resources`], [`twin`]: the messages themselves |
 
 pub mod address;
 #[cfg(feature = "admin")]
 pub mod admin;
 #[cfg(feature = "api")]
 pub mod api;
+pub mod being;
+pub mod beings;
+pub mod budget;
+pub mod calendar;
 #[cfg(feature = "client")]
 pub mod client;
 mod digest;

@@ -4,8 +4,6 @@
 //! that costs next to nothing before the first question. Of what providers of a house do, only the
 //! connections to a server are in common, and those through a [`ProviderShare`].
 
-mod budget;
-mod calendar;
 mod limits;
 mod offline;
 mod openai;
@@ -17,7 +15,6 @@ use std::sync::Arc;
 use futures_util::stream::BoxStream;
 use genii_protocols::Timestamp;
 
-pub use budget::{Budget, BudgetFor, BudgetLimits, BudgetOf, BudgetSpent, Spent};
 pub use offline::Offline;
 pub use openai::OpenAi;
 pub use settings::{

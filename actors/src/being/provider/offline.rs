@@ -8,8 +8,8 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
-use super::calendar::Day;
 use super::{Grounds, Piece, Provider, ProviderError, Remembered, Request, Usage};
+use genii_protocols::calendar::Day;
 
 /// How many memories are quoted.
 const QUOTES_MAX: usize = 5;

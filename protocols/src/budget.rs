@@ -14,11 +14,11 @@
 
 use std::fmt;
 
-use genii_protocols::Timestamp;
+use crate::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::calendar::{Day, next_day, next_month};
+use crate::calendar::{Day, next_day, next_month};
 
 /// What may be spent; what is not set is not limited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -251,7 +251,7 @@ impl Period {
 
 #[cfg(test)]
 mod tests {
-    use genii_protocols::wire;
+    use crate::wire;
 
     use super::*;
 

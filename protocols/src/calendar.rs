@@ -6,7 +6,7 @@
 use std::fmt;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use genii_protocols::Timestamp;
+use crate::Timestamp;
 
 /// Microseconds of a day.
 const DAY_MICROS: u64 = 86_400_000_000;
@@ -34,7 +34,8 @@ const MONTHS: [&str; 12] = [
 
 /// A day, in the order of time. `3 May 2026` when it is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Day {
+pub struct Day {
+    /// The year.
     pub year: u64,
     /// From 1.
     pub month: u64,
@@ -43,7 +44,8 @@ pub(super) struct Day {
 }
 
 impl Day {
-    pub(super) fn of(at: Timestamp) -> Self {
+    /// The day of a moment.
+    pub fn of(at: Timestamp) -> Self {
         let days = at.micros() / DAY_MICROS + EPOCH_DAYS;
         let (era, of_era) = (days / ERA_DAYS, days % ERA_DAYS);
         let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -56,7 +58,7 @@ impl Day {
     }
 
     /// Whether both lie in one month.
-    pub(super) fn month_of_year(self) -> (u64, u64) {
+    pub fn month_of_year(self) -> (u64, u64) {
         (self.year, self.month)
     }
 
@@ -79,12 +81,12 @@ impl fmt::Display for Day {
 }
 
 /// When the day after begins.
-pub(super) fn next_day(now: Timestamp) -> Timestamp {
+pub fn next_day(now: Timestamp) -> Timestamp {
     at_micros((now.micros() / DAY_MICROS + 1).saturating_mul(DAY_MICROS))
 }
 
 /// When the month after begins.
-pub(super) fn next_month(now: Timestamp) -> Timestamp {
+pub fn next_month(now: Timestamp) -> Timestamp {
     let Day { year, month, .. } = Day::of(now);
     let next = Day { year: year + month / 12, month: month % 12 + 1, day: 1 };
     next.begins()
@@ -132,9 +134,7 @@ mod tests {
 
     #[test]
     fn the_end_of_time_panics_not() {
-        let far: Timestamp =
-            genii_protocols::wire::decode(&genii_protocols::wire::encode(&u64::MAX).unwrap())
-                .unwrap();
+        let far: Timestamp = crate::wire::decode(&crate::wire::encode(&u64::MAX).unwrap()).unwrap();
         next_month(far);
         next_day(far);
     }

@@ -1,0 +1,173 @@
+//! What is said to `beings/registry`: which beings there are, and where.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Address, Json, Name, NodeName, Timestamp, message};
+
+/// Make a being, and wait until it lives.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CreateBeing {
+    /// Its id; made of its name if there is none.
+    #[serde(default)]
+    pub id: Option<Name>,
+    /// Its character, in our own form or as a Character Card.
+    pub character: Json,
+    /// The settings of its provider; it answers offline if there are none.
+    #[serde(default)]
+    pub provider: Option<Json>,
+}
+message!(CreateBeing = "beings.create" -> BeingEntry, refused by NoBeing);
+
+/// A being, as the registry knows it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct BeingEntry {
+    /// Its id.
+    pub id: Name,
+    /// Where it is spoken to.
+    pub address: Address,
+    /// What it is called.
+    pub name: String,
+    /// How it stands.
+    pub state: BeingState,
+    /// The machine that it lives on.
+    pub node: NodeName,
+    /// When it was made.
+    pub created: Timestamp,
+    /// What is amiss, of one that is held back.
+    pub why: Option<String>,
+}
+
+/// How a being stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BeingState {
+    /// It sleeps, and wakes when somebody speaks to it.
+    Asleep,
+    /// It is being woken.
+    Waking,
+    /// It is awake.
+    Awake,
+    /// It has failed, and returns by itself.
+    Down,
+    /// It is held back: something must be mended first.
+    Quarantined,
+    /// Its machine is not linked.
+    Unreachable,
+}
+
+/// List beings, in the order of their ids.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ListBeings {
+    /// Only those behind this id.
+    pub after: Option<Name>,
+    /// How many; 100 if it does not say, and 1,000 at most.
+    pub limit: Option<u32>,
+    /// Only those in whose id or name this stands, whether large or small.
+    pub matching: Option<String>,
+}
+message!(ListBeings = "beings.list" -> Beings, refused by NoBeing);
+
+/// Some beings.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Beings {
+    /// In the order of their ids.
+    pub beings: Vec<BeingEntry>,
+    /// There are more: ask for those behind this one.
+    pub more: Option<Name>,
+    /// How many there are in all.
+    pub total: u64,
+}
+
+/// Show one being.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct GetBeing {
+    /// Its id.
+    pub id: Name,
+}
+message!(GetBeing = "beings.get" -> BeingEntry, refused by NoBeing);
+
+/// Say where a being is spoken to.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct RouteBeing {
+    /// Its id.
+    pub id: Name,
+}
+message!(RouteBeing = "beings.route" -> Address, refused by NoBeing);
+
+/// Take a being in that was exported.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ImportBeing {
+    /// The file, on the machine of the registry; an absolute path.
+    pub file: String,
+    /// Its id here; the one that it had if there is none.
+    #[serde(default)]
+    pub id: Option<Name>,
+}
+message!(ImportBeing = "beings.import" -> BeingEntry, refused by NoBeing);
+
+/// Write a being into one file, with all that it remembers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct ExportBeing {
+    /// Its id.
+    pub id: Name,
+    /// The file, on the machine of the being; an absolute path. One that is there is not overwritten.
+    pub file: String,
+}
+message!(ExportBeing = "beings.export" -> Exported, refused by NoBeing);
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exported {
+    /// The file.
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
+}
+
+/// Delete a being for good, with all that it remembers.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct DeleteBeing {
+    /// Its id.
+    pub id: Name,
+}
+message!(DeleteBeing = "beings.delete" -> BeingEntry, refused by NoBeing);
+
+/// Why the registry does not do what it is asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
+pub enum NoBeing {
+    /// There is no such being.
+    #[error("no being is called {}{}", id.as_str(), meant(nearest))]
+    NotFound {
+        /// The id.
+        id: Name,
+        /// The one that was probably meant.
+        nearest: Option<Name>,
+    },
+    /// The id is taken.
+    #[error("a being is called {} already; take another id", id.as_str())]
+    Taken {
+        /// The id.
+        id: Name,
+    },
+    /// What was given makes no sense.
+    #[error("{why}")]
+    Senseless {
+        /// What is wrong, and what to do.
+        why: String,
+    },
+    /// It could not be done.
+    #[error("{why}")]
+    Failed {
+        /// What went wrong, and what to do.
+        why: String,
+    },
+}
+
+fn meant(nearest: &Option<Name>) -> String {
+    nearest.as_ref().map(|id| format!("; did you mean {}?", id.as_str())).unwrap_or_default()
+}
