@@ -1,3 +1,4 @@
 //! What genii remembers. A plain library: it knows no agent, no actor and no network.
 
 pub mod embed;
+pub mod store;
