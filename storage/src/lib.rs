@@ -4,3 +4,4 @@ pub mod embed;
 pub mod index;
 pub mod ranking;
 pub mod text;
+pub mod store;
