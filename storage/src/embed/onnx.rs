@@ -12,8 +12,6 @@
 //! | of more tokens than the model takes | that of its beginning |
 //! | with no token in it | all zeros |
 //! | beside others | what it is alone, but for the rounding |
-//!
-//! What runs the model is chosen once for a process: see [`OnnxRuntime`].
 
 mod error;
 mod folder;
@@ -34,7 +32,8 @@ pub use self::error::OpenModelError;
 pub use self::runtime::OnnxRuntime;
 
 use self::folder::ModelFolder;
-use self::session::{ModelSession, RunFault};
+use self::runtime::RunFault;
+use self::session::ModelSession;
 use self::sessions::Sessions;
 use self::tokens::{Tokenizing, Tokens};
 use super::{EmbedError, Embedder};
@@ -51,7 +50,7 @@ const BATCH_DISTANCE_MAX: f32 = 0.02;
 pub struct OnnxOptions {
     /// What runs it.
     pub runtime: OnnxRuntime,
-    /// How many calls it serves at once; each takes the model's size in memory.
+    /// How many calls it serves at once. With ONNX Runtime each takes the model's size in memory.
     pub sessions: NonZeroUsize,
     /// How long a call waits for one of them; then it fails.
     pub session_wait: Duration,
@@ -105,24 +104,21 @@ impl OnnxEmbedder {
     /// Says which file is missing or wrong, and what to do.
     pub fn open(folder: &Path, options: &OnnxOptions) -> Result<Self, OpenModelError> {
         let found = ModelFolder::find(folder, options)?;
-        let environment = runtime::environment(&options.runtime)?;
-        let open = || ModelSession::open(&environment, &found, options);
-        let first = open()?;
-        let tokens_max = first.layout().tokens_max(found.tokens_max);
+        let engines = runtime::load(&found, options)?.into_iter();
+        let sessions: Vec<ModelSession> =
+            engines.map(|engine| ModelSession::new(engine, &found)).collect::<Result<_, _>>()?;
+        let layout = sessions[0].layout();
+        let tokens_max = layout.tokens_max(found.tokens_max);
         let tokenizing = Tokenizing::new(&found, tokens_max, options.text_bytes_max)?;
         let name = found.fingerprint(tokens_max, options.text_bytes_max)?;
-        let batch_texts = first.layout().batch_texts(options.batch_texts_max.get());
-        let mut opened = vec![first];
-        for _ in 1..options.sessions.get() {
-            opened.push(open()?);
-        }
+        let batch_texts = layout.batch_texts(options.batch_texts_max.get());
         let mut embedder = Self {
             name,
             folder: folder.to_owned(),
             dimensions: 0,
             tokenizing,
             batch_texts,
-            sessions: Sessions::new(opened, options.session_wait),
+            sessions: Sessions::new(sessions, options.session_wait),
         };
         embedder.try_out(&found)?;
         Ok(embedder)

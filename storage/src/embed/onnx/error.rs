@@ -147,27 +147,30 @@ pub enum OpenModelError {
         cause: String,
     },
 
-    /// What is to run the model cannot be begun.
+    /// ONNX Runtime cannot be loaded.
     #[error(
-        "{runtime} cannot be begun: {cause}; set the path of a libonnxruntime.so of version 1.24 or \
-         later that was made for this machine, or let tract run the model, and start genii again"
+        "ONNX Runtime cannot be loaded from {}: {cause}; set the path of a libonnxruntime.so of \
+         version 1.24 or later that was made for this machine, or none to let tract run the model, \
+         and start genii again",
+        .path.display()
     )]
-    Runtime {
-        /// What was to run it.
-        runtime: String,
-        /// What is wrong.
+    Library {
+        /// Where from.
+        path: PathBuf,
+        /// What was wrong, perhaps at an earlier try: there is only one in each process.
         cause: String,
     },
 
-    /// Another runtime runs the models of this process.
+    /// Another library is loaded already.
     #[error(
-        "models are run on {in_use} in this process, and cannot be run on {wanted} beside it; set \
-         the same for all models, and start genii again"
+        "ONNX Runtime is loaded from {} already, and cannot be loaded from {} beside it; set the \
+         same path for all models, and start genii again",
+        .in_use.display(), .wanted.display()
     )]
-    AnotherRuntime {
-        /// What runs them.
-        in_use: String,
-        /// What was to.
-        wanted: String,
+    AnotherLibrary {
+        /// The one that is loaded.
+        in_use: PathBuf,
+        /// The one that was to be.
+        wanted: PathBuf,
     },
 }

@@ -1,27 +1,24 @@
-//! What runs the models of this process.
-//!
-//! `ort` keeps one table of functions and one environment for a whole process, and the first who sets
-//! them decides for all. This is the one place that sets them; it remembers what was set, so that a
-//! second choice becomes an error and not a surprise (decision 60).
+//! What runs models, and what a model is once it is loaded.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use ort::environment::Environment;
-use ort::logging::LogLevel;
-use parking_lot::Mutex;
-
+use super::OnnxOptions;
 use super::error::OpenModelError;
+use super::folder::ModelFolder;
 
-/// What runs models. The first model that is opened decides for the whole process.
+mod library;
+mod tract;
+
+/// What runs models.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum OnnxRuntime {
     /// tract, which is part of genii.
     #[default]
     Tract,
     /// ONNX Runtime, from a `libonnxruntime.so` of version 1.24 or later: faster, and knows every
-    /// operator. The library's code runs in this process, so it must be one that can be trusted.
+    /// operator. The library's code runs in this process, so it must be one that can be trusted. The
+    /// first that is loaded is the only one until the process ends.
     Library(PathBuf),
 }
 
@@ -34,79 +31,68 @@ impl fmt::Display for OnnxRuntime {
     }
 }
 
-/// What has become of the choice.
-struct Choice {
-    made: Option<(OnnxRuntime, Environment)>,
-    /// Why a library could not be loaded. Once that has failed, `ort` takes the place where it keeps
-    /// the library for filled and would call into nothing, so it is never asked for one again.
-    spoilt: Option<String>,
+/// A model that a runtime has loaded, for one call at a time.
+pub(super) trait Engine: Send {
+    fn inputs(&self) -> &[Input];
+
+    /// The names of what it gives.
+    fn outputs(&self) -> &[String];
+
+    /// Runs it on the numbers of each input, in their order and all in the same shape, for one of its
+    /// outputs.
+    fn run(
+        &mut self,
+        inputs: Vec<Vec<i64>>,
+        shape: [usize; 2],
+        output: usize,
+    ) -> Result<Output, RunFault>;
 }
 
-static CHOICE: Mutex<Choice> = Mutex::new(Choice { made: None, spoilt: None });
+/// What a model takes.
+#[derive(Clone, Debug)]
+pub(super) struct Input {
+    pub(super) name: String,
+    /// What kind of numbers it takes, if they are not 64-bit whole ones.
+    pub(super) other_numbers: Option<String>,
+    /// Its dimensions, those known that were fixed when the model was exported.
+    pub(super) shape: Vec<Option<usize>>,
+}
 
-/// The environment of a runtime, which begins at the first call and lasts as long as the process.
-pub(super) fn environment(wanted: &OnnxRuntime) -> Result<Environment, OpenModelError> {
-    let fault = |cause| OpenModelError::Runtime { runtime: wanted.to_string(), cause };
-    let real = real(wanted).map_err(fault)?;
-    let mut choice = CHOICE.lock();
-    if let Some((runtime, environment)) = &choice.made {
-        if *runtime == real {
-            return Ok(environment.clone());
+/// What a model gave.
+pub(super) struct Output {
+    pub(super) shape: Vec<usize>,
+    pub(super) numbers: Vec<f32>,
+}
+
+/// Why a run came to nothing.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum RunFault {
+    /// It did not come to its end.
+    #[error("{0}")]
+    Failed(String),
+    /// What it gave is no vector of a text.
+    #[error("{0}")]
+    Output(String),
+}
+
+/// Loads a model as often as calls are to be served at once.
+pub(super) fn load(
+    found: &ModelFolder,
+    options: &OnnxOptions,
+) -> Result<Vec<Box<dyn Engine>>, OpenModelError> {
+    let times = options.sessions.get();
+    match &options.runtime {
+        OnnxRuntime::Tract => {
+            let model = tract::Model::load(&found.model).map_err(|cause| found.unusable(cause))?;
+            Ok((0..times).map(|_| Box::new(model.clone()) as Box<dyn Engine>).collect())
         }
-        let (in_use, wanted) = (runtime.to_string(), real.to_string());
-        return Err(OpenModelError::AnotherRuntime { in_use, wanted });
-    }
-    let environment = match &real {
-        OnnxRuntime::Tract => begin_tract(),
-        OnnxRuntime::Library(path) => match &choice.spoilt {
-            Some(cause) => Err(cause.clone()),
-            None => begin_library(path).inspect_err(|cause| choice.spoilt = Some(cause.clone())),
-        },
-    };
-    let environment = environment.map_err(fault)?;
-    choice.made = Some((real, environment.clone()));
-    Ok(environment)
-}
-
-/// A runtime by the real path of its library, so that one library is one choice. That it is there is
-/// looked at here, where it costs nothing that cannot be tried again.
-fn real(runtime: &OnnxRuntime) -> Result<OnnxRuntime, String> {
-    let OnnxRuntime::Library(path) = runtime else {
-        return Ok(OnnxRuntime::Tract);
-    };
-    let real = path.canonicalize().map_err(|error| error.to_string())?;
-    if real.is_file() { Ok(OnnxRuntime::Library(real)) } else { Err("it is no file".to_owned()) }
-}
-
-fn begin_tract() -> Result<Environment, String> {
-    if !ort::set_api(ort_tract::api()) {
-        return Err("other code of this process has set another runtime".to_owned());
-    }
-    ort::init().with_name("genii").build().map_err(|error| error.to_string())
-}
-
-fn begin_library(path: &Path) -> Result<Environment, String> {
-    let builder = ort::init_from(path).map_err(|error| error.to_string())?;
-    let environment = builder
-        .with_name("genii")
-        .with_telemetry(false)
-        .with_logger(Arc::new(log))
-        .build()
-        .map_err(|error| error.to_string())?;
-    environment.set_log_level(LogLevel::Warning);
-    tracing::info!(library = %path.display(), "models run on ONNX Runtime");
-    Ok(environment)
-}
-
-/// What ONNX Runtime says goes into genii's log and not between the lines of a terminal. Its errors
-/// come back from the calls as well.
-fn log(level: LogLevel, category: &str, _id: &str, place: &str, message: &str) {
-    match level {
-        LogLevel::Fatal | LogLevel::Error | LogLevel::Warning => {
-            tracing::warn!(category, place, "ONNX Runtime: {message}");
-        }
-        LogLevel::Info | LogLevel::Verbose => {
-            tracing::debug!(category, place, "ONNX Runtime: {message}");
+        OnnxRuntime::Library(path) => {
+            let environment = library::environment(path)?;
+            let load = |_| match library::Model::load(&environment, &found.model, options) {
+                Ok(model) => Ok(Box::new(model) as Box<dyn Engine>),
+                Err(error) => Err(found.unusable(error)),
+            };
+            (0..times).map(load).collect()
         }
     }
 }

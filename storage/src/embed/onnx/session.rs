@@ -1,21 +1,21 @@
-//! A model that is loaded, and what it takes and gives.
+//! A model that is loaded, and how it is asked for the vectors of texts.
 
 use std::fmt;
-
-use ort::environment::Environment;
-use ort::session::Session;
-use ort::session::builder::GraphOptimizationLevel;
-use ort::value::{Outlet, Tensor, TensorElementType, ValueType};
 
 use super::error::OpenModelError;
 use super::folder::ModelFolder;
 use super::pooling::{self, Pooling};
+use super::runtime::{Engine, Input, Output, RunFault};
 use super::tokens::Tokens;
-use super::{OnnxOptions, OnnxRuntime};
 
-/// Names of outputs that hold the vectors of texts, before those that hold the vectors of tokens; what
-/// has none of these names is the first.
+/// Names of outputs that hold the vectors of texts, before those that hold the vectors of tokens; of a
+/// model with none of these names it is the first.
 const OUTPUTS: [&str; 3] = ["sentence_embedding", "last_hidden_state", "token_embeddings"];
+
+/// How many texts a model may take at once that was exported for a fixed number of them, and how many
+/// tokens of each: all of them are always made up.
+const FIXED_ROWS_MAX: usize = 1_024;
+const FIXED_COLUMNS_MAX: usize = 1 << 16;
 
 /// What an input of a model takes of each token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,8 +31,9 @@ enum Takes {
 /// What a model takes and gives.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
-    inputs: Vec<(String, Takes)>,
-    output: String,
+    inputs: Vec<Takes>,
+    output: usize,
+    output_name: String,
     /// How many texts it takes at once, if it was exported for so many.
     rows: Option<usize>,
     /// How many tokens of each, if it was exported for so many.
@@ -50,76 +51,65 @@ impl Layout {
         self.rows.unwrap_or(wanted)
     }
 
-    fn of(session: &Session, found: &ModelFolder) -> Result<Self, OpenModelError> {
-        let no = |cause| found.no_sentence_model(cause);
+    fn of(engine: &dyn Engine) -> Result<Self, String> {
+        let outputs = engine.outputs();
+        let known =
+            OUTPUTS.iter().find_map(|name| outputs.iter().position(|output| output == name));
+        let output = known.unwrap_or_default();
+        let output_name = outputs.get(output).ok_or("it gives nothing")?.clone();
         let mut layout =
-            Self { inputs: Vec::new(), output: String::new(), rows: None, columns: None };
-        for input in session.inputs() {
-            layout.add_input(input).map_err(no)?;
+            Self { inputs: Vec::new(), output, output_name, rows: None, columns: None };
+        for input in engine.inputs() {
+            layout.add_input(input)?;
         }
-        if !layout.inputs.iter().any(|(_, takes)| *takes == Takes::Ids) {
-            return Err(no("it takes no input_ids".to_owned()));
+        if layout.inputs.contains(&Takes::Ids) {
+            Ok(layout)
+        } else {
+            Err("it takes no input_ids".to_owned())
         }
-        let outputs: Vec<&str> = session.outputs().iter().map(Outlet::name).collect();
-        let known = OUTPUTS.into_iter().find(|name| outputs.contains(name));
-        let output = known.or(outputs.first().copied());
-        layout.output = output.ok_or_else(|| no("it gives nothing".to_owned()))?.to_owned();
-        Ok(layout)
     }
 
-    fn add_input(&mut self, input: &Outlet) -> Result<(), String> {
-        let name = input.name();
-        let takes = match name {
+    fn add_input(&mut self, input: &Input) -> Result<(), String> {
+        let name = &input.name;
+        let takes = match name.as_str() {
             "input_ids" => Takes::Ids,
             "attention_mask" => Takes::Mask,
             "token_type_ids" => Takes::Kinds,
             _ => return Err(format!("it takes {name}")),
         };
-        let ValueType::Tensor { ty: TensorElementType::Int64, shape, .. } = input.dtype() else {
-            return Err(format!("{name} is {}, and not of 64-bit whole numbers", input.dtype()));
+        if let Some(numbers) = &input.other_numbers {
+            return Err(format!("{name} is of {numbers}, and not of 64-bit whole numbers"));
+        }
+        let [rows, columns] = input.shape[..] else {
+            return Err(format!("{name} has {} dimensions, and not two", input.shape.len()));
         };
-        let [rows, columns] = shape[..] else {
-            return Err(format!("{name} has {} dimensions, and not two", shape.len()));
-        };
-        self.rows = self.rows.or(fixed(rows));
-        self.columns = self.columns.or(fixed(columns));
-        self.inputs.push((name.to_owned(), takes));
+        if rows > Some(FIXED_ROWS_MAX) || columns > Some(FIXED_COLUMNS_MAX) {
+            return Err(format!(
+                "{name} is fixed at the shape {:?}, more than {FIXED_ROWS_MAX} by {FIXED_COLUMNS_MAX}",
+                input.shape
+            ));
+        }
+        self.rows = self.rows.or(rows.filter(|&rows| rows > 0));
+        self.columns = self.columns.or(columns.filter(|&columns| columns > 0));
+        self.inputs.push(takes);
         Ok(())
     }
 }
 
-/// A dimension that is not free.
-fn fixed(dimension: i64) -> Option<usize> {
-    usize::try_from(dimension).ok().filter(|&dimension| dimension > 0)
-}
-
-/// Why a run came to nothing.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum RunFault {
-    /// It did not come to its end.
-    #[error("{0}")]
-    Failed(String),
-    /// What it gave is no vector of a text.
-    #[error("{0}")]
-    Output(String),
-}
-
 /// A model that is loaded.
 pub(super) struct ModelSession {
-    session: Session,
+    engine: Box<dyn Engine>,
     layout: Layout,
     pooling: Pooling,
 }
 
 impl ModelSession {
-    pub(super) fn open(
-        environment: &Environment,
+    pub(super) fn new(
+        engine: Box<dyn Engine>,
         found: &ModelFolder,
-        options: &OnnxOptions,
     ) -> Result<Self, OpenModelError> {
-        let session = load(environment, found, options).map_err(|error| found.unusable(error))?;
-        let layout = Layout::of(&session, found)?;
-        Ok(Self { session, layout, pooling: found.pooling })
+        let layout = Layout::of(&*engine).map_err(|cause| found.no_sentence_model(cause))?;
+        Ok(Self { engine, layout, pooling: found.pooling })
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -132,47 +122,21 @@ impl ModelSession {
         texts: &[&Tokens],
         padding: i64,
     ) -> Result<Vec<Vec<f32>>, RunFault> {
-        let Self { session, layout, pooling } = self;
+        let Self { engine, layout, pooling } = self;
         let rows = layout.rows.unwrap_or(texts.len());
         let longest = texts.iter().map(|tokens| tokens.len()).max().unwrap_or_default();
         let columns = layout.columns.unwrap_or(longest);
-        let mut inputs = Vec::with_capacity(layout.inputs.len());
-        for (name, takes) in &layout.inputs {
-            let numbers = numbers(*takes, texts, rows, columns, padding);
-            let tensor = Tensor::from_array(([rows, columns], numbers)).map_err(failed)?;
-            inputs.push((name.as_str(), tensor));
-        }
-        let outputs = session.run(inputs).map_err(failed)?;
-        let output = |cause: String| RunFault::Output(format!("{} {cause}", layout.output));
-        let value =
-            outputs.get(&layout.output).ok_or_else(|| output("was not given".to_owned()))?;
-        let (shape, numbers) = value
-            .try_extract_tensor::<f32>()
-            .map_err(|_| output(format!("is {}, and not of 32-bit numbers", value.dtype())))?;
-        let vectors = Vectors::of(shape, numbers, rows, columns).map_err(output)?;
+        let inputs = layout.inputs.iter();
+        let inputs = inputs.map(|takes| numbers(*takes, texts, rows, columns, padding)).collect();
+        let output = engine.run(inputs, [rows, columns], layout.output)?;
+        let fault = |cause: String| RunFault::Output(format!("{} {cause}", layout.output_name));
+        let vectors = Vectors::of(&output, rows, columns).map_err(fault)?;
         let vectors = texts.iter().enumerate().map(|(row, tokens)| {
             let vector = vectors.pooled(row, tokens.len(), *pooling);
-            pooling::normalised(vector).ok_or_else(|| output("holds what is no number".to_owned()))
+            pooling::normalised(vector).ok_or_else(|| fault("holds what is no number".to_owned()))
         });
         vectors.collect()
     }
-}
-
-fn load(
-    environment: &Environment,
-    found: &ModelFolder,
-    options: &OnnxOptions,
-) -> ort::Result<Session> {
-    let mut builder =
-        Session::builder(environment)?.with_optimization_level(GraphOptimizationLevel::All)?;
-    if let OnnxRuntime::Library(_) = options.runtime {
-        // Threads that spin while they wait would take a core from a house that is idle.
-        builder = builder
-            .with_intra_threads(options.session_threads.get())?
-            .with_inter_threads(1)?
-            .with_intra_op_spinning(false)?;
-    }
-    builder.commit_from_file(&found.model)
 }
 
 /// What an input takes of all tokens, row by row. Where a model wants more rows than there are texts,
@@ -192,7 +156,7 @@ fn numbers(takes: Takes, texts: &[&Tokens], rows: usize, columns: usize, padding
     numbers
 }
 
-/// What a model gave.
+/// What a model gave, text by text.
 struct Vectors<'a> {
     numbers: &'a [f32],
     dimensions: usize,
@@ -201,20 +165,19 @@ struct Vectors<'a> {
 }
 
 impl<'a> Vectors<'a> {
-    fn of(shape: &[i64], numbers: &'a [f32], rows: usize, columns: usize) -> Result<Self, String> {
-        let sizes: Vec<usize> = shape.iter().filter_map(|&size| fixed(size)).collect();
-        let (dimensions, columns) = match sizes[..] {
+    fn of(output: &'a Output, rows: usize, columns: usize) -> Result<Self, String> {
+        let shape = &output.shape;
+        let (dimensions, its_columns) = match shape[..] {
             [its_rows, dimensions] if its_rows == rows => (dimensions, None),
             [its_rows, its_columns, dimensions] if (its_rows, its_columns) == (rows, columns) => {
                 (dimensions, Some(columns))
             }
-            _ => {
-                return Err(format!(
-                    "has the shape {shape:?} for {rows} texts of {columns} tokens"
-                ));
-            }
+            _ => (0, None),
         };
-        Ok(Self { numbers, dimensions, columns })
+        if dimensions == 0 {
+            return Err(format!("has the shape {shape:?} for {rows} texts of {columns} tokens"));
+        }
+        Ok(Self { numbers: &output.numbers, dimensions, columns: its_columns })
     }
 
     fn pooled(&self, row: usize, tokens: usize, pooling: Pooling) -> Vec<f32> {
@@ -225,10 +188,6 @@ impl<'a> Vectors<'a> {
             Some(_) => pooling.pool(numbers, self.dimensions, tokens),
         }
     }
-}
-
-fn failed(error: ort::Error) -> RunFault {
-    RunFault::Failed(error.to_string())
 }
 
 impl fmt::Debug for ModelSession {

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
 
-use super::session::{ModelSession, RunFault};
+use super::runtime::RunFault;
+use super::session::ModelSession;
 
 /// Sessions that callers take in turn.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
 
 use super::error::OpenModelError;
 use super::folder::ModelFolder;
-use super::session::RunFault;
+use super::runtime::RunFault;
 
 /// What stands for nothing, where the tokenizer does not say it otherwise.
 const PADDINGS: [&str; 2] = ["[PAD]", "<pad>"];

@@ -62,6 +62,24 @@ fn a_model_that_was_cut_short_anywhere_is_refused() {
     }
 }
 
+/// tract panics on many of these, and may take some for models.
+#[test]
+fn a_wrong_byte_in_a_model_harms_nobody_else() {
+    let mut model = fs::read(tiny_model().join("model.onnx")).unwrap();
+    // The name of the table of words stands behind all operators.
+    let operators = model.windows(5).rposition(|window| window == b"words").unwrap();
+    let folder = copied();
+    let whole = open(&tiny_model());
+    let wanted = whole.embed(&["the cat"]).unwrap();
+    for at in (0..operators).step_by(operators / 60) {
+        model[at] ^= 0x81;
+        fs::write(folder.path().join("model.onnx"), &model).unwrap();
+        let _ = OnnxEmbedder::open(folder.path(), &OnnxOptions::default());
+        model[at] ^= 0x81;
+    }
+    assert_eq!(whole.embed(&["the cat"]).unwrap(), wanted);
+}
+
 #[test]
 fn a_broken_tokenizer_is_refused() {
     let whole = fs::read(tiny_model().join("tokenizer.json")).unwrap();
@@ -80,7 +98,8 @@ fn settings_that_cannot_be_followed_are_refused() {
 
 #[test]
 fn models_that_cannot_be_used_are_told_why() {
-    let cases: [(&str, &[&str]); 5] = [
+    let cases: [(&str, &[&str]); 6] = [
+        ("missing-output", &["cannot be run on tract", "it panicked", "another runtime"]),
         ("unknown-operator", &["cannot be run on tract", "Frobnicate", "another runtime"]),
         ("unknown-input", &["no sentence-embedding model", "it takes pixel_values"]),
         ("flat-output", &["no sentence-embedding model", "logits has the shape"]),

@@ -21,7 +21,6 @@ fn options() -> OnnxOptions {
     OnnxOptions { runtime: runtime.unwrap_or_default(), ..OnnxOptions::default() }
 }
 
-/// With a library this must run alone, as `cargo test -p genii-storage --lib a_real_model`.
 #[test]
 fn a_real_model_knows_what_means_alike() {
     let Some(folder) = env::var_os(MODEL) else {
