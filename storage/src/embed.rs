@@ -1,6 +1,7 @@
 //! Embedders: a text as a vector, so that texts that mean alike lie close to each other.
 
 pub mod hashed;
+pub mod onnx;
 
 /// Makes vectors of texts. It may take long for each, so it is called where blocking is borne.
 pub trait Embedder: Send + Sync + 'static {
