@@ -3,4 +3,5 @@
 pub mod embed;
 pub mod index;
 pub mod ranking;
+pub mod store;
 pub mod text;

@@ -1,0 +1,263 @@
+//! A store: one file of typed tables, for one owner.
+//!
+//! It is made for many small owners. Nothing is shared between two stores, none keeps a thread of
+//! its own, and a store that nobody uses costs little more than its cache.
+//!
+//! ```
+//! use genii_storage::store::{Schema, Store, StoreError, StoreOptions, Table};
+//!
+//! const SCHEMA: Schema = Schema::new("example", 1, &[]);
+//! const NAMES: Table<u64, String> = Table::new("names");
+//!
+//! # let folder = tempfile::tempdir().unwrap();
+//! let store = Store::open(folder.path().join("example.redb"), &SCHEMA, &StoreOptions::default())?;
+//! store.write_blocking(|writer| {
+//!     writer.insert(NAMES, &1, &"Alice".to_owned())?;
+//!     Ok::<_, StoreError>(())
+//! })?;
+//! let name = store.read(|reader| reader.get(NAMES, &1))?;
+//! assert_eq!(name.as_deref(), Some("Alice"));
+//! # Ok::<_, Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | promise | how it is kept |
+//! |---|---|
+//! | a write that returned survives `kill -9` and a power cut | each commit is synced before anybody hears of it |
+//! | writers that wait share one commit | [`Store::write`]: the first writes for those behind it |
+//! | a write happens whole or not at all, and leaves others alone | a failed one is taken out of its batch, and the rest is run again |
+//! | a reader sees one moment | [`Store::read`] |
+//! | one owner at a time | a lock on the file; a second open is [`OpenError::Locked`] |
+//! | what was removed can be made to be gone | [`Store::rewrite`] |
+//! | a store outlives its code | [`Schema`] and its migrations |
+//! | damage is told, never guessed | [`StoreError::Damaged`], [`OpenError::Damaged`], [`check()`] |
+//!
+//! Only this module knows redb.
+
+mod backup;
+mod batch;
+mod check;
+mod errors;
+mod files;
+mod generation;
+mod key;
+mod opening;
+mod overlay;
+mod reader;
+mod rewrite;
+mod schema;
+mod seal;
+mod shared;
+mod table;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc;
+
+use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+
+pub use backup::{BackupError, RestoreError, restore};
+pub use check::{Finding, Repair, Report, TableReport, check, repair};
+pub use errors::{OpenError, StoreError};
+pub use key::Key;
+pub use reader::{Entries, Reader};
+pub use schema::{Migration, MigrationResult, Schema};
+pub use table::Table;
+pub use writer::Writer;
+
+use batch::job;
+use shared::Shared;
+
+/// How much a store may use.
+#[derive(Debug, Clone)]
+pub struct StoreOptions {
+    /// Memory for pages of the file, in bytes. Small, since there may be thousands of stores.
+    pub cache_bytes: usize,
+    /// Up to this size, in bytes, a file is verified whole whenever it is opened: that costs a
+    /// moment then, and no damage of it gets any further. A larger one is verified by redb when it
+    /// was not closed, and by [`check()`]; otherwise damage is told where it is met, if redb lives
+    /// to tell.
+    pub verify_max_bytes: u64,
+    /// How many writes share one commit at most.
+    pub batch_max: usize,
+    /// How many writes may wait; one more is [`StoreError::Busy`].
+    pub waiting_max: usize,
+}
+
+impl Default for StoreOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 4 << 20, verify_max_bytes: 4 << 20, batch_max: 256, waiting_max: 4_096 }
+    }
+}
+
+/// An open store. A clone is another handle on the same one.
+///
+/// The file is let go when [`Store::close`] is called, or with the last handle. Closing syncs the
+/// file, so async code closes rather than drops.
+#[derive(Clone)]
+pub struct Store {
+    shared: Arc<Shared>,
+}
+
+impl Store {
+    /// Opens a store, or makes it when there is no file, and brings it to the schema. Blocking.
+    ///
+    /// # Errors
+    /// [`OpenError`] says what is in the way and what to do.
+    pub fn open(
+        path: impl Into<PathBuf>,
+        schema: &Schema,
+        options: &StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let shared = Shared::open(path.into(), *schema, options.clone())?;
+        Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Reads from one moment of the store: what is committed while `work` runs is not seen by it.
+    ///
+    /// Runs on the caller's thread. Looking up some entries is quick enough for async code; a walk
+    /// through much belongs on a thread that may block.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`StoreError`] when there is nothing to read from.
+    pub fn read<T, E>(&self, work: impl FnOnce(&Reader) -> Result<T, E>) -> Result<T, E>
+    where
+        E: From<StoreError>,
+    {
+        work(&self.shared.reader()?)
+    }
+
+    /// Writes, and returns when that is safe on the disk.
+    ///
+    /// Writes happen in the order in which they come. Those that come while others are being
+    /// committed wait, and are committed together; so `work` may be run more than once, and should
+    /// do nothing but write: the run whose answer is returned is the one that counts. A `work`
+    /// that fails or panics leaves no trace. It must not call the store itself.
+    ///
+    /// Dropped while it waits, the write happens all the same. After [`StoreError::Full`] or
+    /// [`StoreError::Io`] the write was not acknowledged: as after a power cut, it has happened
+    /// whole or not at all.
+    ///
+    /// # Errors
+    /// Those of `work`, and [`StoreError`] when it could not be run or committed.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut Writer) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let job = job(work, move |result| {
+            // Whoever asked may be gone; the write stands.
+            let _unheard = reply.send(result);
+        });
+        if let Some(lead) = self.shared.submit(job)? {
+            drop(spawn_blocking(move || lead.run()));
+        }
+        answer.await.unwrap_or_else(|_| Err(self.shared.stopped().into()))
+    }
+
+    /// [`Store::write`] for a thread that may block.
+    ///
+    /// # Errors
+    /// As those of [`Store::write`].
+    pub fn write_blocking<T, E, F>(&self, work: F) -> Result<T, E>
+    where
+        F: Fn(&mut Writer) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = mpsc::sync_channel(1);
+        let job = job(work, move |result| {
+            let _unheard = reply.send(result);
+        });
+        if let Some(lead) = self.shared.submit(job)? {
+            lead.run_one_batch();
+        }
+        answer.recv().unwrap_or_else(|_| Err(self.shared.stopped().into()))
+    }
+
+    /// Makes a copy of this moment of the store, whole or not at all, while it is in use. What was
+    /// at `to` is replaced. The copy holds what lives, and nothing that was removed.
+    ///
+    /// # Errors
+    /// [`BackupError`]; what was at `to` is then as it was.
+    pub async fn backup(&self, to: impl Into<PathBuf>) -> Result<(), BackupError> {
+        let (shared, to) = (Arc::clone(&self.shared), to.into());
+        let made = spawn_blocking(move || backup::make(&shared, &to)).await;
+        made.unwrap_or_else(|_| Err(self.shared.stopped().into()))
+    }
+
+    /// [`Store::backup`] for a thread that may block.
+    ///
+    /// # Errors
+    /// As those of [`Store::backup`].
+    pub fn backup_blocking(&self, to: &Path) -> Result<(), BackupError> {
+        backup::make(&self.shared, to)
+    }
+
+    /// Copies all that lives into a new file and puts that in the place of the old one, so that
+    /// nothing of what was removed before is left in the folder. Readers go on with the old file
+    /// until they end, and writers wait. When this is interrupted, the old file stays.
+    ///
+    /// # Errors
+    /// [`StoreError`]; the store goes on with what it had.
+    pub async fn rewrite(&self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let done = spawn_blocking(move || rewrite::rewrite(&shared)).await;
+        done.unwrap_or_else(|_| Err(self.shared.stopped()))
+    }
+
+    /// [`Store::rewrite`] for a thread that may block.
+    ///
+    /// # Errors
+    /// As those of [`Store::rewrite`].
+    pub fn rewrite_blocking(&self) -> Result<(), StoreError> {
+        rewrite::rewrite(&self.shared)
+    }
+
+    /// Lets go of the file once the write in progress has ended, whatever other handles there are.
+    /// Everything that comes later, and readers that are not done, get [`StoreError::Closed`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when closing failed. The file is let go all the same, and the next open will
+    /// repair it.
+    pub async fn close(&self) -> Result<(), StoreError> {
+        let shared = Arc::clone(&self.shared);
+        let closed = spawn_blocking(move || shared.close()).await;
+        closed.unwrap_or_else(|_| Err(self.shared.stopped()))
+    }
+
+    /// [`Store::close`] for a thread that may block.
+    ///
+    /// # Errors
+    /// As those of [`Store::close`].
+    pub fn close_blocking(&self) -> Result<(), StoreError> {
+        self.shared.close()
+    }
+
+    /// Where its file is.
+    pub fn path(&self) -> &Path {
+        self.shared.path()
+    }
+
+    /// The size of its file, in bytes.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the file cannot be looked at.
+    pub fn size_bytes(&self) -> Result<u64, StoreError> {
+        let about = std::fs::metadata(self.path());
+        about.map(|about| about.len()).map_err(|error| StoreError::io(self.path(), error))
+    }
+
+    /// How many durable commits there were since it was opened.
+    pub fn commits(&self) -> u64 {
+        self.shared.commits()
+    }
+}

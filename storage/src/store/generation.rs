@@ -1,0 +1,107 @@
+//! One opening of a store's file. A store has another one after a failure and after a rewrite.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use parking_lot::RwLock;
+use redb::{Database, ReadTransaction, ReadableDatabase, WriteTransaction};
+
+use super::errors::{StoreError, panic_message};
+
+pub(super) struct Generation {
+    path: PathBuf,
+    /// Taken out when it is closed. Readers hold the generation, so that the file of one that was
+    /// replaced stays open until they are done.
+    database: RwLock<Option<Database>>,
+    /// The first failure of the system. redb refuses all work after it.
+    failure: OnceLock<StoreError>,
+    /// A change went wrong in a way that redb wants the file to be opened again for.
+    broken: AtomicBool,
+}
+
+impl Generation {
+    pub(super) fn new(path: &Path, database: Database) -> Self {
+        Self {
+            path: path.to_owned(),
+            database: RwLock::new(Some(database)),
+            failure: OnceLock::new(),
+            broken: AtomicBool::new(false),
+        }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn failure(&self) -> Option<&StoreError> {
+        self.failure.get()
+    }
+
+    /// Whether nothing more can be written with this opening.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.load(Ordering::Acquire) || self.failure.get().is_some()
+    }
+
+    pub(super) fn mark_broken(&self) {
+        self.broken.store(true, Ordering::Release);
+    }
+
+    pub(super) fn begin_read(&self) -> Result<ReadTransaction, StoreError> {
+        self.guard(|| {
+            let database = self.database.read();
+            let database = database.as_ref().ok_or(redb::Error::DatabaseClosed)?;
+            Ok(database.begin_read()?)
+        })
+    }
+
+    /// Begins a change. The caller sees to it that there is only one at a time: redb would wait.
+    pub(super) fn begin_write(&self) -> Result<WriteTransaction, StoreError> {
+        self.guard(|| {
+            let database = self.database.read();
+            let database = database.as_ref().ok_or(redb::Error::DatabaseClosed)?;
+            Ok(database.begin_write()?)
+        })
+    }
+
+    /// Lets go of the file at once. Readers that are not done are told that it is closed.
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let Some(database) = self.database.write().take() else { return Ok(()) };
+        self.guard(|| Ok(database.close()?))
+    }
+
+    /// Does something with redb, and says in our words what came of it. redb trusts a file that
+    /// was closed cleanly, and may panic over one that was damaged since.
+    pub(super) fn guard<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        let error = match catch_unwind(AssertUnwindSafe(work)) {
+            Ok(Ok(done)) => return Ok(done),
+            Ok(Err(error)) => error,
+            Err(panic) => return Err(StoreError::structure(&self.path, panic_message(&*panic))),
+        };
+        let is_over = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
+        let error = StoreError::redb(&self.path, error);
+        if is_over {
+            self.failure.get_or_init(|| error.clone());
+        }
+        Err(error)
+    }
+
+    /// [`Generation::guard`] for what leaves redb in an unknown state when it fails.
+    pub(super) fn guard_change<T>(
+        &self,
+        work: impl FnOnce() -> Result<T, redb::Error>,
+    ) -> Result<T, StoreError> {
+        self.guard(work).inspect_err(|_| self.mark_broken())
+    }
+}
+
+impl Drop for Generation {
+    fn drop(&mut self) {
+        // Nobody is left to be told. What was committed is safe, and the next open sees to the rest.
+        let _unheard = self.close();
+    }
+}

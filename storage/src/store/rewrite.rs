@@ -1,0 +1,79 @@
+//! Copying what lives into another file: redb does not wipe what is removed, it only reuses it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use redb::{Database, ReadTransaction, TableHandle};
+
+use super::StoreOptions;
+use super::errors::{OpenError, StoreError};
+use super::files::{REWRITE, beside, remove_if_there, sync, sync_folder_of};
+use super::generation::Generation;
+use super::opening::{builder, guard, lock};
+use super::reader::definition;
+use super::seal;
+use super::shared::Shared;
+
+/// Puts a copy of all that lives in the place of a store's file.
+pub(super) fn rewrite(shared: &Arc<Shared>) -> Result<(), StoreError> {
+    let path = shared.path();
+    let io = |error| StoreError::io(path, error);
+    let seat = shared.take_seat();
+    let present = shared.present_for(&seat)?;
+    let aside = beside(path, REWRITE);
+    let copied = copy(&present, &aside, &shared.options).and_then(|copy| {
+        sync(&aside).and_then(|()| std::fs::rename(&aside, path)).map_err(io)?;
+        Ok(copy)
+    });
+    let copy = copied.inspect_err(|_| {
+        // The error tells of what went wrong first. What is left is removed by the next open.
+        let _left = remove_if_there(&aside);
+    })?;
+    shared.succeed(&seat, Arc::new(Generation::new(path, copy)));
+    sync_folder_of(path).map_err(io)
+}
+
+/// Makes a new file of all that lives in a store at this moment, synced. Damage is not copied, but
+/// an error.
+pub(super) fn copy(
+    from: &Generation,
+    to: &Path,
+    options: &StoreOptions,
+) -> Result<Database, StoreError> {
+    let moment = from.begin_read()?;
+    let made = make(to, options).map_err(|error| match error {
+        OpenError::Full { path, source } => StoreError::Full { path, source },
+        OpenError::Io { path, source } | OpenError::Denied { path, source } => {
+            StoreError::Io { path, source }
+        }
+        other => StoreError::Unopened(Arc::new(other)),
+    })?;
+    // A failure here may be one of either file; so it is not held against the store.
+    guard(to, || copy_tables(&moment, &made)).map_err(|error| match error {
+        OpenError::Full { path, source } => StoreError::Full { path, source },
+        OpenError::Damaged { why, .. } => StoreError::structure(from.path(), why),
+        OpenError::Io { path, source } | OpenError::Denied { path, source } => {
+            StoreError::Io { path, source }
+        }
+        other => StoreError::Unopened(Arc::new(other)),
+    })?;
+    Ok(made)
+}
+
+fn make(at: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
+    let io = |error| OpenError::io(at, error);
+    remove_if_there(at).map_err(io)?;
+    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(at);
+    let made = lock(at, at, file.map_err(io)?, &builder(options))?;
+    made.ok_or_else(|| OpenError::Locked { path: at.to_owned() })
+}
+
+fn copy_tables(from: &ReadTransaction, to: &Database) -> Result<(), redb::Error> {
+    let change = to.begin_write()?;
+    for table in from.list_tables()? {
+        let old = from.open_table(definition(table.name()))?;
+        let mut new = change.open_table(definition(table.name()))?;
+        seal::walk(&old, |key, value| Ok(new.insert(key, value).map(drop)?))?;
+    }
+    Ok(change.commit()?)
+}

@@ -1,0 +1,167 @@
+//! Whose a store is, which version it has, and how it is brought to another.
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use super::errors::{OpenError, panic_message};
+use super::generation::Generation;
+use super::reader::{Reader, Source};
+use super::table::Table;
+use super::writer::Writer;
+
+/// The format of stores themselves: how keys and values are encoded, and what [`ABOUT`] holds.
+const FORMAT: u32 = 1;
+
+/// What a store says about itself, as texts, so that every version can read it.
+const ABOUT: Table<String, String> = Table::reserved(ABOUT_NAME);
+
+/// The name of that table.
+pub(super) const ABOUT_NAME: &str = "genii:about";
+
+const APPLICATION: &str = "application";
+const FORMAT_KEY: &str = "format";
+const VERSION: &str = "version";
+
+/// What a migration came to.
+pub type MigrationResult = Result<(), Box<dyn Error + Send + Sync>>;
+
+/// What kind of store this is, in which version, and how older ones are brought to it.
+#[derive(Debug, Clone, Copy)]
+pub struct Schema {
+    application: &'static str,
+    version: u32,
+    migrations: &'static [Migration],
+}
+
+/// A step from one version of a schema to the next.
+#[derive(Debug, Clone, Copy)]
+pub struct Migration {
+    /// The version it leads to, from the one before.
+    pub to: u32,
+    /// What it does, for the error when it fails.
+    pub what: &'static str,
+    /// Does it. All steps that a store needs are taken together or not at all.
+    pub run: fn(&mut Writer) -> MigrationResult,
+}
+
+impl Schema {
+    /// A schema. Versions begin with 1. Migrations lead to this version without a gap; the first
+    /// ones may be gone.
+    ///
+    /// # Panics
+    /// When the versions do not fit together. A constant is looked at by the compiler.
+    pub const fn new(
+        application: &'static str,
+        version: u32,
+        migrations: &'static [Migration],
+    ) -> Self {
+        assert!(version > 0, "versions begin with 1");
+        assert!(migrations.len() < version as usize, "the first migration leads to version 2");
+        let mut left = migrations.len();
+        let mut to = version;
+        while left > 0 {
+            left -= 1;
+            assert!(migrations[left].to == to, "migrations lead to the version without a gap");
+            to -= 1;
+        }
+        Self { application, version, migrations }
+    }
+
+    /// The oldest version that can be opened.
+    fn oldest(&self) -> u32 {
+        self.migrations.first().map_or(self.version, |first| first.to - 1)
+    }
+
+    /// Makes a new file a store of this schema.
+    pub(super) fn settle_new(&self, generation: &Arc<Generation>) -> Result<(), OpenError> {
+        let mut writer = Writer::begin(Arc::clone(generation))?;
+        let mut put = |key: &str, value: &str| writer.insert(ABOUT, &key.into(), &value.into());
+        put(APPLICATION, self.application)?;
+        put(FORMAT_KEY, &FORMAT.to_string())?;
+        put(VERSION, &self.version.to_string())?;
+        Ok(writer.commit()?)
+    }
+
+    /// Sees to it that a file is a store of this schema and version.
+    pub(super) fn settle(&self, generation: &Arc<Generation>) -> Result<(), OpenError> {
+        let path = generation.path();
+        let about = About::read(generation)?;
+        if about.application != self.application {
+            let expected = self.application;
+            let (path, found) = (path.to_owned(), about.application);
+            return Err(OpenError::OtherApplication { path, found, expected });
+        }
+        let (found, known) = (about.version, self.version);
+        if found > known {
+            return Err(newer(path, "schema", found, known));
+        }
+        if found < self.oldest() {
+            let (path, oldest) = (path.to_owned(), self.oldest());
+            return Err(OpenError::TooOld { path, found, oldest });
+        }
+        if found < known {
+            self.migrate(generation, found)?;
+        }
+        Ok(())
+    }
+
+    fn migrate(&self, generation: &Arc<Generation>, found: u32) -> Result<(), OpenError> {
+        let mut writer = Writer::begin(Arc::clone(generation))?;
+        for migration in self.migrations.iter().filter(|migration| migration.to > found) {
+            if let Err(why) = run(migration, &mut writer) {
+                writer.abort()?;
+                let Migration { to, what, .. } = *migration;
+                let path = generation.path().to_owned();
+                return Err(OpenError::Migration { path, to, what, why });
+            }
+        }
+        writer.insert(ABOUT, &VERSION.to_owned(), &self.version.to_string())?;
+        Ok(writer.commit()?)
+    }
+}
+
+fn run(migration: &Migration, writer: &mut Writer) -> Result<(), String> {
+    match catch_unwind(AssertUnwindSafe(|| (migration.run)(writer))) {
+        Ok(done) => done.map_err(|error| error.to_string()),
+        Err(panic) => Err(format!("it panicked: {}", panic_message(&*panic))),
+    }
+}
+
+/// What a store says about itself.
+pub(super) struct About {
+    pub(super) application: String,
+    pub(super) version: u32,
+}
+
+impl About {
+    pub(super) fn read(generation: &Arc<Generation>) -> Result<Self, OpenError> {
+        let path = generation.path();
+        let moment = Source::Moment(generation.begin_read()?);
+        let reader = Reader::new(Arc::clone(generation), moment);
+        if reader.is_empty(ABOUT)? {
+            let why = "it is a database that genii did not make".to_owned();
+            return Err(OpenError::NotAStore { path: path.to_owned(), why });
+        }
+        let number = |key| text(&reader, key)?.parse::<u32>().map_err(|_| nonsense(path, key));
+        let format = number(FORMAT_KEY)?;
+        if format > FORMAT {
+            return Err(newer(path, "format", format, FORMAT));
+        }
+        Ok(Self { application: text(&reader, APPLICATION)?, version: number(VERSION)? })
+    }
+}
+
+fn text(reader: &Reader, key: &str) -> Result<String, OpenError> {
+    let text = reader.get(ABOUT, &key.to_owned())?;
+    text.ok_or_else(|| nonsense(reader.generation().path(), key))
+}
+
+fn nonsense(path: &Path, key: &str) -> OpenError {
+    OpenError::damaged(path, format!("it does not say its {key}"))
+}
+
+fn newer(path: &Path, what: &'static str, found: u32, known: u32) -> OpenError {
+    OpenError::Newer { path: path.to_owned(), what, found, known }
+}

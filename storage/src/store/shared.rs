@@ -1,0 +1,145 @@
+//! What the handles of a store share: its present opening, and the seat of the one who writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use parking_lot::{Mutex, MutexGuard};
+
+use super::StoreOptions;
+use super::batch::Queue;
+use super::errors::{OpenError, StoreError};
+use super::generation::Generation;
+use super::opening::{IfMissing, open};
+use super::reader::{Reader, Source};
+use super::schema::Schema;
+use super::writer::Writer;
+
+/// How long a reader waits for the one who writes, when the file has to be opened again first.
+const SEAT_WAIT_MAX: Duration = Duration::from_millis(500);
+
+pub(super) struct Shared {
+    path: PathBuf,
+    schema: Schema,
+    pub(super) options: StoreOptions,
+    /// `None` when the store is closed.
+    present: Mutex<Option<Arc<Generation>>>,
+    seat: Mutex<()>,
+    /// Writes that wait.
+    pub(super) queue: Mutex<Queue>,
+    commits: AtomicU64,
+}
+
+/// Held by the one who writes, rewrites, closes, or opens again.
+pub(super) type Seat<'a> = MutexGuard<'a, ()>;
+
+impl Shared {
+    pub(super) fn open(
+        path: PathBuf,
+        schema: Schema,
+        options: StoreOptions,
+    ) -> Result<Self, OpenError> {
+        let present = open(&path, &schema, &options, IfMissing::Make)?;
+        Ok(Self {
+            path,
+            schema,
+            options,
+            present: Mutex::new(Some(present)),
+            seat: Mutex::default(),
+            queue: Mutex::default(),
+            commits: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn commits(&self) -> u64 {
+        self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn committed(&self) {
+        self.commits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn stopped(&self) -> StoreError {
+        StoreError::Stopped { path: self.path.clone() }
+    }
+
+    pub(super) fn take_seat(&self) -> Seat<'_> {
+        self.seat.lock()
+    }
+
+    pub(super) fn reader(&self) -> Result<Reader, StoreError> {
+        let present = self.present()?;
+        let begun = present.begin_read();
+        // What a reader finds broken, the next one may find mended; so may this one.
+        let (present, moment) = match begun {
+            Err(_) if present.is_broken() => {
+                let again = self.present()?;
+                let moment = again.begin_read()?;
+                (again, moment)
+            }
+            begun => (present, begun?),
+        };
+        Ok(Reader::new(present, Source::Moment(moment)))
+    }
+
+    pub(super) fn writer(&self, seat: &Seat<'_>) -> Result<Writer, StoreError> {
+        let present = self.present_for(seat)?;
+        match Writer::begin(Arc::clone(&present)) {
+            Err(_) if present.is_broken() => Writer::begin(self.present_for(seat)?),
+            begun => begun,
+        }
+    }
+
+    /// The present opening, opened again if the last one is broken.
+    fn present(&self) -> Result<Arc<Generation>, StoreError> {
+        let present = self.look()?;
+        if !present.is_broken() {
+            return Ok(present);
+        }
+        // Within a write this is the writer's own thread, for which nobody makes room.
+        match self.seat.try_lock_for(SEAT_WAIT_MAX) {
+            Some(seat) => self.present_for(&seat),
+            None => Ok(present),
+        }
+    }
+
+    /// [`Shared::present`] for the one in the seat.
+    pub(super) fn present_for(&self, _seat: &Seat<'_>) -> Result<Arc<Generation>, StoreError> {
+        let present = self.look()?;
+        if !present.is_broken() {
+            return Ok(present);
+        }
+        // It is broken; that it does not close cleanly either is no news.
+        let _broken = present.close();
+        let again = open(&self.path, &self.schema, &self.options, IfMissing::Refuse);
+        let again = again.map_err(|error| match error {
+            OpenError::Full { path, source } => StoreError::Full { path, source },
+            other => StoreError::Unopened(Arc::new(other)),
+        })?;
+        *self.present.lock() = Some(Arc::clone(&again));
+        Ok(again)
+    }
+
+    /// Puts another opening in the place of the present one. Readers of that go on with it.
+    pub(super) fn succeed(&self, _seat: &Seat<'_>, next: Arc<Generation>) {
+        let last = self.present.lock().replace(next);
+        // Closing takes a while, which must not be spent with the lock held.
+        drop(last);
+    }
+
+    pub(super) fn close(&self) -> Result<(), StoreError> {
+        let _seat = self.take_seat();
+        let last = self.present.lock().take();
+        last.map_or(Ok(()), |last| last.close())
+    }
+
+    fn look(&self) -> Result<Arc<Generation>, StoreError> {
+        let closed = || StoreError::Closed { path: self.path.clone() };
+        self.present.lock().clone().ok_or_else(closed)
+    }
+}
