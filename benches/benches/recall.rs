@@ -5,17 +5,26 @@
 //! It reads files of the LoCoMo data set (snap-research/locomo on GitHub), reduced to
 //! `{"turns": [{"session", "when", "speaker", "text", "shares"?, "id"}], "questions": [{"question",
 //! "evidence": [id], "category"}]}`, from the folder that is its argument or in `LOCOMO`.
+//!
+//! With `--memories` it goes through a being's memories as they are kept on a disk, too: held in memory,
+//! and from the index.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use genii_protocols::Timestamp;
 use genii_storage::embed::Embedder;
 use genii_storage::embed::hashed::Hashed;
+use genii_storage::index::{IndexShare, IndexShareSettings};
+use genii_storage::memories::{
+    Memories, MemoriesSettings, MemoryKind, NewMemory, Recall, RecallFilter,
+};
 use genii_storage::ranking::tail::Tail;
 use genii_storage::ranking::{Question, Weights, rank};
+use genii_storage::store::{Schema, Store, StoreOptions};
 use genii_storage::text::dates::{Days, named};
 use genii_storage::text::{Analysis, terms};
 use serde::Deserialize;
@@ -81,6 +90,12 @@ fn main() {
         (Form::TextOnly, "the text and nothing else"),
     ] {
         Scores::of(&conversations, |talk| ours(talk, form, &weights)).print(name);
+    }
+    if std::env::args().any(|argument| argument == "--memories") {
+        for (tail_max, name) in [(usize::MAX, "kept, none indexed"), (32, "kept, most indexed")] {
+            let settings = MemoriesSettings { tail_max, batch: 16, ..MemoriesSettings::default() };
+            Scores::of(&conversations, |talk| kept(talk, &settings)).print(name);
+        }
     }
     println!();
     print_costs(&conversations);
@@ -185,6 +200,52 @@ fn ours(talk: &Conversation, form: Form, weights: &Weights) -> Found {
         (found.into_iter().map(|found| found.id).collect(), began.elapsed())
     };
     talk.questions.iter().map(recall).collect()
+}
+
+/// What genii finds, its memories kept on a disk, as fields.
+fn kept(talk: &Conversation, settings: &MemoriesSettings) -> Found {
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    runtime.block_on(async {
+        let memories = memories_in(dir.path(), settings).await;
+        let new = (0..).zip(&talk.turns).map(|(at, turn)| NewMemory {
+            kind: MemoryKind::Turn,
+            text: turn.text(),
+            speaker: Some(turn.speaker.clone()),
+            at: turn.at(),
+            turn: Some(at),
+            subject: None,
+        });
+        memories.remember(new.collect()).await.unwrap();
+        while memories.tend().await.unwrap() {}
+        let mut all = Vec::new();
+        for asked in &talk.questions {
+            let recall = Recall {
+                question: asked.question.clone(),
+                at: Timestamp::now(),
+                asked_by: None,
+                limit: DEPTHS[DEPTHS.len() - 1],
+                filter: RecallFilter::default(),
+            };
+            let began = Instant::now();
+            let found = memories.recall(recall).await.unwrap();
+            let took = began.elapsed();
+            // Ids begin with 1, and turns with 0.
+            all.push((found.iter().map(|found| found.memory.id - 1).collect(), took));
+        }
+        all
+    })
+}
+
+async fn memories_in(folder: &Path, settings: &MemoriesSettings) -> Memories {
+    const SCHEMA: Schema = Schema::new("recall-bench", 1, &[]);
+    let path = folder.join("being.redb");
+    let store = Store::open(path, &SCHEMA, &StoreOptions::default()).unwrap();
+    let share = IndexShare::new(&IndexShareSettings::default());
+    let (embedder, weights) = (Arc::new(Hashed::new()), Weights::default());
+    let vectors = folder.join("vectors");
+    let opened = Memories::open(store, vectors, embedder, weights, share, settings.clone());
+    opened.await.unwrap()
 }
 
 /// BM25 over whole lines with the same analysis of words, k1 = 1.2 and b = 0.75.

@@ -12,6 +12,12 @@ pub trait Embedder: Send + Sync + 'static {
     /// How many numbers a vector has.
     fn dimensions(&self) -> usize;
 
+    /// Whether a text takes it microseconds, so that a few can be done in passing. If not, they are done
+    /// on a thread that may block, and behind whoever waits where that is possible.
+    fn is_quick(&self) -> bool {
+        false
+    }
+
     /// The vectors of texts, in their order, each of length one; of a text in which there is nothing
     /// to go by, all zeros.
     ///

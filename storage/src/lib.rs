@@ -2,6 +2,7 @@
 
 pub mod embed;
 pub mod index;
+pub mod memories;
 pub mod ranking;
-pub mod text;
 pub mod store;
+pub mod text;

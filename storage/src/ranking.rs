@@ -136,12 +136,29 @@ pub fn rank(
     weights: &Weights,
     limit: usize,
 ) -> Vec<Ranked> {
+    rank_by_share(question, candidates, statistics, weights, limit, |_| 1.0)
+}
+
+/// As [`rank`], of candidates that count for a share only. One with a share of 0 is left out of what is
+/// found, and still speaks for its neighbours.
+pub fn rank_by_share(
+    question: &Question,
+    candidates: &[Candidate<'_>],
+    statistics: &Statistics,
+    weights: &Weights,
+    limit: usize,
+    share: impl Fn(u64) -> f32,
+) -> Vec<Ranked> {
     let mut sorted = candidates.to_vec();
     sorted.sort_by_key(|candidate| candidate.id);
     sorted.dedup_by_key(|candidate| candidate.id);
     let matches = Matches::new(question, &sorted, statistics, weights);
     let mut found: Vec<(f32, usize)> = (0..sorted.len())
-        .map(|at| (Parts::new(question, &sorted, &matches, weights, at).total(), at))
+        .map(|at| (share(sorted[at].id), at))
+        .filter(|(share, _)| *share > 0.0)
+        .map(|(share, at)| {
+            (share * Parts::new(question, &sorted, &matches, weights, at).total(), at)
+        })
         .filter(|(total, _)| *total > 0.0)
         .collect();
     found.sort_by(|(a, at), (b, bt)| b.total_cmp(a).then(bt.cmp(at)));

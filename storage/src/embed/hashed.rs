@@ -45,6 +45,10 @@ impl Embedder for Hashed {
         DIMENSIONS
     }
 
+    fn is_quick(&self) -> bool {
+        true
+    }
+
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
         Ok(texts.iter().map(|text| vector(text)).collect())
     }

@@ -61,6 +61,15 @@ impl Rebuild {
         self.made.progress()
     }
 
+    /// One step of indexing what was appended, as [`Index::tend`] does. Once that says that there is
+    /// nothing to do, [`Rebuild::finish`] is quick.
+    ///
+    /// # Errors
+    /// When the files can't be read or written.
+    pub async fn tend(&self) -> Result<Tended, IndexError> {
+        self.made.tend().await
+    }
+
     /// Indexes what was appended, then puts the new index in the place of the old one. Of the old one
     /// nothing remains. `replaced` is the old one if it is open: its searches end before its files
     /// go, and whoever still has it is told to use the new one.

@@ -94,14 +94,44 @@ impl Tail {
         vector: &[f32],
         limit: usize,
     ) -> Vec<Candidate<'_>> {
+        self.candidates_among(question, vector, limit, |_| true)
+    }
+
+    /// As [`Tail::candidates`], of some memories only; among the neighbours others may be.
+    pub fn candidates_among(
+        &self,
+        question: &Question,
+        vector: &[f32],
+        limit: usize,
+        is_wanted: impl Fn(u64) -> bool,
+    ) -> Vec<Candidate<'_>> {
         let cosine = |(id, memory): (&u64, &Memory)| (*id, dot(vector, &memory.vector));
         let cosines: BTreeMap<u64, f32> = self.memories.iter().map(cosine).collect();
-        let mut ids = best(cosines.iter().map(|(id, cosine)| (*id, *cosine)), limit);
-        ids.extend(best(self.by_words(question), limit));
-        ids.extend(best(self.by_days(question), limit));
+        let is_wanted = |(id, _): &(u64, f32)| is_wanted(*id);
+        let by_vector = cosines.iter().map(|(id, cosine)| (*id, *cosine));
+        let mut ids = best(by_vector.filter(is_wanted), limit);
+        ids.extend(best(self.by_words(question).filter(is_wanted), limit));
+        ids.extend(best(self.by_days(question).filter(is_wanted), limit));
         let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
         let ids: BTreeSet<u64> = ids.into_iter().flat_map(around).collect();
         ids.into_iter().filter_map(|id| self.candidate(id, cosines.get(&id).copied())).collect()
+    }
+
+    /// The lowest id in it.
+    pub fn first(&self) -> Option<u64> {
+        self.memories.keys().next().copied()
+    }
+
+    /// The vector of a memory.
+    pub fn vector(&self, id: u64) -> Option<&[f32]> {
+        self.memories.get(&id).map(|memory| memory.vector.as_slice())
+    }
+
+    /// Gives a memory that it holds a vector.
+    pub fn set_vector(&mut self, id: u64, vector: Vec<f32>) {
+        if let Some(memory) = self.memories.get_mut(&id) {
+            memory.vector = vector;
+        }
     }
 
     /// A memory as a candidate, of this similarity to the question.
@@ -146,8 +176,9 @@ fn best(scores: impl Iterator<Item = (u64, f32)>, limit: usize) -> Vec<u64> {
     scores.into_iter().map(|(id, _)| id).collect()
 }
 
-/// The product of two vectors; 0 if they are not of one embedder.
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+/// The product of two vectors, which is their cosine if both are of length one; 0 if they are not of
+/// one embedder.
+pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     /// So many sums side by side, so that the processor takes several numbers at a time.
     const LANES: usize = 16;
     if a.len() != b.len() {

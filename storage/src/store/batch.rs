@@ -22,6 +22,13 @@ pub(super) struct Queue {
     leader: Option<ThreadId>,
 }
 
+impl Queue {
+    /// Whether this thread is the one that runs writes right now.
+    pub(super) fn is_led_from_here(&self) -> bool {
+        self.leader == Some(thread::current().id())
+    }
+}
+
 /// A write, and the one who waits for it.
 pub(super) trait Job: Send {
     /// Runs it, and keeps what it said until the end; whether that was a success.
@@ -90,7 +97,7 @@ impl Shared {
     pub(super) fn submit(self: &Arc<Self>, job: Box<dyn Job>) -> Result<Option<Lead>, StoreError> {
         let mut queue = self.queue.lock();
         let path = || self.path().to_owned();
-        if queue.leader == Some(thread::current().id()) {
+        if queue.is_led_from_here() {
             return Err(StoreError::Nested { path: path() });
         }
         let waiting_max = self.options.waiting_max.max(1);
@@ -105,7 +112,7 @@ impl Shared {
     }
 
     fn run_batch(&self, mut batch: Vec<Box<dyn Job>>) {
-        let seat = self.take_seat();
+        let seat = self.take_seat_to_lead();
         let done = self.write_batch(&seat, &mut batch);
         if done.is_err() {
             // At once, so that readers need not do it. If it cannot be, they will be told so.

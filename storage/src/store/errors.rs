@@ -199,8 +199,12 @@ pub enum StoreError {
     /// After a failure the file was to be opened again, and could not be.
     #[error("after a failure it could not be opened again: {0}")]
     Unopened(#[source] Arc<OpenError>),
-    /// A write asked the store for another write, which could only wait for itself.
-    #[error("a write to the store {} asks for a write to it; do both in one", path.display())]
+    /// A write asked the store for what has to wait for the end of the write.
+    #[error(
+        "a write to the store {} asks it for what must wait for this write; do it after, or with \
+         the same writer",
+        path.display()
+    )]
     Nested {
         /// Its file.
         path: PathBuf,
@@ -298,4 +302,38 @@ pub(super) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str);
     let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
     text.unwrap_or("it said nothing").to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_system_says_is_told_as_what_it_means() {
+        let path = Path::new("being.redb");
+        let kinds = [
+            (ErrorKind::StorageFull, "there is no space for the store being.redb"),
+            (ErrorKind::QuotaExceeded, "there is no space for the store being.redb"),
+            (ErrorKind::FileTooLarge, "there is no space for the store being.redb"),
+            (ErrorKind::PermissionDenied, "may not be read and written"),
+            (ErrorKind::ReadOnlyFilesystem, "may not be read and written"),
+            (ErrorKind::TimedOut, "cannot be read or written"),
+        ];
+        for (kind, says) in kinds {
+            let said = OpenError::redb(path, redb::Error::Io(kind.into())).to_string();
+            assert!(said.contains(says), "{said}");
+            let is_full = matches!(StoreError::io(path, kind.into()), StoreError::Full { .. });
+            assert_eq!(is_full, says.contains("space"), "{kind}");
+        }
+        let cut_short = redb::Error::Io(ErrorKind::UnexpectedEof.into());
+        assert!(matches!(OpenError::redb(path, cut_short), OpenError::Damaged { .. }));
+    }
+
+    #[test]
+    fn a_panic_is_told_by_its_message() {
+        for panic in [Box::new("text") as Box<dyn Any + Send>, Box::new("text".to_owned())] {
+            assert_eq!(panic_message(&*panic), "text");
+        }
+        assert_eq!(panic_message(&7_u8), "it said nothing");
+    }
 }

@@ -323,7 +323,8 @@ impl Walk<'_> {
             End::First => last < key,
             End::Last => last > key,
         });
-        is_after_last && borrowed(self.range).contains(key.as_slice())
+        let range = borrowed(self.range);
+        is_after_last && RangeBounds::<&[u8]>::contains(&range, &key.as_slice())
     }
 }
 

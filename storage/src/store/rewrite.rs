@@ -18,7 +18,7 @@ use super::shared::Shared;
 pub(super) fn rewrite(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let path = shared.path();
     let io = |error| StoreError::io(path, error);
-    let seat = shared.take_seat();
+    let seat = shared.take_seat()?;
     let present = shared.present_for(&seat)?;
     let aside = beside(path, REWRITE);
     let copied = copy(&present, &aside, &shared.options).and_then(|copy| {

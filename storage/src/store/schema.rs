@@ -165,3 +165,41 @@ fn nonsense(path: &Path, key: &str) -> OpenError {
 fn newer(path: &Path, what: &'static str, found: u32, known: u32) -> OpenError {
     OpenError::Newer { path: path.to_owned(), what, found, known }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{Store, StoreError, StoreOptions};
+
+    const SCHEMA: Schema = Schema::new("test", 1, &[]);
+
+    /// What is said of a store that says something else about itself.
+    fn said_when(key: &'static str, value: Option<&'static str>) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("being.redb");
+        let open = || Store::open(&path, &SCHEMA, &StoreOptions::default());
+        let changed = open().unwrap().write_blocking(move |writer| {
+            match value {
+                Some(value) => writer.insert(ABOUT, &key.to_owned(), &value.to_owned()),
+                None => writer.remove(ABOUT, &key.to_owned()),
+            }?;
+            Ok::<_, StoreError>(())
+        });
+        changed.unwrap();
+        open().err().unwrap().to_string()
+    }
+
+    #[test]
+    fn a_store_of_a_newer_format_is_refused() {
+        let said = said_when(FORMAT_KEY, Some("2"));
+        assert!(said.contains("its format has version 2, and this one knows 1"), "{said}");
+    }
+
+    #[test]
+    fn a_store_that_does_not_know_itself_is_damaged() {
+        for (key, value) in [(VERSION, Some("many")), (VERSION, None), (APPLICATION, None)] {
+            let said = said_when(key, value);
+            assert!(said.contains(&format!("damaged: it does not say its {key}")), "{said}");
+        }
+    }
+}

@@ -68,7 +68,16 @@ impl Shared {
         StoreError::Stopped { path: self.path.clone() }
     }
 
-    pub(super) fn take_seat(&self) -> Seat<'_> {
+    /// Waits for the seat. A write holds it while it runs, so it must not ask for it.
+    pub(super) fn take_seat(&self) -> Result<Seat<'_>, StoreError> {
+        if self.queue.lock().is_led_from_here() {
+            return Err(StoreError::Nested { path: self.path.clone() });
+        }
+        Ok(self.seat.lock())
+    }
+
+    /// Waits for the seat, for the one who leads.
+    pub(super) fn take_seat_to_lead(&self) -> Seat<'_> {
         self.seat.lock()
     }
 
@@ -133,7 +142,7 @@ impl Shared {
     }
 
     pub(super) fn close(&self) -> Result<(), StoreError> {
-        let _seat = self.take_seat();
+        let _seat = self.take_seat()?;
         let last = self.present.lock().take();
         last.map_or(Ok(()), |last| last.close())
     }
@@ -141,5 +150,53 @@ impl Shared {
     fn look(&self) -> Result<Arc<Generation>, StoreError> {
         let closed = || StoreError::Closed { path: self.path.clone() };
         self.present.lock().clone().ok_or_else(closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::store::{Store, Table};
+
+    const SCHEMA: Schema = Schema::new("test", 1, &[]);
+    const NUMBERS: Table<u64, u64> = Table::new("numbers");
+
+    fn with_one(folder: &Path) -> Store {
+        let path = folder.join("being.redb");
+        let store = Store::open(path, &SCHEMA, &StoreOptions::default()).unwrap();
+        store.write_blocking(|writer| writer.insert(NUMBERS, &1, &1)).unwrap();
+        store
+    }
+
+    #[test]
+    fn what_is_broken_is_opened_again_by_whoever_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = with_one(folder.path());
+        let break_it = || store.shared.present().unwrap().mark_broken();
+        break_it();
+        assert_eq!(store.read(|reader| reader.get(NUMBERS, &1)).unwrap(), Some(1));
+        break_it();
+        store.write_blocking(|writer| writer.insert(NUMBERS, &2, &2)).unwrap();
+        break_it();
+        store.rewrite_blocking().unwrap();
+        assert_eq!(store.read(|reader| reader.len(NUMBERS)).unwrap(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_opened_again_is_told_until_it_can_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = with_one(folder.path());
+        let elsewhere = folder.path().join("elsewhere");
+        fs::rename(store.path(), &elsewhere).unwrap();
+        store.shared.present().unwrap().mark_broken();
+        let said = store.read(|reader| reader.get(NUMBERS, &1)).unwrap_err().to_string();
+        assert!(said.contains("could not be opened again: there is no store"), "{said}");
+        let said = store.write_blocking(|writer| writer.insert(NUMBERS, &2, &2)).unwrap_err();
+        assert!(matches!(said, StoreError::Unopened(_)), "{said}");
+        assert!(!store.path().exists(), "no new one is made in its place");
+        fs::rename(&elsewhere, store.path()).unwrap();
+        assert_eq!(store.read(|reader| reader.get(NUMBERS, &1)).unwrap(), Some(1));
     }
 }

@@ -239,12 +239,41 @@ fn a_runtime_that_has_ended_leaves_the_store_to_others() {
 }
 
 #[test]
-fn a_write_within_a_write_is_refused() {
+fn what_would_wait_for_the_write_that_asks_is_refused() {
     let folder = folder();
     let store = store_in(&folder);
-    let inner = store.clone();
-    let said = in_time(move || store.write_blocking(move |_| put(&inner, 1, "inner")));
-    assert!(matches!(said, Err(StoreError::Nested { .. })), "{said:?}");
+    type Ask = fn(&Store) -> Result<(), StoreError>;
+    let write: Ask = |store| put(store, 1, "inner");
+    let asked = [write, Store::rewrite_blocking, Store::close_blocking];
+    for ask in asked {
+        let (outer, inner) = (store.clone(), store.clone());
+        let said = in_time(move || outer.write_blocking(move |_| ask(&inner)));
+        assert!(matches!(said, Err(StoreError::Nested { .. })), "{said:?}");
+    }
+    put(&store, 1, "after").unwrap();
+}
+
+#[test]
+fn a_write_that_hides_a_failure_of_the_store_is_not_acknowledged() {
+    let folder = folder();
+    let (store, gate, first) = held(&folder, &options());
+    let runtime = Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let mut hides = Box::pin(store.write(|writer| {
+        writer.insert(TEXTS, &1, &"hidden".to_owned())?;
+        // As a change does that meets damage.
+        writer.generation().mark_broken();
+        Ok::<_, StoreError>(())
+    }));
+    let mut other = Box::pin(store.write(|writer| writer.insert(TEXTS, &2, &"two".to_owned())));
+    begin(&mut hides);
+    begin(&mut other);
+    gate.open();
+    let said = runtime.block_on(hides);
+    assert!(matches!(said, Err(StoreError::Damaged { .. })), "{said:?}");
+    runtime.block_on(other).unwrap();
+    first.join().unwrap();
+    assert_eq!(texts(&store).into_iter().map(|(key, _)| key).collect::<Vec<_>>(), [0, 2]);
 }
 
 #[test]

@@ -1,0 +1,381 @@
+//! A being's memories: kept in its store, found by words and by meaning.
+//!
+//! The store is the truth. A memory is safe when its write returned, and found at once: the newest ones
+//! are held in memory (the tail) and searched directly. When the tail is long, its oldest go to the
+//! index in a batch, behind everybody's back. A being with few memories never has an index at all.
+//! What neither holds, after a crash, a change of embedder or a loss of the index, is looked for in the
+//! store itself: slower, and nothing is missed. Deleting the index's folder loses nothing.
+//!
+//! | what happens | what comes of it |
+//! |---|---|
+//! | a crash between a write and its indexing | the next opening takes the memory into the tail |
+//! | the folder of the index is deleted or damaged | it is made anew a step at a time; recall reads the store meanwhile |
+//! | the embedder or the analysis of words changes | vectors and terms are made anew likewise, with [`Memories::progress`] |
+//! | a memory is forgotten | [`Memories::remove`], then [`Memories::purge`]: no byte is left in the index |
+//! | a crash between the two | the next [`Memories::tend`] purges |
+//! | the index can't be written | memories stay in the tail or, when that is too long, in the store; all are found |
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `memory` | what a memory is, and how one asks for some |
+//! | `tables` | what the store holds |
+//! | `live` | the tail, and how far the others have come |
+//! | `access` | the index, opened when it is first needed |
+//! | `recalling`, `scan` | how memories are found |
+//! | `embedding`, `vector` | vectors: when they are made, and as they are stored |
+//! | `upkeep`, `purge` | how they come into the index, and out of it |
+
+mod access;
+mod embedding;
+mod error;
+mod live;
+mod memory;
+mod purge;
+mod recalling;
+mod scan;
+mod tables;
+mod upkeep;
+mod vector;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use parking_lot::RwLock;
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use tokio::task::spawn_blocking;
+
+pub use error::MemoriesError;
+pub use memory::{Memory, MemoryKind, NewMemory, Recall, RecallFilter, Recalled};
+pub use upkeep::Progress;
+
+use crate::embed::Embedder;
+use crate::index::{IndexShare, Shape};
+use crate::ranking::Weights;
+use crate::store::{Reader, Store, StoreError, Writer};
+
+use access::Access;
+use live::Live;
+use tables::{Gist, MEMORIES};
+use upkeep::Worker;
+
+/// How many memories one recall gives at most.
+pub const RECALLED_MAX: usize = 200;
+
+/// How many memories one page has at most.
+pub const PAGE_MAX: usize = 1_000;
+
+/// So many times its usual length may the tail grow while its memories can't be settled. What is beyond
+/// is looked for in the store.
+const TAIL_GROWTH_MAX: usize = 4;
+
+/// How memories are kept and searched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MemoriesSettings {
+    /// When so many memories are in the tail, a batch of them goes to the index. Below, there is no
+    /// index; each costs about 2 KiB of memory, and all together a third of a millisecond a search.
+    pub tail_max: usize,
+    /// How many go at a time, the oldest first. Each batch is one write to the store, which others wait
+    /// for some milliseconds, and one more file for the index.
+    pub batch: usize,
+    /// How many memories each way of searching brings, to be ranked: by words, by vector, and from the
+    /// tail.
+    pub candidates: usize,
+}
+
+impl Default for MemoriesSettings {
+    fn default() -> Self {
+        Self { tail_max: 512, batch: 256, candidates: 100 }
+    }
+}
+
+/// The memories of one being. A clone is the same memories.
+#[derive(Clone)]
+pub struct Memories(Arc<Inner>);
+
+struct Inner {
+    store: Store,
+    embedder: Arc<dyn Embedder>,
+    weights: Weights,
+    settings: MemoriesSettings,
+    access: Access,
+    /// Never held while anything is waited for or read from a file.
+    live: RwLock<Live>,
+    /// Held during a step of upkeep, so that there is one at a time.
+    tending: AsyncMutex<()>,
+    worker: Worker,
+    progress: watch::Sender<Progress>,
+}
+
+impl Memories {
+    /// Opens the memories in a store, whose index lies in a folder of its own. `weights` are those that
+    /// fit the embedder.
+    ///
+    /// # Errors
+    /// When the store can't be read. What the index is like is looked at later.
+    pub async fn open(
+        store: Store,
+        folder: PathBuf,
+        embedder: Arc<dyn Embedder>,
+        weights: Weights,
+        share: IndexShare,
+        settings: MemoriesSettings,
+    ) -> Result<Self, MemoriesError> {
+        let made_by = tables::made_by(embedder.name());
+        let shape = Shape { dimensions: embedder.dimensions(), made_by: made_by.clone() };
+        let (opened, longest) = (store.clone(), settings.tail_max.max(1));
+        let live = blocking(move || load(&opened, &made_by, longest)).await??;
+        let inner = Inner {
+            store,
+            embedder,
+            weights,
+            settings,
+            access: Access::new(folder, share, shape),
+            live: RwLock::new(Live::default()),
+            tending: AsyncMutex::default(),
+            worker: Worker::default(),
+            progress: watch::Sender::default(),
+        };
+        let memories = Self(Arc::new(inner));
+        *memories.0.live.write() = live;
+        if memories.0.embedder.is_quick() {
+            memories.0.embed_all().await?;
+        }
+        memories.0.tell_progress(0);
+        memories.tend_if_due();
+        Ok(memories)
+    }
+
+    /// Keeps a memory in a write of the caller's own, so that it is kept together with what else that
+    /// writes. Then [`Memories::take_in`] is called with it; if that does not happen, it is found from
+    /// the next opening on.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub fn put(writer: &mut Writer, new: &NewMemory) -> Result<Memory, StoreError> {
+        tables::put(writer, new)
+    }
+
+    /// Takes in what [`Memories::put`] has kept, after that write returned: it is found from then on.
+    /// With an embedder that is not quick it is found by its words at first, and by its meaning a moment
+    /// later.
+    pub async fn take_in(&self, memories: Vec<Memory>) {
+        let gists: Vec<_> = memories.iter().map(|memory| (memory.id, Gist::of(memory))).collect();
+        {
+            let mut live = self.0.live.write();
+            gists.into_iter().for_each(|(id, gist)| live.take_in(id, gist));
+            live.shorten(self.0.settings.tail_max.max(1).saturating_mul(TAIL_GROWTH_MAX));
+        }
+        if self.0.embedder.is_quick() {
+            let texts = memories.into_iter().map(|memory| (memory.id, memory.text));
+            // What fails here is tried again by upkeep.
+            let embedded = self.0.embed_tail(texts.collect()).await;
+            embedded.unwrap_or_else(|error| tracing::warn!(%error, "memories without vectors"));
+        }
+        self.tend_if_due();
+    }
+
+    /// Keeps memories, all or none, and takes them in. Goes on to its end also if nobody waits for it.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub async fn remember(&self, new: Vec<NewMemory>) -> Result<Vec<Memory>, MemoriesError> {
+        let own = self.clone();
+        whole(async move {
+            let write = move |writer: &mut Writer| {
+                new.iter().map(|new| Self::put(writer, new)).collect::<Result<Vec<_>, StoreError>>()
+            };
+            let memories = own.0.store.write(write).await?;
+            own.take_in(memories.clone()).await;
+            Ok(memories)
+        })
+        .await
+    }
+
+    /// Keeps a fact in the stead of one that no longer holds. The old one keeps its text, and is told to
+    /// have held until the new one's time; both are found, the old one after the new. Goes on to its end
+    /// also if nobody waits for it.
+    ///
+    /// # Errors
+    /// When there is no such fact, when it was replaced before, or the store can't be written.
+    pub async fn replace(&self, old: u64, new: NewMemory) -> Result<Memory, MemoriesError> {
+        let own = self.clone();
+        whole(async move {
+            let write = move |writer: &mut Writer| {
+                let outdated = writer.get(MEMORIES, &old)?;
+                let outdated = outdated.ok_or(MemoriesError::Missing { id: old })?;
+                if let Some(by) = outdated.replaced_by {
+                    return Err(MemoriesError::Replaced { id: old, by });
+                }
+                let memory = Self::put(writer, &new)?;
+                tables::outdate(writer, outdated, &memory)?;
+                Ok(memory)
+            };
+            let memory = own.0.store.write(write).await?;
+            if let Some(brief) = own.0.live.write().briefs.get_mut(&old) {
+                brief.replaced_by = Some(memory.id);
+            }
+            own.take_in(vec![memory.clone()]).await;
+            Ok(memory)
+        })
+        .await
+    }
+
+    /// The memories that answer a question best, best first, with their reasons.
+    ///
+    /// # Errors
+    /// When the store can't be read. Not when the index fails: then the store itself is searched; and not
+    /// when the embedder does: then only words count.
+    pub async fn recall(&self, recall: Recall) -> Result<Vec<Recalled>, MemoriesError> {
+        recalling::recall(self, recall).await
+    }
+
+    /// A memory.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn get(&self, id: u64) -> Result<Option<Memory>, MemoriesError> {
+        Ok(self.0.store.read(|reader| reader.get(MEMORIES, &id))?)
+    }
+
+    /// Memories after an id, or from the first on, the oldest first, at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn page(&self, after: Option<u64>, limit: usize) -> Result<Vec<Memory>, MemoriesError> {
+        let from = after.map_or(0, |after| after.saturating_add(1));
+        self.read(|reader| {
+            let memories = reader.range(MEMORIES, from..).take(limit.min(PAGE_MAX));
+            memories.map(|entry| Ok(entry?.1)).collect()
+        })
+    }
+
+    /// Memories before an id, or from the last on, the newest first, at most [`PAGE_MAX`].
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn page_before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<Memory>, MemoriesError> {
+        let end = before.unwrap_or(u64::MAX);
+        self.read(|reader| {
+            let memories = reader.range(MEMORIES, ..end).rev().take(limit.min(PAGE_MAX));
+            memories.map(|entry| Ok(entry?.1)).collect()
+        })
+    }
+
+    /// How many memories there are.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn count(&self) -> Result<u64, MemoriesError> {
+        self.read(|reader| reader.len(MEMORIES))
+    }
+
+    /// Removes memories in a write of the caller's own; those that there were. Then [`Memories::purge`]
+    /// is called with their ids. Their bytes in the store itself go with [`Store::rewrite`].
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub fn remove(writer: &mut Writer, ids: &[u64]) -> Result<Vec<Memory>, StoreError> {
+        tables::remove(writer, ids)
+    }
+
+    /// Sees to it that nothing is left of memories that [`Memories::remove`] has removed: not in memory,
+    /// and no byte in the folder of the index, which is made anew without them. With some thousand that
+    /// takes a second or more; from its beginning on they are found no more, and whatever else is asked
+    /// meanwhile is answered by what was there. If it is interrupted, [`Memories::tend`] does it again.
+    ///
+    /// # Errors
+    /// When the index can't be written.
+    pub async fn purge(&self, ids: &[u64]) -> Result<(), MemoriesError> {
+        self.0.forget(ids);
+        let _tending = self.0.tending.lock().await;
+        self.0.purge().await
+    }
+
+    /// One step of upkeep, of bounded length; whether there may be more to do. To be called when there is
+    /// nothing else to do, until it says no. Dropped, it leaves everything as it was. When much waits,
+    /// it is done without being called.
+    ///
+    /// # Errors
+    /// When the store, the embedder or the index fails; another call tries again.
+    pub async fn tend(&self) -> Result<bool, MemoriesError> {
+        self.0.tend().await
+    }
+
+    /// How far the index has come which is being made anew.
+    pub fn progress(&self) -> watch::Receiver<Progress> {
+        self.0.progress.subscribe()
+    }
+
+    /// Makes the vectors that are missing and keeps those that are not kept yet, so that the next opening
+    /// need not make them again. If that fails, it does so.
+    pub async fn flush(&self) {
+        if let Err(error) = self.0.flush().await {
+            tracing::warn!(%error, "the vectors of some memories are not kept; they will be made again");
+        }
+    }
+
+    /// Ends upkeep and flushes. To be called before the store is closed.
+    pub async fn close(&self) {
+        self.0.worker.stop().await;
+        self.flush().await;
+        self.0.access.close().await;
+    }
+
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&Reader) -> Result<T, StoreError>,
+    ) -> Result<T, MemoriesError> {
+        Ok(self.0.store.read(work)?)
+    }
+}
+
+impl fmt::Debug for Memories {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Memories").field("store", &self.0.store.path()).finish_non_exhaustive()
+    }
+}
+
+/// What there is at an opening. What was made by something else is thrown away.
+fn load(store: &Store, made_by: &str, longest: usize) -> Result<Live, StoreError> {
+    let settled = match store.read(|reader| tables::settled(reader, made_by))? {
+        Some(settled) => settled.through,
+        None => {
+            let made_by = made_by.to_owned();
+            store.write_blocking(move |writer| tables::unsettle(writer, &made_by))?;
+            0
+        }
+    };
+    let mut live = Live { settled, tail_from: settled + 1, ..Live::default() };
+    store.read(|reader| {
+        live.forgotten = tables::forgotten(reader)?;
+        let newest = tables::newest(reader, settled, longest)?;
+        if let Some((first, _)) = newest.first() {
+            let has_older = tables::has_any(reader, settled + 1..first.id)?;
+            live.tail_from = if has_older { first.id } else { live.tail_from };
+        }
+        newest.into_iter().for_each(|(memory, gist)| live.take_in(memory.id, gist));
+        Ok(live)
+    })
+}
+
+/// Does something from its beginning to its end, whether or not anybody waits for it.
+async fn whole<T: Send + 'static>(
+    work: impl Future<Output = Result<T, MemoriesError>> + Send + 'static,
+) -> Result<T, MemoriesError> {
+    tokio::spawn(work).await.unwrap_or(Err(MemoriesError::Stopped))
+}
+
+/// Does something on a thread that may block.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, MemoriesError> {
+    spawn_blocking(work).await.map_err(|_| MemoriesError::Stopped)
+}
+
+#[cfg(test)]
+mod tests;

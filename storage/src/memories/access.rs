@@ -1,0 +1,96 @@
+//! The index, opened when it is first needed.
+
+use std::path::PathBuf;
+
+use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
+
+use crate::index::{Index, IndexError, IndexShare, Opened, Rebuild, Shape};
+
+/// Where the index is, and whether it is open.
+pub(super) struct Access {
+    folder: PathBuf,
+    share: IndexShare,
+    shape: Shape,
+    place: AsyncMutex<Place>,
+}
+
+enum Place {
+    /// Nobody has looked yet.
+    Unopened,
+    Open(Index),
+    /// It was found to be damaged, and is made anew.
+    Lost,
+}
+
+impl Access {
+    pub(super) fn new(folder: PathBuf, share: IndexShare, shape: Shape) -> Self {
+        Self { folder, share, shape, place: AsyncMutex::new(Place::Unopened) }
+    }
+
+    /// The index; an empty one if there is none that can be used. `next` is the id that no memory has
+    /// yet: an index that has it is of another store.
+    pub(super) async fn get(&self, next: u64) -> Result<Index, IndexError> {
+        let mut place = self.place.lock().await;
+        let index = match &*place {
+            Place::Open(index) => return Ok(index.clone()),
+            Place::Unopened => self.open(next).await?,
+            Place::Lost => self.create().await?,
+        };
+        *place = Place::Open(index.clone());
+        Ok(index)
+    }
+
+    async fn open(&self, next: u64) -> Result<Index, IndexError> {
+        let why = match Index::open(&self.folder, &self.share, self.shape.clone()).await? {
+            Opened::Ready(index) if index.through() < Some(next) => return Ok(index),
+            Opened::Ready(_) => "it has memories that were never kept".to_owned(),
+            Opened::Absent => "there is none".to_owned(),
+            Opened::ToBeMadeAnew { why } => why,
+        };
+        tracing::info!(folder = %self.folder.display(), %why, "the memory index is made anew");
+        self.create().await
+    }
+
+    async fn create(&self) -> Result<Index, IndexError> {
+        Index::create(&self.folder, &self.share, self.shape.clone()).await
+    }
+
+    /// Makes it be made anew, if an error asks for that.
+    pub(super) async fn heed(&self, error: &IndexError) {
+        if error.asks_for_anew() {
+            tracing::warn!(%error, "the memory index is lost and will be made anew");
+            *self.place.lock().await = Place::Lost;
+        }
+    }
+
+    /// Whether there may be files of an index.
+    pub(super) fn has_files(&self) -> bool {
+        self.folder.exists()
+    }
+
+    /// Begins to make another that can take the place of the one that there is.
+    pub(super) async fn rebuild(&self) -> Result<Rebuild, IndexError> {
+        Rebuild::begin(&self.folder, &self.share, self.shape.clone()).await
+    }
+
+    /// Puts another in the place of the one that there is. Searches that begin meanwhile wait.
+    pub(super) async fn replace(&self, made: Rebuild) -> Result<(), IndexError> {
+        let mut place: MutexGuard<'_, Place> = self.place.lock().await;
+        let replaced = match &*place {
+            Place::Open(index) => Some(index.clone()),
+            Place::Unopened | Place::Lost => None,
+        };
+        // Should that fail, the next look tells what is there.
+        *place = Place::Unopened;
+        *place = Place::Open(made.finish(replaced.as_ref()).await?);
+        Ok(())
+    }
+
+    /// Lets go of its files until it is needed again.
+    pub(super) async fn close(&self) {
+        let mut place = self.place.lock().await;
+        if matches!(*place, Place::Open(_)) {
+            *place = Place::Unopened;
+        }
+    }
+}

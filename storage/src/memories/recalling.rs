@@ -1,0 +1,262 @@
+//! How memories are found: candidates from the index and the tail, what neither has from the store, and
+//! all of them ranked by the same counts.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::index::{Hit, Index, IndexError};
+use crate::ranking::tail::dot;
+use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
+use crate::store::StoreError;
+
+use super::live::Live;
+use super::memory::{Recall, RecallFilter, Recalled};
+use super::scan;
+use super::tables::{self, Brief, Gist, MEMORIES};
+use super::{Inner, Memories, MemoriesError, RECALLED_MAX, blocking};
+
+/// What a fact that no longer holds counts for, beside one that does.
+const OUTDATED_SHARE: f32 = 0.5;
+
+/// What is left of the score of the fact that replaced it, where it would still be above that.
+const BELOW_ITS_SUCCESSOR: f32 = 0.99;
+
+/// How often a search is tried again when the index is replaced meanwhile.
+const SEARCHES_MAX: usize = 3;
+
+/// Up to how many memories in the tail are searched in passing.
+const IN_PASSING_MAX: usize = 512;
+
+/// What is asked, ready to be compared with.
+pub(super) struct Asked {
+    pub(super) question: Question,
+    /// Of length one, or all zeros; empty if none could be made.
+    pub(super) vector: Vec<f32>,
+    pub(super) filter: RecallFilter,
+    pub(super) limit: usize,
+}
+
+/// What the index brought.
+struct Hits {
+    /// All settled memories through this id were looked at.
+    through: u64,
+    ids: BTreeSet<u64>,
+}
+
+impl Asked {
+    /// What a memory counts for.
+    pub(super) fn share(&self, memory: &Brief) -> f32 {
+        match self.filter.passes(memory) {
+            false => 0.0,
+            true if memory.replaced_by.is_some() => OUTDATED_SHARE,
+            true => 1.0,
+        }
+    }
+
+    /// How many are ranked, so that enough are left when some turn out to be gone.
+    pub(super) fn ranked(&self) -> usize {
+        2 * self.limit
+    }
+}
+
+pub(super) async fn recall(
+    memories: &Memories,
+    recall: Recall,
+) -> Result<Vec<Recalled>, MemoriesError> {
+    let Recall { question, at, asked_by, limit, filter } = recall;
+    let vector = memories.0.vector_of(&question).await;
+    let question = Question::new(&question, at);
+    let question = match asked_by {
+        Some(name) => question.asked_by(&name),
+        None => question,
+    };
+    let asked = Asked { question, vector, filter, limit: limit.min(RECALLED_MAX) };
+    let (settled, tail, has_gap) = {
+        let live = memories.0.live.read();
+        (live.settled, live.tail.len(), live.has_gap())
+    };
+    let hits = memories.search_index(&asked, settled).await;
+    if settled == 0 && !has_gap && tail <= IN_PASSING_MAX {
+        return Ok(memories.0.judge(&asked, &hits)?.0);
+    }
+    let own = Arc::clone(&memories.0);
+    let (found, scanned) = blocking(move || own.judge(&asked, &hits)).await??;
+    if scanned > 0 {
+        tracing::info!(memories = scanned, "recall read memories that are not indexed yet");
+        memories.tend_aside();
+    }
+    Ok(found)
+}
+
+impl Memories {
+    /// Asks the index. When it can't answer, nothing was looked at.
+    async fn search_index(&self, asked: &Asked, settled: u64) -> Hits {
+        let nothing = Hits { through: 0, ids: BTreeSet::new() };
+        if settled == 0 {
+            return nothing;
+        }
+        for _ in 0..SEARCHES_MAX {
+            match self.try_index(asked, settled).await {
+                Ok(hits) => return hits,
+                Err(MemoriesError::Index(IndexError::Replaced { .. })) => {}
+                Err(error) => {
+                    tracing::warn!(%error, "recall goes on without the index");
+                    if let MemoriesError::Index(error) = &error {
+                        self.0.access.heed(error).await;
+                    }
+                    break;
+                }
+            }
+        }
+        nothing
+    }
+
+    async fn try_index(&self, asked: &Asked, settled: u64) -> Result<Hits, MemoriesError> {
+        let index = self.0.index().await?;
+        let through = index.through().unwrap_or(0).min(settled);
+        let (words, near) = self.0.ask(&index, asked).await?;
+        let around =
+            |hit: &Hit| hit.id.saturating_sub(NEIGHBOURS)..=hit.id.saturating_add(NEIGHBOURS);
+        Ok(Hits { through, ids: words.iter().chain(&near).flat_map(around).collect() })
+    }
+}
+
+impl Inner {
+    /// The vector of a question. Without one it is answered by its words.
+    async fn vector_of(&self, question: &str) -> Vec<f32> {
+        match self.embed(vec![question.to_owned()]).await {
+            Ok(mut vectors) => vectors.pop().unwrap_or_default(),
+            Err(error) => {
+                tracing::warn!(%error, "recall goes on by words only");
+                Vec::new()
+            }
+        }
+    }
+
+    async fn ask(&self, index: &Index, asked: &Asked) -> Result<(Vec<Hit>, Vec<Hit>), IndexError> {
+        let (terms, limit) = (asked.question.search_terms(), self.settings.candidates);
+        let terms: Vec<&str> = terms.split(' ').collect();
+        let filter = asked.filter.for_index();
+        let words = index.words(&terms, &filter, limit);
+        let near = async {
+            match asked.vector.iter().any(|number| *number != 0.0) {
+                true => index.nearest(&asked.vector, &filter, limit).await,
+                false => Ok(Vec::new()),
+            }
+        };
+        futures_util::future::try_join(words, near).await
+    }
+
+    /// Ranks what the index brought together with everything that it does not have; and how many memories
+    /// had to be read from the store for that.
+    fn judge(&self, asked: &Asked, hits: &Hits) -> Result<(Vec<Recalled>, usize), StoreError> {
+        let (mut counts, settled, covered_from) = {
+            let live = self.live.read();
+            (live.tail.statistics(&asked.question), live.settled, live.covers_from())
+        };
+        let (settled_counts, counted) =
+            self.store.read(|reader| tables::counts(reader, &asked.question))?;
+        counts = counts.and(&settled_counts);
+        // Settled since the index was asked, or not in the index, or neither settled nor in the tail.
+        let missing = hits.through.min(settled) + 1..=covered_from - 1;
+        let read = scan::Scan { store: &self.store, asked, weights: &self.weights };
+        read.count(counted.max(settled) + 1..=covered_from - 1, &mut counts)?;
+        let (mut ranked, scanned) = read.rank(missing, &counts)?;
+        let fetched = self.fetch(hits, covered_from)?;
+        ranked.extend(self.rank(asked, fetched, covered_from, &counts)?);
+        Ok((self.recalled(asked, ranked)?, scanned))
+    }
+
+    /// The gists of what the index brought, and of what lies before the tail.
+    fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<BTreeMap<u64, Gist>, StoreError> {
+        let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
+        let ids: BTreeSet<u64> = hits.ids.iter().copied().chain(before_tail).collect();
+        self.gists(ids)
+    }
+
+    fn gists(&self, ids: impl IntoIterator<Item = u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {
+        self.store.read(|reader| {
+            let gist = |id| Ok(tables::gist_of(reader, id)?.map(|gist| (id, gist)));
+            ids.into_iter().filter_map(|id| gist(id).transpose()).collect()
+        })
+    }
+
+    /// Ranks what was fetched together with what is in the tail.
+    fn rank(
+        &self,
+        asked: &Asked,
+        mut fetched: BTreeMap<u64, Gist>,
+        mut covered_from: u64,
+        counts: &Statistics,
+    ) -> Result<Vec<Ranked>, StoreError> {
+        let live = loop {
+            let live = self.live.read();
+            let left = covered_from..live.covers_from();
+            if left.is_empty() {
+                break live;
+            }
+            // These have left the tail since.
+            drop(live);
+            covered_from = left.end;
+            fetched.extend(self.gists(left)?);
+        };
+        let is_wanted = |id| live.briefs.get(&id).is_some_and(|brief| asked.filter.passes(brief));
+        let (question, limit) = (&asked.question, self.settings.candidates);
+        let mut candidates = live.tail.candidates_among(question, &asked.vector, limit, is_wanted);
+        candidates.extend(fetched.iter().map(|(id, gist)| candidate(asked, &live, *id, gist)));
+        let share = |id: u64| share(asked, &live, &fetched, id);
+        Ok(rank_by_share(question, &candidates, counts, &self.weights, asked.ranked(), share))
+    }
+
+    /// The best of what was ranked, each once, as far as it is still there.
+    fn recalled(&self, asked: &Asked, ranked: Vec<Ranked>) -> Result<Vec<Recalled>, StoreError> {
+        let mut best = BTreeMap::<u64, Ranked>::new();
+        for ranked in ranked {
+            let known = best.get(&ranked.id).map_or(f32::NEG_INFINITY, |known| known.score);
+            if ranked.score > known {
+                best.insert(ranked.id, ranked);
+            }
+        }
+        let mut best: Vec<Ranked> = best.into_values().collect();
+        best.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.id.cmp(&a.id)));
+        best.truncate(asked.ranked());
+        let mut found = self.store.read(|reader| {
+            let memory = |Ranked { id, score, reasons }| {
+                let memory = reader.get(MEMORIES, &id)?;
+                Ok(memory.map(|memory| Recalled { memory, score, reasons }))
+            };
+            let found = best.into_iter().filter_map(|ranked| memory(ranked).transpose());
+            found.collect::<Result<Vec<_>, StoreError>>()
+        })?;
+        put_behind_successors(&mut found);
+        found.truncate(asked.limit);
+        Ok(found)
+    }
+}
+
+/// What was fetched, as a candidate. The tail may have its vector when the store does not yet.
+fn candidate<'a>(asked: &Asked, live: &'a Live, id: u64, gist: &'a Gist) -> Candidate<'a> {
+    let similarity = live.tail.vector(id).map(|vector| dot(vector, &asked.vector));
+    let of_tail = live.tail.candidate(id, similarity);
+    of_tail.unwrap_or_else(|| gist.candidate(id, &asked.vector))
+}
+
+fn share(asked: &Asked, live: &Live, fetched: &BTreeMap<u64, Gist>, id: u64) -> f32 {
+    let fetched = || fetched.get(&id).map(|gist| &gist.brief);
+    live.briefs.get(&id).or_else(fetched).map_or(0.0, |brief| asked.share(brief))
+}
+
+/// Puts facts that no longer hold behind those that replaced them.
+fn put_behind_successors(found: &mut [Recalled]) {
+    // The newest first, so that what replaced a fact has its place already.
+    let mut scores = BTreeMap::new();
+    let mut newest_first: Vec<&mut Recalled> = found.iter_mut().collect();
+    newest_first.sort_by_key(|recalled| std::cmp::Reverse(recalled.memory.id));
+    for recalled in newest_first {
+        let successor = recalled.memory.replaced_by.and_then(|by| scores.get(&by));
+        let most = successor.map_or(f32::MAX, |score| score * BELOW_ITS_SUCCESSOR);
+        recalled.score = recalled.score.min(most);
+        scores.insert(recalled.memory.id, recalled.score);
+    }
+    found.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.memory.id.cmp(&a.memory.id)));
+}

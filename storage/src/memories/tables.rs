@@ -1,0 +1,291 @@
+//! What a being's store holds of its memories.
+//!
+//! | table | what it holds |
+//! |---|---|
+//! | `memories` | each memory, by its id |
+//! | `memory_gists` | of each, what finding it needs: made from the memory, and made again when missing |
+//! | `memory_terms` | in how many of the settled memories each term is |
+//! | `memory_settled` | through which id memories are settled, and by what gists were made |
+//! | `memory_forgotten` | ids of removed memories of which the index may still have bytes |
+//! | `memory_next` | the id that comes next |
+//!
+//! A memory is settled when it is in the index, its terms are counted and its gist has its vector.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeBounds;
+
+use genii_protocols::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::ranking::tail::dot;
+use crate::ranking::{Candidate, Question, Statistics};
+use crate::store::{Reader, StoreError, Table, Writer};
+use crate::text::{self, Analysis};
+
+use super::memory::{Memory, MemoryKind, NewMemory};
+use super::vector::Vector;
+
+pub(super) const MEMORIES: Table<u64, Memory> = Table::new("memories");
+const GISTS: Table<u64, Gist> = Table::new("memory_gists");
+const TERMS: Table<String, u64> = Table::new("memory_terms");
+const SETTLED: Table<(), Settled> = Table::new("memory_settled");
+const FORGOTTEN: Table<u64, ()> = Table::new("memory_forgotten");
+const NEXT: Table<(), u64> = Table::new("memory_next");
+
+/// Which form gists have. It goes up with every change of [`Gist`].
+const GIST_VERSION: u32 = 1;
+
+/// What a filter needs to know of a memory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Brief {
+    pub(super) at: Timestamp,
+    pub(super) kind: MemoryKind,
+    pub(super) speaker: Option<String>,
+    pub(super) turn: Option<u64>,
+    pub(super) replaced_by: Option<u64>,
+}
+
+/// What finding a memory needs, so that nothing is analysed or embedded twice.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(super) struct Gist {
+    pub(super) brief: Brief,
+    pub(super) analysis: Analysis,
+    /// Made after the memory is kept, because that may take long.
+    pub(super) vector: Option<Vector>,
+}
+
+impl Gist {
+    pub(super) fn of(memory: &Memory) -> Self {
+        let Memory { at, kind, turn, replaced_by, .. } = *memory;
+        let speaker = memory.speaker.clone();
+        let analysis = Analysis::new(&memory.text, speaker.as_deref(), at);
+        Self { brief: Brief { at, kind, speaker, turn, replaced_by }, analysis, vector: None }
+    }
+
+    /// As a candidate for a question with this vector.
+    pub(super) fn candidate(&self, id: u64, vector: &[f32]) -> Candidate<'_> {
+        let similarity = self.vector.as_ref().map(|own| dot(&own.unit(), vector));
+        Candidate { id, at: self.brief.at, analysis: &self.analysis, similarity }
+    }
+
+    /// Its terms, each once.
+    fn terms(&self) -> BTreeSet<&str> {
+        self.analysis.terms.iter().map(String::as_str).collect()
+    }
+}
+
+/// Which memories are settled, and by what they were.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Settled {
+    /// The analyser, the embedder and the form of gists.
+    pub(super) made_by: String,
+    /// All memories through this id.
+    pub(super) through: u64,
+    /// How many they are.
+    memories: u64,
+    /// How many terms they have together.
+    terms: u64,
+}
+
+impl Settled {
+    fn nothing(made_by: &str) -> Self {
+        Self { made_by: made_by.to_owned(), through: 0, memories: 0, terms: 0 }
+    }
+}
+
+/// Everything that gists, counts and index depend on.
+pub(super) fn made_by(embedder: &str) -> String {
+    format!("gist-v{GIST_VERSION} text-v{} {embedder}", text::VERSION)
+}
+
+/// Keeps a memory.
+pub(super) fn put(writer: &mut Writer, new: &NewMemory) -> Result<Memory, StoreError> {
+    let memory = new.with_id(writer.get(NEXT, &())?.unwrap_or(1));
+    writer.insert(NEXT, &(), &(memory.id + 1))?;
+    writer.insert(MEMORIES, &memory.id, &memory)?;
+    writer.insert(GISTS, &memory.id, &Gist::of(&memory))?;
+    Ok(memory)
+}
+
+/// Writes down that a memory no longer holds.
+pub(super) fn outdate(writer: &mut Writer, old: Memory, by: &Memory) -> Result<(), StoreError> {
+    let mut gist = gist(writer, &old)?;
+    gist.brief.replaced_by = Some(by.id);
+    let old = Memory { until: Some(by.at), replaced_by: Some(by.id), ..old };
+    writer.insert(GISTS, &old.id, &gist)?;
+    writer.insert(MEMORIES, &old.id, &old).map(drop)
+}
+
+/// Removes memories and everything that was made of them; those that there were.
+pub(super) fn remove(writer: &mut Writer, ids: &[u64]) -> Result<Vec<Memory>, StoreError> {
+    let mut settled = writer.get(SETTLED, &())?;
+    let (mut removed, mut counts) = (Vec::new(), BTreeMap::<String, u64>::new());
+    for id in ids.iter().copied().collect::<BTreeSet<_>>() {
+        let Some(memory) = writer.take(MEMORIES, &id)? else { continue };
+        let gist = writer.take(GISTS, &id)?.unwrap_or_else(|| Gist::of(&memory));
+        if let Some(settled) = settled.as_mut().filter(|settled| id <= settled.through) {
+            settled.memories -= 1;
+            settled.terms -= gist.analysis.terms.len() as u64;
+            count(&mut counts, &gist);
+        }
+        writer.insert(FORGOTTEN, &id, &())?;
+        removed.push(memory);
+    }
+    for (term, count) in counts {
+        match writer.get(TERMS, &term)?.unwrap_or_default().saturating_sub(count) {
+            0 => writer.remove(TERMS, &term)?,
+            left => writer.insert(TERMS, &term, &left)?,
+        };
+    }
+    if let Some(settled) = settled {
+        writer.insert(SETTLED, &(), &settled)?;
+    }
+    Ok(removed)
+}
+
+/// Settles what is kept through an id: counts its terms and completes its gists. What was settled
+/// already is left alone, so that it does no harm to do this again.
+pub(super) fn settle(
+    writer: &mut Writer,
+    made_by: &str,
+    through: u64,
+    vectors: &BTreeMap<u64, Vector>,
+) -> Result<(), StoreError> {
+    let before = writer.get(SETTLED, &())?;
+    let mut settled = before.unwrap_or_else(|| Settled::nothing(made_by));
+    if through <= settled.through {
+        return Ok(());
+    }
+    let mut counts = BTreeMap::new();
+    for (memory, mut gist) in some(writer, settled.through + 1..=through, usize::MAX)? {
+        count(&mut counts, &gist);
+        settled.memories += 1;
+        settled.terms += gist.analysis.terms.len() as u64;
+        gist.vector = vectors.get(&memory.id).cloned().or(gist.vector);
+        writer.insert(GISTS, &memory.id, &gist)?;
+    }
+    for (term, count) in counts {
+        let counted = writer.get(TERMS, &term)?.unwrap_or_default();
+        writer.insert(TERMS, &term, &(counted + count))?;
+    }
+    settled.through = through;
+    writer.insert(SETTLED, &(), &settled).map(drop)
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, gist: &Gist) {
+    for term in gist.terms() {
+        match counts.get_mut(term) {
+            Some(count) => *count += 1,
+            None => drop(counts.insert(term.to_owned(), 1)),
+        }
+    }
+}
+
+/// Keeps vectors of memories that are not settled yet, so that they need not be made again.
+pub(super) fn save(writer: &mut Writer, vectors: &BTreeMap<u64, Vector>) -> Result<(), StoreError> {
+    for (id, vector) in vectors {
+        let Some(memory) = writer.get(MEMORIES, id)? else { continue };
+        let gist = Gist { vector: Some(vector.clone()), ..gist(writer, &memory)? };
+        writer.insert(GISTS, id, &gist)?;
+    }
+    Ok(())
+}
+
+/// What is settled, if it was made by this.
+pub(super) fn settled(reader: &Reader, made_by: &str) -> Result<Option<Settled>, StoreError> {
+    let settled = reader.get(SETTLED, &())?;
+    Ok(settled.filter(|settled| settled.made_by == made_by))
+}
+
+/// Throws away what was made by something else, so that it is made anew.
+pub(super) fn unsettle(writer: &mut Writer, made_by: &str) -> Result<(), StoreError> {
+    writer.remove_range(GISTS, ..)?;
+    writer.remove_range(TERMS, ..)?;
+    writer.insert(SETTLED, &(), &Settled::nothing(made_by)).map(drop)
+}
+
+/// The first memories of a range, with their gists.
+pub(super) fn some(
+    reader: &Reader,
+    range: impl RangeBounds<u64>,
+    limit: usize,
+) -> Result<Vec<(Memory, Gist)>, StoreError> {
+    let memories = reader.range(MEMORIES, range).take(limit);
+    memories.map(|entry| with_gist(reader, entry?.1)).collect()
+}
+
+/// The newest memories after an id, with their gists, the oldest of them first.
+pub(super) fn newest(
+    reader: &Reader,
+    after: u64,
+    limit: usize,
+) -> Result<Vec<(Memory, Gist)>, StoreError> {
+    let memories = reader.range(MEMORIES, after + 1..).rev().take(limit);
+    let newest = memories.map(|entry| with_gist(reader, entry?.1));
+    let mut newest = newest.collect::<Result<Vec<_>, StoreError>>()?;
+    newest.reverse();
+    Ok(newest)
+}
+
+/// Whether there is a memory with an id in a range.
+pub(super) fn has_any(reader: &Reader, range: impl RangeBounds<u64>) -> Result<bool, StoreError> {
+    Ok(reader.range(MEMORIES, range).next().transpose()?.is_some())
+}
+
+fn with_gist(reader: &Reader, memory: Memory) -> Result<(Memory, Gist), StoreError> {
+    let gist = gist(reader, &memory)?;
+    Ok((memory, gist))
+}
+
+fn gist(reader: &Reader, memory: &Memory) -> Result<Gist, StoreError> {
+    Ok(reader.get(GISTS, &memory.id)?.unwrap_or_else(|| Gist::of(memory)))
+}
+
+/// The gist of a memory, if there is such a memory.
+pub(super) fn gist_of(reader: &Reader, id: u64) -> Result<Option<Gist>, StoreError> {
+    match reader.get(GISTS, &id)? {
+        Some(gist) => Ok(Some(gist)),
+        None => Ok(reader.get(MEMORIES, &id)?.map(|memory| Gist::of(&memory))),
+    }
+}
+
+/// What the settled memories add to the counts that ranking goes by, and through which id they are.
+pub(super) fn counts(
+    reader: &Reader,
+    question: &Question,
+) -> Result<(Statistics, u64), StoreError> {
+    let Some(settled) = reader.get(SETTLED, &())? else { return Ok(Default::default()) };
+    let Settled { through, memories, terms, .. } = settled;
+    let mut frequencies = BTreeMap::new();
+    for term in question.terms().map(str::to_owned) {
+        if let Some(count) = reader.get(TERMS, &term)? {
+            frequencies.insert(term, count);
+        }
+    }
+    Ok((Statistics { memories, terms, frequencies }, through))
+}
+
+/// What one memory adds to these counts.
+pub(super) fn count_one(statistics: &mut Statistics, question: &Question, gist: &Gist) {
+    let terms = gist.terms();
+    statistics.memories += 1;
+    statistics.terms += gist.analysis.terms.len() as u64;
+    for term in question.terms().filter(|term| terms.contains(term)) {
+        *statistics.frequencies.entry(term.to_owned()).or_default() += 1;
+    }
+}
+
+/// The id that comes next.
+pub(super) fn next_id(reader: &Reader) -> Result<u64, StoreError> {
+    Ok(reader.get(NEXT, &())?.unwrap_or(1))
+}
+
+/// The removed memories of which the index may still have bytes.
+pub(super) fn forgotten(reader: &Reader) -> Result<BTreeSet<u64>, StoreError> {
+    reader.range(FORGOTTEN, ..).map(|entry| Ok(entry?.0)).collect()
+}
+
+/// Writes down that nothing is left of removed memories.
+pub(super) fn are_gone(writer: &mut Writer, ids: &BTreeSet<u64>) -> Result<(), StoreError> {
+    ids.iter().try_for_each(|id| writer.remove(FORGOTTEN, id).map(drop))
+}
