@@ -52,6 +52,7 @@ mod table;
 mod tests;
 mod writer;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -100,6 +101,12 @@ impl Default for StoreOptions {
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.path()).finish()
+    }
 }
 
 impl Store {

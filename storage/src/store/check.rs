@@ -12,7 +12,7 @@ use super::StoreOptions;
 use super::errors::OpenError;
 use super::files::open_to_write;
 use super::generation::Generation;
-use super::opening::{builder, guard, lock, open_over, wary_builder};
+use super::opening::{builder, guard, lock, open_over, verify, wary_builder};
 use super::reader::definition;
 use super::schema::{ABOUT_NAME, About};
 use super::seal;
@@ -118,10 +118,9 @@ impl fmt::Display for Report {
 /// That it is damaged is a finding, and no error.
 pub fn check(path: &Path) -> Result<Report, OpenError> {
     // With all checksums first: what redb does with pages that were damaged may end the process.
-    match open_over(path, &wary_builder()) {
-        Ok(database) => drop(database),
+    match verify(path) {
         Err(OpenError::Damaged { why, .. }) => return bare(path, Finding::Damaged { why }),
-        Err(error) => return Err(error),
+        verified => verified?,
     }
     let was_open = Rc::new(Cell::new(false));
     let seen = Rc::clone(&was_open);

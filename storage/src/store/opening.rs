@@ -11,7 +11,9 @@ use redb::{Builder, Database};
 
 use super::StoreOptions;
 use super::errors::{OpenError, panic_message};
-use super::files::{NEW, REWRITE, beside, is_still, open_to_write, remove_if_there, replace};
+use super::files::{
+    NEW, PARTIAL, REWRITE, beside, is_still, open_to_write, remove_if_there, replace,
+};
 use super::generation::Generation;
 use super::overlay::Overlay;
 use super::schema::Schema;
@@ -46,8 +48,11 @@ pub(super) fn open(
             }
         };
         if let Some(generation) = opened {
-            // Left by a rewrite that was cut short: the store is ours, so nobody is at it.
-            remove_if_there(&beside(path, REWRITE)).map_err(io)?;
+            // Left when something was cut short: the store is ours, so nobody is at it. They may
+            // hold what was forgotten since.
+            for left in [REWRITE, PARTIAL] {
+                remove_if_there(&beside(path, left)).map_err(io)?;
+            }
             return Ok(generation);
         }
     }
@@ -66,7 +71,7 @@ fn open_existing(
     look_at_beginning(path, &file)?;
     let about = file.metadata().map_err(|error| OpenError::io(path, error))?;
     if about.len() <= options.verify_max_bytes {
-        drop(open_over(path, &wary_builder())?);
+        verify(path)?;
     }
     let builder = builder(options);
     let Some(database) = lock(path, path, file, &builder)? else { return Ok(None) };
@@ -130,6 +135,14 @@ pub(super) fn wary_builder() -> Builder {
     let mut wary = builder(&StoreOptions::default());
     wary.set_check_integrity_on_open(true);
     wary
+}
+
+/// Looks at every checksum of a file, and changes nothing.
+pub(super) fn verify(path: &Path) -> Result<(), OpenError> {
+    let verified = open_over(path, &wary_builder())?;
+    // What closing writes goes nowhere.
+    let _unneeded = guard(path, || Ok(verified.close()?));
+    Ok(())
 }
 
 /// Opens a file without changing it.

@@ -186,7 +186,7 @@ mod tests {
             Ok::<_, StoreError>(())
         });
         changed.unwrap();
-        open().err().unwrap().to_string()
+        open().unwrap_err().to_string()
     }
 
     #[test]

@@ -146,7 +146,7 @@ fn an_empty_file_is_damage_and_not_a_new_store() {
     let folder = folder();
     let path = path_in(&folder);
     fs::write(&path, "").unwrap();
-    let error = Store::open(&path, &SCHEMA, &options()).err().unwrap();
+    let error = Store::open(&path, &SCHEMA, &options()).unwrap_err();
     let said = error.to_string();
     assert!(said.contains("is damaged: the file is empty; try to repair it"), "{said}");
     let Repair { before, after } = repair(&path).unwrap();

@@ -90,7 +90,7 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
     for (schema, says) in [(V3_BY_ERROR, "no way"), (V3_BY_PANIC, "it panicked: no way")] {
         let folder = folder();
         old_store(&folder);
-        let error = open(&folder, &schema).err().unwrap();
+        let error = open(&folder, &schema).unwrap_err();
         let OpenError::Migration { to: 3, what: "fail", why, .. } = &error else {
             panic!("{error}")
         };
@@ -105,10 +105,10 @@ fn a_migration_that_fails_leaves_the_store_as_it_was() {
 fn a_newer_store_and_one_too_old_are_refused() {
     let folder = folder();
     old_store(&folder);
-    let error = open(&folder, &V3_AND_NO_OLDER).err().unwrap();
+    let error = open(&folder, &V3_AND_NO_OLDER).unwrap_err();
     assert!(matches!(error, OpenError::TooOld { found: 1, oldest: 3, .. }), "{error}");
     drop(open(&folder, &V3).unwrap());
-    let error = open(&folder, &V2).err().unwrap();
+    let error = open(&folder, &V2).unwrap_err();
     assert!(matches!(error, OpenError::Newer { found: 3, known: 2, .. }), "{error}");
     assert!(error.to_string().contains("use the newer genii"), "{error}");
 }
@@ -117,7 +117,7 @@ fn a_newer_store_and_one_too_old_are_refused() {
 fn a_store_of_something_else_is_refused() {
     let folder = folder();
     old_store(&folder);
-    let error = open(&folder, &SCHEMA).err().unwrap();
+    let error = open(&folder, &SCHEMA).unwrap_err();
     let said = error.to_string();
     assert!(said.ends_with("is a store of \"notes\" and not of \"test\""), "{said}");
 }
@@ -127,13 +127,13 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
     let folder = folder();
     let path = path_in(&folder);
     fs::write(&path, "a letter to a friend").unwrap();
-    let error = open(&folder, &SCHEMA).err().unwrap();
+    let error = open(&folder, &SCHEMA).unwrap_err();
     assert!(matches!(error, OpenError::NotAStore { .. }), "{error}");
     assert!(matches!(check(&path), Err(OpenError::NotAStore { .. })));
     assert_eq!(fs::read(&path).unwrap(), b"a letter to a friend");
     fs::remove_file(&path).unwrap();
     drop(redb::Database::create(&path).unwrap());
-    let error = open(&folder, &SCHEMA).err().unwrap();
+    let error = open(&folder, &SCHEMA).unwrap_err();
     assert!(error.to_string().contains("a database that genii did not make"), "{error}");
     fs::remove_file(&path).unwrap();
     fs::create_dir(&path).unwrap();
@@ -144,7 +144,7 @@ fn a_file_that_is_no_store_is_refused_and_left_alone() {
 fn no_folder_no_store() {
     let folder = folder();
     let path = folder.path().join("gone").join("being.redb");
-    let error = Store::open(&path, &SCHEMA, &options()).err().unwrap();
+    let error = Store::open(&path, &SCHEMA, &options()).unwrap_err();
     assert!(matches!(error, OpenError::Io { .. }), "{error}");
     assert!(matches!(check(&path), Err(OpenError::Missing { .. })));
 }
@@ -153,12 +153,12 @@ fn no_folder_no_store() {
 fn a_store_has_one_owner_at_a_time() {
     let folder = folder();
     let store = store_in(&folder);
-    let error = open(&folder, &SCHEMA).err().unwrap();
+    let error = open(&folder, &SCHEMA).unwrap_err();
     assert!(matches!(error, OpenError::Locked { .. }), "{error}");
     assert!(matches!(check(store.path()), Err(OpenError::Locked { .. })));
     assert!(matches!(repair(store.path()), Err(OpenError::Locked { .. })));
     store.rewrite_blocking().unwrap();
-    let error = open(&folder, &SCHEMA).err().unwrap();
+    let error = open(&folder, &SCHEMA).unwrap_err();
     assert!(matches!(error, OpenError::Locked { .. }), "after a rewrite: {error}");
     put(&store, 1, "still its own").unwrap();
     drop(store);
@@ -196,10 +196,12 @@ fn what_an_interrupted_beginning_left_is_no_hindrance() {
         fs::write(&new, left).unwrap();
         put(&store_in(&folder), 1, "one").unwrap();
         assert!(!new.exists());
-        let rewrite = folder.path().join("being.redb.rewrite");
-        fs::write(&rewrite, "half of it").unwrap();
-        assert_eq!(texts(&store_in(&folder)).len(), 1);
-        assert!(!rewrite.exists());
+        for left in ["being.redb.rewrite", "being.redb.partial"] {
+            let left = folder.path().join(left);
+            fs::write(&left, "half of it").unwrap();
+            assert_eq!(texts(&store_in(&folder)).len(), 1);
+            assert!(!left.exists());
+        }
     }
 }
 
