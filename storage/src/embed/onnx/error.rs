@@ -120,8 +120,8 @@ pub enum OpenModelError {
 
     /// The model is none that can be run here.
     #[error(
-        "{} cannot be run on {runtime}: {cause}; export the model anew without what is named, or \
-         let another runtime run it",
+        "{} cannot be run on {runtime}: {cause}; see that it is whole, export it anew without what is \
+         named, or let another runtime run it",
         .path.display()
     )]
     Unusable {
