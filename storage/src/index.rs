@@ -27,6 +27,7 @@ mod search;
 mod share;
 mod steps;
 mod table;
+mod tend;
 mod upkeep;
 
 use std::path::Path;
@@ -42,17 +43,12 @@ pub use error::{IndexError, Unfit};
 pub use progress::Progress;
 pub use rebuild::Rebuild;
 pub use rows::{Entry, Shape};
-pub use search::{Filter, HITS_MAX, Hit};
+pub use search::{Filter, HITS_MAX, Hit, TERMS_MAX};
 pub use share::{IndexShare, IndexShareSettings};
+pub use tend::Tended;
 
-use aside::aside;
-use progress::Teller;
 use readers::{Readers, Reading};
 use table::Location;
-use upkeep::{Makeup, Step};
-
-/// How many bytes of what it reads work aside keeps, of each sort.
-const ASIDE_CACHE_BYTES: usize = 16 << 20;
 
 /// How many ids one deletion names at most.
 const DELETED_AT_ONCE: usize = 1_000;
@@ -70,11 +66,13 @@ struct Inner {
     /// The highest id in it.
     through: Mutex<Option<u64>>,
     readers: Readers,
-    /// Held by whatever changes rows or removes files.
+    /// Held by whatever adds or deletes rows or removes files.
     writing: AsyncMutex<()>,
-    /// Held during a step of upkeep, so that there is one at a time.
-    tending: AsyncMutex<()>,
-    /// How many partitions the index of vectors has; not yet looked up at first.
+    /// Held by whatever deletes rows or writes them anew, which can't be done at the same time.
+    rewriting: Arc<AsyncMutex<()>>,
+    /// Held during a step of upkeep, so that there is one at a time, until its thread has ended.
+    tending: Arc<AsyncMutex<()>>,
+    /// How many partitions the index of vectors has, if that has been looked up.
     partitions: Mutex<Option<Option<usize>>>,
     /// There may be versions before the newest.
     has_versions: AtomicBool,
@@ -97,34 +95,9 @@ pub enum Opened {
     },
 }
 
-/// What one step of upkeep has done.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tended {
-    /// Nothing; there was nothing to do.
-    Nothing,
-    /// So many files of rows became one.
-    Gathered {
-        /// How many.
-        files: usize,
-    },
-    /// So many rows were put into an index.
-    Indexed {
-        /// How many.
-        rows: u64,
-    },
-    /// The index of vectors was made anew.
-    Trained {
-        /// Of how many rows.
-        rows: u64,
-        /// With how many partitions.
-        partitions: usize,
-    },
-    /// The files of older versions were removed.
-    Pruned,
-}
-
 impl Index {
-    /// Opens the index in a folder, if there is one that can be used.
+    /// Opens the index in a folder, if there is one that can be used. In one folder one index is open
+    /// at a time.
     ///
     /// # Errors
     /// When the files can't be opened for a reason that says nothing about the index.
@@ -134,7 +107,7 @@ impl Index {
         shape: Shape,
     ) -> Result<Opened, IndexError> {
         let at = folder.to_owned();
-        let current = Location::blocking(folder, "looking for it", move || folder::current(&at));
+        let current = folder::blocking(folder, "looking for it", move || folder::current(&at));
         let Some(generation) = current.await? else {
             return Ok(Opened::Absent);
         };
@@ -188,7 +161,8 @@ impl Index {
             through: Mutex::new(through),
             readers: Readers::default(),
             writing: AsyncMutex::default(),
-            tending: AsyncMutex::default(),
+            rewriting: Arc::default(),
+            tending: Arc::default(),
             partitions: Mutex::default(),
             has_versions: AtomicBool::new(true),
             is_replaced: AtomicBool::new(false),
@@ -196,7 +170,8 @@ impl Index {
         }))
     }
 
-    /// The highest id in it, or none in an empty one. All memories up to it have been appended.
+    /// The highest id in it, or none in an empty one. All memories up to it have been appended. An
+    /// index that is ahead of its store was made from another, and is to be made anew.
     pub fn through(&self) -> Option<u64> {
         *self.0.through.lock()
     }
@@ -233,7 +208,8 @@ impl Index {
         self.whole("a deletion", |inner| async move { inner.delete(&ids).await }).await
     }
 
-    /// The entries that hold at least one of some terms, best first (BM25), at most [`HITS_MAX`].
+    /// The entries that hold at least one of some terms (of [`TERMS_MAX`] at most), best first (BM25),
+    /// at most [`HITS_MAX`].
     ///
     /// # Errors
     /// When the index is damaged.
@@ -251,7 +227,8 @@ impl Index {
         self.0.location.guard("a search for words", search).await
     }
 
-    /// The entries whose vectors are nearest to one, nearest first, at most [`HITS_MAX`].
+    /// The entries whose vectors are nearest to one, nearest first, at most [`HITS_MAX`]. Nothing is
+    /// near to a vector of zeros.
     ///
     /// # Errors
     /// When the vector does not fit, or the index is damaged.
@@ -263,27 +240,11 @@ impl Index {
     ) -> Result<Vec<Hit>, IndexError> {
         let _reading = self.0.enter().await?;
         let unit = self.0.shape.unit(vector).map_err(IndexError::UnfitQuery)?;
-        if limit == 0 {
+        if limit == 0 || unit.iter().all(|x| *x == 0.0) {
             return Ok(Vec::new());
         }
         let search = search::nearest(&self.0.table, unit, filter, limit.min(HITS_MAX));
         self.0.location.guard("a search for vectors", search).await
-    }
-
-    /// Does the one thing that most needs to be done to keep the index small and quick. To be called
-    /// when there is nothing else to do, until it says [`Tended::Nothing`]; to stop in between, just
-    /// call it no more, or drop it, which leaves the index as it was.
-    ///
-    /// # Errors
-    /// When the index is damaged, or the files can't be written.
-    pub async fn tend(&self) -> Result<Tended, IndexError> {
-        let _tending = self.0.tending.lock().await;
-        self.0.check_in_place()?;
-        match self.0.next_step().await? {
-            Some((step, makeup)) => self.0.take(step, makeup).await,
-            None if self.0.has_versions.load(Ordering::SeqCst) => self.0.prune().await,
-            None => Ok(Tended::Nothing),
-        }
     }
 
     /// Does something from its beginning to its end, whether or not anybody waits for it: an append
@@ -320,20 +281,21 @@ impl Inner {
         if rows.num_rows() == 0 {
             return Ok(());
         }
+        self.has_versions.store(true, Ordering::SeqCst);
         self.location.guard("an append", self.table.add(rows).execute()).await?;
         *self.through.lock() = entries.last().map(|entry| entry.id);
-        self.has_versions.store(true, Ordering::SeqCst);
         Ok(())
     }
 
     async fn delete(&self, ids: &[u64]) -> Result<(), IndexError> {
+        let _rewriting = self.rewriting.lock().await;
         let _writing = self.writing.lock().await;
         self.check_in_place()?;
+        self.has_versions.store(true, Ordering::SeqCst);
         for ids in ids.chunks(DELETED_AT_ONCE) {
             let these = search::among(ids);
             self.location.guard("a deletion", self.table.delete(&these)).await?;
         }
-        self.has_versions.store(true, Ordering::SeqCst);
         Ok(())
     }
 
@@ -349,72 +311,11 @@ impl Inner {
             false => Ok(()),
         }
     }
+}
 
-    async fn dataset(&self) -> Result<Arc<Dataset>, IndexError> {
-        let dataset = self.table.dataset().expect("the table is LanceDB's own, not a remote one");
-        self.location.guard("reading its version", dataset.get()).await
-    }
-
-    async fn next_step(&self) -> Result<Option<(Step, Makeup)>, IndexError> {
-        let dataset = self.dataset().await?;
-        let makeup = self.location.guard("reading its makeup", Makeup::of(&dataset)).await?;
-        let known = *self.partitions.lock();
-        let partitions = match known {
-            Some(partitions) => partitions,
-            None => {
-                let told = self.location.guard("reading its index", steps::partitions(&dataset));
-                told.await?
-            }
-        };
-        *self.partitions.lock() = Some(partitions);
-        Ok(makeup.next_step(partitions).map(|step| (step, makeup)))
-    }
-
-    async fn take(&self, step: Step, makeup: Makeup) -> Result<Tended, IndexError> {
-        // Rows that are being rewritten can't be deleted at the same time; indexing bears both.
-        let is_rewrite = matches!(step, Step::Gather { .. });
-        let _writing = match is_rewrite {
-            true => Some(self.writing.lock().await),
-            false => None,
-        };
-        self.has_versions.store(true, Ordering::SeqCst);
-        let (location, progress) = (self.location.clone(), Teller::new(self.progress.clone()));
-        let taken = step.clone();
-        aside(&self.share, &self.location.folder, "upkeep", move || async move {
-            let session = share::session(ASIDE_CACHE_BYTES, ASIDE_CACHE_BYTES);
-            let table = location.open(session).await?;
-            let dataset = table.dataset().expect("the table is LanceDB's own, not a remote one");
-            let dataset = location.guard("reading its version", dataset.get()).await?;
-            let work = steps::take((*dataset).clone(), &taken, &makeup, progress);
-            location.guard("upkeep", work).await
-        })
-        .await?;
-        let latest = self.table.checkout_latest();
-        self.location.guard("reading its new version", latest).await?;
-        Ok(self.tended(step))
-    }
-
-    fn tended(&self, step: Step) -> Tended {
-        match step {
-            Step::Gather { fragments } => Tended::Gathered { files: fragments.len() },
-            Step::Index { rows, .. } => Tended::Indexed { rows },
-            Step::Train { rows, partitions } => {
-                *self.partitions.lock() = Some(Some(partitions));
-                Tended::Trained { rows, partitions }
-            }
-        }
-    }
-
-    /// Removes what belongs to no version but the newest. Nothing is written meanwhile, so that what
-    /// belongs to none has been left behind; and searches in older versions are waited for.
-    async fn prune(&self) -> Result<Tended, IndexError> {
-        let _writing = self.writing.lock().await;
-        self.readers.turn().await;
-        let dataset = self.dataset().await?;
-        self.location.guard("removing its older versions", steps::prune(&dataset, true)).await?;
-        self.has_versions.store(false, Ordering::SeqCst);
-        Ok(Tended::Pruned)
-    }
+/// What a table is in its newest version that is known here.
+async fn dataset(table: &Table) -> lancedb::Result<Arc<Dataset>> {
+    table.dataset().expect("the table is LanceDB's own, not a remote one").get().await
 }
 
 /// What an error and everything beneath it says.

@@ -7,22 +7,23 @@
 //! readers that live on the runtime that made them, and a search must never wait for this one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rayon::ThreadPoolBuilder;
 use tokio::runtime::Builder;
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use super::error::IndexError;
-use super::share::IndexShare;
 
 /// How many threads read and write files for work aside.
 const FILE_THREADS: usize = 2;
 
-/// Does heavy work aside when it is its turn. If whoever waits stops waiting, the work stops at its
-/// next pause, and leaves nothing but files that belong to no version.
+/// Does heavy work aside, with a permit of the share. If whoever waits stops waiting, the work stops
+/// at its next pause, and leaves nothing but files that belong to no version. `held` is let go of when
+/// the work has really ended, be it given up or not.
 pub(super) async fn aside<T, F, W>(
-    share: &IndexShare,
+    permit: OwnedSemaphorePermit,
+    held: impl Send + 'static,
     folder: &Path,
     doing: &'static str,
     work: W,
@@ -32,41 +33,30 @@ where
     F: Future<Output = Result<T, IndexError>>,
     W: FnOnce() -> F + Send + 'static,
 {
-    let permit = share.heavy().acquire_owned().await.expect("the semaphore is never closed");
-    let (tell, told) = oneshot::channel();
+    let (mut tell, told) = oneshot::channel();
     let thread = ThreadPoolBuilder::new()
         .num_threads(1)
         .thread_name(|_| "genii-index".to_owned())
         .build()
         .map_err(|error| IndexError::NoThread { cause: error.to_string() })?;
     let at = folder.to_owned();
-    thread.spawn(move || turn(permit, &at, doing, work, tell));
-    told.await.unwrap_or_else(|_| Err(stopped(folder.to_owned(), doing)))
+    thread.spawn(move || {
+        let outcome = catch_unwind(AssertUnwindSafe(|| run(work, &mut tell)));
+        drop((held, permit));
+        let outcome =
+            outcome.unwrap_or_else(|panic| Some(Err(IndexError::panicked(&at, doing, panic))));
+        // Nobody listens any more if the work was given up.
+        outcome.map(|outcome| tell.send(outcome));
+    });
+    let ended = |_| Err(IndexError::of(folder, doing, "its thread ended before it"));
+    told.await.unwrap_or_else(ended)
 }
 
-/// One piece of work from its beginning to its end, on its own thread.
-fn turn<T, F, W>(
-    permit: OwnedSemaphorePermit,
-    folder: &Path,
-    doing: &'static str,
-    work: W,
-    mut tell: oneshot::Sender<Result<T, IndexError>>,
-) where
-    F: Future<Output = Result<T, IndexError>>,
-    W: FnOnce() -> F,
-{
-    let wanted = &mut tell;
-    let outcome = catch_unwind(AssertUnwindSafe(|| run(work, wanted)));
-    drop(permit);
-    let outcome = outcome.unwrap_or_else(|panic| Err(IndexError::panicked(folder, doing, panic)));
-    // Nobody listens any more if the work was given up.
-    let _ = tell.send(outcome);
-}
-
+/// The outcome of some work, unless it is given up before.
 fn run<T, F, W>(
     work: W,
     wanted: &mut oneshot::Sender<Result<T, IndexError>>,
-) -> Result<T, IndexError>
+) -> Option<Result<T, IndexError>>
 where
     F: Future<Output = Result<T, IndexError>>,
     W: FnOnce() -> F,
@@ -75,19 +65,17 @@ where
         .enable_all()
         .max_blocking_threads(FILE_THREADS)
         .thread_name("genii-index-io")
-        .build()
-        .map_err(|error| IndexError::NoThread { cause: error.to_string() })?;
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return Some(Err(IndexError::NoThread { cause: error.to_string() })),
+    };
     runtime.block_on(async {
         tokio::select! {
-            done = work() => done,
-            () = wanted.closed() => Err(IndexError::NoThread { cause: "it was given up".to_owned() }),
+            done = work() => Some(done),
+            () = wanted.closed() => None,
         }
     })
-}
-
-/// The thread ended without a word, which only the end of the process explains.
-fn stopped(folder: PathBuf, doing: &'static str) -> IndexError {
-    IndexError::of(&folder, doing, "the thread ended before its work")
 }
 
 #[cfg(test)]
@@ -98,11 +86,20 @@ mod tests {
 
     use tokio::time::timeout;
 
-    use super::super::share::IndexShareSettings;
+    use super::super::share::{IndexShare, IndexShareSettings};
     use super::*;
 
     fn share(heavy_at_once: usize) -> IndexShare {
         IndexShare::new(&IndexShareSettings { heavy_at_once, ..IndexShareSettings::default() })
+    }
+
+    async fn turn<T, F, W>(share: &IndexShare, work: W) -> Result<T, IndexError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, IndexError>>,
+        W: FnOnce() -> F + Send + 'static,
+    {
+        aside(share.permit().await, (), Path::new("/b"), "a test", work).await
     }
 
     #[tokio::test(flavor = "multi_thread")]
@@ -111,7 +108,7 @@ mod tests {
         let works = (0..6).map(|_| {
             let (share, busy) = (share.clone(), Arc::clone(&busy));
             tokio::spawn(async move {
-                aside(&share, Path::new("/"), "a test", move || async move {
+                turn(&share, move || async move {
                     let together = busy.fetch_add(1, Ordering::SeqCst) + 1;
                     tokio::task::yield_now().await;
                     busy.fetch_sub(1, Ordering::SeqCst);
@@ -129,9 +126,9 @@ mod tests {
     async fn a_panic_aside_is_an_error_and_the_next_has_its_turn() {
         let share = share(1);
         let panics = || async { panic!("a posting without words") };
-        let error = aside::<(), _, _>(&share, Path::new("/b"), "a test", panics).await.unwrap_err();
+        let error = turn::<(), _, _>(&share, panics).await.unwrap_err();
         assert!(matches!(error, IndexError::Damaged { .. }), "{error:?}");
-        let next = aside(&share, Path::new("/b"), "a test", || async { Ok(7) }).await;
+        let next = turn(&share, || async { Ok(7) }).await;
         assert_eq!(next.unwrap(), 7);
     }
 
@@ -139,9 +136,9 @@ mod tests {
     async fn work_that_nobody_waits_for_stops_and_makes_room() {
         let share = share(1);
         let forever = || std::future::pending::<Result<(), IndexError>>();
-        let waits = aside(&share, Path::new("/"), "a test", forever);
+        let waits = turn(&share, forever);
         assert!(timeout(Duration::from_millis(20), waits).await.is_err());
-        let next = aside(&share, Path::new("/"), "a test", || async { Ok(7) });
+        let next = turn(&share, || async { Ok(7) });
         assert_eq!(timeout(Duration::from_secs(10), next).await.unwrap().unwrap(), 7);
     }
 }

@@ -13,6 +13,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::error::IndexError;
+
 const PREFIX: &str = "memories-";
 const SUFFIX: &str = ".lance";
 const PART: &str = "part";
@@ -70,6 +72,18 @@ pub(super) fn put_in_place(folder: &Path, generation: Generation) -> io::Result<
     fs::rename(part(folder).join(&file), folder.join(&file))?;
     remove_before(folder, generation)?;
     clear_part(folder)
+}
+
+/// Does something with files where blocking is borne.
+pub(super) async fn blocking<T: Send + 'static>(
+    folder: &Path,
+    doing: &'static str,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<T, IndexError> {
+    match tokio::task::spawn_blocking(work).await {
+        Ok(done) => done.map_err(|error| IndexError::of(folder, doing, error)),
+        Err(error) => Err(IndexError::of(folder, doing, error)),
+    }
 }
 
 fn remove_before(folder: &Path, current: Generation) -> io::Result<()> {

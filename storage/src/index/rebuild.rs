@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use tokio::sync::watch;
+
 use super::folder::{self, Generation};
 use super::table::Location;
 use super::{Entry, Index, IndexError, IndexShare, Opened, Progress, Shape, Tended};
-use tokio::sync::watch;
 
 /// An index that is being made anew. It gets all entries in the order of their ids, and takes the
 /// place of whatever is there when it is finished. Dropped before, it leaves everything as it was, but
@@ -31,7 +32,7 @@ impl Rebuild {
         shape: Shape,
     ) -> Result<Self, IndexError> {
         let at = folder.to_owned();
-        let generation = Location::blocking(folder, "making room for it", move || {
+        let generation = folder::blocking(folder, "making room for it", move || {
             folder::clear_part(&at)?;
             std::fs::create_dir_all(folder::part(&at))?;
             Generation::next_in(&at)
@@ -75,8 +76,8 @@ impl Rebuild {
     /// go, and whoever still has it is told to use the new one.
     ///
     /// # Errors
-    /// When the files can't be read or written. Then the old index is still in its place, unless it is
-    /// its removal that failed: the next to open it does that again.
+    /// When the files can't be read or written. Then the old index is still in its place and can be
+    /// opened again, unless it is its removal that failed, which the next to open it does again.
     pub async fn finish(self, replaced: Option<&Index>) -> Result<Index, IndexError> {
         while self.made.tend().await? != Tended::Nothing {}
         let (share, shape) = (self.made.0.share.clone(), self.made.0.shape.clone());
@@ -84,10 +85,10 @@ impl Rebuild {
         if let Some(replaced) = replaced {
             replaced.retire().await;
         }
-        let (folder, generation) = (self.folder.clone(), self.generation);
+        let (at, generation) = (self.folder.clone(), self.generation);
         let doing = "putting the new one in its place";
-        let placed = move || folder::put_in_place(&folder, generation);
-        Location::blocking(&self.folder, doing, placed).await?;
+        let placed = move || folder::put_in_place(&at, generation);
+        folder::blocking(&self.folder, doing, placed).await?;
         let location = Location::new(&self.folder, &self.folder, generation)?;
         match Index::open_at(location, &share, shape).await? {
             Opened::Ready(index) => Ok(index),

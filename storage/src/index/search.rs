@@ -14,6 +14,9 @@ use super::rows::{AT, ID, KIND, SPEAKER, TERMS, VECTOR};
 /// How many hits one search gives at most.
 pub const HITS_MAX: usize = 1_000;
 
+/// How many terms one search looks for at most; of more, it takes the first.
+pub const TERMS_MAX: usize = 256;
+
 /// How many partitions of the index of vectors are searched at least.
 const PROBES: usize = 20;
 
@@ -67,6 +70,7 @@ pub(super) async fn words(
     filter: &Filter,
     limit: usize,
 ) -> lancedb::Result<Vec<Hit>> {
+    let terms = &terms[..terms.len().min(TERMS_MAX)];
     let terms = MatchQuery::new(terms.join(" "))
         .with_column(Some(TERMS.to_owned()))
         .with_operator(Operator::Or);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use lancedb::{ObjectStoreRegistry, Session};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// How much the indices of a process may take together.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,8 +45,10 @@ impl IndexShare {
         Arc::clone(&self.0.session)
     }
 
-    pub(super) fn heavy(&self) -> Arc<Semaphore> {
-        Arc::clone(&self.0.heavy)
+    /// Leave to do something heavy, when it is its turn.
+    pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
+        let heavy = Arc::clone(&self.0.heavy);
+        heavy.acquire_owned().await.expect("the semaphore is never closed")
     }
 }
 

@@ -14,7 +14,7 @@ use lance_index::vector::ivf::IvfBuildParams;
 use lancedb::DistanceType;
 
 use super::rows::VECTOR;
-use super::upkeep::{Makeup, NEAR, Step, WORDS};
+use super::upkeep::{NEAR, Step, WORDS};
 
 /// Fragments may become as large as they like: a fragment is only rewritten when one is asked for.
 const FRAGMENT_ROWS_MAX: usize = 1 << 40;
@@ -24,21 +24,20 @@ const FRAGMENT_ROWS_MAX: usize = 1 << 40;
 const SAMPLES_PER_PARTITION: usize = 64;
 const TRAINING_ROUNDS: usize = 15;
 
-/// Does one step of upkeep of a table with this makeup.
+/// Does one step of upkeep.
 pub(super) async fn take(
     mut dataset: Dataset,
     step: &Step,
-    makeup: &Makeup,
     progress: Arc<dyn IndexBuildProgress>,
 ) -> lance::Result<()> {
     match step {
-        Step::Gather { fragments } => gather(&mut dataset, fragments, makeup).await,
+        Step::Gather { fragments } => gather(&mut dataset, fragments).await,
         Step::Index { merged, .. } => {
             let options = OptimizeOptions::merge(*merged).progress(progress);
             dataset.optimize_indices(&options).await
         }
         Step::Train { partitions, .. } => {
-            let all = makeup.segments.get(WORDS).map_or(0, Vec::len);
+            let all = dataset.load_indices_by_name(WORDS).await?.len();
             let options = OptimizeOptions::merge(all).index_names(vec![WORDS.to_owned()]);
             dataset.optimize_indices(&options).await?;
             train(&mut dataset, *partitions, progress).await
@@ -46,8 +45,8 @@ pub(super) async fn take(
     }
 }
 
-async fn gather(dataset: &mut Dataset, chosen: &[u32], makeup: &Makeup) -> lance::Result<()> {
-    let all = makeup.fragments.iter().map(|fragment| fragment.id);
+async fn gather(dataset: &mut Dataset, chosen: &[u32]) -> lance::Result<()> {
+    let all = dataset.fragments().iter().filter_map(|fragment| u32::try_from(fragment.id).ok());
     let options = CompactionOptions {
         target_rows_per_fragment: FRAGMENT_ROWS_MAX,
         num_threads: Some(1),
@@ -83,12 +82,12 @@ pub(super) async fn partitions(dataset: &Dataset) -> lance::Result<Option<usize>
     Ok(told["indices"][0]["num_partitions"].as_u64().map(|partitions| partitions as usize))
 }
 
-/// Removes the files of all versions but the newest. With `abandoned`, also those that belong to no
-/// version at all: what work that was given up has left, or work that goes on is about to use.
-pub(super) async fn prune(dataset: &Dataset, abandoned: bool) -> lance::Result<()> {
+/// Removes the files of all versions but the newest, and those that belong to no version at all: what
+/// work that was given up has left, or work that goes on is about to use. So none must go on.
+pub(super) async fn prune(dataset: &Dataset) -> lance::Result<()> {
     let policy = CleanupPolicy {
         before_version: Some(dataset.version().version),
-        delete_unverified: abandoned,
+        delete_unverified: true,
         error_if_tagged_old_versions: false,
         ..CleanupPolicy::default()
     };

@@ -1,6 +1,6 @@
 //! The table of an index: where it is, how it is made and opened.
 
-use std::io;
+use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,9 +10,8 @@ use futures_util::FutureExt;
 use lancedb::index::Index as IndexKind;
 use lancedb::index::scalar::FtsIndexBuilder;
 use lancedb::{Session, Table};
-use std::panic::AssertUnwindSafe;
 
-use super::error::IndexError;
+use super::error::{Cause, IndexError};
 use super::folder::Generation;
 use super::rows::{ID, Shape, TERMS};
 use super::upkeep::WORDS;
@@ -69,7 +68,7 @@ impl Location {
     }
 
     /// Does something with LanceDB, with its errors and panics told as errors of this index.
-    pub(super) async fn guard<T, E: Into<super::error::Cause>>(
+    pub(super) async fn guard<T, E: Into<Cause>>(
         &self,
         doing: &'static str,
         work: impl Future<Output = Result<T, E>>,
@@ -77,18 +76,6 @@ impl Location {
         match AssertUnwindSafe(work).catch_unwind().await {
             Ok(done) => done.map_err(|error| IndexError::of(&self.folder, doing, error)),
             Err(panic) => Err(IndexError::panicked(&self.folder, doing, panic)),
-        }
-    }
-
-    /// Does something with files where blocking is borne.
-    pub(super) async fn blocking<T: Send + 'static>(
-        folder: &Path,
-        doing: &'static str,
-        work: impl FnOnce() -> io::Result<T> + Send + 'static,
-    ) -> Result<T, IndexError> {
-        match tokio::task::spawn_blocking(work).await {
-            Ok(done) => done.map_err(|error| IndexError::of(folder, doing, error)),
-            Err(error) => Err(IndexError::of(folder, doing, error)),
         }
     }
 }
@@ -107,10 +94,7 @@ fn terms_as_they_are() -> FtsIndexBuilder {
 
 /// The highest id in a table. Rows are in the order of their ids, so it is the last one's.
 pub(super) async fn through(table: &Table) -> lancedb::Result<Option<u64>> {
-    let dataset = match table.dataset() {
-        Some(dataset) => dataset.get().await?,
-        None => return Ok(None),
-    };
+    let dataset = super::dataset(table).await?;
     let rows = dataset.count_rows(None).await?;
     let Some(last) = rows.checked_sub(1) else {
         return Ok(None);

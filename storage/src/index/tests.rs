@@ -127,6 +127,7 @@ async fn what_was_appended_is_found_at_once_by_words_and_by_vector() {
     assert!((hits[0].score - 1.0).abs() < 1e-5, "{hits:?}");
     assert_eq!(index.words(&["cat"], &Filter::default(), 0).await.unwrap(), []);
     assert_eq!(index.words(&["", " "], &Filter::default(), 9).await.unwrap(), []);
+    assert_eq!(index.nearest(&[0.0; DIMENSIONS], &Filter::default(), 9).await.unwrap(), []);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -109,6 +109,29 @@ async fn upkeep_that_was_given_up_leaves_the_index_whole_and_no_files() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_index_that_waits_for_its_turn_to_be_tended_is_in_nobody_s_way() {
+    let dir = TempDir::new().unwrap();
+    let share = share();
+    let index = Index::create(dir.path(), &share, shape()).await.unwrap();
+    for n in 0..8 {
+        index.append(entries(n * 2 + 1..=n * 2 + 2)).await.unwrap();
+    }
+    let others = share.permit().await;
+    let waiting = tokio::spawn({
+        let index = index.clone();
+        async move { index.tend().await.unwrap() }
+    });
+    let in_time = Duration::from_secs(30);
+    timeout(in_time, index.append(entries(17..=18))).await.unwrap().unwrap();
+    timeout(in_time, index.delete(vec![3])).await.unwrap().unwrap();
+    assert_eq!(found(&index, &["all"], &Filter::default()).await.len(), 17);
+    assert!(!waiting.is_finished());
+    drop(others);
+    assert_eq!(waiting.await.unwrap(), Tended::Gathered { files: 8 });
+    assert_eq!(found(&index, &["all"], &Filter::default()).await.len(), 17);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_append_that_nobody_waits_for_goes_on_to_its_end() {
     let dir = TempDir::new().unwrap();
     let index = created(dir.path()).await;
