@@ -29,7 +29,7 @@ pub(super) fn read(value: &Value) -> Result<Character, CharacterError> {
     read_kept(value)
 }
 
-/// Reads what [`write`] wrote.
+/// Reads what `write` wrote.
 pub(super) fn read_kept(value: &Value) -> Result<Character, CharacterError> {
     let fields = Fields::of(value, "")?;
     fields.only(&known())?;
