@@ -242,8 +242,10 @@ impl Up<'_> {
             self.printer
                 .complain(format!("{left} processes that an earlier genii left were killed\n"));
         }
-        let options =
-            NodeOptions { limits: settings.limits(), mark, ..NodeOptions::new(settings.node()) };
+        // Agents keep what they have there, wherever they are called from.
+        let data = std::path::absolute(self.data.folder()).ok();
+        let limits = settings.limits();
+        let options = NodeOptions { limits, mark, data, ..NodeOptions::new(settings.node()) };
         let node = Node::new(options);
         logging::begin(self.data, settings, &node)?;
         Ok(node)

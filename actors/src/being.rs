@@ -1,6 +1,366 @@
 //! `being/ID`: an isolated mind, with a memory, a character and a provider of its own.
+//!
+//! A being sleeps while nobody speaks to it, and all it has lies in its folder: one store, and an index
+//! of its memories that can be made anew from it. Nothing of that is shared with another being.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | [`birth`] | how a being comes to be |
+//! | [`character`], [`lorebook`] | who it is, and what it knows |
+//! | `mind` | what it has at hand while it is awake |
+//! | `conversation`, `listener` | one turn: recall, prompt, answer, keep |
+//! | [`prompt`] | the prompt, within a budget of tokens |
+//! | [`provider`] | who finds its words |
+//! | `facts`, `forgetting`, `recollection` | what becomes of what was said |
+//! | `saying` | what it says to other beings |
+//! | `exporting` | all of it in one file |
+//! | `shared` | what the beings of a node have in common |
 
+pub mod birth;
 pub mod character;
+mod conversation;
+mod exporting;
+mod facts;
+mod forgetting;
+pub mod imported;
+mod listener;
 pub mod lorebook;
+mod mind;
 pub mod prompt;
 pub mod provider;
+mod recollection;
+mod saying;
+mod shared;
+mod tables;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::being::{
+    AskHealth, BeingHealth, BeingInfo, Converse, Export, Forget, History, NotAnswered, NotChanged,
+    NotKept, Query, RecallMemories, Recollections, Remember, Say, SetBudget, SetCore, SetProvider,
+    ShowBeing, ShowHistory, Turn, UpdateCharacter,
+};
+use genii_protocols::beings::BeingRenamed;
+use genii_protocols::budget::Budget;
+use genii_protocols::{Address, Json, Name, Never, Timestamp, being, message};
+use genii_runtime::{
+    Agent, Context, Handle, HandleLater, HandleStream, Health, Outlet, Promise, Protocol,
+};
+use genii_storage::memories::{MemoryKind, NewMemory, Recall, RecallFilter};
+use genii_storage::store::StoreError;
+use genii_supervision::StartError;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::sync::Semaphore;
+
+use conversation::Saying;
+use listener::Listener;
+use mind::{Mind, with_causes};
+use tables::{StoredTurn, TURNS};
+
+/// How many may talk with a being at the same time; they are answered one after the other.
+const TALKS_MAX: u32 = 16;
+
+/// How long a text may be that is remembered, in bytes.
+const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// How many memories are recalled unless the question says otherwise, and at most.
+const RECALL: (u32, u32) = (10, 100);
+
+/// How many turns of a conversation are shown unless the question says otherwise, and at most.
+const HISTORY: (u32, u32) = (20, 200);
+
+/// How long to wait, when nothing else is to be done, before the index is looked after.
+const TEND_AFTER: Duration = Duration::from_secs(5);
+
+/// The agent.
+pub struct Being {
+    mind: Arc<Mind>,
+    talks: Arc<Semaphore>,
+}
+
+/// What may be set. A being that is made by the registry is set by it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BeingSettings {
+    /// Its folder.
+    pub folder: PathBuf,
+}
+
+/// Look after the index. From the being to itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct TendIndex {}
+message!(TendIndex = "being.tend_index" -> ());
+
+impl Agent for Being {
+    type Settings = BeingSettings;
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new()
+            .on_later::<Query>()
+            .on_stream::<Converse>()
+            .on::<ShowBeing>()
+            .on::<AskHealth>()
+            .on::<UpdateCharacter>()
+            .on::<SetCore>()
+            .on::<SetProvider>()
+            .on::<SetBudget>()
+            .on::<ShowHistory>()
+            .on::<Remember>()
+            .on::<RecallMemories>()
+            .on_later::<Forget>()
+            .on_later::<Export>()
+            .on_later::<Say>()
+            .on::<TendIndex>()
+    }
+
+    async fn start(settings: BeingSettings, context: &mut Context) -> Result<Self, StartError> {
+        let id = Name::new(context.address().name());
+        let id = id.map_err(|error| StartError::refused(error.to_string()))?;
+        let mind = Mind::open(id, settings.folder, context.node()).await?;
+        context.send_after(TEND_AFTER, TendIndex {});
+        let talks = Arc::new(Semaphore::new(TALKS_MAX as usize));
+        Ok(Self { mind: Arc::new(mind), talks })
+    }
+
+    fn health(&self) -> Health {
+        match notes(&self.mind).as_slice() {
+            [] => Health::Well,
+            notes => Health::Degraded(notes.join("; ")),
+        }
+    }
+
+    fn snapshot(&self) -> Json {
+        // What it remembers is its own: only counts are shown.
+        let memories = self.mind.memories.count().unwrap_or_default();
+        Json(serde_json::json!({
+            "name": self.mind.who().character.name,
+            "provider": self.mind.who().provider.label(),
+            "memories": memories,
+            "talks": TALKS_MAX as usize - self.talks.available_permits(),
+        }))
+    }
+
+    async fn stop(&mut self, _: &mut Context) {
+        self.mind.close().await;
+    }
+}
+
+impl HandleLater<Query> for Being {
+    async fn handle_later(&mut self, asked: Query, promise: Promise<Query>, at: &mut Context) {
+        let Query { said, speaker, path: _ } = asked;
+        self.talk(Saying { said, speaker }, Listener::Whole(promise), at).await;
+    }
+}
+
+impl HandleStream<Converse> for Being {
+    async fn handle_stream(&mut self, asked: Converse, outlet: Outlet<Converse>, at: &mut Context) {
+        let Converse { said, speaker, path: _ } = asked;
+        self.talk(Saying { said, speaker }, Listener::Pieces(outlet), at).await;
+    }
+}
+
+impl Being {
+    async fn talk(&self, saying: Saying, listener: Listener, context: &mut Context) {
+        let Ok(place) = self.talks.clone().try_acquire_owned() else {
+            return listener.finish(Err(NotAnswered::Busy { max: TALKS_MAX })).await;
+        };
+        if saying.said.trim().is_empty() {
+            return listener.finish(Err(NotAnswered::Nothing)).await;
+        }
+        let mind = self.mind.clone();
+        context.spawn(async move {
+            conversation::answer(mind, saying, listener).await;
+            drop(place);
+        });
+    }
+}
+
+impl Handle<ShowBeing> for Being {
+    async fn handle(&mut self, _: ShowBeing, _: &mut Context) -> Result<BeingInfo, Never> {
+        // A store that cannot be read is no expected failure: its supervisor decides.
+        match self.mind.info() {
+            Ok(info) => Ok(info),
+            Err(error) => panic!("{}", with_causes(&error)),
+        }
+    }
+}
+
+impl Handle<AskHealth> for Being {
+    async fn handle(&mut self, _: AskHealth, _: &mut Context) -> Result<BeingHealth, Never> {
+        let notes = notes(&self.mind);
+        Ok(BeingHealth { is_well: notes.is_empty(), notes })
+    }
+}
+
+impl Handle<UpdateCharacter> for Being {
+    async fn handle(
+        &mut self,
+        UpdateCharacter { changes }: UpdateCharacter,
+        context: &mut Context,
+    ) -> Result<BeingInfo, NotChanged> {
+        let before = self.mind.who().character.name.clone();
+        self.mind.change_character(&changes).await?;
+        let info = self.changed()?;
+        if info.name != before {
+            let renamed = BeingRenamed { id: info.id.clone(), name: info.name.clone() };
+            // A registry that is down learns it when it asks.
+            let _unheard = context.to(registry()).try_tell(renamed);
+        }
+        Ok(info)
+    }
+}
+
+impl Handle<SetCore> for Being {
+    async fn handle(&mut self, set: SetCore, _: &mut Context) -> Result<BeingInfo, NotChanged> {
+        self.mind.set_core(set.title, set.text).await?;
+        self.changed()
+    }
+}
+
+impl Handle<SetProvider> for Being {
+    async fn handle(&mut self, set: SetProvider, _: &mut Context) -> Result<BeingInfo, NotChanged> {
+        self.mind.change_provider(set.settings).await?;
+        self.changed()
+    }
+}
+
+impl Being {
+    fn changed(&self) -> Result<BeingInfo, NotChanged> {
+        self.mind.info().map_err(|error| NotChanged { why: with_causes(&error) })
+    }
+}
+
+impl Handle<SetBudget> for Being {
+    async fn handle(&mut self, set: SetBudget, _: &mut Context) -> Result<Budget, NotChanged> {
+        self.mind.set_budget(set.limits).await
+    }
+}
+
+impl Handle<ShowHistory> for Being {
+    async fn handle(&mut self, asked: ShowHistory, _: &mut Context) -> Result<History, NotKept> {
+        let limit = asked.limit.unwrap_or(HISTORY.0).clamp(1, HISTORY.1) as usize;
+        let before = asked.before.unwrap_or(u64::MAX);
+        let turns = self.mind.store.read(|reader| {
+            let turns = reader.range(TURNS, ..before).rev().take(limit + 1);
+            turns.map(|turn| Ok(turn?.1)).collect::<Result<Vec<StoredTurn>, StoreError>>()
+        });
+        let mut turns = turns.map_err(|error| not_kept(&error))?;
+        let has_more = turns.len() > limit;
+        turns.truncate(limit);
+        let older = turns.last().map(|last| last.id).filter(|_| has_more);
+        Ok(History { turns: turns.into_iter().map(shown).collect(), older })
+    }
+}
+
+impl Handle<Remember> for Being {
+    async fn handle(&mut self, asked: Remember, _: &mut Context) -> Result<being::Memory, NotKept> {
+        let Remember { text, speaker, at } = asked;
+        let text = text.trim().to_owned();
+        if text.is_empty() || text.len() > TEXT_BYTES_MAX {
+            let why = format!("a memory has 1 to {TEXT_BYTES_MAX} bytes; this has {}", text.len());
+            return Err(NotKept { why });
+        }
+        let at = at.unwrap_or_else(Timestamp::now);
+        let kind = MemoryKind::Note;
+        let new = NewMemory { kind, text, speaker, at, turn: None, subject: None };
+        let kept = self.mind.memories.remember(vec![new]).await;
+        let kept = kept.map_err(|error| not_kept(&error))?;
+        kept.first()
+            .map(recollection::memory)
+            .ok_or_else(|| NotKept { why: "it was not kept; try again".to_owned() })
+    }
+}
+
+impl Handle<RecallMemories> for Being {
+    async fn handle(
+        &mut self,
+        asked: RecallMemories,
+        _: &mut Context,
+    ) -> Result<Recollections, NotKept> {
+        let recall = Recall {
+            question: asked.question,
+            at: Timestamp::now(),
+            asked_by: None,
+            limit: asked.limit.unwrap_or(RECALL.0).clamp(1, RECALL.1) as usize,
+            filter: RecallFilter {
+                from: asked.from,
+                until: asked.until,
+                kinds: asked.kinds.into_iter().map(recollection::kind).collect(),
+                speaker: asked.speaker,
+                except_turns_from: None,
+            },
+        };
+        let recalled = self.mind.memories.recall(recall).await.map_err(|error| not_kept(&error))?;
+        Ok(Recollections { memories: recalled.iter().map(recollection::of).collect() })
+    }
+}
+
+impl HandleLater<Forget> for Being {
+    async fn handle_later(&mut self, asked: Forget, promise: Promise<Forget>, at: &mut Context) {
+        let mind = self.mind.clone();
+        // It may take a while, and is done also if nobody waits for it any more.
+        at.spawn(async move { promise.settle(forgetting::forget(&mind, asked.what).await) });
+    }
+}
+
+impl HandleLater<Export> for Being {
+    async fn handle_later(&mut self, asked: Export, promise: Promise<Export>, at: &mut Context) {
+        let mind = self.mind.clone();
+        at.spawn(async move { promise.settle(exporting::export(&mind, asked.file).await) });
+    }
+}
+
+impl HandleLater<Say> for Being {
+    async fn handle_later(&mut self, asked: Say, promise: Promise<Say>, context: &mut Context) {
+        let errand = saying::Errand::new(self.mind.clone(), context);
+        context.spawn(async move { promise.settle(errand.say(asked).await) });
+    }
+}
+
+impl Handle<TendIndex> for Being {
+    async fn handle(&mut self, _: TendIndex, context: &mut Context) -> Result<(), Never> {
+        let mind = self.mind.clone();
+        context.spawn(async move {
+            loop {
+                match mind.memories.tend().await {
+                    Ok(true) => {}
+                    Ok(false) => return,
+                    Err(error) => {
+                        let why = with_causes(&error);
+                        tracing::warn!(being = mind.id.as_str(), "its index was not tended: {why}");
+                        return;
+                    }
+                }
+            }
+        });
+        Ok(())
+    }
+}
+
+/// What is amiss with a being, or being done about it.
+fn notes(mind: &Mind) -> Vec<String> {
+    let progress = *mind.memories.progress().borrow();
+    let is_behind = progress.done < progress.total;
+    let told = format!(
+        "its index of memories is being made anew, {} of {} are in it; all are found meanwhile",
+        progress.done, progress.total
+    );
+    is_behind.then_some(told).into_iter().collect()
+}
+
+/// Where it is known which beings there are.
+fn registry() -> Address {
+    Address::parse("beings/registry").expect("it is an address")
+}
+
+fn shown(turn: StoredTurn) -> Turn {
+    let StoredTurn { id, at, speaker, said, answer, failure, .. } = turn;
+    Turn { id, at, speaker, said, answer, failure }
+}
+
+fn not_kept(error: &dyn std::error::Error) -> NotKept {
+    NotKept { why: with_causes(error) }
+}

@@ -2,6 +2,8 @@
 
 use genii_runtime::Catalogue;
 
+use crate::being::Being;
+use crate::beings::registry::Registry;
 use crate::core::system_digital_twin::SystemDigitalTwin;
 use crate::pc2_core::health_monitor::HealthMonitor;
 use crate::pc2_core::resource_manager::ResourceManager;
@@ -10,6 +12,8 @@ use crate::pc2_core::unified_error::UnifiedError;
 /// The agents that genii brings along. `with_house` for those that look at the house as a whole.
 pub fn catalogue() -> Catalogue {
     Catalogue::new()
+        .with::<Being>("being")
+        .with_house::<Registry>("beings-registry")
         .with_house::<HealthMonitor>("health-monitor")
         .with_house::<ResourceManager>("resource-manager")
         .with_house::<SystemDigitalTwin>("system-digital-twin")

@@ -5,6 +5,7 @@
 //! shows how one is added.
 
 pub mod being;
+pub mod beings;
 mod catalogue;
 pub mod core;
 pub mod pc2_core;

@@ -16,6 +16,9 @@ pub struct Query {
     /// Who says it, by name; nobody in particular if it does not say.
     #[serde(default)]
     pub speaker: Option<String>,
+    /// Through which beings this came about, the first first; none if a person says it.
+    #[serde(default)]
+    pub path: Vec<Name>,
 }
 message!(Query = "being.query" -> Answered, refused by NotAnswered);
 
@@ -28,6 +31,9 @@ pub struct Converse {
     /// Who says it, by name; nobody in particular if it does not say.
     #[serde(default)]
     pub speaker: Option<String>,
+    /// Through which beings this came about, the first first; none if a person says it.
+    #[serde(default)]
+    pub path: Vec<Name>,
 }
 message!(Converse = "being.converse" -> Answered, refused by NotAnswered, streams String);
 
@@ -375,6 +381,25 @@ pub struct Forgotten {
     pub memories: u64,
     /// How many turns.
     pub turns: u64,
+}
+
+/// Write all that a being is and remembers into one file, which another household can take in.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Export {
+    /// The file, on the machine of the being; an absolute path. One that is there is not overwritten.
+    pub file: String,
+}
+message!(Export = "being.export" -> Exported, refused by NotKept);
+
+/// What was exported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Exported {
+    /// The file.
+    pub file: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// Its SHA-256, in hexadecimal.
+    pub sha256: String,
 }
 
 /// Why something was not kept, looked up or forgotten.

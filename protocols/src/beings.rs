@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::being::Exported;
 use crate::{Address, Json, Name, NodeName, Timestamp, message};
 
 /// Make a being, and wait until it lives.
@@ -117,17 +118,6 @@ pub struct ExportBeing {
 }
 message!(ExportBeing = "beings.export" -> Exported, refused by NoBeing);
 
-/// What was exported.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Exported {
-    /// The file.
-    pub file: String,
-    /// Its size in bytes.
-    pub bytes: u64,
-    /// Its SHA-256, in hexadecimal.
-    pub sha256: String,
-}
-
 /// Delete a being for good, with all that it remembers.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct DeleteBeing {
@@ -135,6 +125,16 @@ pub struct DeleteBeing {
     pub id: Name,
 }
 message!(DeleteBeing = "beings.delete" -> BeingEntry, refused by NoBeing);
+
+/// Say that a being is called otherwise. From the being itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct BeingRenamed {
+    /// Its id.
+    pub id: Name,
+    /// What it is called.
+    pub name: String,
+}
+message!(BeingRenamed = "beings.renamed" -> ());
 
 /// Why the registry does not do what it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]

@@ -1,8 +1,10 @@
 //! A node: everything that lives in one process hangs from it, and from nothing else.
 
-use std::collections::BTreeMap;
+use std::any::{Any, TypeId};
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
 use std::marker::PhantomData;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock, Weak};
 use std::time::Duration;
 
@@ -10,6 +12,7 @@ use genii_protocols::{Address, Destination, Json, MessageInfo, NodeName, Sender}
 use genii_supervision::{
     Change, ChildSpec, Event, FailureKind, Key, Observer, Status, Tree, TreeOptions, What,
 };
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
@@ -85,6 +88,9 @@ pub struct NodeOptions {
     /// [`process::strays::sweep`](crate::process::strays::sweep). They are not marked if it is not
     /// set.
     pub mark: Option<OsString>,
+    /// The folder in which its agents may keep what is to outlive it, each in a folder of its own
+    /// there; if it is not set, none can.
+    pub data: Option<PathBuf>,
 }
 
 impl NodeOptions {
@@ -92,7 +98,7 @@ impl NodeOptions {
     pub fn new(name: NodeName) -> Self {
         let entropy = std::collections::hash_map::RandomState::new();
         let seed = std::hash::BuildHasher::hash_one(&entropy, name.as_str());
-        Self { name, limits: Limits::default(), seed, keeper: None, mark: None }
+        Self { name, limits: Limits::default(), seed, keeper: None, mark: None, data: None }
     }
 }
 
@@ -111,6 +117,10 @@ struct Inner {
     protocols: Protocols,
     logbook: Logbook,
     keepers: Keepers,
+    /// Where its agents may keep what is to outlive it.
+    data: Option<PathBuf>,
+    /// What agents of one sort have in common, by its type.
+    shared: Mutex<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>,
     groups: Groups,
     topics: Topics,
     cluster: OnceLock<Cluster>,
@@ -132,7 +142,7 @@ impl Drop for Inner {
 impl Node {
     /// A node in which nobody lives yet. Needs a tokio runtime.
     pub fn new(options: NodeOptions) -> Self {
-        let NodeOptions { name, limits, seed, keeper, mark } = options;
+        let NodeOptions { name, limits, seed, keeper, mark, data } = options;
         let node = Arc::new_cyclic(|weak: &Weak<Inner>| {
             let tree = Tree::new(TreeOptions {
                 journal_capacity: limits.journal_capacity,
@@ -150,6 +160,8 @@ impl Node {
                 protocols: Protocols::default(),
                 logbook: Logbook::default(),
                 keepers: Keepers::new(keeper, mark),
+                data,
+                shared: Mutex::default(),
                 groups: Groups::default(),
                 topics: Topics::default(),
                 cluster: OnceLock::new(),
@@ -173,6 +185,19 @@ impl Node {
     /// Its bounds.
     pub fn limits(&self) -> &Limits {
         &self.0.limits
+    }
+
+    /// The folder in which its agents may keep what is to outlive it.
+    pub fn data(&self) -> Option<&Path> {
+        self.0.data.as_deref()
+    }
+
+    /// What agents of this node that use a type have in common: one value, made for the first. It is
+    /// made under a lock, so making it must not wait, nor ask for another.
+    pub fn shared<T: Send + Sync + 'static>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut shared = self.0.shared.lock();
+        let one = shared.entry(TypeId::of::<T>()).or_insert_with(|| Arc::new(make()));
+        one.clone().downcast().expect("what is shared is kept under its own type")
     }
 
     /// How everything in it stands, and what happened.

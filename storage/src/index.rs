@@ -34,6 +34,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::future::BoxFuture;
 use lance::Dataset;
 use lancedb::Table;
 use parking_lot::Mutex;
@@ -106,18 +107,21 @@ impl Index {
         share: &IndexShare,
         shape: Shape,
     ) -> Result<Opened, IndexError> {
-        let at = folder.to_owned();
-        let current = folder::blocking(folder, "looking for it", move || folder::current(&at));
-        let Some(generation) = current.await? else {
-            return Ok(Opened::Absent);
-        };
-        let location = Location::new(folder, folder, generation)?;
-        match Self::open_at(location, share, shape).await {
-            Err(error @ IndexError::Damaged { .. }) => {
-                Ok(Opened::ToBeMadeAnew { why: with_causes(&error) })
+        erased(async move {
+            let at = folder.to_owned();
+            let current = folder::blocking(folder, "looking for it", move || folder::current(&at));
+            let Some(generation) = current.await? else {
+                return Ok(Opened::Absent);
+            };
+            let location = Location::new(folder, folder, generation)?;
+            match Self::open_at(location, share, shape).await {
+                Err(error @ IndexError::Damaged { .. }) => {
+                    Ok(Opened::ToBeMadeAnew { why: with_causes(&error) })
+                }
+                opened => opened,
             }
-            opened => opened,
-        }
+        })
+        .await
     }
 
     /// Makes an empty index in place of whatever is there.
@@ -129,7 +133,7 @@ impl Index {
         share: &IndexShare,
         shape: Shape,
     ) -> Result<Self, IndexError> {
-        Rebuild::begin(folder, share, shape).await?.finish(None).await
+        erased(async move { Rebuild::begin(folder, share, shape).await?.finish(None).await }).await
     }
 
     async fn open_at(
@@ -181,8 +185,11 @@ impl Index {
     /// # Errors
     /// When the index is damaged.
     pub async fn count(&self) -> Result<usize, IndexError> {
-        let _reading = self.0.enter().await?;
-        self.0.location.guard("counting", self.0.table.count_rows(None)).await
+        erased(async move {
+            let _reading = self.0.enter().await?;
+            self.0.location.guard("counting", self.0.table.count_rows(None)).await
+        })
+        .await
     }
 
     /// How far heavy work on it has come.
@@ -196,7 +203,10 @@ impl Index {
     /// # Errors
     /// When an entry does not fit (then none is taken), or the files can't be written.
     pub async fn append(&self, entries: Vec<Entry>) -> Result<(), IndexError> {
-        self.whole("an append", |inner| async move { inner.append(&entries).await }).await
+        erased(async move {
+            self.whole("an append", |inner| async move { inner.append(&entries).await }).await
+        })
+        .await
     }
 
     /// Deletes the entries with these ids; none of them is found from then on. Goes on to its end also
@@ -205,7 +215,10 @@ impl Index {
     /// # Errors
     /// When the files can't be read or written.
     pub async fn delete(&self, ids: Vec<u64>) -> Result<(), IndexError> {
-        self.whole("a deletion", |inner| async move { inner.delete(&ids).await }).await
+        erased(async move {
+            self.whole("a deletion", |inner| async move { inner.delete(&ids).await }).await
+        })
+        .await
     }
 
     /// The entries that hold at least one of some terms (of [`TERMS_MAX`] at most), best first (BM25),
@@ -219,12 +232,15 @@ impl Index {
         filter: &Filter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        let _reading = self.0.enter().await?;
-        if limit == 0 || terms.iter().all(|term| term.trim().is_empty()) {
-            return Ok(Vec::new());
-        }
-        let search = search::words(&self.0.table, terms, filter, limit.min(HITS_MAX));
-        self.0.location.guard("a search for words", search).await
+        erased(async move {
+            let _reading = self.0.enter().await?;
+            if limit == 0 || terms.iter().all(|term| term.trim().is_empty()) {
+                return Ok(Vec::new());
+            }
+            let search = search::words(&self.0.table, terms, filter, limit.min(HITS_MAX));
+            self.0.location.guard("a search for words", search).await
+        })
+        .await
     }
 
     /// The entries whose vectors are nearest to one, nearest first, at most [`HITS_MAX`]. Nothing is
@@ -238,13 +254,16 @@ impl Index {
         filter: &Filter,
         limit: usize,
     ) -> Result<Vec<Hit>, IndexError> {
-        let _reading = self.0.enter().await?;
-        let unit = self.0.shape.unit(vector).map_err(IndexError::UnfitQuery)?;
-        if limit == 0 || unit.iter().all(|x| *x == 0.0) {
-            return Ok(Vec::new());
-        }
-        let search = search::nearest(&self.0.table, unit, filter, limit.min(HITS_MAX));
-        self.0.location.guard("a search for vectors", search).await
+        erased(async move {
+            let _reading = self.0.enter().await?;
+            let unit = self.0.shape.unit(vector).map_err(IndexError::UnfitQuery)?;
+            if limit == 0 || unit.iter().all(|x| *x == 0.0) {
+                return Ok(Vec::new());
+            }
+            let search = search::nearest(&self.0.table, unit, filter, limit.min(HITS_MAX));
+            self.0.location.guard("a search for vectors", search).await
+        })
+        .await
     }
 
     /// Does something from its beginning to its end, whether or not anybody waits for it: an append
@@ -316,6 +335,12 @@ impl Inner {
 /// What a table is in its newest version that is known here.
 async fn dataset(table: &Table) -> lancedb::Result<Arc<Dataset>> {
     table.dataset().expect("the table is LanceDB's own, not a remote one").get().await
+}
+
+/// A future of LanceDB's without what it is made of. Its types are nested so deeply that whoever awaits it
+/// would otherwise take minutes to be compiled, looking at all of them anew to see that they can be sent.
+fn erased<'a, T>(future: impl Future<Output = T> + Send + 'a) -> BoxFuture<'a, T> {
+    Box::pin(future)
 }
 
 /// What an error and everything beneath it says.

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::folder::{self, Generation};
 use super::table::Location;
-use super::{Entry, Index, IndexError, IndexShare, Opened, Progress, Shape, Tended};
+use super::{Entry, Index, IndexError, IndexShare, Opened, Progress, Shape, Tended, erased};
 
 /// An index that is being made anew. It gets all entries in the order of their ids, and takes the
 /// place of whatever is there when it is finished. Dropped before, it leaves everything as it was, but
@@ -31,17 +31,20 @@ impl Rebuild {
         share: &IndexShare,
         shape: Shape,
     ) -> Result<Self, IndexError> {
-        let at = folder.to_owned();
-        let generation = folder::blocking(folder, "making room for it", move || {
-            folder::clear_part(&at)?;
-            std::fs::create_dir_all(folder::part(&at))?;
-            Generation::next_in(&at)
-        });
-        let generation = generation.await?;
-        let location = Location::new(folder, &folder::part(folder), generation)?;
-        let table = location.create(share.session(), &shape).await?;
-        let made = Index::new(location, share.clone(), shape, table, None);
-        Ok(Self { folder: folder.to_owned(), generation, made })
+        erased(async move {
+            let at = folder.to_owned();
+            let generation = folder::blocking(folder, "making room for it", move || {
+                folder::clear_part(&at)?;
+                std::fs::create_dir_all(folder::part(&at))?;
+                Generation::next_in(&at)
+            });
+            let generation = generation.await?;
+            let location = Location::new(folder, &folder::part(folder), generation)?;
+            let table = location.create(share.session(), &shape).await?;
+            let made = Index::new(location, share.clone(), shape, table, None);
+            Ok(Self { folder: folder.to_owned(), generation, made })
+        })
+        .await
     }
 
     /// Appends entries, as [`Index::append`] does. Some thousands at a time are quickest.
@@ -49,7 +52,7 @@ impl Rebuild {
     /// # Errors
     /// When an entry does not fit, or the files can't be written.
     pub async fn append(&self, entries: Vec<Entry>) -> Result<(), IndexError> {
-        self.made.append(entries).await
+        erased(async move { self.made.append(entries).await }).await
     }
 
     /// The highest id that was appended.
@@ -68,7 +71,7 @@ impl Rebuild {
     /// # Errors
     /// When the files can't be read or written.
     pub async fn tend(&self) -> Result<Tended, IndexError> {
-        self.made.tend().await
+        erased(async move { self.made.tend().await }).await
     }
 
     /// Indexes what was appended, then puts the new index in the place of the old one. Of the old one
@@ -79,21 +82,24 @@ impl Rebuild {
     /// When the files can't be read or written. Then the old index is still in its place and can be
     /// opened again, unless it is its removal that failed, which the next to open it does again.
     pub async fn finish(self, replaced: Option<&Index>) -> Result<Index, IndexError> {
-        while self.made.tend().await? != Tended::Nothing {}
-        let (share, shape) = (self.made.0.share.clone(), self.made.0.shape.clone());
-        self.made.retire().await;
-        if let Some(replaced) = replaced {
-            replaced.retire().await;
-        }
-        let (at, generation) = (self.folder.clone(), self.generation);
-        let doing = "putting the new one in its place";
-        let placed = move || folder::put_in_place(&at, generation);
-        folder::blocking(&self.folder, doing, placed).await?;
-        let location = Location::new(&self.folder, &self.folder, generation)?;
-        match Index::open_at(location, &share, shape).await? {
-            Opened::Ready(index) => Ok(index),
-            Opened::Absent => Err(IndexError::of(&self.folder, doing, "it is not there")),
-            Opened::ToBeMadeAnew { why } => Err(IndexError::of(&self.folder, doing, why)),
-        }
+        erased(async move {
+            while self.made.tend().await? != Tended::Nothing {}
+            let (share, shape) = (self.made.0.share.clone(), self.made.0.shape.clone());
+            self.made.retire().await;
+            if let Some(replaced) = replaced {
+                replaced.retire().await;
+            }
+            let (at, generation) = (self.folder.clone(), self.generation);
+            let doing = "putting the new one in its place";
+            let placed = move || folder::put_in_place(&at, generation);
+            folder::blocking(&self.folder, doing, placed).await?;
+            let location = Location::new(&self.folder, &self.folder, generation)?;
+            match Index::open_at(location, &share, shape).await? {
+                Opened::Ready(index) => Ok(index),
+                Opened::Absent => Err(IndexError::of(&self.folder, doing, "it is not there")),
+                Opened::ToBeMadeAnew { why } => Err(IndexError::of(&self.folder, doing, why)),
+            }
+        })
+        .await
     }
 }

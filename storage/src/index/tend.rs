@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::aside::aside;
 use super::progress::Teller;
 use super::upkeep::{Makeup, Step};
-use super::{Index, IndexError, Inner, dataset, share, steps};
+use super::{Index, IndexError, Inner, dataset, erased, share, steps};
 
 /// How many bytes of what it reads work aside keeps, of each sort.
 const ASIDE_CACHE_BYTES: usize = 16 << 20;
@@ -61,15 +61,18 @@ impl Index {
     /// # Errors
     /// When the index is damaged, or the files can't be written.
     pub async fn tend(&self) -> Result<Tended, IndexError> {
-        let tending = Arc::clone(&self.0.tending).lock_owned().await;
-        self.0.check_in_place()?;
-        match self.0.next_step().await? {
-            Some(step) => self.0.take(step, tending).await,
-            None if self.0.has_versions.load(Ordering::SeqCst) => {
-                self.whole("upkeep", |inner| async move { inner.prune(tending).await }).await
+        erased(async move {
+            let tending = Arc::clone(&self.0.tending).lock_owned().await;
+            self.0.check_in_place()?;
+            match self.0.next_step().await? {
+                Some(step) => self.0.take(step, tending).await,
+                None if self.0.has_versions.load(Ordering::SeqCst) => {
+                    self.whole("upkeep", |inner| async move { inner.prune(tending).await }).await
+                }
+                None => Ok(Tended::Nothing),
             }
-            None => Ok(Tended::Nothing),
-        }
+        })
+        .await
     }
 }
 

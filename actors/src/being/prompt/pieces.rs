@@ -182,6 +182,7 @@ impl Pieces {
             name: names.being().to_owned(),
             description: cut(&text, GROUNDS_TOKENS_MAX, counter).unwrap_or_default(),
             said: input.said.to_owned(),
+            asker: Some(input.user.to_owned()),
             memories: memories.collect(),
         }
     }

@@ -1,0 +1,403 @@
+//! One turn of a conversation: what was said, what is remembered of it, the answer, and that both are
+//! kept.
+//!
+//! What is kept, and when: an answer is told to be whole when the turn is safe on the disk. What was
+//! said is kept also if nothing comes of it, with why; an answer that takes longer than
+//! [`KEPT_AFTER`] finds it on the disk already, so that a crash in mid-answer does not lose it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use genii_protocols::Timestamp;
+use genii_protocols::being::{Answered, NotAnswered, ProviderFault, Recollection};
+use genii_protocols::budget::BudgetSpent;
+use genii_storage::memories::Recalled;
+use genii_storage::memories::{Memories, Memory, MemoryKind, NewMemory, Recall, RecallFilter};
+use genii_storage::store::{StoreError, Writer};
+use tokio::time::Instant;
+
+use super::listener::Listener;
+use super::mind::{Mind, RECENT_MAX, Who};
+use super::prompt::{
+    self, Assembled, EstimatedTokens, PromptError, PromptInput, PromptSettings, TokenCounter, Turn,
+};
+use super::provider::{Piece, ProviderError, Remembered, Usage};
+use super::tables::{BUDGET, StoredTurn, TURNS};
+use super::{facts, recollection};
+
+/// An answer that takes longer than this finds what was said on the disk.
+const KEPT_AFTER: Duration = Duration::from_millis(50);
+
+/// How many memories a prompt is offered.
+const RECALLED_MAX: usize = 24;
+
+/// What scores less answers to nothing that was said.
+const SCORE_MIN: f32 = 0.2;
+
+/// How long an answer may be that is kept, in bytes. What a provider says beyond it is not listened to.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// Why a turn has no answer that is just being given. Read if genii ends meanwhile.
+const UNFINISHED: &str = "it was not answered to the end: genii ended meanwhile";
+
+/// What is said to a being, and by whom.
+pub(super) struct Saying {
+    pub(super) said: String,
+    pub(super) speaker: Option<String>,
+}
+
+/// Answers what is said, and then thinks about it.
+pub(super) async fn answer(mind: Arc<Mind>, saying: Saying, mut listener: Listener) {
+    let turn = mind.turn.lock().await;
+    let answered = Telling::new(&mind, saying).answer(&mut listener).await;
+    match answered {
+        Ok((answered, facts)) => {
+            listener.finish(Ok(answered)).await;
+            facts::keep(&mind, facts).await;
+        }
+        Err(why) => listener.finish(Err(why)).await,
+    }
+    drop(turn);
+}
+
+/// A turn on its way.
+struct Telling<'a> {
+    mind: &'a Mind,
+    who: Arc<Who>,
+    at: Timestamp,
+    saying: Saying,
+    /// Its number, once it is on the disk.
+    kept: Option<(u64, Memory)>,
+}
+
+/// What came of asking the provider.
+#[derive(Default)]
+struct Outcome {
+    text: String,
+    usage: Usage,
+    failure: Option<Failure>,
+}
+
+/// Why an answer has no end.
+enum Failure {
+    Provider(ProviderError),
+    CalledOff,
+}
+
+impl<'a> Telling<'a> {
+    fn new(mind: &'a Mind, saying: Saying) -> Self {
+        Self { mind, who: mind.who(), at: Timestamp::now(), saying, kept: None }
+    }
+
+    async fn answer(
+        mut self,
+        listener: &mut Listener,
+    ) -> Result<(Answered, Vec<NewMemory>), NotAnswered> {
+        let recalled = self.recall().await?;
+        let Assembled { request, account } = self.assemble(&recalled)?;
+        let expected = account.tokens.saturating_add(request.reply_tokens_max.min(256));
+        if let Err(spent) = self.may_spend(expected.into())? {
+            let failure = spent.to_string();
+            let turn = self.keep(None, Some(failure), 0).await?;
+            return Err(NotAnswered::Spent { spent, turn });
+        }
+        let taken: Vec<Recollection> = (account.memories.taken.iter())
+            .filter_map(|place| recalled.get(*place as usize))
+            .map(recollection::of)
+            .collect();
+        let outcome = self.listen(self.who.provider.answer(request), listener).await?;
+        let Outcome { text, usage, failure } = outcome;
+        let prompt_tokens = usage.prompt_tokens.unwrap_or(account.tokens);
+        let reply_tokens = usage.reply_tokens.unwrap_or_else(|| EstimatedTokens.count(&text));
+        let why = failure.as_ref().map(Failure::in_words);
+        let answer = (!text.is_empty()).then(|| text.clone());
+        let spent = u64::from(prompt_tokens) + u64::from(reply_tokens);
+        let turn = self.keep(answer, why.clone(), spent).await?;
+        if let Some(failure) = failure {
+            let why = failure.in_words();
+            return Err(NotAnswered::Provider { kind: failure.kind(), why, turn });
+        }
+        let (provider, is_cut_off) = (self.who.provider.label(), usage.is_cut_off);
+        let facts = facts::of(&self.saying.said, self.saying.speaker.as_deref(), self.at, turn);
+        let recalled = taken;
+        let answered =
+            Answered { turn, text, recalled, provider, prompt_tokens, reply_tokens, is_cut_off };
+        Ok((answered, facts))
+    }
+
+    /// What is remembered of what was said.
+    async fn recall(&self) -> Result<Vec<Recalled>, NotAnswered> {
+        // A model reads the newest turns anyhow. Who answers without one does not.
+        let newest = self.mind.recent.lock().front().map(|turn| turn.id);
+        let except_turns_from = newest.filter(|_| !self.who.is_offline());
+        let recall = Recall {
+            question: self.saying.said.clone(),
+            at: self.at,
+            asked_by: self.saying.speaker.clone(),
+            limit: RECALLED_MAX,
+            filter: RecallFilter { except_turns_from, ..RecallFilter::default() },
+        };
+        let mut recalled = self
+            .mind
+            .memories
+            .recall(recall)
+            .await
+            .map_err(|error| NotAnswered::Store { why: super::mind::with_causes(&error) })?;
+        recalled.retain(|recalled| recalled.score >= SCORE_MIN);
+        Ok(recalled)
+    }
+
+    fn assemble(&self, recalled: &[Recalled]) -> Result<Assembled, NotAnswered> {
+        let memories: Vec<prompt::Recalled> = recalled.iter().map(for_prompt).collect();
+        let (turns, answers) = self.recent();
+        let settings = PromptSettings {
+            reply_tokens_max: self.who.provider_settings.reply_tokens_max,
+            temperature: self.who.provider_settings.temperature,
+            ..PromptSettings::default()
+        };
+        let input = PromptInput {
+            character: &self.who.character,
+            lorebook: self.who.lorebook.as_ref(),
+            core: &self.core(),
+            memories: &memories,
+            turns: &turns,
+            said: &self.saying.said,
+            user: self.saying.speaker.as_deref().unwrap_or("User"),
+            now: self.at,
+            answers,
+            greeting: None,
+            seed: u64::from(answers),
+        };
+        prompt::assemble(&input, &settings, &EstimatedTokens).map_err(|error| match error {
+            PromptError::Empty => NotAnswered::Nothing,
+            PromptError::TooLong { tokens, tokens_max } => {
+                NotAnswered::TooLong { tokens, max: tokens_max }
+            }
+        })
+    }
+
+    fn core(&self) -> Vec<prompt::CoreBlock> {
+        let blocks = self.who.core.iter();
+        blocks
+            .map(|block| prompt::CoreBlock { title: block.title.clone(), text: block.text.clone() })
+            .collect()
+    }
+
+    /// The newest turns, and how many of them were answered.
+    fn recent(&self) -> (Vec<Turn>, u32) {
+        let recent = self.mind.recent.lock();
+        let mut turns = Vec::with_capacity(recent.len() * 2);
+        let mut answers = 0;
+        for turn in recent.iter() {
+            let speaker = turn.speaker.clone().or_else(|| Some("User".to_owned()));
+            turns.push(Turn { speaker, text: turn.said.clone() });
+            if let Some(answer) = &turn.answer {
+                answers += 1;
+                turns.push(Turn { speaker: None, text: answer.clone() });
+            }
+        }
+        (turns, answers)
+    }
+
+    fn may_spend(&self, tokens: u64) -> Result<Result<(), BudgetSpent>, NotAnswered> {
+        let budget = self.mind.store.read(|reader| reader.get(BUDGET, &()));
+        let budget = budget.map_err(|error: StoreError| not_kept(&error))?;
+        Ok(budget.unwrap_or_default().admit(self.at, tokens))
+    }
+
+    /// Hands the answer on as it comes, until its end, or until nobody listens any more.
+    async fn listen(
+        &mut self,
+        mut pieces: futures_util::stream::BoxStream<'static, Result<Piece, ProviderError>>,
+        listener: &mut Listener,
+    ) -> Result<Outcome, NotAnswered> {
+        let mut outcome = Outcome::default();
+        let early = tokio::time::sleep_until(Instant::now() + KEPT_AFTER);
+        tokio::pin!(early);
+        loop {
+            let piece = tokio::select! {
+                biased;
+                piece = pieces.next() => piece,
+                () = listener.gone() => {
+                    outcome.failure = Some(Failure::CalledOff);
+                    return Ok(outcome);
+                }
+                () = &mut early, if self.kept.is_none() => {
+                    self.keep(None, Some(UNFINISHED.to_owned()), 0).await?;
+                    continue;
+                }
+            };
+            match piece {
+                Some(Ok(Piece::Text(text))) => {
+                    outcome.text.push_str(&text);
+                    if outcome.text.len() > ANSWER_BYTES_MAX {
+                        outcome.text.truncate(outcome.text.floor_char_boundary(ANSWER_BYTES_MAX));
+                        outcome.usage.is_cut_off = true;
+                        return Ok(outcome);
+                    }
+                    if listener.piece(text).await.is_err() {
+                        outcome.failure = Some(Failure::CalledOff);
+                        return Ok(outcome);
+                    }
+                }
+                Some(Ok(Piece::End(usage))) => {
+                    outcome.usage = usage;
+                    if outcome.text.trim().is_empty() {
+                        let place = self.who.provider.label();
+                        let cause = "the answer is empty".to_owned();
+                        let empty = ProviderError::Garbage { place, cause };
+                        outcome.failure = Some(Failure::Provider(empty));
+                    }
+                    return Ok(outcome);
+                }
+                Some(Err(error)) => {
+                    outcome.failure = Some(Failure::Provider(error));
+                    return Ok(outcome);
+                }
+                None => {
+                    let place = self.who.provider.label();
+                    let cause = "it ended without an end".to_owned();
+                    let error = ProviderError::BrokenOff { place, cause };
+                    outcome.failure = Some(Failure::Provider(error));
+                    return Ok(outcome);
+                }
+            }
+        }
+    }
+
+    /// Keeps the turn as it is now, and returns its number when that is safe on the disk.
+    async fn keep(
+        &mut self,
+        answer: Option<String>,
+        failure: Option<String>,
+        spent: u64,
+    ) -> Result<u64, NotAnswered> {
+        let writing = Writing {
+            kept: self.kept.clone(),
+            at: self.at,
+            said: self.saying.said.clone(),
+            speaker: self.saying.speaker.clone(),
+            // Who answers without a model says nothing new: it quotes.
+            is_answer_remembered: answer.is_some() && !self.who.is_offline(),
+            name: self.who.character.called().to_owned(),
+            answer,
+            failure,
+            spent,
+        };
+        let written = self.mind.store.write(move |writer| writing.write(writer)).await;
+        let (turn, said, answered) = written.map_err(|error| not_kept(&error))?;
+        let is_new = self.kept.is_none();
+        self.kept = Some((turn.id, said.clone()));
+        let new: Vec<Memory> = is_new.then_some(said).into_iter().chain(answered).collect();
+        self.mind.memories.take_in(new).await;
+        let id = turn.id;
+        let mut recent = self.mind.recent.lock();
+        if recent.back().is_some_and(|last| last.id == id) {
+            recent.pop_back();
+        }
+        recent.push_back(turn);
+        while recent.len() > RECENT_MAX {
+            recent.pop_front();
+        }
+        Ok(id)
+    }
+}
+
+/// What is written of a turn.
+struct Writing {
+    kept: Option<(u64, Memory)>,
+    at: Timestamp,
+    said: String,
+    speaker: Option<String>,
+    is_answer_remembered: bool,
+    name: String,
+    answer: Option<String>,
+    failure: Option<String>,
+    spent: u64,
+}
+
+impl Writing {
+    fn write(
+        &self,
+        writer: &mut Writer,
+    ) -> Result<(StoredTurn, Memory, Option<Memory>), StoreError> {
+        let (id, said) = match &self.kept {
+            Some((id, said)) => (*id, said.clone()),
+            None => {
+                let id = writer.last(TURNS)?.map_or(1, |(last, _)| last + 1);
+                let said =
+                    NewMemory { speaker: self.speaker.clone(), ..self.memory(id, &self.said) };
+                (id, Memories::put(writer, &said)?)
+            }
+        };
+        let answered = match self.answer.as_deref().filter(|_| self.is_answer_remembered) {
+            Some(answer) => {
+                let speaker = Some(self.name.clone());
+                let answer = NewMemory { speaker, ..self.memory(id, answer) };
+                Some(Memories::put(writer, &answer)?)
+            }
+            None => None,
+        };
+        let turn = StoredTurn {
+            id,
+            at: self.at,
+            speaker: self.speaker.clone(),
+            said: self.said.clone(),
+            answer: self.answer.clone(),
+            failure: self.failure.clone(),
+            memories: std::iter::once(&said).chain(&answered).map(|memory| memory.id).collect(),
+        };
+        writer.insert(TURNS, &id, &turn)?;
+        if self.spent > 0 {
+            let mut budget = writer.get(BUDGET, &())?.unwrap_or_default();
+            budget.charge(self.at, self.spent);
+            writer.insert(BUDGET, &(), &budget)?;
+        }
+        Ok((turn, said, answered))
+    }
+
+    fn memory(&self, turn: u64, text: &str) -> NewMemory {
+        NewMemory {
+            kind: MemoryKind::Turn,
+            text: text.to_owned(),
+            speaker: None,
+            at: self.at,
+            turn: Some(turn),
+            subject: None,
+        }
+    }
+}
+
+impl Failure {
+    fn in_words(&self) -> String {
+        match self {
+            Self::Provider(error) => error.to_string(),
+            Self::CalledOff => "whoever asked stopped listening".to_owned(),
+        }
+    }
+
+    fn kind(&self) -> ProviderFault {
+        match self {
+            Self::Provider(ProviderError::Unreachable { .. }) => ProviderFault::Unreachable,
+            Self::Provider(ProviderError::Unauthorized { .. }) => ProviderFault::Unauthorized,
+            Self::Provider(ProviderError::Limited { .. }) => ProviderFault::Limited,
+            Self::Provider(ProviderError::Refused { .. }) => ProviderFault::Refused,
+            Self::Provider(ProviderError::Failed { .. }) => ProviderFault::Failed,
+            Self::Provider(ProviderError::Silent { .. }) => ProviderFault::Silent,
+            Self::Provider(ProviderError::Garbage { .. }) => ProviderFault::Garbage,
+            Self::Provider(ProviderError::BrokenOff { .. }) | Self::CalledOff => {
+                ProviderFault::BrokenOff
+            }
+        }
+    }
+}
+
+fn for_prompt(recalled: &Recalled) -> prompt::Recalled {
+    let Memory { text, speaker, at, .. } = recalled.memory.clone();
+    prompt::Recalled { memory: Remembered { text, speaker, at }, score: recalled.score }
+}
+
+fn not_kept(error: &StoreError) -> NotAnswered {
+    NotAnswered::Store { why: super::mind::with_causes(error) }
+}

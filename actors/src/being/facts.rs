@@ -1,0 +1,141 @@
+//! Facts that people tell of themselves, and that change: where they live, what their dog is called.
+//!
+//! They are found by plain rules, after the answer was given, and kept as they were said. When another
+//! is told of the same subject, the one before is not overwritten: it is kept with the time until
+//! which it held. What the rules do not know is not lost, since each turn is remembered as it is.
+
+use std::sync::LazyLock;
+
+use genii_protocols::Timestamp;
+use genii_storage::memories::{MemoriesError, MemoryKind, NewMemory};
+use regex::Regex;
+
+use super::mind::Mind;
+use super::tables::FACTS;
+
+/// How many facts are taken from one turn.
+const FACTS_MAX: usize = 8;
+
+/// How long a sentence may be in which a fact is looked for, in bytes.
+const SENTENCE_BYTES_MAX: usize = 300;
+
+/// How a fact is told, and what it is then about; `$1` is what the first group has.
+const RULES: [(&str, &str); 7] = [
+    (r"^(?:hi,? |hello,? )?my name is \w+", "name"),
+    (
+        r"^(?:and |now |so )?i(?: now| have)? (?:live|lived|moved|am living|'m living)(?: now)? (?:in|to|at) \w+",
+        "home",
+    ),
+    (r"^(?:and |now |so )?i(?: now)? work (?:as|at|for|in) \w+", "work"),
+    (r"^(?:i am|i'm) (?:now )?\d{1,3} years old", "age"),
+    (r"^my favou?rite ((?:\w+ ){0,2}\w+) (?:is|are) (?:now )?\w+", "favourite $1"),
+    (r"^my ((?:\w+ ){0,2}\w+)'s name is \w+", "name of the $1"),
+    (r"^my ((?:\w+ ){0,2}\w+) (?:is|are) (?:now )?(?:called|named) \w+", "name of the $1"),
+];
+
+static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+    let rules = RULES.iter();
+    rules
+        .map(|(pattern, subject)| {
+            (Regex::new(pattern).expect("the rules are tried by a test"), *subject)
+        })
+        .collect()
+});
+
+/// The facts that somebody tells in a turn.
+pub(super) fn of(said: &str, speaker: Option<&str>, at: Timestamp, turn: u64) -> Vec<NewMemory> {
+    let whose = speaker.unwrap_or("whoever talks with it");
+    let sentences = said.split_inclusive(['.', '!', '?', '\n', ';']);
+    let facts = sentences.map(str::trim).filter_map(|sentence| {
+        let subject = subject(sentence)?;
+        Some(NewMemory {
+            kind: MemoryKind::Fact,
+            text: sentence.to_owned(),
+            speaker: speaker.map(str::to_owned),
+            at,
+            turn: Some(turn),
+            subject: Some(format!("{subject} of {}", whose.to_lowercase())),
+        })
+    });
+    facts.take(FACTS_MAX).collect()
+}
+
+/// What a sentence tells a fact about, if it does.
+fn subject(sentence: &str) -> Option<String> {
+    if sentence.len() > SENTENCE_BYTES_MAX || sentence.ends_with('?') {
+        return None;
+    }
+    let plain = sentence.to_lowercase().replace('\u{2019}', "'");
+    PATTERNS.iter().find_map(|(pattern, subject)| {
+        let found = pattern.captures(&plain)?;
+        Some(
+            found
+                .get(1)
+                .map_or_else(|| (*subject).to_owned(), |what| subject.replace("$1", what.as_str())),
+        )
+    })
+}
+
+/// Keeps facts, each in place of the one that held before. What cannot be kept is only logged: the turn
+/// that it is of is remembered anyhow.
+pub(super) async fn keep(mind: &Mind, facts: Vec<NewMemory>) {
+    for fact in facts {
+        if let Err(error) = keep_one(mind, fact).await {
+            tracing::warn!(being = mind.id.as_str(), "a fact was not kept: {error}");
+        }
+    }
+}
+
+async fn keep_one(mind: &Mind, fact: NewMemory) -> Result<(), MemoriesError> {
+    let Some(subject) = fact.subject.clone() else { return Ok(()) };
+    let before = mind.store.read(|reader| reader.get(FACTS, &subject))?;
+    let before = before.map(|id| mind.memories.get(id)).transpose()?.flatten();
+    // One that was replaced when genii ended is not replaced again.
+    let before = before.filter(|before| before.replaced_by.is_none());
+    let new = match before {
+        Some(before) if before.text == fact.text => return Ok(()),
+        Some(before) => Some(mind.memories.replace(before.id, fact).await?),
+        None => mind.memories.remember(vec![fact]).await?.pop(),
+    };
+    let Some(new) = new else { return Ok(()) };
+    let noted = mind.store.write(move |writer| writer.insert(FACTS, &subject, &new.id).map(drop));
+    Ok(noted.await?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_tell_of_themselves_is_a_fact() {
+        let check = |said: &str, subjects: &[&str]| {
+            let facts = of(said, Some("Ann"), Timestamp::now(), 1);
+            let found: Vec<_> = facts.iter().filter_map(|fact| fact.subject.as_deref()).collect();
+            assert_eq!(found, subjects, "{said}");
+        };
+        check("My name is Ann.", &["name of ann"]);
+        check("Hello! I moved to Lisbon last week.", &["home of ann"]);
+        check("I live in Porto. I work as a baker!", &["home of ann", "work of ann"]);
+        check("My dog is called Rex, and he is old.", &["name of the dog of ann"]);
+        check("My old dog\u{2019}s name is Rex", &["name of the old dog of ann"]);
+        check("My favourite colour is green", &["favourite colour of ann"]);
+        check("I am 42 years old", &["age of ann"]);
+        check("Is my dog called Rex?", &[]);
+        check("I like it here.", &[]);
+        check("", &[]);
+    }
+
+    #[test]
+    fn a_fact_is_kept_as_it_was_said() {
+        let facts = of("Well. My cat is named Miso!", None, Timestamp::now(), 7);
+        assert_eq!(facts[0].text, "My cat is named Miso!");
+        assert_eq!((facts[0].speaker.as_deref(), facts[0].turn), (None, Some(7)));
+    }
+
+    #[test]
+    fn long_texts_are_looked_through_within_bounds() {
+        let many = "My cat is named Miso. ".repeat(1_000);
+        assert_eq!(of(&many, None, Timestamp::now(), 1).len(), FACTS_MAX);
+        assert!(of(&"my ".repeat(1_000_000), None, Timestamp::now(), 1).is_empty());
+    }
+}

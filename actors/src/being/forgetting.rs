@@ -1,0 +1,137 @@
+//! Forgetting for good: when it is answered, nothing of what was forgotten is left in the folder.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use genii_protocols::Timestamp;
+use genii_protocols::being::{Forgettable, Forgotten, NotKept};
+use genii_storage::memories::{Memories, MemoriesError, Memory, PAGE_MAX};
+use genii_storage::store::StoreError;
+
+use super::mind::{Mind, with_causes};
+use super::tables::{FACTS, StoredTurn, TURNS};
+
+/// What is to go.
+struct Going {
+    memories: Vec<u64>,
+    turns: Vec<u64>,
+}
+
+/// Forgets.
+pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgotten, NotKept> {
+    if let Forgettable::Matching { text } = &what
+        && text.trim().is_empty()
+    {
+        return Err(NotKept { why: "name at least a word of what is to be forgotten".to_owned() });
+    }
+    // Nothing is said meanwhile that would belong to it.
+    let _turn = mind.turn.lock().await;
+    let looking = mind.clone();
+    let going = tokio::task::spawn_blocking(move || going(&looking, &what)).await;
+    let going = going.map_err(|error| not_kept(&error))?.map_err(|error| not_kept(&error))?;
+    let Going { memories, turns } = going;
+    if memories.is_empty() && turns.is_empty() {
+        return Ok(Forgotten { memories: 0, turns: 0 });
+    }
+    let (gone, of_turns) = (memories.clone(), turns.clone());
+    let removed = mind.store.write(move |writer| {
+        Memories::remove(writer, &gone)?;
+        for turn in &of_turns {
+            writer.remove(TURNS, turn)?;
+        }
+        writer.retain(FACTS, .., |_, memory| gone.binary_search(memory).is_err())?;
+        Ok::<_, StoreError>(())
+    });
+    removed.await.map_err(|error| not_kept(&error))?;
+    mind.recent.lock().retain(|turn| !turns.contains(&turn.id));
+    mind.memories.purge(&memories).await.map_err(|error| not_kept(&error))?;
+    // What was removed lies in the file until that is written anew.
+    mind.store.rewrite().await.map_err(|error| not_kept(&error))?;
+    Ok(Forgotten { memories: memories.len() as u64, turns: turns.len() as u64 })
+}
+
+/// A turn goes with any memory of it, and a memory with its turn.
+fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
+    let mut memories = BTreeSet::new();
+    let mut turns = BTreeSet::new();
+    let is_meant = |memory: &Memory| match what {
+        Forgettable::Memory { id: wanted } => memory.id == *wanted,
+        Forgettable::Span { from, until } => is_within(memory.at, *from, *until),
+        Forgettable::Matching { text } => matches(&memory.text, text),
+    };
+    for_each_memory(mind, |memory| {
+        if is_meant(&memory) {
+            memories.insert(memory.id);
+            turns.extend(memory.turn);
+        }
+    })?;
+    mind.store.read(|reader| {
+        for entry in reader.range(TURNS, ..) {
+            let (id, turn) = entry?;
+            if goes(&turn, what) {
+                turns.insert(id);
+            }
+        }
+        turns.retain(|turn| reader.contains(TURNS, turn).unwrap_or(true));
+        Ok::<_, StoreError>(())
+    })?;
+    for_each_memory(mind, |memory| {
+        if memory.turn.is_some_and(|turn| turns.contains(&turn)) {
+            memories.insert(memory.id);
+        }
+    })?;
+    Ok(Going { memories: memories.into_iter().collect(), turns: turns.into_iter().collect() })
+}
+
+fn for_each_memory(mind: &Mind, mut look: impl FnMut(Memory)) -> Result<(), MemoriesError> {
+    let mut after = None;
+    loop {
+        let page = mind.memories.page(after, PAGE_MAX)?;
+        let Some(last) = page.last() else { return Ok(()) };
+        after = Some(last.id);
+        page.into_iter().for_each(&mut look);
+    }
+}
+
+fn goes(turn: &StoredTurn, what: &Forgettable) -> bool {
+    match what {
+        Forgettable::Memory { .. } => false,
+        Forgettable::Span { from, until } => is_within(turn.at, *from, *until),
+        Forgettable::Matching { text } => {
+            let parts = [Some(&turn.said), turn.answer.as_ref(), turn.failure.as_ref()];
+            parts.into_iter().flatten().any(|part| matches(part, text))
+        }
+    }
+}
+
+fn is_within(at: Timestamp, from: Timestamp, until: Timestamp) -> bool {
+    at >= from && at < until
+}
+
+/// Whether words stand in a text, in their order, whatever lies between them but other words.
+fn matches(text: &str, words: &str) -> bool {
+    let plain = |text: &str| {
+        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+        words.map(str::to_lowercase).collect::<Vec<_>>()
+    };
+    let (text, words) = (plain(text), plain(words));
+    !words.is_empty() && text.windows(words.len()).any(|window| window == words)
+}
+
+fn not_kept(error: &dyn std::error::Error) -> NotKept {
+    NotKept { why: with_causes(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_match_whether_large_or_small_and_whatever_stands_between() {
+        assert!(matches("The spare key is under the BLUE pot.", "blue pot"));
+        assert!(matches("blue-pot", "Blue Pot"));
+        assert!(!matches("the blue teapot", "blue pot"));
+        assert!(!matches("blue and a pot", "blue pot"));
+        assert!(!matches("anything", " , "));
+    }
+}

@@ -1,0 +1,46 @@
+//! Whoever listens to an answer: to the whole of it, or as it comes.
+
+use std::time::Duration;
+
+use genii_protocols::being::{Answered, Converse, NotAnswered, Query};
+use genii_runtime::{AskerGone, Outlet, Promise};
+
+/// How often to look whether somebody who waits for the whole still does.
+const LOOK: Duration = Duration::from_millis(100);
+
+pub(super) enum Listener {
+    /// To the whole.
+    Whole(Promise<Query>),
+    /// As it comes.
+    Pieces(Outlet<Converse>),
+}
+
+impl Listener {
+    /// Hands some words on.
+    pub(super) async fn piece(&mut self, text: String) -> Result<(), AskerGone> {
+        match self {
+            Self::Whole(_) => Ok(()),
+            Self::Pieces(outlet) => outlet.send(text).await,
+        }
+    }
+
+    /// Waits until nobody listens any more.
+    pub(super) async fn gone(&self) {
+        match self {
+            Self::Whole(promise) => {
+                while !promise.is_forgotten() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+            Self::Pieces(outlet) => outlet.asker_gone().await,
+        }
+    }
+
+    /// Says how it ended.
+    pub(super) async fn finish(self, result: Result<Answered, NotAnswered>) {
+        match self {
+            Self::Whole(promise) => promise.settle(result),
+            Self::Pieces(outlet) => outlet.finish(result).await,
+        }
+    }
+}

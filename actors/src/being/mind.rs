@@ -1,0 +1,316 @@
+//! What a being has at hand while it is awake.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use genii_protocols::being::{BeingInfo, CoreBlock, NotChanged};
+use genii_protocols::budget::Budget;
+use genii_protocols::{Json, Name};
+use genii_runtime::Node;
+use genii_storage::memories::{Memories, MemoriesError, MemoriesSettings};
+use genii_storage::ranking::Weights;
+use genii_storage::store::{OpenError, Reader, Store, StoreError, StoreOptions};
+use genii_supervision::StartError;
+use parking_lot::{Mutex, RwLock};
+
+use super::birth::Birth;
+use super::character::Character;
+use super::lorebook::PreparedLorebook;
+use super::provider::{self, Provider, ProviderKind, ProviderSettings};
+use super::shared::Shared;
+use super::tables::{ABOUT, About, BUDGET, Block, CORE, SCHEMA, StoredTurn, TURNS};
+
+/// How many of the newest turns are at hand for a prompt.
+pub(super) const RECENT_MAX: usize = 40;
+
+/// How many blocks core memory has at most.
+const CORE_BLOCKS_MAX: usize = 16;
+
+/// How long the title of a block may be, in bytes.
+const CORE_TITLE_BYTES_MAX: usize = 100;
+
+/// How long a block may be, in bytes.
+const CORE_TEXT_BYTES_MAX: usize = 8_192;
+
+/// The store of a being, in its folder.
+const STORE_FILE: &str = "being.redb";
+
+/// Its index of memories, in its folder. Deleting it loses nothing.
+const INDEX_FOLDER: &str = "vectors";
+
+pub(super) struct Mind {
+    pub(super) id: Name,
+    pub(super) store: Store,
+    pub(super) memories: Memories,
+    pub(super) about: RwLock<About>,
+    pub(super) who: RwLock<Arc<Who>>,
+    /// The newest turns, the oldest first.
+    pub(super) recent: Mutex<VecDeque<StoredTurn>>,
+    /// Held from what is said to its answer: there is one conversation, and it goes turn by turn.
+    pub(super) turn: tokio::sync::Mutex<()>,
+    shared: Arc<Shared>,
+}
+
+/// Who a being is, ready to be asked.
+pub(super) struct Who {
+    pub(super) character: Character,
+    pub(super) lorebook: Option<PreparedLorebook>,
+    pub(super) core: Vec<CoreBlock>,
+    pub(super) provider: Arc<dyn Provider>,
+    pub(super) provider_settings: ProviderSettings,
+}
+
+impl Who {
+    /// Whether its words are found without a model.
+    pub(super) fn is_offline(&self) -> bool {
+        self.provider_settings.kind == ProviderKind::Offline
+    }
+}
+
+/// What is read when it wakes.
+struct Kept {
+    about: About,
+    core: Vec<CoreBlock>,
+    recent: VecDeque<StoredTurn>,
+}
+
+impl Mind {
+    /// Opens what lies in the folder of a being.
+    pub(super) async fn open(id: Name, folder: PathBuf, node: &Node) -> Result<Self, StartError> {
+        let shared = Shared::of(node);
+        let (store, kept) = {
+            let (id, folder) = (id.clone(), folder.clone());
+            let opening = tokio::task::spawn_blocking(move || open_store(id, &folder));
+            opening.await.map_err(|error| StartError::failed(error.to_string()))??
+        };
+        let who = Who::new(&id, &kept.about, kept.core, &shared).map_err(StartError::refused)?;
+        let memories = Memories::open(
+            store.clone(),
+            folder.join(INDEX_FOLDER),
+            shared.embedder.clone(),
+            Weights::default(),
+            shared.index.clone(),
+            MemoriesSettings::default(),
+        );
+        Ok(Self {
+            id,
+            memories: memories.await.map_err(|error| StartError::failed(with_causes(&error)))?,
+            store,
+            about: RwLock::new(kept.about),
+            who: RwLock::new(Arc::new(who)),
+            recent: Mutex::new(kept.recent),
+            turn: tokio::sync::Mutex::default(),
+            shared,
+        })
+    }
+
+    /// Who it is now.
+    pub(super) fn who(&self) -> Arc<Who> {
+        self.who.read().clone()
+    }
+
+    /// Lets go of its folder, when what it was asked to keep is kept.
+    pub(super) async fn close(&self) {
+        let _last_turn = self.turn.lock().await;
+        self.memories.close().await;
+        if let Err(error) = self.store.close().await {
+            tracing::warn!(being = self.id.as_str(), "its store was not closed in order: {error}");
+        }
+    }
+
+    /// Who it is, and what it has.
+    pub(super) fn info(&self) -> Result<BeingInfo, MemoriesError> {
+        let (who, about) = (self.who(), self.about.read().clone());
+        let (turns, budget) = self.store.read(|reader| {
+            Ok::<_, StoreError>((reader.len(TURNS)?, reader.get(BUDGET, &())?.unwrap_or_default()))
+        })?;
+        Ok(BeingInfo {
+            id: self.id.clone(),
+            name: who.character.name.clone(),
+            character: about.character,
+            core: who.core.clone(),
+            provider: who.provider.label(),
+            turns,
+            memories: self.memories.count()?,
+            budget: budget.at(genii_protocols::Timestamp::now()),
+            created: about.created,
+            store_bytes: self.store.size_bytes()?,
+        })
+    }
+
+    // What may be changed.
+
+    /// Becomes another in some ways.
+    pub(super) async fn change_character(&self, changes: &Json) -> Result<(), NotChanged> {
+        let character = self.who().character.with(changes).map_err(not_changed)?;
+        let about = About { character: character.to_json(), ..self.about.read().clone() };
+        self.change(about, None).await
+    }
+
+    /// Is answered for by another provider.
+    pub(super) async fn change_provider(&self, settings: Json) -> Result<(), NotChanged> {
+        let about = About { provider: settings, ..self.about.read().clone() };
+        self.change(about, None).await
+    }
+
+    /// Keeps something in mind, or no longer.
+    pub(super) async fn set_core(
+        &self,
+        title: String,
+        text: Option<String>,
+    ) -> Result<(), NotChanged> {
+        let (title, mut core) = (title.trim().to_owned(), self.who().core.clone());
+        if title.is_empty() || title.len() > CORE_TITLE_BYTES_MAX || title.contains('\n') {
+            let why = format!("a title is one line of 1 to {CORE_TITLE_BYTES_MAX} bytes");
+            return Err(NotChanged { why });
+        }
+        let text = text.filter(|text| !text.trim().is_empty());
+        if text.as_ref().is_some_and(|text| text.len() > CORE_TEXT_BYTES_MAX) {
+            let why =
+                format!("a block has {CORE_TEXT_BYTES_MAX} bytes at most; say it in fewer words");
+            return Err(NotChanged { why });
+        }
+        let at = core.iter().position(|block| block.title == title);
+        match (at, text) {
+            (Some(at), Some(text)) => core[at].text = text,
+            (Some(at), None) => drop(core.remove(at)),
+            (None, Some(text)) => core.push(CoreBlock { title, text }),
+            (None, None) => {
+                let titles: Vec<&str> = core.iter().map(|block| block.title.as_str()).collect();
+                let why = format!("there is no block {title:?}; there are: {}", titles.join(", "));
+                return Err(NotChanged { why });
+            }
+        }
+        if core.len() > CORE_BLOCKS_MAX {
+            let why = format!("there are {CORE_BLOCKS_MAX} blocks at most; take one away before");
+            return Err(NotChanged { why });
+        }
+        let about = self.about.read().clone();
+        self.change(about, Some(core)).await
+    }
+
+    /// May spend so much from now on.
+    pub(super) async fn set_budget(
+        &self,
+        limits: genii_protocols::budget::BudgetLimits,
+    ) -> Result<Budget, NotChanged> {
+        let changed = self.store.write(move |writer| {
+            let budget = Budget { limits, ..writer.get(BUDGET, &())?.unwrap_or_default() };
+            writer.insert(BUDGET, &(), &budget)?;
+            Ok::<_, StoreError>(budget)
+        });
+        changed.await.map_err(not_changed)
+    }
+
+    async fn change(&self, about: About, core: Option<Vec<CoreBlock>>) -> Result<(), NotChanged> {
+        let kept = core.clone().unwrap_or_else(|| self.who().core.clone());
+        let who = Who::new(&self.id, &about, kept, &self.shared);
+        let who = who.map_err(|why| NotChanged { why })?;
+        let written = about.clone();
+        let written = self.store.write(move |writer| {
+            writer.insert(ABOUT, &(), &written)?;
+            if let Some(core) = &core {
+                writer.remove_range(CORE, ..)?;
+                for (at, CoreBlock { title, text }) in core.iter().enumerate() {
+                    let block = Block { title: title.clone(), text: text.clone() };
+                    writer.insert(CORE, &(at as u64), &block)?;
+                }
+            }
+            Ok::<_, StoreError>(())
+        });
+        written.await.map_err(not_changed)?;
+        *self.about.write() = about;
+        *self.who.write() = Arc::new(who);
+        Ok(())
+    }
+}
+
+impl Who {
+    fn new(
+        id: &Name,
+        about: &About,
+        core: Vec<CoreBlock>,
+        shared: &Shared,
+    ) -> Result<Self, String> {
+        let character = Character::try_from(&about.character)
+            .map_err(|error| format!("its character cannot be read: {error}"))?;
+        let provider_settings: ProviderSettings = match &about.provider.0 {
+            serde_json::Value::Null => ProviderSettings::default(),
+            settings => serde_json::from_value(settings.clone())
+                .map_err(|error| format!("the settings of its provider cannot be read: {error}"))?,
+        };
+        // The same for each life of a being, and another for each being.
+        let seed = id.as_str().bytes().fold(7_u64, |seed, byte| {
+            seed.wrapping_mul(0x0100_0000_01b3).wrapping_add(byte.into())
+        });
+        let provider = provider::make(&provider_settings, &shared.providers, seed);
+        let provider = provider.map_err(|error| error.to_string())?;
+        let lorebook = character.lorebook.as_ref().map(PreparedLorebook::new);
+        Ok(Self { character, lorebook, core, provider, provider_settings })
+    }
+}
+
+/// Opens the store; that of a being which is new is made.
+fn open_store(id: Name, folder: &Path) -> Result<(Store, Kept), StartError> {
+    let path = folder.join(STORE_FILE);
+    let birth = Birth::read(folder)
+        .map_err(|error| StartError::refused(format!("who it is to be cannot be read: {error}")))?;
+    if birth.is_none() && !path.exists() {
+        let why = format!("there is no being in {}; import it from a backup", folder.display());
+        return Err(StartError::refused(why));
+    }
+    let store = Store::open(path, &SCHEMA, &StoreOptions::default()).map_err(of_open)?;
+    if let Some(Birth { created, character, provider }) = birth {
+        let about = About { id, created, character, provider };
+        let born = store.write_blocking(move |writer| {
+            if !writer.contains(ABOUT, &())? {
+                writer.insert(ABOUT, &(), &about)?;
+            }
+            Ok::<_, StoreError>(())
+        });
+        born.map_err(|error| StartError::failed(error.to_string()))?;
+        Birth::remove(folder).map_err(|error| StartError::failed(error.to_string()))?;
+    }
+    let kept = store.read(read).map_err(|error| StartError::refused(error.to_string()))?;
+    let kept = kept.ok_or_else(|| StartError::refused("its store does not say who it is"))?;
+    Ok((store, kept))
+}
+
+fn read(reader: &Reader) -> Result<Option<Kept>, StoreError> {
+    let Some(about) = reader.get(ABOUT, &())? else { return Ok(None) };
+    let blocks = reader.range(CORE, ..).map(|block| {
+        let (_, Block { title, text }) = block?;
+        Ok(CoreBlock { title, text })
+    });
+    let core = blocks.collect::<Result<Vec<_>, StoreError>>()?;
+    let newest = reader.range(TURNS, ..).rev().take(RECENT_MAX);
+    let mut recent = VecDeque::new();
+    for turn in newest {
+        recent.push_front(turn?.1);
+    }
+    Ok(Some(Kept { about, core, recent }))
+}
+
+/// What cannot get better by itself is not tried again.
+fn of_open(error: OpenError) -> StartError {
+    match error {
+        OpenError::Locked { .. } | OpenError::Full { .. } | OpenError::Io { .. } => {
+            StartError::failed(with_causes(&error))
+        }
+        error => StartError::refused(with_causes(&error)),
+    }
+}
+
+fn not_changed(error: impl std::fmt::Display) -> NotChanged {
+    NotChanged { why: error.to_string() }
+}
+
+/// What an error and everything beneath it says.
+pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    let mut words: Vec<String> = chain.map(ToString::to_string).collect();
+    // Some repeat what is beneath them.
+    words.dedup_by(|beneath, above| above.contains(beneath.as_str()));
+    words.join(": ")
+}

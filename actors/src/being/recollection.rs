@@ -1,0 +1,69 @@
+//! What was remembered, as it is told: with the reasons in words.
+
+use genii_protocols::Json;
+use genii_protocols::being::{self, Recollection};
+use genii_storage::memories::{Memory, MemoryKind, Recalled};
+use genii_storage::ranking::reasons::Reasons;
+
+/// How many words are told of those for which something was found.
+const WORDS_TOLD_MAX: usize = 4;
+
+/// As it is told.
+pub(super) fn of(recalled: &Recalled) -> Recollection {
+    Recollection {
+        memory: memory(&recalled.memory),
+        score: recalled.score,
+        why: in_words(&recalled.reasons),
+        reasons: Json::of(&recalled.reasons),
+    }
+}
+
+/// As it is told.
+pub(super) fn memory(memory: &Memory) -> being::Memory {
+    let Memory { id, kind, text, speaker, at, until, .. } = memory.clone();
+    let kind = kind_told(kind);
+    being::Memory { id, kind, text, speaker, at, until }
+}
+
+/// As storage knows it.
+pub(super) fn kind(kind: being::MemoryKind) -> MemoryKind {
+    match kind {
+        being::MemoryKind::Turn => MemoryKind::Turn,
+        being::MemoryKind::Note => MemoryKind::Note,
+        being::MemoryKind::Fact => MemoryKind::Fact,
+        being::MemoryKind::Summary => MemoryKind::Summary,
+    }
+}
+
+fn kind_told(kind: MemoryKind) -> being::MemoryKind {
+    match kind {
+        MemoryKind::Turn => being::MemoryKind::Turn,
+        MemoryKind::Note => being::MemoryKind::Note,
+        MemoryKind::Fact => being::MemoryKind::Fact,
+        MemoryKind::Summary => being::MemoryKind::Summary,
+    }
+}
+
+fn in_words(reasons: &Reasons) -> String {
+    let mut parts = Vec::new();
+    let own = reasons.words.iter().filter(|word| word.beside.is_none());
+    let own: Vec<&str> = own.map(|word| word.word.as_str()).take(WORDS_TOLD_MAX).collect();
+    let beside = reasons.words.iter().filter(|word| word.beside.is_some());
+    let beside: Vec<&str> = beside.map(|word| word.word.as_str()).take(WORDS_TOLD_MAX).collect();
+    if !own.is_empty() {
+        parts.push(format!("it has {}", own.join(", ")));
+    }
+    if !beside.is_empty() {
+        parts.push(format!("said beside {}", beside.join(", ")));
+    }
+    if let Some(speaker) = &reasons.speaker {
+        parts.push(format!("said by {}", speaker.name));
+    }
+    if reasons.date > 0.0 {
+        parts.push("of that time".to_owned());
+    }
+    if parts.is_empty() && reasons.similarity.is_some() {
+        parts.push("it is like what was asked".to_owned());
+    }
+    parts.join("; ")
+}

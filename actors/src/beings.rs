@@ -1,0 +1,3 @@
+//! The group `beings`: which beings there are.
+
+pub mod registry;

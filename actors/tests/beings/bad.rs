@@ -1,0 +1,111 @@
+//! What goes wrong for one being, and for nobody else.
+
+use genii_protocols::being::ShowHistory;
+use genii_protocols::being::{
+    AskHealth, NotAnswered, ProviderFault, Query, SetBudget, SetProvider,
+};
+use genii_protocols::beings::{BeingState, GetBeing, ImportBeing, NoBeing};
+use genii_protocols::budget::BudgetLimits;
+use genii_protocols::{AskError, CauseKind, Fault, Json};
+
+use crate::world::{World, being, name};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_being_with_a_damaged_store_is_held_back_and_no_other() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.create("Bob").await;
+    world.remember("bob", "the bakery opens at six").await;
+    let world = {
+        world.house.shutdown().await;
+        let store = world.folder("alice").join("being.redb");
+        std::fs::write(store, vec![0x5a; 50_000]).unwrap();
+        world.again().await
+    };
+    let answer =
+        world.node.to(being("alice")).ask_within(AskHealth {}, crate::world::PATIENCE).await;
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    assert!(fault.to_string().contains("not a store"), "{fault}");
+    world
+        .until(async |world| {
+            let entry = world.ask(&world.registry, GetBeing { id: name("alice") }).await;
+            entry.state == BeingState::Quarantined && entry.why.is_some()
+        })
+        .await;
+    let answer = world.node.to(being("alice")).ask(AskHealth {}).await;
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    assert!(matches!(*fault, Fault::Down { cause, .. } if cause.kind == CauseKind::Quarantined));
+    assert_eq!(world.recall("bob", "bakery").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_folder_that_is_in_use_elsewhere_is_not_taken() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.house.shutdown().await;
+    let store = world.folder("alice").join("being.redb");
+    let schema = genii_storage::store::Schema::new("being", 1, &[]);
+    let held = genii_storage::store::Store::open(store, &schema, &Default::default()).unwrap();
+    let world = world.again().await;
+    let answer = world.node.to(being("alice")).ask(AskHealth {}).await;
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    assert!(fault.to_string().contains("in use elsewhere"), "{fault}");
+    held.close().await.unwrap();
+    world.until(async |world| world.node.to(being("alice")).ask(AskHealth {}).await.is_ok()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_is_remembered_also_if_nobody_answers() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    // Nobody listens on this port: it was free a moment ago, and is let go of.
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let settings = Json(serde_json::json!({
+        "kind": "openai", "base_url": format!("http://127.0.0.1:{port}/v1"), "model": "m",
+        "retries_max": 0,
+    }));
+    let info = world.ask(&being("alice"), SetProvider { settings }).await;
+    assert!(info.provider.contains('m'), "{}", info.provider);
+    let said = "The kettle is on the stove.".to_owned();
+    let query = Query { said, speaker: Some("Ann".to_owned()), path: Vec::new() };
+    let refused = world.refused(&being("alice"), query).await;
+    let NotAnswered::Provider { kind: ProviderFault::Unreachable, turn, .. } = refused else {
+        panic!("{refused}")
+    };
+    let history = world.ask(&being("alice"), ShowHistory::default()).await;
+    assert_eq!((history.turns[0].id, history.turns[0].answer.as_ref()), (turn, None));
+    assert!(history.turns[0].failure.as_ref().unwrap().contains("cannot be reached"));
+    let recalled = world.recall("alice", "kettle").await;
+    assert!(recalled[0].memory.text.contains("kettle"), "{recalled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_budget_that_is_spent_is_told_and_what_was_said_is_kept() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let limits = BudgetLimits { requests_per_day: Some(1), ..BudgetLimits::default() };
+    world.ask(&being("alice"), SetBudget { limits }).await;
+    world.query("alice", "Who are you?").await;
+    let said = "The kettle is on the stove.".to_owned();
+    let query = Query { said, speaker: None, path: Vec::new() };
+    let refused = world.refused(&being("alice"), query).await;
+    assert!(matches!(refused, NotAnswered::Spent { .. }), "{refused}");
+    let recalled = world.recall("alice", "kettle").await;
+    assert!(recalled[0].memory.text.contains("kettle"), "{recalled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_holds_no_being_is_refused_and_leaves_nothing() {
+    let world = World::new().await;
+    let file = world.folder("").with_file_name("nonsense.being");
+    std::fs::write(&file, b"this is no being").unwrap();
+    let import = |file: String| ImportBeing { file, id: Some(name("alice")) };
+    let refused = world.refused(&world.registry, import(file.display().to_string())).await;
+    assert!(matches!(refused, NoBeing::Senseless { .. }), "{refused}");
+    let missing = world.refused(&world.registry, import("/nowhere/x.being".to_owned())).await;
+    assert!(matches!(missing, NoBeing::Senseless { .. }), "{missing}");
+    let relative = world.refused(&world.registry, import("x.being".to_owned())).await;
+    assert!(relative.to_string().contains("absolute"), "{relative}");
+    assert!(!world.folder("alice").exists());
+    world.create_as("alice", "Alice").await;
+}
