@@ -7,7 +7,7 @@ use tokio::runtime::Runtime;
 
 use crate::admin::client::Client;
 use crate::chat;
-use crate::commands::{self, Call};
+use crate::commands::{self, Call, examples};
 use crate::ctl;
 use crate::data::Data;
 use crate::fault::Fault;
@@ -29,14 +29,18 @@ impl BeingArgs {
 /// The command with all that is about beings beneath it.
 pub fn with_commands(command: clap::Command) -> clap::Command {
     let beings = commands::being::clap("genii ");
-    let after_help = beings.get_after_help().cloned().unwrap_or_default();
     command
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand_value_name("COMMAND")
         .subcommands(beings.get_subcommands().cloned())
         .subcommand(chat::clap("genii being "))
-        .after_help(after_help)
+        .after_help(examples(&[
+            "genii being create examples/characters/marit.toml --id marit",
+            "genii being chat marit",
+            "genii being list --json | jq -r '.[].id'",
+            "genii being recall marit 'my sister'",
+        ]))
 }
 
 /// Runs one of them.

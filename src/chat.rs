@@ -49,6 +49,7 @@ pub fn clap(called: &str) -> clap::Command {
     ChatArgs::augment_args(clap::Command::new(NAME))
         .about("Talk with a being")
         .long_about(None)
+        .display_order(0)
         .after_help(examples(&lines))
 }
 

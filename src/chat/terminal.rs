@@ -61,7 +61,7 @@ impl Chat<'_> {
     /// Says with whom one talks, and what that says first if nobody has talked with it yet.
     fn greet(&self, known: &Known) {
         let by = known.info.as_ref().map(|info| words::harmless(&info.provider));
-        let by = by.map(|by| format!(", whose words are by {by}")).unwrap_or_default();
+        let by = by.map(|by| format!("; words by {by}")).unwrap_or_default();
         let id = self.talk.being();
         self.hint(&format!(
             "{} ({id}){by}; /help tells what may be typed, Ctrl-D leaves",

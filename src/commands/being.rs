@@ -71,7 +71,8 @@ pub fn clap(called: &str) -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand_value_name("COMMAND")
-        .subcommands(COMMANDS.iter().map(|entry| (entry.clap)(called)))
+        // In the order of their names, also with those that are added.
+        .subcommands(COMMANDS.iter().map(|entry| (entry.clap)(called).display_order(0)))
         .after_help(examples(&lines.each_ref().map(String::as_str)))
 }
 

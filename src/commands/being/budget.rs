@@ -89,9 +89,9 @@ impl Command for Budget {
 
     async fn serve(args: Args, side: Side, out: Out<budget::Budget>) -> Result<(), Refusal> {
         let id = args.being.id;
-        let now = reach::asked(&side, &id, ShowBeing {}).await?.budget;
+        let now = reach::ask(&side, &id, ShowBeing {}).await?.budget;
         let budget = match args.limits.over(now.limits) {
-            Some(limits) => reach::asked(&side, &id, SetBudget { limits }).await?,
+            Some(limits) => reach::ask(&side, &id, SetBudget { limits }).await?,
             None => now,
         };
         out.say(budget).await

@@ -57,8 +57,8 @@ impl Command for Character {
     async fn serve(args: Args, side: Side, out: Out<Json>) -> Result<(), Refusal> {
         let id = &args.being.id;
         let info = match args.changes() {
-            Some(changes) => reach::asked(&side, id, UpdateCharacter { changes }).await?,
-            None => reach::asked(&side, id, ShowBeing {}).await?,
+            Some(changes) => reach::ask(&side, id, UpdateCharacter { changes }).await?,
+            None => reach::ask(&side, id, ShowBeing {}).await?,
         };
         out.say(info.character).await
     }

@@ -45,8 +45,8 @@ impl Command for Core {
     async fn serve(args: Args, side: Side, out: Out<Blocks>) -> Result<(), Refusal> {
         let Args { being: Being { id }, title, text, .. } = args;
         let info = match title {
-            Some(title) => reach::asked(&side, &id, SetCore { title, text }).await?,
-            None => reach::asked(&side, &id, ShowBeing {}).await?,
+            Some(title) => reach::ask(&side, &id, SetCore { title, text }).await?,
+            None => reach::ask(&side, &id, ShowBeing {}).await?,
         };
         out.say(Blocks { core: info.core }).await
     }

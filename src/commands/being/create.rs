@@ -73,7 +73,7 @@ impl Command for Create {
     async fn serve(args: Args, side: Side, out: Out<Made>) -> Result<(), Refusal> {
         let Args { id, character, notes, provider, .. } = args;
         let create = CreateBeing { id, character, provider: provider.settings };
-        let being = reach::registry_ask(&side, create, reach::LONG_PATIENCE).await?;
+        let being = reach::registry_ask_within(&side, create, reach::LONG_PATIENCE).await?;
         out.say(Made { being, notes }).await
     }
 

@@ -51,7 +51,7 @@ impl Command for Delete {
 
     async fn serve(args: Args, side: Side, out: Out<Deleted>) -> Result<(), Refusal> {
         let delete = DeleteBeing { id: args.being.id };
-        let deleted = reach::registry_ask(&side, delete, reach::LONG_PATIENCE).await?;
+        let deleted = reach::registry_ask_within(&side, delete, reach::LONG_PATIENCE).await?;
         out.say(Deleted { deleted }).await
     }
 

@@ -37,7 +37,7 @@ impl Command for Export {
     async fn serve(args: Args, side: Side, out: Out<Exported>) -> Result<(), Refusal> {
         let file = args.file.display().to_string();
         let export = ExportBeing { id: args.being.id, file };
-        out.say(reach::registry_ask(&side, export, reach::LONG_PATIENCE).await?).await
+        out.say(reach::registry_ask_within(&side, export, reach::LONG_PATIENCE).await?).await
     }
 
     fn show(exported: Exported, screen: &mut Screen) {

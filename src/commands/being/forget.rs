@@ -134,7 +134,8 @@ impl Command for Forget {
         if args.dry_run {
             return out.say(at_stake(&side, id, &what).await?).await;
         }
-        let forgotten = reach::ask(&side, id, ForgetThis { what }, reach::LONG_PATIENCE).await?;
+        let forgotten =
+            reach::ask_within(&side, id, ForgetThis { what }, reach::LONG_PATIENCE).await?;
         out.say(Said::Forgotten(forgotten)).await
     }
 
@@ -170,7 +171,7 @@ async fn at_stake(side: &Side, id: &Name, what: &Forgettable) -> Result<Said, Re
         false => {
             let limit = Some(RECALLED_MAX);
             let recall = RecallMemories { question, limit, from, until, ..Default::default() };
-            reach::asked(side, id, recall).await?.memories
+            reach::ask(side, id, recall).await?.memories
         }
     };
     let is_full = found.len() >= RECALLED_MAX as usize;

@@ -84,7 +84,7 @@ pub async fn newest(
     let (mut turns, mut left) = (Vec::new(), looked_at_max);
     loop {
         let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
-        let page = reach::asked(side, id, ShowHistory { before, limit: Some(limit) }).await?;
+        let page = reach::ask(side, id, ShowHistory { before, limit: Some(limit) }).await?;
         left = left.saturating_sub(page.turns.len());
         // Without turns it would go on for ever.
         let older = page.older.filter(|_| !page.turns.is_empty());

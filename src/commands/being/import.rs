@@ -40,7 +40,7 @@ impl Command for Import {
     async fn serve(args: Args, side: Side, out: Out<BeingEntry>) -> Result<(), Refusal> {
         let Args { file, id } = args;
         let import = ImportBeing { file: file.display().to_string(), id };
-        out.say(reach::registry_ask(&side, import, reach::LONG_PATIENCE).await?).await
+        out.say(reach::registry_ask_within(&side, import, reach::LONG_PATIENCE).await?).await
     }
 
     fn show(being: BeingEntry, screen: &mut Screen) {

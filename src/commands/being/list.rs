@@ -11,7 +11,7 @@ use crate::screen::Screen;
 const PAGE: u32 = 1_000;
 
 /// How many beings are listed at most: they are said at once, and that has a bound.
-const LISTED_MAX: usize = 100_000;
+const LISTED_MAX: u32 = 100_000;
 
 pub struct List;
 
@@ -21,8 +21,9 @@ pub struct Args {
     #[arg(long, short, value_name = "TEXT")]
     matching: Option<String>,
     /// How many at most [default: all, up to 100,000]
-    #[arg(long, short = 'n', value_name = "COUNT")]
-    limit: Option<usize>,
+    #[arg(long, short = 'n', value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(LISTED_MAX)))]
+    limit: Option<u32>,
 }
 
 impl Command for List {
@@ -38,7 +39,7 @@ impl Command for List {
 
     async fn serve(args: Args, side: Side, out: Out<Vec<BeingEntry>>) -> Result<(), Refusal> {
         let Args { matching, limit } = args;
-        let wanted = limit.unwrap_or(LISTED_MAX).min(LISTED_MAX);
+        let wanted = limit.unwrap_or(LISTED_MAX) as usize;
         let (mut listed, mut after) = (Vec::new(), None);
         loop {
             let left = u32::try_from(wanted - listed.len()).unwrap_or(PAGE).min(PAGE);
@@ -50,7 +51,7 @@ impl Command for List {
                 break;
             }
             let page = ListBeings { after, limit: Some(left), matching: matching.clone() };
-            let page = reach::registry_asked(&side, page).await?;
+            let page = reach::registry_ask(&side, page).await?;
             listed.extend(page.beings);
             listed.truncate(wanted);
             match page.more {

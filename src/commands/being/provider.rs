@@ -121,8 +121,8 @@ impl Command for Provider {
     async fn serve(args: Args, side: Side, out: Out<Finds>) -> Result<(), Refusal> {
         let id = args.being.id;
         let info = match args.provider.settings {
-            Some(settings) => reach::asked(&side, &id, SetProvider { settings }).await?,
-            None => reach::asked(&side, &id, ShowBeing {}).await?,
+            Some(settings) => reach::ask(&side, &id, SetProvider { settings }).await?,
+            None => reach::ask(&side, &id, ShowBeing {}).await?,
         };
         out.say(Finds { provider: info.provider }).await
     }

@@ -38,7 +38,7 @@ fn address(id: &Name) -> Address {
 ///
 /// # Errors
 /// When it refuses, or does not answer.
-pub async fn registry_ask<M>(
+pub async fn registry_ask_within<M>(
     side: &Side,
     message: M,
     patience: Duration,
@@ -54,40 +54,40 @@ where
     }
 }
 
-/// As [`registry_ask`], of what is quickly done.
+/// As [`registry_ask_within`], of what is quickly done.
 ///
 /// # Errors
-/// As [`registry_ask`].
-pub async fn registry_asked<M>(side: &Side, message: M) -> Result<M::Reply, Refusal>
+/// As [`registry_ask_within`].
+pub async fn registry_ask<M>(side: &Side, message: M) -> Result<M::Reply, Refusal>
 where
     M: Message<Refusal = NoBeing>,
 {
-    registry_ask(side, message, PATIENCE).await
+    registry_ask_within(side, message, PATIENCE).await
 }
 
 /// Asks a being.
 ///
 /// # Errors
 /// When it refuses, is not there, or does not answer.
-pub async fn ask<M: Message>(
+pub async fn ask_within<M: Message>(
     side: &Side,
     id: &Name,
     message: M,
     patience: Duration,
 ) -> Result<M::Reply, Refusal> {
-    match side.house.node().to(&address(id)).ask_within(message, patience).await {
+    match side.house.node().to(address(id)).ask_within(message, patience).await {
         Ok(reply) => Ok(reply),
         Err(AskError::Refused(no)) => Err(refused(id, &no)),
         Err(AskError::Fault(fault)) => Err(why_not(side, id, &fault).await),
     }
 }
 
-/// As [`ask`], of what is quickly done.
+/// As [`ask_within`], of what is quickly done.
 ///
 /// # Errors
-/// As [`ask`].
-pub async fn asked<M: Message>(side: &Side, id: &Name, message: M) -> Result<M::Reply, Refusal> {
-    ask(side, id, message, PATIENCE).await
+/// As [`ask_within`].
+pub async fn ask<M: Message>(side: &Side, id: &Name, message: M) -> Result<M::Reply, Refusal> {
+    ask_within(side, id, message, PATIENCE).await
 }
 
 /// Says something to a being, and hands on each part of its answer as it comes. Dropped, it calls the
@@ -104,7 +104,7 @@ pub async fn converse<F>(
 where
     F: Future<Output = Result<(), Refusal>>,
 {
-    let mail = side.house.node().to(&address(id));
+    let mail = side.house.node().to(address(id));
     let answers = mail.stream_json(Converse::NAME, &Json::of(said), WORDS_PATIENCE).await;
     let mut answers = match answers {
         Ok(answers) => answers,
@@ -150,7 +150,7 @@ fn refused(id: &Name, no: &impl std::fmt::Display) -> Refusal {
 /// Why a being does not answer, by what the registry knows of it.
 async fn why_not(side: &Side, id: &Name, fault: &Fault) -> Refusal {
     let get = GetBeing { id: id.clone() };
-    let known = side.house.node().to(&registry()).ask_within(get, ASIDE_PATIENCE).await;
+    let known = side.house.node().to(registry()).ask_within(get, ASIDE_PATIENCE).await;
     let is_unknown = matches!(fault, Fault::NotFound { .. });
     match known {
         Err(AskError::Refused(no @ NoBeing::NotFound { .. })) if is_unknown => no_being(&no),

@@ -81,7 +81,7 @@ impl Command for Recall {
         let kinds = kind.into_iter().map(MemoryKind::from).collect();
         let recall =
             RecallMemories { question: query, limit: Some(limit), from, until, speaker, kinds };
-        out.say(reach::asked(&side, &id, recall).await?).await
+        out.say(reach::ask(&side, &id, recall).await?).await
     }
 
     fn show(Recollections { memories }: Recollections, screen: &mut Screen) {

@@ -38,7 +38,7 @@ impl Command for Remember {
 
     async fn serve(args: Args, side: Side, out: Out<Memory>) -> Result<(), Refusal> {
         let Args { being: Being { id }, text, speaker, at } = args;
-        out.say(reach::asked(&side, &id, being::Remember { text, speaker, at }).await?).await
+        out.say(reach::ask(&side, &id, being::Remember { text, speaker, at }).await?).await
     }
 
     fn show(memory: Memory, screen: &mut Screen) {

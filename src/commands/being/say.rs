@@ -34,7 +34,7 @@ impl Command for Say {
     async fn serve(args: Args, side: Side, out: Out<Said>) -> Result<(), Refusal> {
         let Args { being: Being { id }, to, text } = args;
         let say = being::Say { to, text, path: Vec::new() };
-        out.say(reach::ask(&side, &id, say, reach::LONG_PATIENCE).await?).await
+        out.say(reach::ask_within(&side, &id, say, reach::LONG_PATIENCE).await?).await
     }
 
     fn show(Said { by, text }: Said, screen: &mut Screen) {

@@ -36,12 +36,12 @@ impl Command for Show {
     type Said = Known;
 
     async fn serve(Being { id }: Being, side: Side, out: Out<Known>) -> Result<(), Refusal> {
-        let being = reach::registry_asked(&side, GetBeing { id: id.clone() }).await?;
+        let being = reach::registry_ask(&side, GetBeing { id: id.clone() }).await?;
         // One that does not answer is shown all the same: that is when somebody looks.
-        let info = reach::asked(&side, &id, ShowBeing {}).await;
+        let info = reach::ask(&side, &id, ShowBeing {}).await;
         let known = match info {
             Ok(info) => {
-                let health = reach::asked(&side, &id, AskHealth {}).await.ok();
+                let health = reach::ask(&side, &id, AskHealth {}).await.ok();
                 Known { being, info: Some(info), health, silent: None }
             }
             Err(why) => Known { being, info: None, health: None, silent: Some(why.message) },

@@ -33,7 +33,7 @@ pub fn harmless(text: &str) -> String {
     text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !letter.is_control()).collect()
 }
 
-/// The first line of a text, cut to so many letters.
+/// A text on one line, cut to so many letters.
 pub fn in_short(text: &str, letters_max: usize) -> String {
     let text = harmless(text);
     let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
