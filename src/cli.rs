@@ -12,7 +12,7 @@ use crate::data::Data;
 use crate::fault::Fault;
 use crate::screen::Screen;
 use crate::settings::Settings;
-use crate::{ctl, household, import, plan, repl, token, up};
+use crate::{being, ctl, household, import, plan, repl, token, up};
 
 /// Runs a household of agents: starts them in the order of their needs, watches them, restarts
 /// them, and says why.
@@ -69,6 +69,8 @@ enum Command {
     Household(household::HouseholdArgs),
     /// Say something to the running household, or all that a script on standard input says
     Ctl(ctl::CtlArgs),
+    /// Make beings, talk with them, and see what they remember
+    Being(being::BeingArgs),
     /// Talk with the running household
     #[command(after_help = examples(&[
         "genii repl                       Tab completes; `help` lists the commands; `exit` leaves",
@@ -103,12 +105,14 @@ pub struct JsonArg {
 
 /// The whole command line, with the admin commands beneath `ctl`.
 pub fn command_line() -> clap::Command {
-    Cli::command().mut_subcommand("ctl", |ctl| {
-        ctl.subcommands(commands::claps("genii ctl "))
-            .subcommand_help_heading("Admin commands")
-            .subcommand_value_name("COMMAND")
-            .disable_help_subcommand(false)
-    })
+    Cli::command()
+        .mut_subcommand("ctl", |ctl| {
+            ctl.subcommands(commands::claps("genii ctl "))
+                .subcommand_help_heading("Admin commands")
+                .subcommand_value_name("COMMAND")
+                .disable_help_subcommand(false)
+        })
+        .mut_subcommand(commands::being::NAME, being::with_commands)
 }
 
 /// Runs what the command line says.
@@ -125,7 +129,11 @@ pub fn run() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => error.exit(),
     };
-    let is_json = matches!(&cli.command, Command::Ctl(args) if args.is_json());
+    let is_json = match &cli.command {
+        Command::Ctl(args) => args.is_json(),
+        Command::Being(args) => args.is_json(),
+        _ => false,
+    };
     match carry_out(cli, &matches) {
         Ok(code) => code,
         Err(fault) => {
@@ -183,6 +191,11 @@ fn carry_out_on(
             let matches = matches.subcommand_matches("ctl");
             let matches = matches.ok_or_else(|| Fault::usage("no command was given"))?;
             runtime()?.block_on(ctl::run(args, matches, &data()?))
+        }
+        Command::Being(args) => {
+            let matches = matches.subcommand_matches(commands::being::NAME);
+            let matches = matches.ok_or_else(|| Fault::usage("no command was given"))?;
+            being::run(&runtime()?, args, matches, &data()?)
         }
         Command::Repl => repl::run(&runtime()?, &data()?),
         Command::Token(command) => token::run(command, &data()?),

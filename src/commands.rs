@@ -2,10 +2,12 @@
 //!
 //! Each command is one file in this folder and one line in [`COMMANDS`]. It says what it is called
 //! and takes ([`Command::Args`]), what it does at the side of the running genii
-//! ([`Command::serve`]), and how what it says looks to a person ([`Command::show`]).
+//! ([`Command::serve`]), and how what it says looks to a person ([`Command::show`]). Those about beings
+//! stand together beneath `being`, in a folder and a list of their own.
 
 mod apply;
 mod ask;
+pub mod being;
 mod dead_letters;
 mod deps;
 mod drain;
@@ -52,11 +54,13 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 use self::pinned::Pin;
+use crate::data::Data;
+use crate::doubt::Doubt;
 use crate::fault::Fault;
 use crate::screen::Screen;
 use crate::up::ending::Ending;
 
-/// All commands, by name.
+/// All commands but those beneath [`being`], by name.
 pub const COMMANDS: [Entry; 29] = [
     entry::<apply::Apply>(),
     entry::<ask::Ask>(),
@@ -91,7 +95,7 @@ pub const COMMANDS: [Entry; 29] = [
 
 /// A command.
 pub trait Command: 'static {
-    /// What it is called.
+    /// What it is called; of one beneath `being`, with that before it.
     const NAME: &'static str;
     /// What it does, in a line.
     const ABOUT: &'static str;
@@ -109,6 +113,14 @@ pub trait Command: 'static {
     fn prepare(_args: &mut Self::Args) -> Result<(), Fault> {
         Ok(())
     }
+
+    /// What a person is asked before it is carried out, where it cannot be undone.
+    fn doubt(_args: &Self::Args) -> Option<Doubt> {
+        None
+    }
+
+    /// Tidies up what lies on the side of who asked, once it was carried out.
+    fn done(_args: &Self::Args, _data: &Data) {}
 
     /// The agent or group that it is about, where it can be carried out only where that lives.
     fn about(_args: &Self::Args) -> Option<&str> {
@@ -218,6 +230,10 @@ pub struct Entry {
     pub name: &'static str,
     clap: fn(&str) -> clap::Command,
     arguments: fn(&ArgMatches) -> Result<Value, Fault>,
+    /// What a person is asked before.
+    doubt: fn(&Value) -> Option<Doubt>,
+    /// Tidies up after it.
+    done: fn(&Value, &Data),
     /// The agent or group that it is about, where it can be carried out only where that lives.
     about: fn(&Value) -> Option<String>,
     /// Takes out to which machine that is pinned.
@@ -228,6 +244,16 @@ pub struct Entry {
 }
 
 impl Entry {
+    /// What a person is asked before it is carried out, where it cannot be undone.
+    pub fn doubt(&self, arguments: &Value) -> Option<Doubt> {
+        (self.doubt)(arguments)
+    }
+
+    /// Tidies up what lies on the side of who asked, once it was carried out.
+    pub fn done(&self, arguments: &Value, data: &Data) {
+        (self.done)(arguments, data);
+    }
+
     /// Shows a thing that it said to a person.
     ///
     /// # Errors
@@ -245,6 +271,8 @@ const fn entry<C: Command>() -> Entry {
         name: C::NAME,
         clap: clap_of::<C>,
         arguments: arguments_of::<C>,
+        doubt: doubt::<C>,
+        done: done::<C>,
         about: about::<C>,
         unpin: unpin::<C>,
         serve: serve::<C>,
@@ -254,7 +282,9 @@ const fn entry<C: Command>() -> Entry {
 
 /// The command, whose examples are called so.
 fn clap_of<C: Command>(called: &str) -> clap::Command {
-    let command = <C::Args as clap::Args>::augment_args(clap::Command::new(C::NAME));
+    // One beneath `being` is called so there.
+    let name = C::NAME.rsplit(' ').next().unwrap_or(C::NAME);
+    let command = <C::Args as clap::Args>::augment_args(clap::Command::new(name));
     // Last, since arguments that are shared bring along what is said of them.
     let node = clap::Arg::new(NODE)
         .long("node")
@@ -292,6 +322,16 @@ fn arguments_of<C: Command>(matches: &ArgMatches) -> Result<Value, Fault> {
     serde_json::to_value(&args).map_err(|error| Fault::usage(error.to_string()))
 }
 
+fn doubt<C: Command>(arguments: &Value) -> Option<Doubt> {
+    C::doubt(&C::Args::deserialize(arguments).ok()?)
+}
+
+fn done<C: Command>(arguments: &Value, data: &Data) {
+    if let Ok(args) = C::Args::deserialize(arguments) {
+        C::done(&args, data);
+    }
+}
+
 fn about<C: Command>(arguments: &Value) -> Option<String> {
     let args = C::Args::deserialize(arguments).ok()?;
     C::about(&args).map(str::to_owned)
@@ -325,13 +365,15 @@ fn show<C: Command>(said: Value, screen: &mut Screen) -> Result<(), serde_json::
 
 /// The command of this name.
 pub fn find(name: &str) -> Option<&'static Entry> {
-    const { &COMMANDS }.iter().find(|entry| entry.name == name)
+    let all = const { &COMMANDS }.iter().chain(const { &being::COMMANDS });
+    all.into_iter().find(|entry| entry.name == name)
 }
 
 /// All commands, for a command line to have beneath it, where each is called as `called` and its name:
 /// `genii ctl ` in a shell.
 pub fn claps(called: &str) -> impl Iterator<Item = clap::Command> {
-    COMMANDS.iter().map(move |entry| (entry.clap)(called))
+    let alone = COMMANDS.iter().map(move |entry| (entry.clap)(called));
+    alone.chain(std::iter::once(being::clap(called)))
 }
 
 /// A command and its arguments.
@@ -350,8 +392,26 @@ impl Call {
     /// # Errors
     /// When its arguments are wrong.
     pub fn matched(matches: &ArgMatches) -> Result<Option<Self>, Fault> {
+        match matches.subcommand() {
+            None => Ok(None),
+            Some((being::NAME, matches)) => Self::of(&format!("{} ", being::NAME), matches),
+            Some(_) => Self::of("", matches),
+        }
+    }
+
+    /// The command about beings that was matched beneath `being`; `None` if none was.
+    ///
+    /// # Errors
+    /// As [`Call::matched`].
+    pub fn matched_about_beings(matches: &ArgMatches) -> Result<Option<Self>, Fault> {
+        Self::of(&format!("{} ", being::NAME), matches)
+    }
+
+    /// The command whose name begins so, and goes on with what was matched.
+    fn of(begin: &str, matches: &ArgMatches) -> Result<Option<Self>, Fault> {
         let Some((name, matches)) = matches.subcommand() else { return Ok(None) };
-        let entry = find(name).ok_or_else(|| Fault::usage(format!("no command {name:?}")))?;
+        let name = format!("{begin}{name}");
+        let entry = find(&name).ok_or_else(|| Fault::usage(format!("no command {name:?}")))?;
         let node = matches.get_one::<NodeName>(NODE).cloned();
         Ok(Some(Self { entry, arguments: (entry.arguments)(matches)?, node }))
     }
@@ -425,13 +485,16 @@ mod tests {
     #[test]
     fn commands_stand_in_the_order_of_their_names_and_have_examples() {
         assert!(COMMANDS.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert!(being::COMMANDS.windows(2).all(|pair| pair[0].name < pair[1].name));
         let mut abouts = std::collections::BTreeSet::new();
-        for mut command in claps("") {
+        let beings = being::clap("being ");
+        let all: Vec<_> = claps("").chain(beings.get_subcommands().cloned()).collect();
+        for mut command in all.clone() {
             command.clone().debug_assert();
             let help = command.render_help().to_string();
             assert!(help.contains("Examples:\n  "), "{help}");
             abouts.insert(command.get_about().unwrap().to_string());
         }
-        assert_eq!(abouts.len(), COMMANDS.len(), "each says what it does itself: {abouts:?}");
+        assert_eq!(abouts.len(), all.len(), "each says what it does itself: {abouts:?}");
     }
 }

@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::{ArgMatches, Args};
 
 use crate::admin::client::Client;
-use crate::commands::{self, Call, examples};
+use crate::chat::{self, ChatArgs};
+use crate::commands::{self, Call, being, examples};
 use crate::data::Data;
+use crate::doubt;
 use crate::fault::Fault;
 use crate::screen::Screen;
 
@@ -69,6 +71,11 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
             Ok(Line::Nothing) => {}
             Ok(Line::Help(text)) => crate::screen::say(text),
             Ok(Line::Call(call)) => calls.push((number, call)),
+            Ok(Line::Chat(_)) => {
+                let message = format!("line {number}: a chat is nothing for a script of commands");
+                return Err(Fault::usage(message)
+                    .help("`genii being chat BEING < FILE` says what is in a file, line by line"));
+            }
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);
                 return Err(Fault { message, ..fault });
@@ -104,6 +111,8 @@ pub enum Line {
     Help(String),
     /// A command.
     Call(Call),
+    /// A chat with a being.
+    Chat(ChatArgs),
 }
 
 /// Reads a line of a script or of the REPL.
@@ -112,8 +121,10 @@ pub enum Line {
 /// When it is no command.
 pub fn parse(line: &str) -> Result<Line, Fault> {
     let words = words(line)?;
-    let Some(first) = words.first().cloned() else { return Ok(Line::Nothing) };
-    let matches = match command_line().try_get_matches_from(words) {
+    if words.is_empty() {
+        return Ok(Line::Nothing);
+    }
+    let matches = match command_line().try_get_matches_from(&words) {
         Ok(matches) => matches,
         Err(error) => {
             let text = error.render().to_string();
@@ -122,7 +133,7 @@ pub fn parse(line: &str) -> Result<Line, Fault> {
                 return Ok(Line::Help(text.to_owned()));
             }
             if error.kind() == clap::error::ErrorKind::InvalidSubcommand {
-                return Err(unknown(&first));
+                return Err(unknown(&words));
             }
             let fault = Fault::usage(text);
             return Err(match line.contains('{') && !line.contains('\'') {
@@ -131,17 +142,28 @@ pub fn parse(line: &str) -> Result<Line, Fault> {
             });
         }
     };
+    if let Some(chat) = chat::matched(&matches)? {
+        return Ok(Line::Chat(chat));
+    }
     Ok(Call::matched(&matches)?.map_or(Line::Nothing, Line::Call))
 }
 
-fn unknown(word: &str) -> Fault {
-    let commands: Vec<clap::Command> = commands::claps("").collect();
-    let nearest = genii_runtime::nearest(word, commands.iter().map(clap::Command::get_name));
-    let help = match nearest {
-        Some(nearest) => format!("did you mean {nearest}?"),
-        None => "`help` lists the commands".to_owned(),
+/// No command is called so, or none beneath the first word.
+fn unknown(words: &[String]) -> Fault {
+    let line = command_line();
+    let (above, begin, word) = match words {
+        [first, word, ..] if line.find_subcommand(first).is_some() => {
+            (line.find_subcommand(first).unwrap_or(&line), format!("{first} "), word)
+        }
+        [word, ..] => (&line, String::new(), word),
+        [] => return Fault::usage("no command was given"),
     };
-    Fault::usage(format!("there is no command {word:?}")).help(help)
+    let known = above.get_subcommands().map(clap::Command::get_name);
+    let help = match genii_runtime::nearest(word, known) {
+        Some(nearest) => format!("did you mean {begin}{nearest}?"),
+        None => format!("`{}` lists the commands", format!("help {begin}").trim_end()),
+    };
+    Fault::usage(format!("there is no command \"{begin}{word}\"")).help(help)
 }
 
 /// The words of a line, as a shell has them. Nothing is expanded.
@@ -163,13 +185,17 @@ pub fn command_line() -> clap::Command {
         .subcommand_value_name("COMMAND")
         .help_template("{all-args}")
         .subcommands(commands::claps(""))
+        .mut_subcommand(being::NAME, |beings| beings.subcommand(chat::clap("being ")))
 }
 
-/// Runs a command and shows what it says.
+/// Runs a command and shows what it says. Where it cannot be undone, a person is asked first.
 ///
 /// # Errors
-/// When it is refused, or genii has gone.
+/// When it is refused, by the person or by genii, or genii has gone.
 pub async fn carry_out(client: &mut Client, call: &Call, json: bool) -> Result<ExitCode, Fault> {
+    if let Some(doubt) = call.entry.doubt(&call.arguments) {
+        doubt::settle(client, call, doubt).await?;
+    }
     let mut screen = Screen::stdout();
     let (name, node) = (call.entry.name, call.node.as_ref());
     let mut replies = client.run_on(node, name, &call.arguments).await?;
@@ -183,6 +209,7 @@ pub async fn carry_out(client: &mut Client, call: &Call, json: bool) -> Result<E
             break;
         }
     }
+    call.entry.done(&call.arguments, client.data());
     Ok(ExitCode::SUCCESS)
 }
 

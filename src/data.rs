@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
+use genii_protocols::Name;
 
 use crate::fault::Fault;
 
@@ -103,6 +104,11 @@ impl Data {
     /// What was typed at the REPL.
     pub fn history(&self) -> PathBuf {
         self.folder.join("history")
+    }
+
+    /// What was typed to a being, for whoever chats with it to find again.
+    pub fn typed_to(&self, being: &Name) -> PathBuf {
+        self.folder.join("chats").join(being.as_str())
     }
 
     /// Makes the folder, for its owner alone, and sees that it can be written to.

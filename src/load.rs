@@ -160,6 +160,21 @@ fn refuse_toml(path: &Path) -> Result<(), Fault> {
 /// When it cannot be read, is too large, or is no text.
 pub fn text(path: &Path) -> Result<String, Fault> {
     let shown = path.display();
+    String::from_utf8(bytes(path, FILE_MAX_LEN)?).map_err(|error| {
+        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
+            .iter()
+            .filter(|byte| **byte == b'\n')
+            .count();
+        Fault::new(format!("{shown}:{line}: it is not UTF-8 text")).help("save it as UTF-8")
+    })
+}
+
+/// What a file holds that may be so large, in bytes.
+///
+/// # Errors
+/// When it cannot be read, or is larger.
+pub fn bytes(path: &Path, max_len: u64) -> Result<Vec<u8>, Fault> {
+    let shown = path.display();
     let unread = |error: &std::io::Error| {
         let help = match error.kind() {
             std::io::ErrorKind::PermissionDenied => "see whose it is, and that you may read it",
@@ -173,23 +188,17 @@ pub fn text(path: &Path) -> Result<String, Fault> {
         return Err(Fault::new(format!("{shown} is a folder")).help("name a file in it"));
     }
     let too_large = || {
-        let message = format!("{shown} is larger than {} MiB", FILE_MAX_LEN / 1024 / 1024);
+        let message = format!("{shown} is larger than {} MiB", max_len / 1024 / 1024);
         Fault::new(message).help("is it the file that you meant?")
     };
     // Not as large as it says, but as large as it is: some files say nothing, and never end.
     let file = std::fs::File::open(path).map_err(|error| unread(&error))?;
     let mut bytes = Vec::new();
-    let read = file.take(FILE_MAX_LEN + 1).read_to_end(&mut bytes);
-    if read.map_err(|error| unread(&error))? as u64 > FILE_MAX_LEN {
+    let read = file.take(max_len + 1).read_to_end(&mut bytes);
+    if read.map_err(|error| unread(&error))? as u64 > max_len {
         return Err(too_large());
     }
-    String::from_utf8(bytes).map_err(|error| {
-        let line = 1 + error.as_bytes()[..error.utf8_error().valid_up_to()]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count();
-        Fault::new(format!("{shown}:{line}: it is not UTF-8 text")).help("save it as UTF-8")
-    })
+    Ok(bytes)
 }
 
 /// Reads `FILE`, or `NODE=FILE` for the machine that the file starts.

@@ -4,10 +4,13 @@
 #![warn(clippy::print_stderr, clippy::print_stdout)]
 
 mod admin;
+mod being;
+mod chat;
 mod cli;
 mod commands;
 mod ctl;
 mod data;
+mod doubt;
 mod fault;
 mod household;
 mod import;

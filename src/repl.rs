@@ -20,6 +20,7 @@ use self::complete::Completer;
 use self::hint::Hint;
 use self::known::Known;
 use crate::admin::client::Client;
+use crate::chat;
 use crate::ctl::{Line, carry_out, parse};
 use crate::data::Data;
 use crate::fault::Fault;
@@ -108,6 +109,7 @@ impl Repl<'_> {
                 Ok(())
             }
             Line::Call(call) => self.runtime.block_on(self.carry_out(&call)),
+            Line::Chat(args) => chat::run(self.runtime, self.data, &args, false).map(drop),
         });
         if let Err(fault) = done {
             crate::screen::complain(&fault);

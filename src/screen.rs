@@ -21,6 +21,12 @@ pub fn say(text: impl std::fmt::Display) {
     let _nobody_reads = writeln!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Says a part of a line on standard output, at once, as [`say`] does.
+pub fn put(text: impl std::fmt::Display) {
+    let mut out = std::io::stdout().lock();
+    let _nobody_reads = write!(out, "{text}").and_then(|()| out.flush());
+}
+
 /// A screen, or a pipe.
 pub struct Screen {
     /// Whether it shows colours.
@@ -43,6 +49,11 @@ impl Screen {
     pub fn line(&mut self, line: impl AsRef<str>) {
         self.text.push_str(line.as_ref());
         self.text.push('\n');
+    }
+
+    /// Writes a part of a line.
+    pub fn add(&mut self, text: impl AsRef<str>) {
+        self.text.push_str(text.as_ref());
     }
 
     /// Writes JSON, for a person to read.
@@ -97,11 +108,10 @@ impl Screen {
     /// A state, in the colour that it deserves.
     pub fn state(&self, state: &str) -> String {
         let style = match state {
-            "ready" | "completed" | "alive" => Style::new().green(),
-            "degraded" | "waiting" | "starting" | "stopping" | "declared" | "suspect" => {
-                Style::new().yellow()
-            }
-            "down" | "quarantined" | "blocked" => Style::new().red(),
+            "ready" | "completed" | "alive" | "awake" => Style::new().green(),
+            "degraded" | "waiting" | "waking" | "starting" | "stopping" | "declared"
+            | "suspect" => Style::new().yellow(),
+            "down" | "quarantined" | "blocked" | "unreachable" => Style::new().red(),
             _ => Style::new().dimmed(),
         };
         self.paint(state, style)

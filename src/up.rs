@@ -35,6 +35,7 @@ use self::printer::Printer;
 use self::progress::{Canvas, Progress};
 use self::signals::Signals;
 use crate::admin::server::AdminSocket;
+use crate::commands::being::reach::how_to_begin;
 use crate::commands::{Side, elsewhere, examples, tree, why};
 use crate::data::{Data, DataLock};
 use crate::fault::Fault;
@@ -294,7 +295,8 @@ impl Up<'_> {
                     others_settle(&house).await;
                 }
                 events.caught_up(house.node().tree().journal.last()).await;
-                self.say_it_is_up(&house, took);
+                let first_being = how_to_begin(&house, &self.data.genii()).await;
+                self.say_it_is_up(&house, took, first_being.as_deref());
                 self.serve(&house, &ending).await
             }
             Some(end) => end,
@@ -358,7 +360,8 @@ impl Up<'_> {
         end
     }
 
-    fn say_it_is_up(&self, house: &House, took: Duration) {
+    /// Shows what is up, and how to go on from there: how the first being is made, where none is.
+    fn say_it_is_up(&self, house: &House, took: Duration, first_being: Option<&str>) {
         let mut screen = Screen::stdout();
         tree::show(&tree::branches(house), &mut screen);
         screen.line("");
@@ -369,6 +372,9 @@ impl Up<'_> {
             let line =
                 format!("`{genii} repl` in another terminal talks with them; Ctrl-C ends them");
             screen.line(screen.faint(&line));
+        }
+        if let Some(how) = first_being.filter(|_| !self.only_news) {
+            screen.line(screen.faint(how));
         }
         self.printer.say(screen.into_text());
     }

@@ -59,6 +59,11 @@ impl Client {
         Ok(Self { client, data: data.clone() })
     }
 
+    /// The data folder on which the genii runs.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
     /// Begins to run a command.
     ///
     /// # Errors

@@ -26,6 +26,7 @@ impl reedline::Completer for Completer {
         let place = Place::of(&line[..pos]);
         let choices = match &place.expects {
             Expects::Command => commands(),
+            Expects::Beneath(command) => beneath(command),
             Expects::Flag(command) => flags(command),
             Expects::Value(name) => self.values(name, &place),
             Expects::OneOf(values) => values.iter().cloned().map(Choice::plain).collect(),
@@ -55,6 +56,7 @@ impl Completer {
             "MESSAGE" => self.messages(place),
             "JSON" => self.content(place),
             "FILE" => files(&place.word),
+            "BEING" | "OTHER-BEING" => plain(self.known.beings(&place.word)),
             _ => Vec::new(),
         }
     }
@@ -121,6 +123,8 @@ impl Choice {
 #[derive(Debug, PartialEq, Eq)]
 enum Expects {
     Command,
+    /// A command beneath this one.
+    Beneath(String),
     /// A flag of this command.
     Flag(String),
     /// A value of this name.
@@ -164,14 +168,23 @@ impl Place {
         place
     }
 
-    fn fill(&mut self, command: String, words: impl Iterator<Item = String>) {
+    fn fill(&mut self, mut command: String, mut words: impl Iterator<Item = String>) {
         if command == "help" {
             self.expects = Expects::Command;
             return;
         }
         let line = command_line();
-        let Some(found) = line.find_subcommand(&command) else { return };
-        self.command = Some(command);
+        let Some(mut found) = line.find_subcommand(&command) else { return };
+        while found.has_subcommands() {
+            let Some(word) = words.next() else {
+                self.expects = Expects::Beneath(command);
+                return;
+            };
+            let Some(beneath) = found.find_subcommand(&word) else { return };
+            command = format!("{command} {word}");
+            found = beneath;
+        }
+        self.command = Some(command.clone());
         let mut flag = None;
         for word in words {
             if flag.take().is_some() {
@@ -184,7 +197,7 @@ impl Place {
         }
         self.expects = match flag {
             Some(value) => value,
-            None if self.word.starts_with('-') => Expects::Flag(found.get_name().to_owned()),
+            None if self.word.starts_with('-') => Expects::Flag(command),
             None => positional(found, self.values.len()).unwrap_or(Expects::Nothing),
         };
     }
@@ -216,18 +229,33 @@ fn value(arg: &clap::Arg) -> Expects {
 
 fn commands() -> Vec<Choice> {
     let line = command_line();
-    let choice = |command: &clap::Command| Choice {
+    let more = ["exit", "help"].map(|name| Choice::plain(name.to_owned()));
+    line.get_subcommands().map(command_choice).chain(more).collect()
+}
+
+/// The commands beneath one.
+fn beneath(command: &str) -> Vec<Choice> {
+    let line = command_line();
+    let found = find(&line, command).into_iter().flat_map(clap::Command::get_subcommands);
+    found.map(command_choice).collect()
+}
+
+fn command_choice(command: &clap::Command) -> Choice {
+    Choice {
         text: command.get_name().to_owned(),
         about: command.get_about().map(ToString::to_string).unwrap_or_default(),
-        goes_on: command.get_positionals().next().is_some(),
-    };
-    let more = ["exit", "help"].map(|name| Choice::plain(name.to_owned()));
-    line.get_subcommands().map(choice).chain(more).collect()
+        goes_on: command.has_subcommands() || command.get_positionals().next().is_some(),
+    }
+}
+
+/// A command by its name, with the names of those above it before it.
+fn find<'a>(line: &'a clap::Command, command: &str) -> Option<&'a clap::Command> {
+    command.split(' ').try_fold(line, |above, name| above.find_subcommand(name))
 }
 
 fn flags(command: &str) -> Vec<Choice> {
     let line = command_line();
-    let args = line.find_subcommand(command).into_iter().flat_map(clap::Command::get_arguments);
+    let args = find(&line, command).into_iter().flat_map(clap::Command::get_arguments);
     let choice = |arg: &clap::Arg| {
         let about = arg.get_help().map(ToString::to_string).unwrap_or_default();
         Some(Choice { text: format!("--{}", arg.get_long()?), about, goes_on: true })
@@ -293,6 +321,13 @@ mod tests {
         check("journal -n 5 ", value("NAME"), "");
         check("journal -f ", value("NAME"), "");
         check("why core/twin@", value("NAME"), "core/twin@");
+        check("being ", Expects::Beneath("being".to_owned()), "");
+        check("being re", Expects::Beneath("being".to_owned()), "re");
+        check("being recall ma", value("BEING"), "ma");
+        check("being say marit ", value("OTHER-BEING"), "");
+        check("being chat ", value("BEING"), "");
+        check("being list --m", Expects::Flag("being list".to_owned()), "--m");
+        check("being nonsense ", Expects::Nothing, "");
     }
 
     #[test]
@@ -315,5 +350,7 @@ mod tests {
         assert!(
             commands().iter().any(|command| command.text == "tree" && !command.about.is_empty())
         );
+        assert!(flags("being list").iter().any(|flag| flag.text == "--matching"));
+        assert!(beneath("being").iter().any(|it| it.text == "recall" && !it.about.is_empty()));
     }
 }

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use genii_protocols::MessageInfo;
+use genii_protocols::beings::BeingEntry;
 use genii_runtime::house::Row;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -25,6 +26,9 @@ const FRESH: Duration = Duration::from_secs(2);
 
 /// How many agents' messages are remembered.
 const AGENTS_MAX: usize = 1_000;
+
+/// How many beings are offered.
+const BEINGS_MAX: usize = 200;
 
 /// What is known.
 pub struct Known {
@@ -81,6 +85,14 @@ impl Known {
     pub fn nodes(&self) -> Vec<String> {
         let nodes = self.ask::<Vec<NodeRow>>("nodes", &json!({}));
         nodes.into_iter().flatten().map(|row| row.node).collect()
+    }
+
+    /// The ids of beings that begin so, in order; of many, the first.
+    pub fn beings(&self, begin: &str) -> Vec<String> {
+        let begin = (!begin.is_empty()).then_some(begin);
+        let arguments = json!({ "matching": begin, "limit": BEINGS_MAX });
+        let beings = self.ask::<Vec<BeingEntry>>("being list", &arguments);
+        beings.into_iter().flatten().map(|being| being.id.to_string()).collect()
     }
 
     /// The messages that an agent answers.

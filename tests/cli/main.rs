@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod anywhere;
+mod beings;
 mod cables;
 mod clients;
 mod cluster;

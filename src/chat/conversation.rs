@@ -1,0 +1,258 @@
+//! The way to the being, for each thing that is said anew: genii may have been started again meanwhile,
+//! and the being may have moved.
+
+use genii_protocols::Name;
+use genii_protocols::being::Answered;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use tokio::runtime::Runtime;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::admin::client::Client;
+use crate::commands::being::ask::Said;
+use crate::commands::being::show::Known;
+use crate::commands::find;
+use crate::data::Data;
+use crate::fault::Fault;
+use crate::screen::Screen;
+
+/// How many memories `/recall` shows.
+const RECALLED: u32 = 5;
+
+/// A conversation with a being.
+pub struct Conversation<'a> {
+    runtime: &'a Runtime,
+    data: &'a Data,
+    being: Name,
+    speaker: Option<String>,
+    /// The last answer that came to its end.
+    last: Option<Answered>,
+}
+
+/// How something went that a person may have stopped.
+pub enum Went<T> {
+    /// It came to its end.
+    Through(T),
+    /// Ctrl-C stopped it.
+    Stopped,
+}
+
+impl<'a> Conversation<'a> {
+    /// Sees that the being is there, and that it answers.
+    ///
+    /// # Errors
+    /// When it does not, or genii does not run.
+    pub fn begin(
+        runtime: &'a Runtime,
+        data: &'a Data,
+        being: &Name,
+        speaker: Option<String>,
+    ) -> Result<(Self, Known), Fault> {
+        let talk = Self { runtime, data, being: being.clone(), speaker, last: None };
+        let arguments = json!({ "id": being });
+        let known: Known = read(runtime.block_on(talk.asked("being show", &arguments))?)?;
+        match &known.silent {
+            Some(why) => Err(Fault::new(why.clone())
+                .help(format!("`genii being show {being}` shows how it is"))
+                .about(data)),
+            None => Ok((talk, known)),
+        }
+    }
+
+    /// With whom it is.
+    pub fn being(&self) -> &Name {
+        &self.being
+    }
+
+    /// Who talks with it, if they have said.
+    pub fn speaker(&self) -> Option<&str> {
+        self.speaker.as_deref()
+    }
+
+    /// The data folder of the genii in which it lives.
+    pub fn data(&self) -> &Data {
+        self.data
+    }
+
+    /// The last answer that came to its end.
+    pub fn last(&self) -> Option<&Answered> {
+        self.last.as_ref()
+    }
+
+    /// Says something, and hands on the answer as it comes, until its end or Ctrl-C.
+    ///
+    /// # Errors
+    /// When there is no answer, or not the whole of it.
+    pub fn say(&mut self, text: &str, hand_on: impl FnMut(&str)) -> Result<Went<&Answered>, Fault> {
+        let answer = self.runtime.block_on(until_stopped(self.answer(text, hand_on)))?;
+        Ok(match answer {
+            Went::Through(answered) => Went::Through(self.last.insert(answered)),
+            Went::Stopped => Went::Stopped,
+        })
+    }
+
+    async fn answer(&self, text: &str, mut hand_on: impl FnMut(&str)) -> Result<Answered, Fault> {
+        let mut client = Client::connect(self.data).await?;
+        let said = json!({ "id": self.being, "text": text, "speaker": self.speaker });
+        let mut replies = client.run("being ask", &said).await?;
+        while let Some(said) = replies.next().await? {
+            match read(said)? {
+                Said::Words(words) => hand_on(&words),
+                Said::Answered(answered) => return Ok(answered),
+            }
+        }
+        Err(Fault::new(format!("{} broke off in mid-answer", self.being)).help("say it again"))
+    }
+
+    /// What it remembers of something.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub fn recall(&self, words: &str) -> Result<Value, Fault> {
+        self.ask(
+            "being recall",
+            &json!({
+                "id": self.being, "query": words, "limit": RECALLED,
+                "from": null, "until": null, "speaker": null, "kind": [],
+            }),
+        )
+    }
+
+    /// The last turns.
+    ///
+    /// # Errors
+    /// When it does not tell.
+    pub fn history(&self, turns: u32) -> Result<Value, Fault> {
+        let arguments = json!({ "id": self.being, "limit": turns, "before": null });
+        self.ask("being history", &arguments)
+    }
+
+    fn ask(&self, command: &str, arguments: &Value) -> Result<Value, Fault> {
+        let asked = self.runtime.block_on(until_stopped(self.asked(command, arguments)))?;
+        match asked {
+            Went::Through(said) => Ok(said),
+            Went::Stopped => Err(Fault::new("stopped")),
+        }
+    }
+
+    async fn asked(&self, command: &str, arguments: &Value) -> Result<Value, Fault> {
+        Client::connect(self.data).await?.ask(command, arguments).await
+    }
+}
+
+/// Writes what a command has said, for a person to read.
+///
+/// # Errors
+/// When another version of genii said it.
+pub fn show(command: &str, said: Value, screen: &mut Screen) -> Result<(), Fault> {
+    find(command).map_or(Ok(()), |entry| entry.show(said, screen))
+}
+
+fn read<T: DeserializeOwned>(said: Value) -> Result<T, Fault> {
+    serde_json::from_value(said).map_err(|error| {
+        Fault::new(format!("the answer is of another version of genii: {error}"))
+            .help("use the same version as the one that runs")
+    })
+}
+
+/// Goes on until it is done, or Ctrl-C ends it.
+async fn until_stopped<T>(doing: impl Future<Output = Result<T, Fault>>) -> Result<Went<T>, Fault> {
+    // Heard from now on: what was pressed at the prompt is no signal.
+    let mut interrupts = signal(SignalKind::interrupt())
+        .map_err(|error| Fault::new(format!("Ctrl-C cannot be heard: {error}")))?;
+    tokio::select! {
+        _ = interrupts.recv() => Ok(Went::Stopped),
+        done = doing => done.map(Went::Through),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use genii_protocols::Name;
+    use rustix::process::{Signal, getpid, kill_process};
+
+    use super::*;
+    use crate::admin::server::AdminSocket;
+    use crate::commands::being::stand_ins::{TALK_ON, side};
+
+    /// A running genii with one being, in a folder.
+    struct Genii {
+        runtime: Runtime,
+        data: Data,
+        _scratch: tempfile::TempDir,
+    }
+
+    impl Genii {
+        fn new() -> Self {
+            let scratch = tempfile::tempdir().unwrap();
+            let data = Data::new(Some(scratch.path().to_owned())).unwrap();
+            Self { runtime: Runtime::new().unwrap(), data, _scratch: scratch }
+        }
+
+        fn open(&self) -> AdminSocket {
+            let side = self.runtime.block_on(side(1));
+            let _within = self.runtime.enter();
+            AdminSocket::open(&self.data.socket(), side).unwrap()
+        }
+
+        fn close(&self, socket: AdminSocket) {
+            socket.unlink();
+            self.runtime.block_on(socket.close());
+        }
+
+        fn begin(&self, being: &str) -> Result<(Conversation<'_>, Known), Fault> {
+            let being = Name::new(being).unwrap();
+            Conversation::begin(&self.runtime, &self.data, &being, Some("Ann".to_owned()))
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_answered_in_parts_and_the_last_answer_is_kept() {
+        let genii = Genii::new();
+        let _socket = genii.open();
+        let (mut talk, known) = genii.begin("marit").unwrap();
+        assert_eq!(known.info.unwrap().turns, 450);
+        let mut words = Vec::new();
+        talk.say("hello", |part| words.push(part.to_owned())).unwrap();
+        assert_eq!(words, ["You said: ", "hello"]);
+        assert_eq!(talk.last().unwrap().recalled.len(), 1);
+        assert_eq!(talk.recall("nuts").unwrap()["memories"].as_array().unwrap().len(), 2);
+        assert_eq!(talk.history(3).unwrap()["turns"].as_array().unwrap().len(), 3);
+        let no = talk.say("", |_| ()).map(drop).unwrap_err();
+        assert_eq!(no.message, "marit: nothing was said");
+    }
+
+    #[test]
+    fn ctrl_c_stops_an_answer_and_not_the_conversation() {
+        let genii = Genii::new();
+        let _socket = genii.open();
+        let (mut talk, _) = genii.begin("marit").unwrap();
+        let went = talk.say(&format!("{TALK_ON} until Ctrl-C"), |_| {
+            kill_process(getpid(), Signal::INT).unwrap();
+        });
+        assert!(matches!(went, Ok(Went::Stopped)));
+        assert!(talk.last().is_none());
+        assert!(matches!(talk.say("hello", |_| ()), Ok(Went::Through(_))));
+    }
+
+    #[test]
+    fn a_genii_that_was_started_again_is_found_again() {
+        let genii = Genii::new();
+        let socket = genii.open();
+        let (mut talk, _) = genii.begin("marit").unwrap();
+        genii.close(socket);
+        let gone = talk.say("hello", |_| ()).map(drop).unwrap_err();
+        assert!(gone.message.contains("no genii runs on"), "{gone}");
+        let _socket = genii.open();
+        assert!(matches!(talk.say("hello", |_| ()), Ok(Went::Through(_))));
+    }
+
+    #[test]
+    fn a_conversation_with_nobody_does_not_begin() {
+        let genii = Genii::new();
+        let nobody = |being: &str| genii.begin(being).map(drop).unwrap_err().to_string();
+        assert!(nobody("marit").contains("no genii runs on"));
+        let _socket = genii.open();
+        assert!(nobody("mart").contains("did you mean marit?"));
+    }
+}

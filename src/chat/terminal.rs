@@ -1,0 +1,240 @@
+//! A chat at a terminal: an editor with history, answers as they come, Ctrl-C that stops an answer.
+
+use std::borrow::Cow;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::process::ExitCode;
+
+use genii_actors::being::character::macros::expand;
+use genii_actors::being::character::{Character, Names};
+use genii_protocols::being::BeingInfo;
+use reedline::{
+    FileBackedHistory, Prompt, PromptEditMode, PromptHistorySearch, Reedline, Signal,
+    ValidationResult, Validator,
+};
+
+use super::conversation::{Conversation, Went, show};
+use super::line::{HELP, Line, goes_on};
+use crate::commands::being::ask::remark;
+use crate::commands::being::show::Known;
+use crate::commands::being::words;
+use crate::fault::Fault;
+use crate::screen::{Screen, complain, put, say};
+
+/// How many things that were typed to a being are kept.
+const TYPED_MAX: usize = 1_000;
+
+/// Talks until Ctrl-D.
+pub fn run(talk: Conversation<'_>, known: &Known) -> Result<ExitCode, Fault> {
+    let name = words::harmless(&known.being.name);
+    let mut editor = editor(&talk.data().typed_to(talk.being()));
+    let prompt = Asking { who: words::harmless(talk.speaker().unwrap_or("you")) };
+    let mut chat = Chat { talk, name };
+    chat.greet(known);
+    loop {
+        match editor.read_line(&prompt) {
+            Ok(Signal::Success(text)) => {
+                if let Err(error) = editor.sync_history() {
+                    tracing::debug!("what was typed cannot be kept: {error}");
+                }
+                match Line::read(&text) {
+                    Line::Quit => return Ok(ExitCode::SUCCESS),
+                    line => chat.take(line),
+                }
+            }
+            Ok(Signal::CtrlC) => chat.hint("(Ctrl-D or /quit leaves)"),
+            Ok(Signal::CtrlD) => return Ok(ExitCode::SUCCESS),
+            Ok(_) => {}
+            Err(error) => return Err(Fault::new(format!("the terminal is gone: {error}"))),
+        }
+    }
+}
+
+struct Chat<'a> {
+    talk: Conversation<'a>,
+    /// What the being is called.
+    name: String,
+}
+
+impl Chat<'_> {
+    /// Says with whom one talks, and what that says first if nobody has talked with it yet.
+    fn greet(&self, known: &Known) {
+        let by = known.info.as_ref().map(|info| words::harmless(&info.provider));
+        let by = by.map(|by| format!("; words by {by}")).unwrap_or_default();
+        let id = self.talk.being();
+        self.hint(&format!(
+            "{} ({id}){by}; /help tells what may be typed, Ctrl-D leaves",
+            self.name
+        ));
+        let first = known.info.as_ref().filter(|info| info.turns == 0);
+        if let Some(greeting) = first.and_then(|info| greeting(info, self.talk.speaker())) {
+            say(format!("{}{}", self.says(), words::harmless(&greeting)));
+        }
+    }
+
+    /// Carries out what was typed. What goes wrong is told, and the chat goes on.
+    fn take(&mut self, line: Line) {
+        let done = match line {
+            Line::Nothing | Line::Quit => Ok(()),
+            Line::Say(text) => self.answer(&text),
+            Line::Help => {
+                say(HELP);
+                Ok(())
+            }
+            Line::Recall(words) => {
+                self.talk.recall(&words).and_then(|said| self.show("being recall", said))
+            }
+            Line::History(turns) => {
+                self.talk.history(turns).and_then(|said| self.show("being history", said))
+            }
+            Line::Memories => {
+                self.memories();
+                Ok(())
+            }
+            Line::Wrong(why) => Err(Fault::new(why)),
+        };
+        if let Err(fault) = done {
+            complain(fault);
+        }
+    }
+
+    fn answer(&mut self, text: &str) -> Result<(), Fault> {
+        let says = self.says();
+        let mut has_begun = false;
+        let went = self.talk.say(text, |words| {
+            if !has_begun {
+                has_begun = true;
+                put(&says);
+            }
+            put(words::harmless(words));
+        });
+        let remark = match went {
+            Ok(Went::Through(answered)) => Ok(remark(answered)),
+            Ok(Went::Stopped) => Ok(Some("(stopped; what it had said is remembered)".to_owned())),
+            Err(fault) => Err(fault),
+        };
+        if has_begun {
+            say("");
+        }
+        if let Some(remark) = remark? {
+            self.hint(&remark);
+        }
+        Ok(())
+    }
+
+    /// Shows what was remembered for the last answer.
+    fn memories(&self) {
+        let Some(last) = self.talk.last() else { return self.hint("(it has not answered yet)") };
+        if last.recalled.is_empty() {
+            return self.hint("(it used no memories for its last answer)");
+        }
+        let mut screen = Screen::stdout();
+        for memory in &last.recalled {
+            words::recollection(memory, &mut screen);
+        }
+        put(screen.into_text());
+    }
+
+    fn show(&self, command: &str, said: serde_json::Value) -> Result<(), Fault> {
+        let mut screen = Screen::stdout();
+        show(command, said, &mut screen)?;
+        screen.flush().map(drop)
+    }
+
+    fn says(&self) -> String {
+        format!("{} ", Screen::stdout().bold(&format!("{}:", self.name)))
+    }
+
+    fn hint(&self, text: &str) {
+        say(Screen::stdout().faint(text));
+    }
+}
+
+/// What a being says first, with the names in it.
+fn greeting(info: &BeingInfo, speaker: Option<&str>) -> Option<String> {
+    let character = Character::try_from(&info.character).ok()?;
+    let names = Names::new(character.called(), speaker.unwrap_or_default());
+    let greeting = expand(character.greeting(0)?, &names, 0);
+    Some(greeting.trim().to_owned())
+}
+
+fn editor(typed: &Path) -> Reedline {
+    let editor = Reedline::create()
+        .with_validator(Box::new(Continued))
+        .use_bracketed_paste(true)
+        .use_kitty_keyboard_enhancement(true);
+    match history(typed) {
+        Ok(history) => editor.with_history(Box::new(history)),
+        Err(error) => {
+            let shown = typed.display();
+            complain(format!("warning: what you type is not kept in {shown}: {error}"));
+            editor
+        }
+    }
+}
+
+/// What was typed before. It is its owner's alone.
+fn history(typed: &Path) -> Result<FileBackedHistory, Box<dyn std::error::Error>> {
+    if let Some(folder) = typed.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().append(true).create(true).mode(0o600).open(typed)?;
+    Ok(FileBackedHistory::with_file(TYPED_MAX, typed.to_owned())?)
+}
+
+/// A line that ends in a backslash goes on in the next.
+struct Continued;
+
+impl Validator for Continued {
+    fn validate(&self, line: &str) -> ValidationResult {
+        match goes_on(line) {
+            true => ValidationResult::Incomplete,
+            false => ValidationResult::Complete,
+        }
+    }
+}
+
+/// What stands before what is typed: who types it.
+struct Asking {
+    who: String,
+}
+
+impl Prompt for Asking {
+    fn render_prompt_left(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.who)
+    }
+
+    fn render_prompt_right(&self) -> Cow<'_, str> {
+        Cow::Borrowed("")
+    }
+
+    fn render_prompt_indicator(&self, _: PromptEditMode) -> Cow<'_, str> {
+        Cow::Borrowed("> ")
+    }
+
+    fn render_prompt_multiline_indicator(&self) -> Cow<'_, str> {
+        Cow::Borrowed("  ")
+    }
+
+    fn render_prompt_history_search_indicator(&self, search: PromptHistorySearch) -> Cow<'_, str> {
+        Cow::Owned(format!(" (looking for {:?}) ", search.term))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn what_was_typed_is_its_owners_alone() {
+        let scratch = tempfile::tempdir().unwrap();
+        let typed = scratch.path().join("chats/marit");
+        history(&typed).unwrap();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&typed), 0o600);
+        assert_eq!(mode(typed.parent().unwrap()), 0o700);
+    }
+}

@@ -1,0 +1,110 @@
+//! `being`: the commands about beings. One file and one line each, as all others.
+//!
+//! They run at the side of the running genii, which speaks to `beings/registry` and to `being/ID`
+//! ([`reach`]); what a person sees of memories and turns is put into words in [`words`].
+
+pub mod ask;
+mod budget;
+mod character;
+mod core;
+mod create;
+mod delete;
+mod export;
+mod forget;
+pub mod history;
+mod import;
+mod list;
+mod provider;
+pub mod reach;
+pub mod recall;
+mod remember;
+mod say;
+pub mod show;
+pub mod words;
+
+#[cfg(test)]
+pub mod stand_ins;
+#[cfg(test)]
+mod tests;
+
+use genii_protocols::{Name, TimeSpan, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::{Entry, entry, examples};
+
+/// What stands before the names of these commands.
+pub const NAME: &str = "being";
+
+/// All commands about beings, by name.
+pub const COMMANDS: [Entry; 16] = [
+    entry::<ask::Ask>(),
+    entry::<budget::Budget>(),
+    entry::<character::Character>(),
+    entry::<core::Core>(),
+    entry::<create::Create>(),
+    entry::<delete::Delete>(),
+    entry::<export::Export>(),
+    entry::<forget::Forget>(),
+    entry::<history::History>(),
+    entry::<import::Import>(),
+    entry::<list::List>(),
+    entry::<provider::Provider>(),
+    entry::<recall::Recall>(),
+    entry::<remember::Remember>(),
+    entry::<say::Say>(),
+    entry::<show::Show>(),
+];
+
+/// What `being` does, in a line.
+pub const ABOUT: &str = "Make beings, talk with them, and see what they remember";
+
+/// The commands beneath `being`, which is called as `called` and its name.
+pub fn clap(called: &str) -> clap::Command {
+    let lines = [
+        "being create examples/characters/marit.toml --id marit",
+        "being list",
+        "being recall marit 'my sister'",
+    ];
+    let lines = lines.map(|line| format!("{called}{line}"));
+    clap::Command::new(NAME)
+        .about(ABOUT)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand_value_name("COMMAND")
+        // In the order of their names, also with those that are added.
+        .subcommands(COMMANDS.iter().map(|entry| (entry.clap)(called).display_order(0)))
+        .after_help(examples(&lines.each_ref().map(String::as_str)))
+}
+
+/// A being, by its id.
+#[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
+pub struct Being {
+    /// The being, by its id
+    #[arg(value_name = "BEING", value_parser = id)]
+    pub id: Name,
+}
+
+/// Reads the id of a being; its address does as well.
+pub fn id(text: &str) -> Result<Name, String> {
+    let id = text.strip_prefix("being/").unwrap_or(text);
+    Name::new(id).map_err(|error| error.to_string())
+}
+
+/// Reads a moment: RFC 3339, a day, or how long ago it was.
+pub fn moment(text: &str) -> Result<Timestamp, String> {
+    if let Ok(TimeSpan(ago)) = text.parse() {
+        let at = std::time::SystemTime::now().checked_sub(ago);
+        return at.map(Timestamp::from).ok_or_else(|| "it is before all time".to_owned());
+    }
+    let read = |text: String| serde_json::from_value(text.into());
+    let is_day = text.len() == "2026-05-03".len();
+    let at = read(text.to_owned()).or_else(|error| match is_day {
+        true => read(format!("{text}T00:00:00Z")),
+        false => Err(error),
+    });
+    at.map_err(|_| {
+        "it must be a time such as 2026-05-03T14:00:00Z, a day such as 2026-05-03, or how long ago, \
+         as 2days"
+            .to_owned()
+    })
+}

@@ -1,0 +1,58 @@
+//! `being export`: writes a being into one file.
+
+use std::path::PathBuf;
+
+use genii_protocols::beings::{ExportBeing, Exported};
+use serde::{Deserialize, Serialize};
+
+use super::{Being, reach, words};
+use crate::commands::{Command, Out, Refusal, Side};
+use crate::fault::Fault;
+use crate::screen::Screen;
+
+pub struct Export;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    being: Being,
+    /// The file, on the machine where the being lives; one that is there is not overwritten
+    #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
+    file: PathBuf,
+}
+
+impl Command for Export {
+    const NAME: &'static str = "being export";
+    const ABOUT: &'static str = "Write a being into one file, with all that it remembers";
+    const EXAMPLES: &'static [&'static str] = &["being export marit marit.being"];
+    type Args = Args;
+    type Said = Exported;
+
+    fn prepare(args: &mut Args) -> Result<(), Fault> {
+        args.file = absolute(&args.file)?;
+        Ok(())
+    }
+
+    async fn serve(args: Args, side: Side, out: Out<Exported>) -> Result<(), Refusal> {
+        let file = args.file.display().to_string();
+        let export = ExportBeing { id: args.being.id, file };
+        out.say(reach::registry_ask_within(&side, export, reach::LONG_PATIENCE).await?).await
+    }
+
+    fn show(exported: Exported, screen: &mut Screen) {
+        let Exported { file, bytes, sha256 } = exported;
+        screen.line(format!("{file}: {}, SHA-256 {sha256}", words::bytes(bytes)));
+    }
+}
+
+/// The path of a file as the running genii needs it, which has another working directory.
+///
+/// # Errors
+/// When it is no text, or there is no working directory.
+pub fn absolute(file: &std::path::Path) -> Result<PathBuf, Fault> {
+    if file.to_str().is_none() {
+        return Err(Fault::usage(format!("{}: its name is not in UTF-8", file.display())));
+    }
+    std::path::absolute(file).map_err(|error| Fault::usage(format!("{}: {error}", file.display())))
+}

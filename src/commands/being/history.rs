@@ -1,0 +1,97 @@
+//! `being history`: what was said to a being, and what it answered.
+
+use genii_protocols::Name;
+use genii_protocols::being::{self, ShowHistory, Turn};
+use serde::{Deserialize, Serialize};
+
+use super::{Being, reach, words};
+use crate::commands::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+/// How many turns a being is asked for at a time.
+const PAGE: u32 = 200;
+
+/// How many turns are shown at most.
+const SHOWN_MAX: i64 = 10_000;
+
+pub struct History;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    being: Being,
+    /// How many turns, the newest
+    #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20,
+        value_parser = clap::value_parser!(u32).range(1..=SHOWN_MAX))]
+    limit: u32,
+    /// Only turns before this one, by its number
+    #[arg(long, value_name = "TURN")]
+    before: Option<u64>,
+}
+
+/// A part of a conversation.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Talk {
+    /// With whom.
+    being: Name,
+    /// The turns, the newest first.
+    turns: Vec<Turn>,
+    /// There are older ones: those before this one.
+    older: Option<u64>,
+}
+
+impl Command for History {
+    const NAME: &'static str = "being history";
+    const ABOUT: &'static str = "Show what was said to a being, and what it answered";
+    const EXAMPLES: &'static [&'static str] =
+        &["being history marit", "being history marit -n 100", "being history marit --before 40"];
+    type Args = Args;
+    type Said = Talk;
+
+    async fn serve(args: Args, side: Side, out: Out<Talk>) -> Result<(), Refusal> {
+        let Args { being: Being { id }, limit, before } = args;
+        let being::History { turns, older } =
+            newest(&side, &id, before, limit as usize, |_| true).await?;
+        out.say(Talk { being: id, turns, older }).await
+    }
+
+    fn show(Talk { being, turns, older }: Talk, screen: &mut Screen) {
+        if let Some(older) = older {
+            let how = format!("(there are older turns: `being history {being} --before {older}`)");
+            screen.line(screen.faint(&how));
+        }
+        if turns.is_empty() {
+            screen.line("nothing was said yet");
+        }
+        for turn in turns.iter().rev() {
+            words::turn(turn, being.as_str(), screen);
+        }
+    }
+}
+
+/// The newest turns before one of which this is true, the newest first, of so many that are looked at.
+///
+/// # Errors
+/// When the being does not tell.
+pub async fn newest(
+    side: &Side,
+    id: &Name,
+    mut before: Option<u64>,
+    looked_at_max: usize,
+    is_wanted: impl Fn(&Turn) -> bool,
+) -> Result<being::History, Refusal> {
+    let (mut turns, mut left) = (Vec::new(), looked_at_max);
+    loop {
+        let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
+        let page = reach::ask(side, id, ShowHistory { before, limit: Some(limit) }).await?;
+        left = left.saturating_sub(page.turns.len());
+        // Without turns it would go on for ever.
+        let older = page.older.filter(|_| !page.turns.is_empty());
+        turns.extend(page.turns.into_iter().filter(&is_wanted));
+        match older {
+            Some(_) if left > 0 => before = older,
+            older => return Ok(being::History { turns, older }),
+        }
+    }
+}

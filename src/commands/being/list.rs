@@ -1,0 +1,85 @@
+//! `being list`: which beings there are, and how they stand.
+
+use genii_protocols::beings::{BeingEntry, ListBeings};
+use serde::{Deserialize, Serialize};
+
+use super::{reach, words};
+use crate::commands::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+/// How many beings the registry is asked for at a time.
+const PAGE: u32 = 1_000;
+
+/// How many beings are listed at most: they are said at once, and that has a bound.
+const LISTED_MAX: u32 = 100_000;
+
+pub struct List;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    /// Only those in whose id or name this stands, whether large or small
+    #[arg(long, short, value_name = "TEXT")]
+    matching: Option<String>,
+    /// How many at most [default: all, up to 100,000]
+    #[arg(long, short = 'n', value_name = "COUNT",
+        value_parser = clap::value_parser!(u32).range(1..=i64::from(LISTED_MAX)))]
+    limit: Option<u32>,
+}
+
+impl Command for List {
+    const NAME: &'static str = "being list";
+    const ABOUT: &'static str = "List the beings, and how each stands";
+    const EXAMPLES: &'static [&'static str] = &[
+        "being list",
+        "being list --matching holm",
+        "being list --json | jq -r '.[] | select(.state == \"quarantined\") | .id'",
+    ];
+    type Args = Args;
+    type Said = Vec<BeingEntry>;
+
+    async fn serve(args: Args, side: Side, out: Out<Vec<BeingEntry>>) -> Result<(), Refusal> {
+        let Args { matching, limit } = args;
+        let wanted = limit.unwrap_or(LISTED_MAX) as usize;
+        let (mut listed, mut after) = (Vec::new(), None);
+        loop {
+            let left = u32::try_from(wanted - listed.len()).unwrap_or(PAGE).min(PAGE);
+            if left == 0 && limit.is_none() {
+                let message = format!("there are more than {LISTED_MAX} beings");
+                return Err(Refusal::new(message).help("--matching or --limit shows some of them"));
+            }
+            if left == 0 {
+                break;
+            }
+            let page = ListBeings { after, limit: Some(left), matching: matching.clone() };
+            let page = reach::registry_ask(&side, page).await?;
+            listed.extend(page.beings);
+            listed.truncate(wanted);
+            match page.more {
+                Some(more) => after = Some(more),
+                None => break,
+            }
+        }
+        out.say(listed).await
+    }
+
+    fn show(beings: Vec<BeingEntry>, screen: &mut Screen) {
+        if beings.is_empty() {
+            return screen.line("no being is in this list; `being create FILE` makes one");
+        }
+        let row = |being: &BeingEntry| {
+            vec![
+                being.id.to_string(),
+                words::in_short(&being.name, NAME_SHOWN_LETTERS),
+                screen.state(words::state(being.state)),
+                being.node.to_string(),
+                being.created.to_string(),
+                being.why.as_deref().map(words::harmless).unwrap_or_default(),
+            ]
+        };
+        let rows = beings.iter().map(row).collect();
+        screen.table(&["id", "name", "state", "on", "made", "why"], rows);
+    }
+}
+
+/// How many letters of a name stand in the list.
+const NAME_SHOWN_LETTERS: usize = 40;

@@ -1,0 +1,92 @@
+//! `being show`: who a being is, what it has, and how it is.
+
+use genii_protocols::being::{AskHealth, BeingHealth, BeingInfo, ShowBeing};
+use genii_protocols::beings::{BeingEntry, GetBeing};
+use serde::{Deserialize, Serialize};
+
+use super::{Being, reach, words};
+use crate::commands::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+/// How many letters of its description are shown.
+const DESCRIPTION_SHOWN_LETTERS: usize = 300;
+
+pub struct Show;
+
+/// What is known about a being.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Known {
+    /// As the registry knows it.
+    #[serde(flatten)]
+    pub being: BeingEntry,
+    /// By its own account.
+    pub info: Option<BeingInfo>,
+    /// How it is, by its own account.
+    pub health: Option<BeingHealth>,
+    /// Why it gives no account.
+    pub silent: Option<String>,
+}
+
+impl Command for Show {
+    const NAME: &'static str = "being show";
+    const ABOUT: &'static str = "Show who a being is, what it has, and how it is";
+    const EXAMPLES: &'static [&'static str] =
+        &["being show marit", "being show marit --json | jq .info.memories"];
+    type Args = Being;
+    type Said = Known;
+
+    async fn serve(Being { id }: Being, side: Side, out: Out<Known>) -> Result<(), Refusal> {
+        let being = reach::registry_ask(&side, GetBeing { id: id.clone() }).await?;
+        // One that does not answer is shown all the same: that is when somebody looks.
+        let info = reach::ask(&side, &id, ShowBeing {}).await;
+        let known = match info {
+            Ok(info) => {
+                let health = reach::ask(&side, &id, AskHealth {}).await.ok();
+                Known { being, info: Some(info), health, silent: None }
+            }
+            Err(why) => Known { being, info: None, health: None, silent: Some(why.message) },
+        };
+        out.say(known).await
+    }
+
+    fn show(known: Known, screen: &mut Screen) {
+        let Known { being, info, health, silent } = known;
+        let (name, state) = (words::harmless(&being.name), screen.state(words::state(being.state)));
+        screen.line(format!("{} ({}) is {state} on {}", screen.bold(&name), being.id, being.node));
+        if let Some(why) = being.why.iter().chain(&silent).next() {
+            screen.line(format!("  {}", screen.red(&words::harmless(why))));
+        }
+        for note in health.into_iter().flat_map(|health| health.notes) {
+            screen.line(format!("  {}", words::harmless(&note)));
+        }
+        let mut rows =
+            vec![("address", being.address.to_string()), ("made", being.created.to_string())];
+        rows.extend(info.as_ref().map(rows_of).into_iter().flatten());
+        for (what, value) in rows {
+            screen.line(format!("  {} {value}", screen.faint(&format!("{what:<9}"))));
+        }
+        if let Some(info) = &info {
+            words::core(&info.core, screen);
+        }
+    }
+}
+
+/// What a being says of itself, line by line.
+fn rows_of(info: &BeingInfo) -> Vec<(&'static str, String)> {
+    let budget = info.budget.at(genii_protocols::Timestamp::now());
+    let limits = words::limits(&budget.limits, budget.today, budget.this_month, budget.in_all);
+    let limits = if limits.is_empty() { vec!["no limit".to_owned()] } else { limits };
+    let description = info.character.0.get("description").and_then(serde_json::Value::as_str);
+    let description = description.unwrap_or_default();
+    let mut rows = vec![
+        ("words by", words::harmless(&info.provider)),
+        ("turns", info.turns.to_string()),
+        ("memories", info.memories.to_string()),
+        ("on disk", words::bytes(info.store_bytes)),
+    ];
+    rows.extend(limits.into_iter().map(|limit| ("budget", limit)));
+    if !description.trim().is_empty() {
+        rows.push(("who", words::in_short(description, DESCRIPTION_SHOWN_LETTERS)));
+    }
+    rows
+}

@@ -1,0 +1,372 @@
+//! Stand-ins for a registry and for beings, which do what tests need of them, and a house of them.
+
+use genii_protocols::being::*;
+use genii_protocols::beings::*;
+use genii_protocols::budget::Budget;
+use genii_protocols::{Address, Json, Name, NodeName, Timestamp};
+use genii_runtime::topology::Topology;
+use genii_runtime::{
+    Agent, Catalogue, Context, Handle, HandleStream, House, Node, NodeOptions, Outlet, Protocol,
+};
+use genii_supervision::StartError;
+use parking_lot::Mutex;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::commands::Side;
+use crate::up::ending::Ending;
+
+/// How what is said begins that a being is to answer until nobody listens.
+pub const TALK_ON: &str = "talk on";
+
+/// What was said to which a being noticed that nobody listens any more.
+pub static NOTICED: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// A house with a registry of so many beings, of which `marit` lives, and `tobin` is held back.
+pub async fn side(beings: usize) -> Side {
+    let kinds = Catalogue::new().with::<Registry>("beings-registry").with::<Marit>("being");
+    let text = format!(
+        "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
+         settings.beings = {beings}\n[groups.being]\n[agents.\"being/marit\"]\nkind = \"being\"\n"
+    );
+    house(&text, kinds).await
+}
+
+/// A house in which `marit` lives, and nobody knows of her.
+pub async fn side_without_registry() -> Side {
+    let kinds = Catalogue::new().with::<Marit>("being");
+    house("[groups.being]\n[agents.\"being/marit\"]\nkind = \"being\"\n", kinds).await
+}
+
+async fn house(topology: &str, kinds: Catalogue) -> Side {
+    let topology = Topology::parse(topology, &kinds).unwrap();
+    let node = Node::new(NodeOptions::new(NodeName::new("test").unwrap()));
+    let house = House::begin(node, kinds, topology).await.unwrap();
+    house.up().await.unwrap();
+    Side { house, ending: Ending::default() }
+}
+
+pub fn name(text: &str) -> Name {
+    Name::new(text).unwrap()
+}
+
+pub fn at(text: &str) -> Timestamp {
+    serde_json::from_value(text.into()).unwrap()
+}
+
+fn entry(id: &str) -> BeingEntry {
+    let is_held = id == "tobin";
+    BeingEntry {
+        id: name(id),
+        address: Address::new(&name("being"), &name(id)),
+        name: id.to_uppercase(),
+        state: if is_held { BeingState::Quarantined } else { BeingState::Awake },
+        node: NodeName::new("test").unwrap(),
+        created: at("2026-05-03T10:00:00Z"),
+        why: is_held.then(|| "its store is damaged".to_owned()),
+    }
+}
+
+struct Registry {
+    beings: Vec<BeingEntry>,
+}
+
+#[derive(Deserialize)]
+struct RegistrySettings {
+    beings: usize,
+}
+
+impl Agent for Registry {
+    type Settings = RegistrySettings;
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new()
+            .on::<CreateBeing>()
+            .on::<ListBeings>()
+            .on::<GetBeing>()
+            .on::<ExportBeing>()
+            .on::<ImportBeing>()
+            .on::<DeleteBeing>()
+    }
+
+    async fn start(settings: RegistrySettings, _: &mut Context) -> Result<Self, StartError> {
+        let first = ["marit", "tobin"].map(str::to_owned);
+        let more = (first.len()..).map(|number| format!("x{number:06}"));
+        let ids = first.into_iter().chain(more).take(settings.beings);
+        Ok(Self { beings: ids.map(|id| entry(&id)).collect() })
+    }
+}
+
+impl Registry {
+    fn get(&self, id: &Name) -> Result<BeingEntry, NoBeing> {
+        let found = self.beings.iter().find(|being| being.id == *id).cloned();
+        let nearest = self.beings.first().map(|being| being.id.clone());
+        found.ok_or_else(|| NoBeing::NotFound { id: id.clone(), nearest })
+    }
+}
+
+impl Handle<CreateBeing> for Registry {
+    async fn handle(&mut self, new: CreateBeing, _: &mut Context) -> Result<BeingEntry, NoBeing> {
+        let id = new.id.unwrap_or_else(|| name("of-its-name"));
+        if self.get(&id).is_ok() {
+            return Err(NoBeing::Taken { id });
+        }
+        let called = new.character.0["name"].as_str().unwrap_or_default();
+        let by = new.provider.map(|provider| provider.to_string()).unwrap_or_default();
+        Ok(BeingEntry { name: format!("{called}{by}"), ..entry(id.as_str()) })
+    }
+}
+
+impl Handle<ListBeings> for Registry {
+    async fn handle(&mut self, list: ListBeings, _: &mut Context) -> Result<Beings, NoBeing> {
+        let limit = list.limit.unwrap_or(100).min(1_000) as usize;
+        let matching = list.matching.unwrap_or_default();
+        let behind = |being: &&BeingEntry| list.after.as_ref().is_none_or(|id| being.id > *id);
+        let of = self.beings.iter().filter(behind);
+        let mut beings: Vec<_> =
+            of.filter(|it| it.id.as_str().contains(&matching)).cloned().collect();
+        let has_more = beings.len() > limit;
+        beings.truncate(limit);
+        let more = beings.last().filter(|_| has_more).map(|last| last.id.clone());
+        Ok(Beings { beings, more, total: self.beings.len() as u64 })
+    }
+}
+
+impl Handle<GetBeing> for Registry {
+    async fn handle(&mut self, get: GetBeing, _: &mut Context) -> Result<BeingEntry, NoBeing> {
+        self.get(&get.id)
+    }
+}
+
+impl Handle<ExportBeing> for Registry {
+    async fn handle(&mut self, export: ExportBeing, _: &mut Context) -> Result<Exported, NoBeing> {
+        self.get(&export.id)?;
+        Ok(Exported { file: export.file, bytes: 2_048, sha256: "ab".repeat(32) })
+    }
+}
+
+impl Handle<ImportBeing> for Registry {
+    async fn handle(
+        &mut self,
+        import: ImportBeing,
+        _: &mut Context,
+    ) -> Result<BeingEntry, NoBeing> {
+        match import.file.ends_with(".being") {
+            true => Ok(entry(import.id.unwrap_or_else(|| name("ann")).as_str())),
+            false => Err(NoBeing::Failed { why: format!("{} is no export", import.file) }),
+        }
+    }
+}
+
+impl Handle<DeleteBeing> for Registry {
+    async fn handle(
+        &mut self,
+        delete: DeleteBeing,
+        _: &mut Context,
+    ) -> Result<BeingEntry, NoBeing> {
+        let gone = self.get(&delete.id)?;
+        self.beings.retain(|being| being.id != delete.id);
+        Ok(gone)
+    }
+}
+
+struct Marit {
+    info: BeingInfo,
+}
+
+impl Agent for Marit {
+    type Settings = Json;
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new()
+            .on_stream::<Converse>()
+            .on::<ShowBeing>()
+            .on::<AskHealth>()
+            .on::<UpdateCharacter>()
+            .on::<SetCore>()
+            .on::<SetProvider>()
+            .on::<SetBudget>()
+            .on::<ShowHistory>()
+            .on::<Remember>()
+            .on::<RecallMemories>()
+            .on::<Forget>()
+            .on::<Say>()
+    }
+
+    async fn start(_: Json, _: &mut Context) -> Result<Self, StartError> {
+        let info = BeingInfo {
+            id: name("marit"),
+            name: "Marit".to_owned(),
+            character: Json(json!({ "name": "Marit", "description": "A pilot." })),
+            core: Vec::new(),
+            provider: "offline".to_owned(),
+            turns: 450,
+            memories: 3,
+            budget: Budget::default(),
+            created: at("2026-05-03T10:00:00Z"),
+            store_bytes: 1_536,
+        };
+        Ok(Self { info })
+    }
+}
+
+pub fn recollection(id: u64, text: &str) -> Recollection {
+    Recollection {
+        memory: Memory {
+            id,
+            kind: MemoryKind::Note,
+            text: text.to_owned(),
+            speaker: Some("Ann".to_owned()),
+            at: at("2026-05-03T10:00:00Z"),
+            until: None,
+        },
+        score: 0.75,
+        why: "the words nuts".to_owned(),
+        reasons: Json(json!({ "words": 0.75 })),
+    }
+}
+
+impl HandleStream<Converse> for Marit {
+    async fn handle_stream(&mut self, said: Converse, mut out: Outlet<Converse>, _: &mut Context) {
+        if said.said.is_empty() {
+            return out.finish(Err(NotAnswered::Nothing)).await;
+        }
+        let is_endless = said.said.starts_with(TALK_ON);
+        tokio::spawn(async move {
+            let words = ["You said: ".to_owned(), said.said.clone()];
+            for words in &words {
+                let _gone = out.send(words.clone()).await;
+            }
+            if is_endless {
+                out.asker_gone().await;
+                return NOTICED.lock().push(said.said);
+            }
+            let answered = Answered {
+                turn: 7,
+                text: words.concat(),
+                recalled: vec![recollection(3, "Ann is allergic to nuts")],
+                provider: "offline".to_owned(),
+                prompt_tokens: 1,
+                reply_tokens: 2,
+                is_cut_off: false,
+            };
+            out.finish(Ok(answered)).await;
+        });
+    }
+}
+
+impl Handle<ShowBeing> for Marit {
+    async fn handle(
+        &mut self,
+        _: ShowBeing,
+        _: &mut Context,
+    ) -> Result<BeingInfo, genii_protocols::Never> {
+        Ok(self.info.clone())
+    }
+}
+
+impl Handle<AskHealth> for Marit {
+    async fn handle(
+        &mut self,
+        _: AskHealth,
+        _: &mut Context,
+    ) -> Result<BeingHealth, genii_protocols::Never> {
+        Ok(BeingHealth { is_well: true, notes: vec!["its index is being built".to_owned()] })
+    }
+}
+
+impl Handle<UpdateCharacter> for Marit {
+    async fn handle(
+        &mut self,
+        update: UpdateCharacter,
+        _: &mut Context,
+    ) -> Result<BeingInfo, NotChanged> {
+        if update.changes.0.get("nmae").is_some() {
+            return Err(NotChanged {
+                why: "there is no field nmae; did you mean name?".to_owned(),
+            });
+        }
+        Ok(BeingInfo { character: update.changes, ..self.info.clone() })
+    }
+}
+
+impl Handle<SetCore> for Marit {
+    async fn handle(&mut self, set: SetCore, _: &mut Context) -> Result<BeingInfo, NotChanged> {
+        self.info.core.retain(|block| block.title != set.title);
+        let block = set.text.map(|text| CoreBlock { title: set.title, text });
+        self.info.core.extend(block);
+        Ok(self.info.clone())
+    }
+}
+
+impl Handle<SetProvider> for Marit {
+    async fn handle(&mut self, set: SetProvider, _: &mut Context) -> Result<BeingInfo, NotChanged> {
+        let provider = set.settings.0["model"].as_str().unwrap_or("offline").to_owned();
+        self.info.provider = provider;
+        Ok(self.info.clone())
+    }
+}
+
+impl Handle<SetBudget> for Marit {
+    async fn handle(&mut self, set: SetBudget, _: &mut Context) -> Result<Budget, NotChanged> {
+        self.info.budget = Budget { limits: set.limits, ..self.info.budget };
+        Ok(self.info.budget)
+    }
+}
+
+impl Handle<ShowHistory> for Marit {
+    async fn handle(&mut self, show: ShowHistory, _: &mut Context) -> Result<History, NotKept> {
+        let before = show.before.unwrap_or(self.info.turns + 1);
+        let limit = u64::from(show.limit.unwrap_or(20).min(200));
+        let first = before.saturating_sub(limit).max(1);
+        let turn = |id: u64| Turn {
+            id,
+            at: at("2026-05-03T10:00:00Z"),
+            speaker: Some("Ann".to_owned()),
+            said: format!("word {id}"),
+            answer: Some("Aye.".to_owned()),
+            failure: None,
+        };
+        let turns = (first..before).rev().map(turn).collect();
+        Ok(History { turns, older: (first > 1).then_some(first) })
+    }
+}
+
+impl Handle<Remember> for Marit {
+    async fn handle(&mut self, it: Remember, _: &mut Context) -> Result<Memory, NotKept> {
+        if it.text.is_empty() {
+            return Err(NotKept { why: "there is nothing to remember".to_owned() });
+        }
+        let now = at("2026-05-04T10:00:00Z");
+        let note = recollection(9, &it.text).memory;
+        Ok(Memory { speaker: it.speaker, at: it.at.unwrap_or(now), ..note })
+    }
+}
+
+impl Handle<RecallMemories> for Marit {
+    async fn handle(
+        &mut self,
+        it: RecallMemories,
+        _: &mut Context,
+    ) -> Result<Recollections, NotKept> {
+        let memories =
+            [recollection(3, "Ann is allergic to NUTS"), recollection(4, "Bosun is a cat")];
+        let limit = it.limit.unwrap_or(10) as usize;
+        Ok(Recollections { memories: memories.into_iter().take(limit).collect() })
+    }
+}
+
+impl Handle<Forget> for Marit {
+    async fn handle(&mut self, _: Forget, _: &mut Context) -> Result<Forgotten, NotKept> {
+        Ok(Forgotten { memories: 2, turns: 1 })
+    }
+}
+
+impl Handle<Say> for Marit {
+    async fn handle(&mut self, say: Say, _: &mut Context) -> Result<Said, NotSaid> {
+        match say.to.as_str() {
+            "tobin" => Ok(Said { by: Address::parse("being/tobin").unwrap(), text: say.text }),
+            _ => Err(NotSaid::NoSuchBeing { to: say.to }),
+        }
+    }
+}

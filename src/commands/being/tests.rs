@@ -1,0 +1,327 @@
+//! The commands about beings against stand-ins, and their JSON, which scripts read.
+
+use std::time::{Duration, Instant};
+
+use genii_protocols::admin::run_reply::Said;
+use serde_json::{Value, json};
+
+use super::reach::how_to_begin;
+use super::stand_ins::{NOTICED, TALK_ON, side, side_without_registry};
+use crate::admin::client::Client;
+use crate::admin::server::AdminSocket;
+use crate::commands::{Call, Refusal, Side, begin_anywhere};
+use crate::ctl::{Line, parse};
+use crate::data::Data;
+use crate::screen::Screen;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+fn call(line: &str) -> Call {
+    match parse(line) {
+        Ok(Line::Call(call)) => call,
+        Ok(_) => panic!("{line} is no command"),
+        Err(fault) => panic!("{line}: {fault}"),
+    }
+}
+
+/// What a line brings: what it says in JSON, and what a person sees of it.
+async fn run(side: &Side, line: &str) -> Result<(Vec<Value>, String), Refusal> {
+    let Call { entry, arguments, node } = call(line);
+    let mut listener = begin_anywhere(entry, arguments, node, side.clone());
+    let (mut said, mut screen) = (Vec::new(), Screen::stdout());
+    while let Some(one) = listener.recv().await {
+        match one {
+            Said::Output(text) => {
+                let value: Value = serde_json::from_str(&text).unwrap();
+                entry.show(value.clone(), &mut screen).unwrap();
+                said.push(value);
+            }
+            Said::Refusal(no) => return Err(Refusal { message: no.message, help: no.help }),
+        }
+    }
+    Ok((said, screen.into_text()))
+}
+
+async fn json(side: &Side, line: &str) -> Value {
+    run(side, line).await.unwrap().0.pop().unwrap()
+}
+
+async fn shown(side: &Side, line: &str) -> String {
+    run(side, line).await.unwrap().1
+}
+
+async fn refused(side: &Side, line: &str) -> String {
+    let Refusal { message, help } = run(side, line).await.map(|it| it.1).unwrap_err();
+    format!("{message} / {help}")
+}
+
+/// What is wrong with a line.
+fn wrong(line: &str) -> String {
+    parse(line).map(drop).unwrap_err().to_string()
+}
+
+#[tokio::test]
+async fn a_list_is_one_array_of_all_pages() {
+    let side = side(2_345).await;
+    let all = json(&side, "being list").await;
+    assert_eq!(all.as_array().unwrap().len(), 2_345);
+    let marit = &all[0];
+    let expected = ["marit", "being/marit", "awake"];
+    assert_eq!(["id", "address", "state"].map(|key| marit[key].as_str().unwrap()), expected);
+    assert_eq!(json(&side, "being list -n 1500").await.as_array().unwrap().len(), 1_500);
+    assert_eq!(json(&side, "being list --matching tob").await[0]["id"], "tobin");
+    assert_eq!(json(&side, "being list --matching nobody").await, json!([]));
+    assert!(shown(&side, "being list -n 2").await.contains("its store is damaged"));
+    assert!(shown(&side, "being list --matching nobody").await.contains("`being create FILE`"));
+}
+
+#[tokio::test]
+async fn a_being_is_made_of_a_file_that_is_read_here() {
+    let side = side(2).await;
+    let scratch = tempfile::tempdir().unwrap();
+    let file = scratch.path().join("ann.toml");
+    std::fs::write(&file, "name = \"Ann\"").unwrap();
+    let file = file.display();
+    let made = json(&side, &format!("being create {file} --id ann")).await;
+    assert_eq!(
+        (&made["id"], &made["name"], &made["notes"]),
+        (&json!("ann"), &json!("Ann"), &json!([]))
+    );
+    let by = format!("being create {file} --base-url http://localhost:1/v1 --model m");
+    let made = json(&side, &by).await;
+    assert!(made["name"].as_str().unwrap().contains("\"kind\":\"openai\""), "{made}");
+    let taken = refused(&side, &format!("being create {file} --id marit")).await;
+    assert!(taken.contains("take another id") && taken.contains("--id"), "{taken}");
+    std::fs::write(scratch.path().join("ann.toml"), "nmae = \"Ann\"").unwrap();
+    let no_character = wrong(&format!("being create {file}"));
+    assert!(no_character.contains("is no good character"), "{no_character}");
+    assert!(wrong("being create /nowhere/x.toml").contains("cannot be read"));
+}
+
+#[tokio::test]
+async fn a_being_that_is_not_there_is_told_with_the_nearest() {
+    let side = side(2).await;
+    for line in
+        ["being show mart", "being ask mart hello", "being recall mart nuts", "being core mart"]
+    {
+        let no = refused(&side, line).await;
+        assert!(no.contains("no being is called mart; did you mean marit?"), "{line}: {no}");
+        assert!(no.contains("`being list`"), "{line}: {no}");
+    }
+    // One that is held back is told with the reason.
+    let held = refused(&side, "being recall tobin nuts").await;
+    assert!(held.contains("tobin is quarantined: its store is damaged"), "{held}");
+    assert!(shown(&side, "being show tobin").await.contains("its store is damaged"));
+}
+
+#[tokio::test]
+async fn a_house_without_a_registry_says_how_to_have_one() {
+    let side = side_without_registry().await;
+    for line in ["being list", "being ask ann hello"] {
+        let no = refused(&side, line).await;
+        assert!(no.contains("the house has no beings/registry"), "{line}: {no}");
+        assert!(no.contains("kind = \"beings-registry\""), "{line}: {no}");
+    }
+    assert_eq!(how_to_begin(&side.house, "genii").await, None);
+}
+
+#[tokio::test]
+async fn only_a_house_without_beings_is_told_how_to_make_the_first() {
+    let how = how_to_begin(&side(0).await.house, "genii --data x").await.unwrap();
+    assert!(how.contains("`genii --data x being create FILE`"), "{how}");
+    assert_eq!(how_to_begin(&side(1).await.house, "genii").await, None);
+}
+
+#[tokio::test]
+async fn an_answer_comes_in_parts_and_then_as_a_whole() {
+    let side = side(1).await;
+    let (said, shown) = run(&side, "being ask marit hello --as Ann").await.unwrap();
+    assert_eq!(said[..2], [json!({ "words": "You said: " }), json!({ "words": "hello" })]);
+    assert_eq!(said[2]["answered"]["text"], "You said: hello");
+    assert_eq!(shown, "You said: hello\n(one memory was used)\n");
+    assert!(refused(&side, "being ask marit ''").await.contains("marit: nothing was said"));
+}
+
+#[tokio::test]
+async fn what_is_remembered_is_shown_with_when_who_score_and_why() {
+    let side = side(1).await;
+    let recalled = json(&side, "being recall marit nuts -n 1").await;
+    assert_eq!(recalled["memories"][0]["memory"]["id"], 3);
+    assert_eq!(recalled["memories"][0]["reasons"]["words"], 0.75);
+    let seen = shown(&side, "being recall marit nuts --kind note,fact --from 2026-05-01").await;
+    for part in ["0.75", "note 3", "2026-05-03T10:00:00.000Z", "by Ann", "because the words nuts"] {
+        assert!(seen.contains(part), "{part}: {seen}");
+    }
+    let noted = json(&side, "being remember marit tea --speaker Ann --at 2026-05-01").await;
+    assert_eq!((&noted["text"], &noted["speaker"]), (&json!("tea"), &json!("Ann")));
+    assert_eq!(noted["at"], "2026-05-01T00:00:00.000000Z");
+    assert!(refused(&side, "being remember marit ''").await.contains("nothing to remember"));
+}
+
+#[tokio::test]
+async fn history_is_paged_and_shown_in_the_order_of_time() {
+    let side = side(1).await;
+    let history = json(&side, "being history marit -n 450").await;
+    assert_eq!(
+        (history["turns"].as_array().unwrap().len(), &history["older"]),
+        (450, &json!(null))
+    );
+    let some = json(&side, "being history marit -n 250 --before 400").await;
+    assert_eq!((&some["turns"][0]["id"], &some["older"]), (&json!(399), &json!(150)));
+    let seen = shown(&side, "being history marit -n 2").await;
+    assert!(seen.contains("--before 449"), "{seen}");
+    assert!(seen.find("word 449").unwrap() < seen.find("word 450").unwrap(), "{seen}");
+}
+
+#[tokio::test]
+async fn what_would_be_forgotten_is_shown_first() {
+    let side = side(1).await;
+    let stake = json(&side, "being forget marit --matching nuts --dry-run").await;
+    let memories = stake["at_stake"]["memories"].as_array().unwrap();
+    assert_eq!(memories.len(), 1, "the cat is not in it: {stake}");
+    let seen = shown(&side, "being forget marit --matching 'word 44' --dry-run").await;
+    assert!(seen.contains("this would go") && seen.contains("and 1 more"), "{seen}");
+    let seen = shown(&side, "being forget marit --matching xyz --dry-run").await;
+    assert_eq!(seen, "nothing would go\n");
+    let gone = json(&side, "being forget marit --memory 3 --yes").await;
+    assert_eq!(gone, json!({ "forgotten": { "memories": 2, "turns": 1 } }));
+    let backwards = "being forget marit --from 2026-05-04 --until 2026-05-03 --yes";
+    assert!(refused(&side, backwards).await.contains("no time lies between"));
+    assert!(
+        refused(&side, "being forget marit --matching ' ' --yes").await.contains("takes words")
+    );
+}
+
+#[test]
+fn what_cannot_be_undone_is_asked_first() {
+    let doubt = |line: &str| {
+        let call = call(line);
+        call.entry.doubt(&call.arguments).map(|doubt| (doubt.question, doubt.at_stake))
+    };
+    let (question, at_stake) = doubt("being forget marit --matching nuts").unwrap();
+    assert!(question.contains("marit"), "{question}");
+    let (command, arguments) = at_stake.unwrap();
+    assert_eq!((command, &arguments["dry_run"]), ("being forget", &json!(true)));
+    assert!(doubt("being delete marit").unwrap().0.contains("Delete marit for good"));
+    for sure in [
+        "being delete marit --yes",
+        "being forget marit --memory 1 -y",
+        "being forget marit --matching x --dry-run",
+        "being recall marit x",
+    ] {
+        assert!(doubt(sure).is_none(), "{sure}");
+    }
+}
+
+#[test]
+fn what_was_typed_to_a_being_goes_with_what_it_forgets() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = Data::new(Some(scratch.path().to_owned())).unwrap();
+    let typed = data.typed_to(&super::stand_ins::name("marit"));
+    std::fs::create_dir_all(typed.parent().unwrap()).unwrap();
+    let is_left_after = |line: &str| {
+        std::fs::write(&typed, "my salary").unwrap();
+        let call = call(line);
+        call.entry.done(&call.arguments, &data);
+        typed.exists()
+    };
+    assert!(!is_left_after("being forget marit --memory 1 --yes"));
+    assert!(!is_left_after("being delete marit --yes"));
+    assert!(is_left_after("being forget marit --matching x --dry-run"));
+    assert!(is_left_after("being delete tobin --yes"));
+}
+
+#[tokio::test]
+async fn settings_of_a_being_are_shown_and_set() {
+    let side = side(2).await;
+    let core = json(&side, "being core marit 'whom I talk to' 'Ann, who sails'").await;
+    assert_eq!(core["core"][0]["text"], "Ann, who sails");
+    assert_eq!(json(&side, "being core marit").await, core);
+    assert_eq!(json(&side, "being core marit 'whom I talk to' --remove").await["core"], json!([]));
+    assert_eq!(json(&side, "being provider marit").await["provider"], "offline");
+    let set = "being provider marit --base-url http://localhost:1/v1 --model llama";
+    assert_eq!(json(&side, set).await["provider"], "llama");
+    let budget = json(&side, "being budget marit --tokens-per-day 100").await;
+    assert_eq!(budget["limits"]["tokens_per_day"], 100);
+    json(&side, "being budget marit --requests-per-day 5").await;
+    let seen = shown(&side, "being budget marit").await;
+    assert!(seen.contains("100 tokens a day") && seen.contains("5 questions a day"), "{seen}");
+    let character = json(&side, "being character marit nickname Mari").await;
+    assert_eq!(character, json!({ "nickname": "Mari" }));
+    assert!(refused(&side, "being character marit nmae x").await.contains("did you mean name?"));
+    let seen = shown(&side, "being show marit").await;
+    for part in
+        ["MARIT (marit) is awake on test", "450", "1.5 KiB", "its index is being built", "A pilot."]
+    {
+        assert!(seen.contains(part), "{part}: {seen}");
+    }
+}
+
+#[tokio::test]
+async fn beings_are_written_out_taken_in_deleted_and_talk_with_each_other() {
+    let side = side(2).await;
+    let exported = json(&side, "being export marit m.being").await;
+    assert!(exported["file"].as_str().unwrap().starts_with('/'), "{exported}");
+    assert!(shown(&side, "being export marit m.being").await.contains("2.0 KiB, SHA-256 abab"));
+    assert_eq!(json(&side, "being import m.being --id ann").await["id"], "ann");
+    assert!(refused(&side, "being import m.zip").await.contains("is no export"));
+    assert_eq!(json(&side, "being say marit tobin 'ahoy'").await["text"], "ahoy");
+    assert!(refused(&side, "being say marit ann x").await.contains("no being is called ann"));
+    assert_eq!(json(&side, "being delete tobin --yes").await["deleted"]["id"], "tobin");
+    assert!(refused(&side, "being delete tobin --yes").await.contains("no being is called tobin"));
+}
+
+#[test]
+fn wrong_calls_are_told() {
+    for (line, said) in [
+        ("being", "Usage"),
+        ("being shwo marit", "did you mean being show?"),
+        ("being frobnicate", "`help being`"),
+        ("being show Marit", "did you mean \"marit\"?"),
+        ("being forget marit", "--memory"),
+        ("being forget marit --from 2026-05-03", "--until"),
+        ("being forget marit --memory 1 --matching x", "cannot be used with"),
+        ("being recall marit x --from yesterday", "how long ago"),
+        ("being recall marit x -n 101", "101"),
+        ("being recall marit x --kind dream", "fact"),
+        ("being core marit title", "TEXT"),
+        ("being character marit --empty", "FIELD"),
+        ("being budget marit --tokens-per-day many", "none"),
+        ("being create x --provider-json '[]'", "object"),
+        ("being provider marit --model m", "base_url"),
+    ] {
+        let told = wrong(line);
+        assert!(told.contains(said), "{line}: {told}");
+    }
+    // An address does as well as an id.
+    assert_eq!(call("being show being/marit").arguments, json!({ "id": "marit" }));
+}
+
+#[test]
+fn a_chat_is_read_in_the_repl() {
+    assert!(matches!(parse("being chat marit --as Ann"), Ok(Line::Chat(_))));
+    assert!(wrong("being chat").contains("BEING"));
+}
+
+/// Whoever stops listening calls the answer off, through the socket and all.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_nobody_waits_for_is_called_off() {
+    let scratch = tempfile::tempdir().unwrap();
+    let data = Data::new(Some(scratch.path().to_owned())).unwrap();
+    let socket = AdminSocket::open(&data.socket(), side(1).await).unwrap();
+    let mut client = Client::connect(&data).await.unwrap();
+    let text = format!("{TALK_ON} to the socket");
+    let said = json!({ "id": "marit", "text": text, "speaker": null });
+    let mut replies = client.run("being ask", &said).await.unwrap();
+    assert_eq!(replies.next().await.unwrap(), Some(json!({ "words": "You said: " })));
+    let has_noticed = || NOTICED.lock().contains(&text);
+    assert!(!has_noticed());
+    drop(replies);
+    let until = Instant::now() + DEADLINE;
+    while !has_noticed() {
+        assert!(Instant::now() < until, "it talks on");
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    drop(client);
+    socket.close().await;
+}

@@ -1,0 +1,161 @@
+//! How memories, turns and budgets look to a person.
+
+use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Turn};
+use genii_protocols::beings::BeingState;
+use genii_protocols::budget::{BudgetFor, BudgetLimits, BudgetOf, Spent};
+
+use crate::screen::Screen;
+
+/// How a being stands, in a word.
+pub fn state(state: BeingState) -> &'static str {
+    match state {
+        BeingState::Asleep => "asleep",
+        BeingState::Waking => "waking",
+        BeingState::Awake => "awake",
+        BeingState::Down => "down",
+        BeingState::Quarantined => "quarantined",
+        BeingState::Unreachable => "unreachable",
+    }
+}
+
+/// What sort a memory is, in a word.
+pub fn kind(kind: MemoryKind) -> &'static str {
+    match kind {
+        MemoryKind::Turn => "turn",
+        MemoryKind::Note => "note",
+        MemoryKind::Fact => "fact",
+        MemoryKind::Summary => "summary",
+    }
+}
+
+/// A text without what a terminal would take for a command: models and other people wrote it.
+pub fn harmless(text: &str) -> String {
+    text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !letter.is_control()).collect()
+}
+
+/// A text on one line, cut to so many letters.
+pub fn in_short(text: &str, letters_max: usize) -> String {
+    let text = harmless(text);
+    let mut words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if let Some((at, _)) = words.char_indices().nth(letters_max) {
+        words.truncate(at);
+        words.push_str("...");
+    }
+    words
+}
+
+/// Writes a text, each line of it set in.
+pub fn set_in(text: &str, screen: &mut Screen) {
+    for line in harmless(text.trim()).lines() {
+        screen.line(format!("    {line}"));
+    }
+}
+
+/// Writes something that was remembered: what, when, by whom, how well it fits, and why.
+pub fn recollection(found: &Recollection, screen: &mut Screen) {
+    let score = screen.bold(&format!("{:.2}", found.score));
+    screen.line(format!("{score}  {}", about(&found.memory, screen)));
+    set_in(&found.memory.text, screen);
+    if !found.why.is_empty() {
+        let why = screen.faint(&format!("because {}", harmless(&found.why)));
+        screen.line(format!("    {why}"));
+    }
+}
+
+/// What is known about a memory besides its text.
+pub fn about(memory: &Memory, screen: &Screen) -> String {
+    let by = memory.speaker.as_ref().map(|by| format!(" by {}", harmless(by))).unwrap_or_default();
+    let until = memory.until.map(|until| format!(", held until {until}")).unwrap_or_default();
+    let when = screen.faint(&memory.at.to_string());
+    format!("{} {} {when}{by}{until}", kind(memory.kind), memory.id)
+}
+
+/// Writes a turn of a conversation with a being of this name.
+pub fn turn(turn: &Turn, being: &str, screen: &mut Screen) {
+    let speaker = harmless(turn.speaker.as_deref().unwrap_or("somebody"));
+    let head = screen.faint(&format!("turn {} {}", turn.id, turn.at));
+    screen.line(format!("{head} {}", screen.bold(&speaker)));
+    set_in(&turn.said, screen);
+    if let Some(answer) = &turn.answer {
+        screen.line(format!("  {}", screen.bold(being)));
+        set_in(answer, screen);
+    }
+    if let Some(failure) = &turn.failure {
+        let failure = screen.red(&format!("not answered to the end: {}", harmless(failure)));
+        screen.line(format!("    {failure}"));
+    }
+}
+
+/// Writes what a being keeps in mind at all times.
+pub fn core(blocks: &[CoreBlock], screen: &mut Screen) {
+    for block in blocks {
+        screen.line(screen.bold(&harmless(&block.title)));
+        set_in(&block.text, screen);
+    }
+}
+
+/// Each limit that is set, in words, with what of it is spent.
+pub fn limits(limits: &BudgetLimits, today: Spent, month: Spent, all: Spent) -> Vec<String> {
+    let of = |per, spent: Spent, requests, tokens| {
+        [
+            (BudgetOf::Requests, requests, spent.requests, per),
+            (BudgetOf::Tokens, tokens, spent.tokens, per),
+        ]
+    };
+    let each = [
+        of(BudgetFor::Day, today, limits.requests_per_day, limits.tokens_per_day),
+        of(BudgetFor::Month, month, limits.requests_per_month, limits.tokens_per_month),
+        of(BudgetFor::Ever, all, limits.requests_in_all, limits.tokens_in_all),
+    ];
+    let set = each.into_iter().flatten();
+    set.filter_map(|(of, limit, spent, per)| {
+        limit.map(|limit| format!("{limit} {of} {per}, of which {spent} are spent"))
+    })
+    .collect()
+}
+
+/// How many bytes, as a person reads them.
+pub fn bytes(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
+    let mut amount = bytes as f64;
+    let mut unit = 0;
+    while amount >= 1024.0 && unit + 1 < UNITS.len() {
+        amount /= 1024.0;
+        unit += 1;
+    }
+    let digits = usize::from(unit > 0 && amount < 100.0);
+    format!("{amount:.digits$} {}", UNITS[unit])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_text_of_a_being_commands_the_terminal() {
+        assert_eq!(harmless("a\x1b[2Jb\r\nc\td\u{9b}31m"), "a[2Jb\nc\td31m");
+    }
+
+    #[test]
+    fn a_long_text_is_cut_between_letters() {
+        assert_eq!(in_short("two\nlines", 20), "two lines");
+        assert_eq!(in_short("äöüß und so", 4), "äöüß...");
+    }
+
+    #[test]
+    fn bytes_have_as_many_digits_as_matter() {
+        for (number, expected) in
+            [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (500 << 20, "500 MiB")]
+        {
+            assert_eq!(bytes(number), expected);
+        }
+    }
+
+    #[test]
+    fn only_limits_that_are_set_are_told_with_what_is_spent() {
+        let set = BudgetLimits { tokens_per_day: Some(10), ..BudgetLimits::default() };
+        let today = Spent { requests: 1, tokens: 7 };
+        let told = limits(&set, today, today, today);
+        assert_eq!(told, ["10 tokens a day, of which 7 are spent"]);
+    }
+}

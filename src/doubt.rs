@@ -1,0 +1,83 @@
+//! What a person is asked before something is done that cannot be undone.
+
+use std::io::IsTerminal;
+
+use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
+use serde_json::Value;
+
+use crate::admin::client::Client;
+use crate::commands::{Call, find};
+use crate::fault::Fault;
+use crate::screen::{Screen, complain};
+
+/// A question whose answer decides.
+pub struct Doubt {
+    /// What is asked.
+    pub question: String,
+    /// The command, and its arguments, that shows what is at stake.
+    pub at_stake: Option<(&'static str, Value)>,
+}
+
+/// Shows what is at stake, and asks.
+///
+/// # Errors
+/// When the answer is no, there is nobody to answer, or what is at stake cannot be shown.
+pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<(), Fault> {
+    let Doubt { question, at_stake } = doubt;
+    if !std::io::stdin().is_terminal() {
+        let message = format!("{question} Nobody is here to answer");
+        return Err(Fault::usage(message).help("--yes says that it is to be done"));
+    }
+    if let Some((name, arguments)) = at_stake {
+        show(client, call, name, &arguments).await?;
+    }
+    match is_yes(&question)? {
+        true => Ok(()),
+        false => Err(Fault::new("nothing was done")),
+    }
+}
+
+/// Shows what is at stake, where it is not taken for what the command itself says.
+async fn show(
+    client: &mut Client,
+    call: &Call,
+    name: &str,
+    arguments: &Value,
+) -> Result<(), Fault> {
+    let Some(entry) = find(name) else { return Ok(()) };
+    let mut screen = Screen::stdout();
+    let mut replies = client.run_on(call.node.as_ref(), name, arguments).await?;
+    while let Some(said) = replies.next().await? {
+        entry.show(said, &mut screen)?;
+    }
+    complain(screen.into_text().trim_end());
+    Ok(())
+}
+
+/// Asks who sits at the terminal. Ctrl-C is a no.
+fn is_yes(question: &str) -> Result<bool, Fault> {
+    let question = DefaultPromptSegment::Basic(format!("{question} [y/N] "));
+    let prompt = DefaultPrompt::new(question, DefaultPromptSegment::Empty);
+    match Reedline::create().read_line(&prompt) {
+        Ok(Signal::Success(answer)) => Ok(is_a_yes(&answer)),
+        Ok(_) => Ok(false),
+        Err(error) => Err(Fault::new(format!("the terminal is gone: {error}"))),
+    }
+}
+
+fn is_a_yes(answer: &str) -> bool {
+    matches!(answer.trim().to_lowercase().as_str(), "y" | "yes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_yes_is_a_yes() {
+        assert!(is_a_yes(" Yes ") && is_a_yes("y"));
+        for answer in ["", "n", "no", "yeah", "yes please"] {
+            assert!(!is_a_yes(answer), "{answer:?}");
+        }
+    }
+}

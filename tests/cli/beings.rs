@@ -1,0 +1,266 @@
+//! Beings, as their owner meets them: made, talked with, remembering, forgetting, and back after the end
+//! of genii.
+
+use std::io::Write;
+use std::process::Stdio;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+
+use crate::support::{House, Said, finish, wait_until};
+use crate::terminal::Terminal;
+
+/// A house in which beings may live.
+const HOUSE: &str = "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n";
+
+/// A character in its shortest form.
+const MARIT: &str = "name = \"Marit Holm\"\ndescription = \"{{char}} was a harbour pilot.\"\n\
+                     first_message = \"Sit down, {{user}}.\"\n";
+
+fn create(house: &House, id: &str) -> Value {
+    let file = house.file("marit.toml", MARIT);
+    house.json(&["being", "create", file.to_str().unwrap(), "--id", id, "--json"])
+}
+
+/// Chats from a pipe.
+fn chat(house: &House, args: &[&str], lines: &str) -> Said {
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    command.args(["being", "chat"]).args(args).stdin(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
+    finish(child)
+}
+
+fn recalled(house: &House, id: &str, query: &str) -> String {
+    house.json(&["being", "recall", id, query, "--json"]).to_string()
+}
+
+#[test]
+fn a_house_without_beings_says_how_to_make_the_first() {
+    let house = House::new();
+    let mut running = house.up(HOUSE);
+    running.wait_for("genii being create FILE");
+    let empty = house.genii(&["being", "list"]);
+    assert!(empty.out.contains("`being create FILE` makes one"), "{}", empty.out);
+    create(&house, "marit");
+    running.stop();
+    let again = house.up(HOUSE).stop();
+    assert!(!again.contains("being create"), "{again}");
+}
+
+#[test]
+fn a_being_is_made_listed_and_shown() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    let made = create(&house, "marit");
+    assert_eq!((&made["id"], &made["address"]), (&json!("marit"), &json!("being/marit")));
+    assert_eq!(create(&house, "ann")["name"], "Marit Holm");
+    let listed = house.json(&["being", "list", "--json"]);
+    let ids: Vec<&Value> = listed.as_array().unwrap().iter().map(|being| &being["id"]).collect();
+    assert_eq!(ids, ["ann", "marit"]);
+    assert!(listed.as_array().unwrap().iter().all(|being| being["state"].is_string()), "{listed}");
+    assert_eq!(
+        house.json(&["being", "list", "--matching", "MAR", "-n", "1", "--json"])[0]["id"],
+        "ann"
+    );
+    let shown = house.json(&["being", "show", "marit", "--json"]);
+    assert_eq!((&shown["name"], &shown["info"]["turns"]), (&json!("Marit Holm"), &json!(0)));
+    // The same in scripts, and to whoever asks by the address.
+    let said = house.script(&[], "being show marit\nask being/marit being.info\n");
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert!(said.out.contains("Marit Holm"), "{}", said.out);
+    running.stop();
+}
+
+#[test]
+fn what_it_is_told_outlives_a_kill_and_is_forgotten_for_good() {
+    let house = House::new();
+    let mut running = house.up(HOUSE);
+    create(&house, "marit");
+    let told = chat(&house, &["marit", "--as", "Ann"], "My boat is called Sandpiper.\n");
+    assert_eq!(told.code, 0, "{}", told.err);
+    assert!(!told.out.trim().is_empty());
+    house.json(&["being", "remember", "marit", "Ann is allergic to walnuts", "--json"]);
+    running.signal(Signal::KILL);
+    running.end();
+    let running = house.up(HOUSE);
+    assert!(recalled(&house, "marit", "what is Ann's boat called?").contains("Sandpiper"));
+    let answer = chat(&house, &["marit", "--json"], "What is my boat called?\n");
+    let answer: Value = serde_json::from_str(&answer.out).unwrap();
+    assert!(answer["recalled"].to_string().contains("Sandpiper"), "{answer}");
+    assert!(house.genii(&["being", "history", "marit"]).out.contains("Sandpiper"));
+    // It is asked first, and nobody is there to answer.
+    let unsure = house.genii(&["being", "forget", "marit", "--matching", "walnuts"]);
+    assert_eq!(unsure.code, 2, "{}", unsure.out);
+    assert!(unsure.err.contains("--yes"), "{}", unsure.err);
+    let stake = house.genii(&["being", "forget", "marit", "--matching", "walnuts", "--dry-run"]);
+    assert!(stake.out.contains("allergic to walnuts"), "{}", stake.out);
+    let gone = house.genii(&["being", "forget", "marit", "--matching", "walnuts", "--yes"]);
+    assert_eq!(gone.code, 0, "{}", gone.err);
+    assert!(!recalled(&house, "marit", "walnuts").contains("walnuts"));
+    running.stop();
+}
+
+#[test]
+fn a_being_is_written_out_taken_in_and_deleted() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    house.json(&["being", "remember", "marit", "The key is under the blue pot", "--json"]);
+    let exported = house.json(&["being", "export", "marit", "marit.being", "--json"]);
+    let file = house.path("marit.being");
+    assert_eq!(exported["bytes"], file.metadata().unwrap().len());
+    let again = house.genii(&["being", "export", "marit", "marit.being"]);
+    assert_eq!(again.code, 1, "it overwrote the file: {}", again.out);
+    let taken = house.genii(&["being", "import", "marit.being"]);
+    assert!(taken.code == 1 && taken.err.contains("--id"), "{}", taken.err);
+    let copy = house.json(&["being", "import", "marit.being", "--id", "copy", "--json"]);
+    assert_eq!(copy["id"], "copy");
+    assert!(recalled(&house, "copy", "where is the key?").contains("blue pot"));
+    assert_eq!(house.genii(&["being", "delete", "marit", "--yes"]).code, 0);
+    let gone = house.genii(&["being", "show", "marit"]);
+    assert!(gone.code == 1 && gone.err.contains("no being is called marit"), "{}", gone.err);
+    assert!(recalled(&house, "copy", "where is the key?").contains("blue pot"));
+    running.stop();
+}
+
+#[test]
+fn what_is_set_for_a_being_stays_set() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    house.json(&["being", "core", "marit", "whom I talk to", "Ann, who sails", "--json"]);
+    house.json(&["being", "budget", "marit", "--requests-per-day", "1", "--json"]);
+    house.json(&["being", "character", "marit", "nickname", "Mari", "--json"]);
+    let url = "http://127.0.0.1:9/v1";
+    house.json(&["being", "provider", "marit", "--base-url", url, "--model", "none", "--json"]);
+    running.stop();
+    let running = house.up(HOUSE);
+    let info = house.json(&["being", "show", "marit", "--json"])["info"].clone();
+    assert_eq!(info["core"][0]["text"], "Ann, who sails");
+    assert_eq!(info["budget"]["limits"]["requests_per_day"], 1);
+    assert_eq!(info["character"]["nickname"], "Mari");
+    assert!(info["provider"].as_str().unwrap().contains("none"), "{info}");
+    // Nobody listens there, and that is told; what was said is remembered.
+    let failed = chat(&house, &["marit"], "hello\n/history\n");
+    assert_eq!(failed.code, 1);
+    assert!(failed.err.contains("marit: ") && failed.out.contains("hello"), "{}", failed.err);
+    running.stop();
+}
+
+#[test]
+fn wrong_calls_end_with_two_and_refusals_with_one() {
+    let house = House::new();
+    let none = house.genii(&["being", "list"]);
+    assert!(none.code == 1 && none.err.contains("`genii up`"), "{}", none.err);
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    for (args, code, said) in [
+        (&["being", "forget", "marit"][..], 2, "--memory"),
+        (&["being", "show", "Marit"], 2, "did you mean"),
+        (&["being", "show", "mart"], 1, "did you mean marit?"),
+        (&["being", "chat", "mart"], 1, "did you mean marit?"),
+        (&["being", "create", "nowhere.toml"], 1, "cannot be read"),
+        (&["being", "create", "marit.toml", "--id", "marit"], 1, "--id"),
+        (&["being", "say", "marit", "nobody", "hello"], 1, "nobody"),
+    ] {
+        let done = house.genii(args);
+        assert_eq!(done.code, code, "{args:?}: {}", done.err);
+        assert!(done.err.contains(said), "{args:?}: {}", done.err);
+    }
+    let json = house.genii(&["being", "show", "mart", "--json"]);
+    let fault: Value = serde_json::from_str(&json.err).unwrap();
+    assert!(fault["error"].as_str().unwrap().contains("mart"), "{fault}");
+    let script = house.script(&[], "being chat marit\n");
+    assert!(script.code == 2 && script.err.contains("line 1"), "{}", script.err);
+    running.stop();
+}
+
+#[test]
+fn a_person_chats_at_a_terminal_and_genii_is_started_again_meanwhile() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let mut terminal = Terminal::open(&house, "being chat marit --as Ann");
+    terminal.wait_for("Sit down, Ann.");
+    terminal.wait_for("Ann> ");
+    terminal.press("My boat is called Sandpiper.\r");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("Ann> ");
+    // A backslash goes on, and so does what is pasted.
+    terminal.press("one\\\rtwo\r");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("Ann> ");
+    terminal.press("/recall boat\r");
+    terminal.wait_for("because ");
+    terminal.wait_for("Ann> ");
+    terminal.press("/memory\r");
+    terminal.wait_for("did you mean /memories?");
+    terminal.wait_for("Ann> ");
+    terminal.press("\x03");
+    terminal.wait_for("Ctrl-D or /quit leaves");
+    terminal.wait_for("Ann> ");
+    running.stop();
+    terminal.press("are you there?\r");
+    terminal.wait_for("no genii runs on");
+    terminal.wait_for("Ann> ");
+    let running = house.up(HOUSE);
+    terminal.press("and now?\r");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("Ann> ");
+    terminal.press("\x04");
+    wait_until("what was typed", || {
+        std::fs::read_to_string(house.path("data/chats/marit"))
+            .ok()
+            .filter(|typed| typed.contains("Sandpiper") && typed.contains("and now?"))
+    });
+    let history = house.json(&["being", "history", "marit", "--json"]);
+    let said = history["turns"].to_string();
+    assert!(said.contains("one\\ntwo") && said.contains("and now?"), "{said}");
+    // What is forgotten is gone from there, too.
+    let gone = house.genii(&["being", "forget", "marit", "--matching", "Sandpiper", "--yes"]);
+    assert_eq!(gone.code, 0, "{}", gone.err);
+    assert!(!house.path("data/chats/marit").exists());
+    running.stop();
+}
+
+#[test]
+fn a_person_is_asked_before_anything_is_gone() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let mut terminal = Terminal::open(&house, "being delete marit");
+    terminal.wait_for("Marit Holm (marit)");
+    terminal.wait_for("[y/N]");
+    terminal.press("n\r");
+    terminal.wait_for("nothing was done");
+    let mut terminal = Terminal::open(&house, "being delete marit");
+    terminal.wait_for("[y/N]");
+    terminal.press("y\r");
+    terminal.wait_for("is no more");
+    assert_eq!(house.json(&["being", "list", "--json"]), json!([]));
+    running.stop();
+}
+
+#[test]
+fn a_being_is_talked_with_in_the_repl() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let mut terminal = Terminal::open(&house, "repl");
+    terminal.wait_for("genii> ");
+    terminal.press("being show ma\t");
+    terminal.wait_for("marit");
+    terminal.press("\r");
+    terminal.wait_for("Marit Holm (marit)");
+    terminal.wait_for("genii> ");
+    terminal.press("being chat marit\r");
+    terminal.wait_for("you> ");
+    terminal.press("hello\r");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("you> ");
+    terminal.press("/quit\r");
+    terminal.wait_for("genii> ");
+    terminal.press("exit\r");
+    running.stop();
+}
