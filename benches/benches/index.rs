@@ -298,7 +298,7 @@ fn told(what: &str, partitions: usize, took: Duration) {
 }
 
 fn line(what: &str, times: &mut [Duration]) {
-    let millis = |share| quantile(&mut *times.to_vec(), share).as_secs_f64() * 1e3;
+    let millis = |share| quantile(&mut times.to_vec(), share).as_secs_f64() * 1e3;
     let (half, most, max) = (millis(0.5), millis(0.99), millis(1.0));
     let count = times.len();
     println!("  {what:44} p50 {half:>8.2} ms  p99 {most:>8.2} ms  max {max:>8.2} ms  of {count}");

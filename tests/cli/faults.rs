@@ -71,9 +71,11 @@ fn what_is_left_when_all_keepers_are_killed_is_swept_up_by_the_next_up() {
     wait_until("the child that hides", || Some(()).filter(|()| hidden() == 1));
     let keepers = children_of(running.pid());
     assert_eq!(keepers.len(), 1);
-    for pid in std::iter::once(running.pid()).chain(keepers) {
-        rustix::process::kill_process(pid, Signal::KILL).unwrap();
-    }
+    // Stopped before, so that none is quick enough to end its own in between.
+    let signal = |pid, signal| rustix::process::kill_process(pid, signal).unwrap();
+    keepers.iter().for_each(|keeper| signal(*keeper, Signal::STOP));
+    signal(running.pid(), Signal::KILL);
+    keepers.iter().for_each(|keeper| signal(*keeper, Signal::KILL));
     running.end();
     assert_eq!(hidden(), 1, "one is left");
     let mut running = house.begin(&["--topology", house.path("house.toml").to_str().unwrap()]);

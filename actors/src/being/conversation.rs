@@ -38,6 +38,9 @@ const SCORE_MIN: f32 = 0.2;
 /// How long an answer may be that is kept, in bytes. What a provider says beyond it is not listened to.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
 
+/// What whoever talks with a being is called, if they do not say.
+const USER: &str = "User";
+
 /// Why a turn has no answer that is just being given. Read if genii ends meanwhile.
 const UNFINISHED: &str = "it was not answered to the end: genii ended meanwhile";
 
@@ -144,7 +147,9 @@ impl<'a> Telling<'a> {
             .recall(recall)
             .await
             .map_err(|error| NotAnswered::Store { why: super::mind::with_causes(&error) })?;
-        recalled.retain(|recalled| recalled.score >= SCORE_MIN);
+        // Who answers without a model quotes: what was asked before tells nothing.
+        let tells = |text: &str| !self.who.is_offline() || !text.trim_end().ends_with('?');
+        recalled.retain(|it| it.score >= SCORE_MIN && tells(&it.memory.text));
         Ok(recalled)
     }
 
@@ -163,7 +168,7 @@ impl<'a> Telling<'a> {
             memories: &memories,
             turns: &turns,
             said: &self.saying.said,
-            user: self.saying.speaker.as_deref().unwrap_or("User"),
+            user: self.saying.speaker.as_deref().unwrap_or(USER),
             now: self.at,
             answers,
             greeting: None,
@@ -190,7 +195,7 @@ impl<'a> Telling<'a> {
         let mut turns = Vec::with_capacity(recent.len() * 2);
         let mut answers = 0;
         for turn in recent.iter() {
-            let speaker = turn.speaker.clone().or_else(|| Some("User".to_owned()));
+            let speaker = turn.speaker.clone().or_else(|| Some(USER.to_owned()));
             turns.push(Turn { speaker, text: turn.said.clone() });
             if let Some(answer) = &turn.answer {
                 answers += 1;
@@ -394,7 +399,9 @@ impl Failure {
 }
 
 fn for_prompt(recalled: &Recalled) -> prompt::Recalled {
-    let Memory { text, speaker, at, .. } = recalled.memory.clone();
+    let Memory { text, speaker, at, kind, .. } = recalled.memory.clone();
+    // What was said in a conversation by nobody in particular was said by whoever asks now.
+    let speaker = speaker.or_else(|| (kind != MemoryKind::Note).then(|| USER.to_owned()));
     prompt::Recalled { memory: Remembered { text, speaker, at }, score: recalled.score }
 }
 

@@ -42,7 +42,7 @@ impl Command for Ask {
 
     async fn serve(args: Args, side: Side, out: Out<Said>) -> Result<(), Refusal> {
         let Args { being: Being { id }, text, speaker } = args;
-        let said = Converse { said: text, speaker };
+        let said = Converse { said: text, speaker, path: Vec::new() };
         let hand_on = |words| out.say(Said::Words(words));
         let answered = reach::converse(&side, &id, &said, hand_on).await?;
         out.say(Said::Answered(answered)).await

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use genii_protocols::beings::{ExportBeing, Exported};
+use genii_protocols::being::Exported;
+use genii_protocols::beings::ExportBeing;
 use serde::{Deserialize, Serialize};
 
 use super::{Being, reach, words};
