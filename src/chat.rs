@@ -1,7 +1,7 @@
 //! `being chat`: a conversation with a being.
 //!
 //! At a terminal it is read with an editor ([`terminal`]); from anything else, line by line ([`piped`]).
-//! What a line may say is the same ([`line`]), and so is the way to the being ([`conversation`]).
+//! What a line may say is the same ([`mod@line`]), and so is the way to the being ([`conversation`]).
 
 mod conversation;
 mod line;

@@ -269,7 +269,8 @@ impl House {
     /// # Errors
     /// When there is none of this name.
     pub fn member(&self, name: &str) -> Result<Member, HouseError> {
-        let view = self.0.node.tree().board.view(name).ok_or_else(|| self.not_found(name))?;
+        let view = self.0.node.tree().board.view(name);
+        let view = view.or_else(|| self.asleep(name)).ok_or_else(|| self.not_found(name))?;
         Ok(self.member_of(view, &self.topology()))
     }
 

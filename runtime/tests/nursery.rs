@@ -246,7 +246,10 @@ async fn one_that_rests_long_enough_leaves_nothing_behind() {
     let (first, _) = world.tell(&alice).await;
     world.comes_to(&alice, Mood::Asleep).await;
     assert!(world.node.counters(&alice).is_none(), "its slot has gone");
-    assert!(world.house.member(alice.as_str()).is_err(), "it has no place on the board");
+    let places = world.house.members();
+    assert!(places.iter().all(|it| it.view.key.as_str() != alice.as_str()), "nor has it a place");
+    let member = world.house.member(alice.as_str()).unwrap();
+    assert!(member.view.status.detail().unwrap().contains("it sleeps"), "and that is told");
     assert_eq!(world.nursery.awake(), 0);
     // Who has kept the way finds the next life.
     mail.tell(Keep { number: 2 }).await.unwrap();

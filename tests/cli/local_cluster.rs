@@ -86,6 +86,25 @@ fn a_machine_is_killed_and_comes_back_without_a_hand() {
 }
 
 #[test]
+fn a_being_is_spoken_to_from_both_machines_whether_it_sleeps_or_not() {
+    let house = House::new();
+    let running = begin(&house, &[]);
+    let file = house.file("marit.toml", "name = \"Marit\"\n");
+    let made = house.genii(&["being", "create", file.to_str().unwrap()]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let told = on(&house, PC2, &["being", "remember", "marit", "the key is under the blue pot"]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    // One that was stopped sleeps, and the other machine does not see a difference.
+    assert_eq!(house.genii(&["ctl", "stop", "being/marit"]).code, 0);
+    let recalled = on(&house, PC2, &["being", "recall", "marit", "where is the key"]);
+    assert!(recalled.out.contains("blue pot"), "{} {}", recalled.out, recalled.err);
+    let listed = on(&house, PC2, &["being", "list"]);
+    assert!(listed.out.contains("mainpc"), "{} {}", listed.out, listed.err);
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
 fn it_begins_again_as_the_same_household_and_leaves_nothing_behind() {
     let house = House::new();
     let household = || {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use genii_protocols::Address;
 use genii_supervision::{
-    ChildError, ChildPolicy, ChildSpec, GiveUp, Intensity, Restart, Strategy, SupervisorFlags,
-    SupervisorSpec,
+    ChildError, ChildKind, ChildPolicy, ChildSpec, GiveUp, Intensity, Key, Restart, Status,
+    Strategy, SupervisorFlags, SupervisorSpec, View,
 };
+use tokio::time::Instant;
 
 use super::{Home, House, ROOT};
 use crate::nursery::{Nest, Nursery, NurseryError, NurserySettings};
@@ -58,6 +59,24 @@ impl House {
         node.directory().add_nursery(&nest);
         drop(one_at_a_time);
         Ok(Nursery(nest))
+    }
+
+    /// How one of a nursery stands that sleeps: nothing of it is on the board.
+    pub(super) fn asleep(&self, name: &str) -> Option<View> {
+        let address = Address::parse(name).ok()?;
+        let nursery = self.0.node.directory().nursery(address.group())?;
+        nursery.has(&address).then(|| View {
+            key: Key::from(address.shared()),
+            supervisor: Key::from(address.group()),
+            kind: ChildKind::Worker,
+            required: false,
+            status: Status::Stopped("it sleeps, and wakes at its next message".into()),
+            since: Instant::now(),
+            incarnation: 0,
+            restarts: 0,
+            edges: None,
+            is_doomed: false,
+        })
     }
 
     /// The child that hosts one of a nursery.
