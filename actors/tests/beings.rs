@@ -87,6 +87,18 @@ async fn beings_are_listed_found_and_deleted() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_of_one_name_that_are_made_at_once_are_not_mistaken_for_each_other() {
+    let world = World::new().await;
+    let made = (0..8).map(|_| world.create("Twin"));
+    let made = futures_util::future::join_all(made).await;
+    let ids: std::collections::BTreeSet<_> = made.iter().map(|it| it.id.as_str()).collect();
+    assert_eq!(ids.len(), 8, "{ids:?}");
+    for entry in &made {
+        assert!(world.ask(&entry.address, AskHealth {}).await.is_well);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beings_sleep_and_survive_the_end_of_genii() {
     let world = World::with("awake_max = 2\nidle_after = \"200ms\"").await;
     for number in 0..6 {

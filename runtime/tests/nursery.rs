@@ -394,6 +394,24 @@ async fn what_comes_for_one_that_is_kept_asleep_waits() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_for_one_that_starts_is_handled_before_it_is_kept_asleep() {
+    let world = world(2).await;
+    let slow = world.admit("slow-alice");
+    let mail = world.node.to(slow.clone());
+    let asked = {
+        let mail = mail.clone();
+        tokio::spawn(async move { mail.ask_within(Keep { number: 1 }, IDLE).await })
+    };
+    world.comes_to(&slow, Mood::Awake).await;
+    let kept = world.nursery.keep_asleep(&slow).await.unwrap();
+    assert_eq!(asked.await.unwrap().unwrap(), 1);
+    mail.tell(Keep { number: 2 }).await.unwrap();
+    drop(kept);
+    assert_eq!(world.tell(&slow).await.1, [2]);
+    assert_eq!(world.node.dead_letters().total(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_kept_asleep_before_it_woke_never_wakes() {
     let world = world(1).await;
     let [busy, late] = ["busy", "late"].map(|name| world.admit(name));

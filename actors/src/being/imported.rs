@@ -37,8 +37,7 @@ pub enum NotImported {
 }
 
 impl Imported {
-    /// Looks into a file. Blocking. The file is checked whole, and a copy of it is opened, so that it
-    /// stays as it is.
+    /// Looks into a file, which is checked whole, and brought to the schema of this genii. Blocking.
     ///
     /// # Errors
     /// When it holds no being that can live here.

@@ -233,8 +233,7 @@ impl Shared {
         check_provider(&provider)?;
         let (name, created) = (character.name.clone(), Timestamp::now());
         let birth = Birth { created, character: character.to_json(), provider };
-        let id = self.free_id(asked.id, &name)?;
-        let _taken = self.take(&id)?;
+        let (id, _taken) = self.reserve(asked.id, &name)?;
         self.begin(&id, name, created).await?;
         let made = self.home.make(&id, &birth).await.map_err(failed);
         self.finish(id, made).await
@@ -245,12 +244,9 @@ impl Shared {
         if !file.is_absolute() {
             return Err(NoBeing::Senseless { why: format!("{} is no absolute path", asked.file) });
         }
-        let found = home::look_into(file.clone()).await.map_err(senseless)?;
-        let id = match asked.id {
-            Some(id) => self.free_id(Some(id), &found.name)?,
-            None => self.free_id(Some(found.id.clone()), &found.name)?,
-        };
-        let _taken = self.take(&id)?;
+        let found = self.home.look_into(file.clone()).await.map_err(senseless)?;
+        let wanted = asked.id.unwrap_or(found.id);
+        let (id, _taken) = self.reserve(Some(wanted), &found.name)?;
         self.begin(&id, found.name, found.created).await?;
         let made = self.home.take_in(&id, file).await.map_err(failed);
         self.finish(id, made).await
@@ -337,18 +333,22 @@ impl Shared {
         BeingEntry { id, address, name, state, node, created, why }
     }
 
-    /// An id that no being has: the one that is wanted, or one made of a name.
-    fn free_id(&self, wanted: Option<Name>, name: &str) -> Result<Name, NoBeing> {
+    /// Takes an id that no being has: the one that is wanted, or one made of a name.
+    fn reserve(&self, wanted: Option<Name>, name: &str) -> Result<(Name, Taken<'_>), NoBeing> {
+        // Looked at when it is taken: before that another may have been made of it.
         let is_free = |id: &Name| Ok(self.book.get(id).map_err(failed)?.is_none());
         if let Some(id) = wanted {
-            return if is_free(&id)? { Ok(id) } else { Err(NoBeing::Taken { id }) };
+            let taken = self.take(&id)?;
+            return if is_free(&id)? { Ok((id, taken)) } else { Err(NoBeing::Taken { id }) };
         }
         let stem = kebab(name);
         for number in 1..=ID_TRIES {
             let text = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
             let id = Name::new(&text).map_err(senseless)?;
-            if is_free(&id)? {
-                return Ok(id);
+            if let Ok(taken) = self.take(&id)
+                && is_free(&id)?
+            {
+                return Ok((id, taken));
             }
         }
         let why = format!("{ID_TRIES} beings are called {stem} already; name an id");

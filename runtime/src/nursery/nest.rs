@@ -353,11 +353,8 @@ impl Nest {
         if std::mem::replace(&mut it.is_kept, true) {
             return None;
         }
-        let slot = node.directory().claim(address);
-        if is_asleep || slot.doorstep().is_none() {
-            // What is in its mailbox already is handled before.
-            it.last_line = slot.open_line();
-            self.put_doorstep(&slot);
+        if is_asleep {
+            self.put_doorstep(&node.directory().claim(address));
         }
         drop(stirring);
         Some(Kept { nest: self, address: address.clone() })
@@ -365,21 +362,31 @@ impl Nest {
 
     /// Takes the next step towards the rest of one that is kept asleep; whether it rests.
     fn comes_to_rest(self: &Arc<Self>, address: &Address, patience: Instant) -> bool {
+        let Some(node) = self.node.upgrade() else { return true };
         let mut stirring = self.stirring.lock();
         let Some(it) = stirring.get_mut(address) else { return true };
         match it.mood {
-            Mood::Dozing | Mood::Asleep => it.place.is_none(),
-            Mood::Waking => false,
-            Mood::Awake => {
-                let is_empty = it.last_line.as_ref().is_none_or(|line| {
-                    line.slot.vitals.is_idle() && (line.mailbox.is_closed() || line.give_way())
-                });
-                if is_empty || Instant::now() >= patience {
-                    self.send_off(&mut stirring, address);
-                }
-                false
-            }
+            Mood::Dozing | Mood::Asleep => return it.place.is_none(),
+            Mood::Waking => return false,
+            Mood::Awake => {}
         }
+        if it.last_line.is_none() {
+            let slot = node.directory().claim(address);
+            match slot.open_line() {
+                // It has begun to start. What waits for it is for that life.
+                Some(line) if line.is_doorstep => return false,
+                // What is in its mailbox already is handled before; what comes waits.
+                life => it.last_line = life,
+            }
+            self.put_doorstep(&slot);
+        }
+        let is_empty = it.last_line.as_ref().is_none_or(|line| {
+            line.slot.vitals.is_idle() && (line.mailbox.is_closed() || line.give_way())
+        });
+        if is_empty || Instant::now() >= patience {
+            self.send_off(&mut stirring, address);
+        }
+        false
     }
 
     /// One that was kept asleep may wake; it does if something waits for it.

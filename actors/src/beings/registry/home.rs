@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use genii_protocols::beings::BeingState;
@@ -40,6 +41,8 @@ pub(super) struct Home {
     folder: PathBuf,
     house: House,
     nursery: Nursery,
+    /// How many files were looked into.
+    looks: AtomicU64,
 }
 
 impl Home {
@@ -79,7 +82,7 @@ impl Home {
             }),
         });
         let nursery = nursery.await.map_err(|error| StartError::failed(error.to_string()))?;
-        Ok(Self { folder, house: house.clone(), nursery })
+        Ok(Self { folder, house: house.clone(), nursery, looks: AtomicU64::new(0) })
     }
 
     /// Brings folders, book and nursery together, and settles what was begun when genii ended.
@@ -107,7 +110,7 @@ impl Home {
                 continue;
             }
             let node = self.house.node().name().clone();
-            let found = look_into(self.folder.join(id.as_str()).join("being.redb")).await;
+            let found = self.look_into(self.folder.join(id.as_str()).join("being.redb")).await;
             let Ok(Imported { name, created, .. }) = found else {
                 tracing::warn!(folder = id.as_str(), "is no being, and is left alone");
                 continue;
@@ -170,6 +173,26 @@ impl Home {
         Ok(())
     }
 
+    /// What a file holds that was exported. A copy of it is looked at, so that it stays as it is.
+    pub(super) async fn look_into(&self, file: PathBuf) -> Result<Imported, NotImported> {
+        let going = self.folder.join(GOING);
+        let look = self.looks.fetch_add(1, Ordering::Relaxed);
+        let looked = spawn_blocking(move || {
+            let failed = |error: io::Error| NotImported::Failed { why: error.to_string() };
+            // One of its own for each look, which the next start removes if this one cannot.
+            let copy = going.join(format!("look-{look}"));
+            make_folder(&going).map_err(failed)?;
+            let restored = genii_storage::store::restore(&file, &copy);
+            let imported = restored
+                .map_err(|error| NotImported::Failed { why: error.to_string() })
+                .and_then(|_| Imported::of(&copy));
+            let _removed_at_the_next_start = std::fs::remove_file(&copy);
+            imported
+        });
+        let looked = looked.await;
+        looked.unwrap_or_else(|error| Err(NotImported::Failed { why: error.to_string() }))
+    }
+
     /// Removes a being: its address, and its folder with all that is in it.
     pub(super) async fn remove(&self, id: &Name) -> io::Result<()> {
         let address = self.address(id);
@@ -190,12 +213,6 @@ impl Home {
         });
         removed.await.map_err(io::Error::other)?
     }
-}
-
-/// What a file holds that was exported.
-pub(super) async fn look_into(file: PathBuf) -> Result<Imported, NotImported> {
-    let looked = spawn_blocking(move || Imported::of(&file)).await;
-    looked.unwrap_or_else(|error| Err(NotImported::Failed { why: error.to_string() }))
 }
 
 /// Makes a folder for its owner alone.
