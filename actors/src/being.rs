@@ -39,8 +39,8 @@ use std::time::Duration;
 
 use genii_protocols::being::{
     AskHealth, BeingHealth, BeingInfo, Converse, Export, Forget, History, NotAnswered, NotChanged,
-    NotKept, Query, RecallMemories, Recollections, Remember, Say, SetBudget, SetCore, SetProvider,
-    ShowBeing, ShowHistory, Turn, UpdateCharacter,
+    NotKept, NotSaid, Query, RecallMemories, Recollections, Remember, Say, SetBudget, SetCore,
+    SetProvider, ShowBeing, ShowHistory, Turn, UpdateCharacter,
 };
 use genii_protocols::beings::BeingRenamed;
 use genii_protocols::budget::Budget;
@@ -63,6 +63,9 @@ use tables::{StoredTurn, TURNS};
 /// How many may talk with a being at the same time; they are answered one after the other.
 const TALKS_MAX: u32 = 16;
 
+/// How much else a being does at a time that takes a while: forgetting, exporting, speaking to others.
+const ERRANDS_MAX: usize = 32;
+
 /// How long a text may be that is remembered, in bytes.
 const TEXT_BYTES_MAX: usize = 64 << 10;
 
@@ -79,6 +82,8 @@ const TEND_AFTER: Duration = Duration::from_secs(5);
 pub struct Being {
     mind: Arc<Mind>,
     talks: Arc<Semaphore>,
+    /// Places for what else takes a while.
+    errands: Arc<Semaphore>,
 }
 
 /// What may be set. A being that is made by the registry is set by it.
@@ -122,7 +127,8 @@ impl Agent for Being {
         let mind = Mind::open(id, settings.folder, context.node()).await?;
         context.send_after(TEND_AFTER, TendIndex {});
         let talks = Arc::new(Semaphore::new(TALKS_MAX as usize));
-        Ok(Self { mind: Arc::new(mind), talks })
+        let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
+        Ok(Self { mind: Arc::new(mind), talks, errands })
     }
 
     fn health(&self) -> Health {
@@ -301,22 +307,40 @@ impl Handle<RecallMemories> for Being {
 impl HandleLater<Forget> for Being {
     async fn handle_later(&mut self, asked: Forget, promise: Promise<Forget>, at: &mut Context) {
         let mind = self.mind.clone();
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            return promise.refuse(NotKept { why: busy() });
+        };
         // It may take a while, and is done also if nobody waits for it any more.
-        at.spawn(async move { promise.settle(forgetting::forget(&mind, asked.what).await) });
+        at.spawn(async move {
+            promise.settle(forgetting::forget(&mind, asked.what).await);
+            drop(place);
+        });
     }
 }
 
 impl HandleLater<Export> for Being {
     async fn handle_later(&mut self, asked: Export, promise: Promise<Export>, at: &mut Context) {
         let mind = self.mind.clone();
-        at.spawn(async move { promise.settle(exporting::export(&mind, asked.file).await) });
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            return promise.refuse(NotKept { why: busy() });
+        };
+        at.spawn(async move {
+            promise.settle(exporting::export(&mind, asked.file).await);
+            drop(place);
+        });
     }
 }
 
 impl HandleLater<Say> for Being {
     async fn handle_later(&mut self, asked: Say, promise: Promise<Say>, context: &mut Context) {
         let errand = saying::Errand::new(self.mind.clone(), context);
-        context.spawn(async move { promise.settle(errand.say(asked).await) });
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            return promise.refuse(NotSaid::NotAnswered { why: busy() });
+        };
+        context.spawn(async move {
+            promise.settle(errand.say(asked).await);
+            drop(place);
+        });
     }
 }
 
@@ -324,6 +348,10 @@ impl Handle<TendIndex> for Being {
     async fn handle(&mut self, _: TendIndex, context: &mut Context) -> Result<(), Never> {
         let mind = self.mind.clone();
         context.spawn(async move {
+            if let Err(error) = forgetting::finish(&mind).await {
+                let being = mind.id.as_str();
+                tracing::warn!(being, "something is not forgotten for good yet: {error}");
+            }
             loop {
                 match mind.memories.tend().await {
                     Ok(true) => {}
@@ -338,6 +366,10 @@ impl Handle<TendIndex> for Being {
         });
         Ok(())
     }
+}
+
+fn busy() -> String {
+    format!("it does {ERRANDS_MAX} other things already; ask again")
 }
 
 /// What is amiss with a being, or being done about it.

@@ -92,7 +92,8 @@ impl Line {
     pub(crate) fn give_way(&self) -> bool {
         // Said before the first can find it closed.
         self.has_given_way.store(true, Ordering::SeqCst);
-        let closed = self.mailbox.close_if_empty();
+        let is_idle = || self.is_doorstep || self.slot.vitals.is_idle();
+        let closed = self.mailbox.close_if_empty(is_idle);
         if !closed {
             self.has_given_way.store(false, Ordering::SeqCst);
         }
@@ -126,6 +127,9 @@ pub(crate) enum State {
     Shut { cause: Arc<Cause>, incarnation: u64, is_final: bool },
 }
 
+/// The life that takes messages, or why none does.
+pub(crate) type Route = Result<Arc<Line>, Arc<Cause>>;
+
 /// An address.
 pub(crate) struct Slot {
     pub(crate) address: Address,
@@ -137,6 +141,8 @@ pub(crate) struct Slot {
     stand_in: ArcSwapOption<Slot>,
     /// The node that it lives on, where that is another.
     home: ArcSwapOption<NodeName>,
+    /// Its agent sleeps, and another slot takes its place when it wakes.
+    is_put_away: AtomicBool,
     /// Those who wait for the state to change.
     waiting: Mutex<Vec<oneshot::Sender<()>>>,
 }
@@ -152,6 +158,7 @@ impl Slot {
             line: ArcSwapOption::empty(),
             stand_in: ArcSwapOption::empty(),
             home: ArcSwapOption::empty(),
+            is_put_away: false.into(),
             waiting: Mutex::default(),
         }
     }
@@ -185,6 +192,11 @@ impl Slot {
     pub(crate) fn succession(self: &Arc<Self>) -> impl Iterator<Item = Arc<Self>> {
         let next = |slot: &Arc<Self>| slot.stand_in.load_full();
         std::iter::successors(Some(self.clone()), next).take(1 + STAND_IN_DEPTH)
+    }
+
+    /// Whether whoever found it is to look for the address once more.
+    pub(crate) fn is_put_away(&self) -> bool {
+        self.is_put_away.load(Ordering::SeqCst)
     }
 
     /// The life that exists, whether or not it takes messages.
@@ -377,6 +389,7 @@ impl Directory {
     /// back.
     pub(crate) fn put_away(&self, slot: &Arc<Slot>) {
         self.slots.remove_if(&slot.address, |_, known| Arc::ptr_eq(known, slot));
+        slot.is_put_away.store(true, Ordering::SeqCst);
         slot.shut(u64::MAX, Cause::new(CauseKind::Starting, "it sleeps"), true);
         self.ways_changed();
     }
@@ -408,6 +421,19 @@ impl Directory {
             Some(slot) if slot.is_empty() => self.rouse(address).or(Some(slot)),
             Some(slot) => Some(slot),
             None => self.rouse(address),
+        }
+    }
+
+    /// The slot of an address, and the life or doorstep there that takes messages, or why none does;
+    /// `None` if nobody has the address.
+    pub(crate) fn line_at(&self, address: &Address) -> Option<(Arc<Slot>, Route)> {
+        loop {
+            let slot = self.reach(address)?;
+            let route = slot.route();
+            // It has fallen asleep in between, which is seen once for each time that it does.
+            if route.is_ok() || !slot.is_put_away() {
+                return Some((slot, route));
+            }
         }
     }
 

@@ -231,6 +231,9 @@ impl<A: Agent> Life<A> {
 
     async fn handle_next(&mut self) -> Next {
         let next = self.batch.next(&self.line);
+        // Busy before it is no longer counted, so that nobody finds it idle in between.
+        let now = self.context.node().nanos(self.clock);
+        self.line.slot.vitals.begin(now, usize::MAX);
         self.line.mailbox.begun(self.batch.letters());
         let Some(letter) = next else { return GO_ON };
         self.answer(letter).await

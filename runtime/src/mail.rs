@@ -375,9 +375,10 @@ impl Mail {
                 Ok(Err(NotTaken::Closed(letter))) if line.has_given_way() => letter,
                 Ok(Err(NotTaken::Closed(_))) => return Err(self.why_ended(&line, deadline).await),
             };
-            let next = self.node.directory().rouse(&line.slot.address);
+            self.node.directory().rouse(&line.slot.address);
+            let next = self.node.directory().line_at(&line.slot.address);
             let next = next.ok_or_else(|| self.node.directory().not_found(&self.to));
-            line = next?.route().map_err(|cause| self.down((*cause).clone()))?;
+            line = next?.1.map_err(|cause| self.down((*cause).clone()))?;
         }
         Err(self.restless())
     }

@@ -205,10 +205,11 @@ impl Mailbox {
         self.roomy.notify_waiters();
     }
 
-    /// Closes if there is nothing in it at all, urgent or not; whether it did.
-    pub(crate) fn close_if_empty(&self) -> bool {
+    /// Closes if there is nothing in it at all, urgent or not, and its host is idle; whether it did.
+    pub(crate) fn close_if_empty(&self, is_idle: impl FnOnce() -> bool) -> bool {
         let mut queues = self.queues.lock();
-        if self.taken(&queues) > 0 || !queues.urgent.is_empty() || queues.closed {
+        let is_empty = queues.letters + self.in_hand.load(Ordering::Acquire) == 0;
+        if !is_empty || !queues.urgent.is_empty() || queues.closed || !is_idle() {
             return false;
         }
         queues.closed = true;
@@ -293,7 +294,7 @@ impl Mailbox {
     /// One letter of the batch has been begun. A sender that comes to wait in this moment may not
     /// be seen here; then the next letter or the next batch lets it in.
     pub(crate) fn begun(&self, left_in_batch: usize) {
-        self.in_hand.store(left_in_batch, Ordering::Relaxed);
+        self.in_hand.store(left_in_batch, Ordering::Release);
         if self.waiting.load(Ordering::Relaxed) > 0 {
             self.room.notify_one();
         }

@@ -591,6 +591,8 @@ impl Observer for Watch {
             None => slot.open(change.incarnation),
             // What waits on its doorstep is for the life that comes, or comes again.
             Some(_) if slot.doorstep().is_some() && !has_failed(&change.now) => {}
+            // Nor does it matter how the life before ends.
+            Some(_) if nursery.as_ref().is_some_and(|nursery| nursery.is_dozing(&address)) => {}
             // Why it ended says more than that it was then forgotten.
             Some(_) if change.is_forgotten && slot.has_ended() => {}
             Some(cause) => {

@@ -29,6 +29,9 @@ use super::{facts, recollection};
 /// An answer that takes longer than this finds what was said on the disk.
 const KEPT_AFTER: Duration = Duration::from_millis(50);
 
+/// How long whoever listens may take for some words before they are taken for gone.
+const LISTENER_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How many memories a prompt is offered.
 const RECALLED_MAX: usize = 24;
 
@@ -115,7 +118,9 @@ impl<'a> Telling<'a> {
         let reply_tokens = usage.reply_tokens.unwrap_or_else(|| EstimatedTokens.count(&text));
         let why = failure.as_ref().map(Failure::in_words);
         let answer = (!text.is_empty()).then(|| text.clone());
-        let spent = u64::from(prompt_tokens) + u64::from(reply_tokens);
+        // One that never answered took nothing.
+        let took = answer.is_some() || usage.prompt_tokens.is_some() || failure.is_none();
+        let spent = if took { u64::from(prompt_tokens) + u64::from(reply_tokens) } else { 0 };
         let turn = self.keep(answer, why.clone(), spent).await?;
         if let Some(failure) = failure {
             let why = failure.in_words();
@@ -241,7 +246,7 @@ impl<'a> Telling<'a> {
                         outcome.usage.is_cut_off = true;
                         return Ok(outcome);
                     }
-                    if listener.piece(text).await.is_err() {
+                    if !self.hand_on(text, listener, early.as_mut()).await? {
                         outcome.failure = Some(Failure::CalledOff);
                         return Ok(outcome);
                     }
@@ -266,6 +271,27 @@ impl<'a> Telling<'a> {
                     let error = ProviderError::BrokenOff { place, cause };
                     outcome.failure = Some(Failure::Provider(error));
                     return Ok(outcome);
+                }
+            }
+        }
+    }
+
+    /// Hands some words on; whether somebody still listens. Who takes nothing for too long does not:
+    /// others wait behind them.
+    async fn hand_on(
+        &mut self,
+        text: String,
+        listener: &mut Listener,
+        mut early: std::pin::Pin<&mut tokio::time::Sleep>,
+    ) -> Result<bool, NotAnswered> {
+        let handing = tokio::time::timeout(LISTENER_PATIENCE, listener.piece(text));
+        tokio::pin!(handing);
+        loop {
+            tokio::select! {
+                biased;
+                handed = &mut handing => return Ok(matches!(handed, Ok(Ok(())))),
+                () = early.as_mut(), if self.kept.is_none() => {
+                    self.keep(None, Some(UNFINISHED.to_owned()), 0).await?;
                 }
             }
         }

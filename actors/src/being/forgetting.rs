@@ -9,7 +9,7 @@ use genii_storage::memories::{Memories, MemoriesError, Memory, PAGE_MAX};
 use genii_storage::store::StoreError;
 
 use super::mind::{Mind, with_causes};
-use super::tables::{FACTS, StoredTurn, TURNS};
+use super::tables::{FACTS, REWRITE_OWED, StoredTurn, TURNS};
 
 /// What is to go.
 struct Going {
@@ -31,6 +31,8 @@ pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgot
     let going = going.map_err(|error| not_kept(&error))?.map_err(|error| not_kept(&error))?;
     let Going { memories, turns } = going;
     if memories.is_empty() && turns.is_empty() {
+        // What was removed before may not be gone for good yet.
+        finish(mind).await?;
         return Ok(Forgotten { memories: 0, turns: 0 });
     }
     let (gone, of_turns) = (memories.clone(), turns.clone());
@@ -40,14 +42,26 @@ pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgot
             writer.remove(TURNS, turn)?;
         }
         writer.retain(FACTS, .., |_, memory| gone.binary_search(memory).is_err())?;
+        writer.insert(REWRITE_OWED, &(), &())?;
         Ok::<_, StoreError>(())
     });
     removed.await.map_err(|error| not_kept(&error))?;
     mind.recent.lock().retain(|turn| !turns.contains(&turn.id));
     mind.memories.purge(&memories).await.map_err(|error| not_kept(&error))?;
-    // What was removed lies in the file until that is written anew.
-    mind.store.rewrite().await.map_err(|error| not_kept(&error))?;
+    finish(mind).await?;
     Ok(Forgotten { memories: memories.len() as u64, turns: turns.len() as u64 })
+}
+
+/// Writes the store anew if something was removed from it: until then its bytes lie in the file. Does
+/// what was left undone when the disk was full, or genii ended.
+pub(super) async fn finish(mind: &Mind) -> Result<(), NotKept> {
+    let is_owed = mind.store.read(|reader| reader.contains(REWRITE_OWED, &()));
+    if is_owed.map_err(|error: StoreError| not_kept(&error))? {
+        mind.store.rewrite().await.map_err(|error| not_kept(&error))?;
+        let settled = mind.store.write(|writer| writer.remove(REWRITE_OWED, &()).map(drop));
+        settled.await.map_err(|error| not_kept(&error))?;
+    }
+    Ok(())
 }
 
 /// A turn goes with any memory of it, and a memory with its turn.
@@ -57,7 +71,10 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
     let is_meant = |memory: &Memory| match what {
         Forgettable::Memory { id: wanted } => memory.id == *wanted,
         Forgettable::Span { from, until } => is_within(memory.at, *from, *until),
-        Forgettable::Matching { text } => matches(&memory.text, text),
+        Forgettable::Matching { text } => [Some(&memory.text), memory.speaker.as_ref()]
+            .into_iter()
+            .flatten()
+            .any(|part| matches(part, text)),
     };
     for_each_memory(mind, |memory| {
         if is_meant(&memory) {
@@ -98,8 +115,9 @@ fn goes(turn: &StoredTurn, what: &Forgettable) -> bool {
         Forgettable::Memory { .. } => false,
         Forgettable::Span { from, until } => is_within(turn.at, *from, *until),
         Forgettable::Matching { text } => {
-            let parts = [Some(&turn.said), turn.answer.as_ref(), turn.failure.as_ref()];
-            parts.into_iter().flatten().any(|part| matches(part, text))
+            let said = [Some(&turn.said), turn.speaker.as_ref()];
+            let parts = [turn.answer.as_ref(), turn.failure.as_ref()];
+            said.into_iter().chain(parts).flatten().any(|part| matches(part, text))
         }
     }
 }

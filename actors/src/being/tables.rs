@@ -20,6 +20,9 @@ pub(super) const TURNS: Table<u64, StoredTurn> = Table::new("turns");
 /// The memory of the fact that holds, for each subject.
 pub(super) const FACTS: Table<String, u64> = Table::new("facts");
 
+/// Something was removed, and its bytes may still lie in the file. One entry, if there is any.
+pub(super) const REWRITE_OWED: Table<(), ()> = Table::new("rewrite_owed");
+
 /// What it may spend, and what it has spent. One entry.
 pub(super) const BUDGET: Table<(), Budget> = Table::new("budget");
 

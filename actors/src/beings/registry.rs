@@ -27,6 +27,7 @@ use genii_runtime::{Agent, Context, Handle, HandleLater, Node, Promise, Protocol
 use genii_supervision::StartError;
 use parking_lot::Mutex;
 use serde::Deserialize;
+use tokio::sync::Semaphore;
 
 use crate::being::birth::Birth;
 use crate::being::character::Character;
@@ -47,6 +48,9 @@ const BIRTH_PATIENCE: Duration = Duration::from_secs(30);
 /// How long an export may take.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
 
+/// How many beings are made, taken in, written out or deleted at a time. One more is refused.
+const ERRANDS_MAX: usize = 64;
+
 /// How many ids are tried for a being whose name is taken.
 const ID_TRIES: u32 = 1_000;
 
@@ -65,6 +69,8 @@ struct Shared {
     home: Home,
     /// Those with which something is being done that bears nothing else beside it.
     taken: Mutex<HashSet<Name>>,
+    /// Places for what takes a while.
+    errands: Arc<Semaphore>,
 }
 
 /// What may be set.
@@ -116,7 +122,8 @@ impl Agent for Registry {
         let book = tokio::task::spawn_blocking(move || Book::open(&folder));
         let book = book.await.map_err(|error| StartError::failed(error.to_string()))??;
         home.settle(&book).await?;
-        let shared = Shared { node, book, home, taken: Mutex::default() };
+        let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
+        let shared = Shared { node, book, home, taken: Mutex::default(), errands };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -141,7 +148,13 @@ impl HandleLater<CreateBeing> for Registry {
         context: &mut Context,
     ) {
         let shared = self.shared.clone();
-        context.spawn(async move { promise.settle(shared.create(asked).await) });
+        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
+            return promise.refuse(busy());
+        };
+        context.spawn(async move {
+            promise.settle(shared.create(asked).await);
+            drop(place);
+        });
     }
 }
 
@@ -185,7 +198,13 @@ impl HandleLater<ImportBeing> for Registry {
         context: &mut Context,
     ) {
         let shared = self.shared.clone();
-        context.spawn(async move { promise.settle(shared.import(asked).await) });
+        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
+            return promise.refuse(busy());
+        };
+        context.spawn(async move {
+            promise.settle(shared.import(asked).await);
+            drop(place);
+        });
     }
 }
 
@@ -197,7 +216,13 @@ impl HandleLater<ExportBeing> for Registry {
         context: &mut Context,
     ) {
         let shared = self.shared.clone();
-        context.spawn(async move { promise.settle(shared.export(asked).await) });
+        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
+            return promise.refuse(busy());
+        };
+        context.spawn(async move {
+            promise.settle(shared.export(asked).await);
+            drop(place);
+        });
     }
 }
 
@@ -209,7 +234,13 @@ impl HandleLater<DeleteBeing> for Registry {
         context: &mut Context,
     ) {
         let shared = self.shared.clone();
-        context.spawn(async move { promise.settle(shared.delete(asked.id).await) });
+        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
+            return promise.refuse(busy());
+        };
+        context.spawn(async move {
+            promise.settle(shared.delete(asked.id).await);
+            drop(place);
+        });
     }
 }
 
@@ -336,7 +367,11 @@ impl Shared {
     /// Takes an id that no being has: the one that is wanted, or one made of a name.
     fn reserve(&self, wanted: Option<Name>, name: &str) -> Result<(Name, Taken<'_>), NoBeing> {
         // Looked at when it is taken: before that another may have been made of it.
-        let is_free = |id: &Name| Ok(self.book.get(id).map_err(failed)?.is_none());
+        // A folder that the book does not have may be all that is left of a being: it is nobody's to
+        // take, or to take away.
+        let is_free = |id: &Name| {
+            Ok(self.book.get(id).map_err(failed)?.is_none() && !self.home.has_folder(id))
+        };
         if let Some(id) = wanted {
             let taken = self.take(&id)?;
             return if is_free(&id)? { Ok((id, taken)) } else { Err(NoBeing::Taken { id }) };
@@ -406,6 +441,10 @@ fn kebab(name: &str) -> String {
         id.push_str(&word);
     }
     if id.is_empty() { "being".to_owned() } else { id }
+}
+
+fn busy() -> NoBeing {
+    NoBeing::Failed { why: format!("{ERRANDS_MAX} things are being done already; try again") }
 }
 
 fn failed(error: impl std::fmt::Display) -> NoBeing {

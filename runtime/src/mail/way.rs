@@ -109,6 +109,8 @@ impl Mail {
             // It may take messages although that has not been told yet; or else it says why not.
             (Some(home), _) => self.far(&home, address, edition).map(|far| Way::Far(far.into())),
             (None, State::Open(line)) => Ok(Way::Near(line.clone())),
+            // It has fallen asleep in between, which is seen once for each time that it does.
+            (None, State::Shut { .. }) if slot.is_put_away() => self.find_way(),
             (None, State::Shut { cause, .. }) => Err(self.down((**cause).clone())),
         }
     }
@@ -117,9 +119,9 @@ impl Mail {
     /// to a node by name goes to no other.
     fn here(&self) -> Result<Way, Box<Fault>> {
         let directory = self.node.directory();
-        let slot = directory.reach(&self.to.address).filter(|slot| slot.home().is_none());
-        let slot = slot.ok_or_else(|| Box::new(directory.not_found(&self.to)))?;
-        let line = slot.route().map_err(|cause| self.down((*cause).clone()))?;
+        let found = directory.line_at(&self.to.address).filter(|(slot, _)| slot.home().is_none());
+        let (slot, route) = found.ok_or_else(|| Box::new(directory.not_found(&self.to)))?;
+        let line = route.map_err(|cause| self.down((*cause).clone()))?;
         Ok(Way::Near(self.near(&slot, line)))
     }
 

@@ -185,6 +185,8 @@ impl Nest {
                 return;
             }
             it.place = Some(place);
+            // From here on what becomes of its life is news of it.
+            it.mood = Mood::Awake;
         }
         let Some(node) = self.node.upgrade() else { return };
         let supervisor = node.tree().supervisor(self.group().as_str());
@@ -192,12 +194,8 @@ impl Nest {
             Some((supervisor, child)) => supervisor.add_child(child).await,
             None => Err(ChildError::Gone),
         };
+        let Err(error) = added else { return };
         let mut stirring = self.stirring.lock();
-        let Some(it) = stirring.get_mut(&address) else { return };
-        let Err(error) = added else {
-            it.mood = Mood::Awake;
-            return;
-        };
         tracing::warn!(%address, "cannot be woken: {error}");
         stirring.remove(&address);
         if let Some(slot) = node.directory().find(&address) {
@@ -396,6 +394,11 @@ impl Nest {
             it.last_line = None;
         }
         self.has_stopped(address);
+    }
+
+    /// Whether one is going to sleep, or kept asleep.
+    pub(crate) fn is_dozing(&self, address: &Address) -> bool {
+        self.stirring.lock().get(address).is_some_and(|it| it.mood == Mood::Dozing)
     }
 
     /// A resident stands otherwise on the board; whether it sleeps from now on without having been

@@ -134,6 +134,11 @@ impl Home {
         Address::new(self.nursery.group(), id)
     }
 
+    /// Whether something lies where the folder of a being would.
+    pub(super) fn has_folder(&self, id: &Name) -> bool {
+        self.folder.join(id.as_str()).symlink_metadata().is_ok()
+    }
+
     /// How a being stands, and what is amiss.
     pub(super) fn state(&self, address: &Address) -> (BeingState, Option<String>) {
         let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);

@@ -174,10 +174,11 @@ impl Inlet {
             return Ok(line.clone());
         }
         let to = || self.address.clone().into();
-        let slot = self.node.directory().reach(&self.address);
-        let slot = slot.ok_or_else(|| Box::new(self.node.directory().not_found(&to())))?;
-        let _known_already = self.slot.set(slot.clone());
-        slot.route().map_err(|cause| Box::new(Fault::Down { to: to(), cause: (*cause).clone() }))
+        let found = self.node.directory().line_at(&self.address);
+        let (slot, route) =
+            found.ok_or_else(|| Box::new(self.node.directory().not_found(&to())))?;
+        let _known_already = self.slot.set(slot);
+        route.map_err(|cause| Box::new(Fault::Down { to: to(), cause: (*cause).clone() }))
     }
 
     fn put(self: &Arc<Self>, line: &Arc<Line>, post: Post) {
@@ -205,10 +206,8 @@ impl Inlet {
                 Err(NotTaken::Closed(post)) if line.has_given_way() => post,
                 pushed => return pushed.map_err(|why| (why, line)),
             };
-            let Some(Ok(next)) = self.node.directory().rouse(&self.address).map(|it| it.route())
-            else {
-                break;
-            };
+            self.node.directory().rouse(&self.address);
+            let Some((_, Ok(next))) = self.node.directory().line_at(&self.address) else { break };
             line = next;
         }
         Err((NotTaken::Closed(post), line))
