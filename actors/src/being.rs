@@ -14,6 +14,7 @@
 //! | `facts`, `forgetting`, `recollection` | what becomes of what was said |
 //! | `saying` | what it says to other beings |
 //! | `exporting` | all of it in one file |
+//! | [`relay`] | who passes on what is said to a being that lives elsewhere |
 //! | `shared` | what the beings of a node have in common |
 
 pub mod birth;
@@ -29,6 +30,7 @@ mod mind;
 pub mod prompt;
 pub mod provider;
 mod recollection;
+pub mod relay;
 mod saying;
 mod shared;
 mod tables;

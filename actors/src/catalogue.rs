@@ -3,6 +3,7 @@
 use genii_runtime::Catalogue;
 
 use crate::being::Being;
+use crate::being::relay::BeingRelay;
 use crate::beings::registry::Registry;
 use crate::core::system_digital_twin::SystemDigitalTwin;
 use crate::pc2_core::health_monitor::HealthMonitor;
@@ -13,6 +14,7 @@ use crate::pc2_core::unified_error::UnifiedError;
 pub fn catalogue() -> Catalogue {
     Catalogue::new()
         .with::<Being>("being")
+        .with::<BeingRelay>("being-relay")
         .with_house::<Registry>("beings-registry")
         .with_house::<HealthMonitor>("health-monitor")
         .with_house::<ResourceManager>("resource-manager")

@@ -155,7 +155,18 @@ impl Mail {
     /// # Errors
     /// When the question cannot be delivered. Everything later comes through the answers.
     pub async fn stream<M: Streamed>(&self, message: M) -> Result<Answers<M>, Box<Fault>> {
-        let patience = self.node.limits().ask_timeout;
+        self.stream_within(message, self.node.limits().ask_timeout).await
+    }
+
+    /// As [`Mail::stream`], waiting for each item for so long at most.
+    ///
+    /// # Errors
+    /// As [`Mail::stream`].
+    pub async fn stream_within<M: Streamed>(
+        &self,
+        message: M,
+        patience: Duration,
+    ) -> Result<Answers<M>, Box<Fault>> {
         let (way, _coming) = self.way_to_ask()?;
         let line = match way {
             Way::Near(line) => line,

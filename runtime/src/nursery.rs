@@ -37,10 +37,11 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 pub struct NurserySettings {
     /// The group whose addresses its residents have. No topology may have it.
     pub group: Name,
-    /// The kind of its residents, as the catalogue has it.
+    /// The kind whose messages its residents answer, as the catalogue has it. What waits on a doorstep
+    /// is read as these.
     pub kind: String,
-    /// What is set for a resident.
-    pub settings: Arc<dyn Fn(&Address) -> Json + Send + Sync>,
+    /// As what a resident lives when it wakes next. Called when it is about to: it must not wait.
+    pub tenancy: Arc<dyn Fn(&Address) -> Tenancy + Send + Sync>,
     /// How many may be awake at a time. One more waits until another sleeps.
     pub awake_max: usize,
     /// How long one rests before it is put to sleep.
@@ -49,6 +50,16 @@ pub struct NurserySettings {
     pub mailbox_capacity: usize,
     /// How each is treated when it fails or stops.
     pub policy: Arc<ChildPolicy>,
+}
+
+/// As what a resident lives.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tenancy {
+    /// Its kind, as the catalogue has it: that of the nursery, or another that answers the same
+    /// messages.
+    pub kind: String,
+    /// What is set for it.
+    pub settings: Json,
 }
 
 /// Why there is no nursery.

@@ -15,6 +15,7 @@ use crate::aside;
 use crate::context::Context;
 use crate::letter::{JsonAnswer, Letter, Meta, Question, ReplyTo};
 use crate::link::FarReply;
+use crate::relay::Relays;
 use crate::reply::Promise;
 use crate::stream::{Items, JsonItems, Outlet, StreamQuestion};
 use crate::topics::Announced;
@@ -127,6 +128,40 @@ impl<A> Protocol<A> {
             style: Style::Stream,
             info: MessageInfo::of_stream::<M>,
             handle: handle_stream::<A, M>,
+            from_json: stream_from_json::<M>,
+            from_afar: stream_from_afar::<M>,
+            from_untyped: stream_from_untyped::<M>,
+        })
+    }
+
+    /// The agent passes this message on, and its answer back.
+    #[must_use]
+    pub fn pass<M: Message>(self) -> Self
+    where
+        A: Relays,
+    {
+        self.with::<M>(Entry {
+            name: M::NAME,
+            style: Style::Ask,
+            info: MessageInfo::of::<M>,
+            handle: pass::<A, M>,
+            from_json: question_from_json::<M>,
+            from_afar: question_from_afar::<M>,
+            from_untyped: question_from_untyped::<M>,
+        })
+    }
+
+    /// The agent passes this message on, and the stream that answers it back.
+    #[must_use]
+    pub fn pass_stream<M: Streamed>(self) -> Self
+    where
+        A: Relays,
+    {
+        self.with::<M>(Entry {
+            name: M::NAME,
+            style: Style::Stream,
+            info: MessageInfo::of_stream::<M>,
+            handle: pass_stream::<A, M>,
             from_json: stream_from_json::<M>,
             from_afar: stream_from_afar::<M>,
             from_untyped: stream_from_untyped::<M>,
@@ -310,6 +345,40 @@ fn handle_stream<'a, A: HandleStream<M>, M: Streamed>(
         let StreamQuestion { message, items, .. } = *question;
         let outlet = Outlet::new(items, context.line().clone());
         agent.handle_stream(message, outlet, context).await;
+        Outcome::Handled
+    })
+}
+
+fn pass<'a, A: Relays, M: Message>(
+    agent: &'a mut A,
+    letter: Box<dyn Letter>,
+    context: &'a mut Context,
+) -> BoxFuture<'a, Outcome> {
+    let question = match question::<M>(letter, context) {
+        Ok(question) => question,
+        Err(outcome) => return outcome,
+    };
+    Box::pin(async move {
+        let Question { message, reply, .. } = *question;
+        let promise = Promise::new(reply, context.line().clone());
+        agent.relay().pass(message, promise, context).await;
+        Outcome::Handled
+    })
+}
+
+fn pass_stream<'a, A: Relays, M: Streamed>(
+    agent: &'a mut A,
+    letter: Box<dyn Letter>,
+    context: &'a mut Context,
+) -> BoxFuture<'a, Outcome> {
+    let question = match letter.downcast::<StreamQuestion<M>>() {
+        Ok(question) => question,
+        Err(letter) => return wrong_style(letter, context, "a stream"),
+    };
+    Box::pin(async move {
+        let StreamQuestion { message, items, .. } = *question;
+        let outlet = Outlet::new(items, context.line().clone());
+        agent.relay().pass_stream(message, outlet, context).await;
         Outcome::Handled
     })
 }

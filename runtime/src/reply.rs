@@ -1,11 +1,15 @@
 //! An answer that is given later.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use genii_protocols::{AskError, Fault, Message, Rejection};
 
 use crate::directory::Line;
 use crate::letter::{Answer, ReplyTo};
+
+/// How often to look whether an asker on another node still waits.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// The duty to answer a question. Dropped without an answer, it tells the asker so.
 pub struct Promise<M: Message> {
@@ -31,6 +35,31 @@ impl<M: Message> Promise<M> {
     /// Answers or refuses.
     pub fn settle(self, result: Result<M::Reply, M::Refusal>) {
         self.send(result.map_err(AskError::Refused));
+    }
+
+    /// Passes on how somebody else has answered: with a reply, a refusal or a fault.
+    pub(crate) fn pass(self, answer: Answer<M>) {
+        self.send(answer);
+    }
+
+    /// Whether nobody asked: it was told.
+    pub(crate) fn is_told(&self) -> bool {
+        matches!(self.reply, None | Some(ReplyTo::Nobody))
+    }
+
+    /// Waits until the asker has gone.
+    pub(crate) async fn forgotten(&mut self) {
+        match &mut self.reply {
+            None | Some(ReplyTo::Nobody) => {}
+            Some(ReplyTo::Asker(asker)) => asker.closed().await,
+            Some(ReplyTo::Json(asker)) => asker.closed().await,
+            Some(ReplyTo::Untyped(asker)) => asker.forgotten().await,
+            Some(ReplyTo::Far(asker)) => {
+                while !asker.is_forgotten() {
+                    tokio::time::sleep(LOOK).await;
+                }
+            }
+        }
     }
 
     /// Whether the asker has gone, so that nobody needs the answer.

@@ -163,9 +163,14 @@ impl<M: Streamed> Outlet<M> {
     }
 
     /// Ends the stream with its reply or its refusal.
-    pub async fn finish(mut self, result: Result<M::Reply, M::Refusal>) {
+    pub async fn finish(self, result: Result<M::Reply, M::Refusal>) {
+        self.pass(result.map_err(AskError::Refused)).await;
+    }
+
+    /// Passes on how the stream of somebody else has ended: with a reply, a refusal or a fault.
+    pub(crate) async fn pass(mut self, answer: Answer<M>) {
         if let Some(items) = self.items.take() {
-            items.end(result.map_err(AskError::Refused)).await;
+            items.end(answer).await;
         }
     }
 

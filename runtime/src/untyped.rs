@@ -130,6 +130,10 @@ impl UntypedAsker {
     pub(crate) fn is_forgotten(&self) -> bool {
         self.asker.is_closed()
     }
+
+    pub(crate) async fn forgotten(&mut self) {
+        self.asker.closed().await;
+    }
 }
 
 /// What flows through an untyped stream.

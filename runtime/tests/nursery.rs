@@ -10,7 +10,7 @@ use genii_runtime::nursery::Mood;
 use genii_runtime::topology::Topology;
 use genii_runtime::{
     Agent, Catalogue, Context, Handle, HandleLater, HandleStream, House, Node, NodeOptions,
-    Nursery, NurserySettings, Outlet, Promise, Protocol,
+    Nursery, NurserySettings, Outlet, Promise, Protocol, Relay, Relays, Tenancy,
 };
 use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, StartError};
 use parking_lot::Mutex;
@@ -142,6 +142,28 @@ impl HandleStream<Count> for Dreamer {
     }
 }
 
+/// Passes on what is said to it to `dream/home`.
+struct Elsewhere(Relay);
+
+impl Agent for Elsewhere {
+    type Settings = DreamerSettings;
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new().pass::<Keep>().pass::<Tell>()
+    }
+
+    async fn start(_: DreamerSettings, context: &mut Context) -> Result<Self, StartError> {
+        let home = Address::parse("dream/home").map_err(|error| StartError::of(&error))?;
+        Ok(Self(Relay::new(context.node().to(home))))
+    }
+}
+
+impl Relays for Elsewhere {
+    fn relay(&self) -> &Relay {
+        &self.0
+    }
+}
+
 struct World {
     node: Node,
     house: House,
@@ -149,10 +171,10 @@ struct World {
 }
 
 /// A house with a nursery in which so many may be awake. Residents whose names begin with `broken` cannot
-/// start, those that begin with `slow` take three seconds.
+/// start, those that begin with `slow` take three seconds, those that begin with `elsewhere` are relays.
 async fn world(awake_max: usize) -> World {
     let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
-    let catalogue = Catalogue::new().with::<Dreamer>("dreamer");
+    let catalogue = Catalogue::new().with::<Dreamer>("dreamer").with::<Elsewhere>("elsewhere");
     let house = House::begin(node.clone(), catalogue, Topology::default()).await.unwrap();
     house.up().await.unwrap();
     let nursery = house.nursery(settings(awake_max)).await.unwrap();
@@ -164,12 +186,15 @@ fn settings(awake_max: usize) -> NurserySettings {
     NurserySettings {
         group: Name::new("dream").unwrap(),
         kind: "dreamer".to_owned(),
-        settings: Arc::new(|address| {
-            let (broken, slow) = ("broken", "slow");
-            Json(serde_json::json!({
-                "is_broken": address.name().starts_with(broken),
-                "starts_for": if address.name().starts_with(slow) { 3 } else { 0 },
-            }))
+        tenancy: Arc::new(|address| Tenancy {
+            kind: match address.name().starts_with("elsewhere") {
+                true => "elsewhere".to_owned(),
+                false => "dreamer".to_owned(),
+            },
+            settings: Json(serde_json::json!({
+                "is_broken": address.name().starts_with("broken"),
+                "starts_for": if address.name().starts_with("slow") { 3 } else { 0 },
+            })),
         }),
         awake_max,
         idle_after: IDLE,
@@ -435,4 +460,20 @@ async fn a_house_ends_with_those_that_are_awake() {
     world.tell(&alice).await;
     world.house.shutdown().await;
     assert!(world.node.to(alice).ask(Tell {}).await.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_may_live_as_another_kind_and_what_waited_for_it_is_passed_on_in_order() {
+    let world = world(4).await;
+    let (home, gone) = (world.admit("home"), world.admit("elsewhere"));
+    let mail = world.node.to(gone.clone());
+    for number in 0..50 {
+        mail.tell(Keep { number }).await.unwrap();
+    }
+    assert_eq!(world.tell(&gone).await.1, (0..50).collect::<Vec<_>>());
+    assert_eq!(world.tell(&home).await.1, (0..50).collect::<Vec<_>>());
+    let unknown = world.node.to(gone).ask(Panic {}).await;
+    assert!(
+        matches!(unknown, Err(AskError::Fault(fault)) if matches!(*fault, Fault::Rejected { .. }))
+    );
 }

@@ -11,7 +11,7 @@ use genii_supervision::{
 use tokio::time::Instant;
 
 use super::{Home, House, ROOT};
-use crate::nursery::{Nest, Nursery, NurseryError, NurserySettings};
+use crate::nursery::{Nest, Nursery, NurseryError, NurserySettings, Tenancy};
 
 /// How often an agent of a nursery may fail before it is held back.
 const INTENSITY: Intensity = Intensity { restarts: 5, window: Duration::from_secs(60) };
@@ -81,12 +81,13 @@ impl House {
 
     /// The child that hosts one of a nursery.
     fn resident(&self, settings: &NurserySettings, address: &Address) -> Option<ChildSpec> {
+        let Tenancy { kind, settings: set } = (settings.tenancy)(address);
         let home = Home {
             address: address.clone(),
-            settings: Arc::new((settings.settings)(address)),
+            settings: Arc::new(set),
             mailbox_capacity: settings.mailbox_capacity,
         };
-        let child = self.0.catalogue.child(&settings.kind, &self.0.node, self, home)?;
+        let child = self.0.catalogue.child(&kind, &self.0.node, self, home)?;
         Some(child.with_policy(settings.policy.clone()))
     }
 }

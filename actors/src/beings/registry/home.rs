@@ -10,7 +10,7 @@ use std::time::Duration;
 use genii_protocols::beings::BeingState;
 use genii_protocols::{Address, Json, Name};
 use genii_runtime::nursery::Mood;
-use genii_runtime::{House, Nursery, NurserySettings};
+use genii_runtime::{House, Nursery, NurserySettings, Tenancy};
 use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, Shutdown, StartError, Status};
 use tokio::task::spawn_blocking;
 
@@ -65,8 +65,9 @@ impl Home {
         let nursery = house.nursery(NurserySettings {
             group: Name::new(GROUP).map_err(|error| StartError::refused(error.to_string()))?,
             kind: KIND.to_owned(),
-            settings: Arc::new(move |address: &Address| {
-                Json(serde_json::json!({ "folder": of.join(address.name()) }))
+            tenancy: Arc::new(move |address: &Address| Tenancy {
+                kind: KIND.to_owned(),
+                settings: Json(serde_json::json!({ "folder": of.join(address.name()) })),
             }),
             awake_max: settings.awake_max,
             idle_after: settings.idle_after.0,

@@ -1,0 +1,195 @@
+//! Passing on what an agent is asked to somebody who answers in its place.
+//!
+//! | what comes | what becomes of it |
+//! |---|---|
+//! | a message that was told | it is told on, in order |
+//! | a question | it is asked on, in order; its reply, refusal or fault comes back as it is |
+//! | a question for many answers | each comes through as it comes, and then the end as it is |
+//! | the deadline of a question | it is that of what is asked on |
+//! | an asker that goes | what was asked on for it is called off |
+//! | an answer of the other that is a fault | it is told of the address that was asked, not of the other |
+//!
+//! The order is kept since what comes is on its way before the next is looked at.
+
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use futures_util::poll;
+use genii_protocols::{AskError, Destination, Fault, Message, Streamed};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::agent::Agent;
+use crate::context::Context;
+use crate::letter::Answer;
+use crate::mail::Mail;
+use crate::reply::Promise;
+use crate::stream::{Answers, Outlet};
+
+/// How many questions are on their way at a time. The next waits, and all behind it.
+pub const PASSING_MAX: usize = 512;
+
+/// How long to wait for an answer, or the next of many, where who asked has set no deadline. Whoever
+/// asked has gone long before.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// An agent that passes messages on: those that are in its protocol by
+/// [`Protocol::pass`](crate::Protocol::pass).
+pub trait Relays: Agent {
+    /// To whom.
+    fn relay(&self) -> &Relay;
+}
+
+/// Passes on what an agent is asked.
+pub struct Relay {
+    mail: Mail,
+    is_bound: bool,
+    places: Arc<Semaphore>,
+}
+
+impl Relay {
+    /// Passes on to where `mail` goes.
+    pub fn new(mail: Mail) -> Self {
+        Self { mail, is_bound: false, places: Arc::new(Semaphore::new(PASSING_MAX)) }
+    }
+
+    /// As [`Relay::new`], where the agent ends when the other cannot be reached any more. Who asked then
+    /// learns why the agent ended, instead of that somebody is out of reach of whom it knows nothing.
+    pub fn bound(mail: Mail) -> Self {
+        Self { is_bound: true, ..Self::new(mail) }
+    }
+
+    /// Passes a message on. It is on its way when this returns; the answer comes later.
+    pub async fn pass<M: Message>(&self, message: M, promise: Promise<M>, context: &mut Context) {
+        let mail = context.via(&self.mail);
+        if promise.is_told() {
+            // What cannot be told on is a dead letter already.
+            let _buried = mail.tell(message).await;
+            return;
+        }
+        let place = self.place().await;
+        let mut asking = Box::pin(async move { mail.ask_within(message, PATIENCE).await });
+        let back = self.back(context);
+        let asked = poll!(asking.as_mut());
+        match asked {
+            Poll::Ready(answer) => back.give(promise, answer, context, place),
+            Poll::Pending => context.spawn(async move {
+                let mut promise = promise;
+                let answer = tokio::select! {
+                    answer = asking => back.answer(answer).await,
+                    () = promise.forgotten() => return,
+                };
+                promise.pass(answer);
+                drop(place);
+            }),
+        }
+    }
+
+    /// Passes a question for many answers on. It is on its way when this returns.
+    pub async fn pass_stream<M: Streamed>(
+        &self,
+        message: M,
+        outlet: Outlet<M>,
+        context: &mut Context,
+    ) {
+        let mail = context.via(&self.mail);
+        let place = self.place().await;
+        let mut opening = Box::pin(async move { mail.stream_within(message, PATIENCE).await });
+        let opened = poll!(opening.as_mut());
+        let back = self.back(context);
+        context.spawn(async move {
+            let mut outlet = outlet;
+            let opened = match opened {
+                Poll::Ready(opened) => opened,
+                Poll::Pending => tokio::select! {
+                    opened = opening => opened,
+                    () = outlet.asker_gone() => return,
+                },
+            };
+            let end = match opened {
+                Ok(answers) => through(answers, &mut outlet).await,
+                Err(fault) => Some(Err(fault.into())),
+            };
+            if let Some(end) = end {
+                outlet.pass(back.answer(end).await).await;
+            }
+            drop(place);
+        });
+    }
+
+    async fn place(&self) -> OwnedSemaphorePermit {
+        let place = self.places.clone().acquire_owned().await;
+        place.expect("the places of a relay are never closed")
+    }
+
+    fn back(&self, context: &Context) -> Back {
+        Back { asked: context.address().into(), is_bound: self.is_bound }
+    }
+}
+
+/// Hands through what comes of a stream, and returns how it ended; `None` if nobody wants the rest.
+async fn through<M: Streamed>(
+    mut answers: Answers<M>,
+    outlet: &mut Outlet<M>,
+) -> Option<Answer<M>> {
+    loop {
+        let item = tokio::select! {
+            item = answers.next() => item,
+            () = outlet.asker_gone() => return None,
+        };
+        match item {
+            Some(item) => outlet.send(item).await.ok()?,
+            None => return Some(answers.finish().await),
+        }
+    }
+}
+
+/// The way back.
+struct Back {
+    /// Who was asked.
+    asked: Destination,
+    is_bound: bool,
+}
+
+impl Back {
+    /// Gives an answer that was there at once.
+    fn give<M: Message>(
+        self,
+        promise: Promise<M>,
+        answer: Answer<M>,
+        context: &mut Context,
+        place: OwnedSemaphorePermit,
+    ) {
+        if !(self.is_bound && is_lost(&answer)) {
+            return promise.pass(self.of_asked(answer));
+        }
+        context.spawn(async move {
+            promise.pass(self.answer(answer).await);
+            drop(place);
+        });
+    }
+
+    /// An answer as it goes back. One that tells that the other is lost goes nowhere, where the agent
+    /// ends over that: its end is the answer.
+    async fn answer<R, E>(&self, answer: Result<R, AskError<E>>) -> Result<R, AskError<E>> {
+        if self.is_bound && is_lost(&answer) {
+            std::future::pending::<()>().await;
+        }
+        self.of_asked(answer)
+    }
+
+    fn of_asked<R, E>(&self, answer: Result<R, AskError<E>>) -> Result<R, AskError<E>> {
+        answer.map_err(|error| match error {
+            AskError::Fault(fault) => fault.of(&self.asked).into(),
+            refused => refused,
+        })
+    }
+}
+
+fn is_lost<R, E>(answer: &Result<R, AskError<E>>) -> bool {
+    let fault = answer.as_ref().err().and_then(|error| match error {
+        AskError::Fault(fault) => Some(&**fault),
+        AskError::Refused(_) => None,
+    });
+    matches!(fault, Some(Fault::Unreachable { .. }))
+}
