@@ -1,3 +1,6 @@
-//! The group `beings`: which beings there are.
+//! The groups `beings` and `homes`: which beings there are, and where they live.
 
+mod errands;
+pub mod home;
+pub(crate) mod parcels;
 pub mod registry;

@@ -4,6 +4,7 @@ use genii_runtime::Catalogue;
 
 use crate::being::Being;
 use crate::being::relay::BeingRelay;
+use crate::beings::home::Home;
 use crate::beings::registry::Registry;
 use crate::core::system_digital_twin::SystemDigitalTwin;
 use crate::pc2_core::health_monitor::HealthMonitor;
@@ -15,7 +16,8 @@ pub fn catalogue() -> Catalogue {
     Catalogue::new()
         .with::<Being>("being")
         .with::<BeingRelay>("being-relay")
-        .with_house::<Registry>("beings-registry")
+        .with_house::<Home>("beings-home")
+        .with::<Registry>("beings-registry")
         .with_house::<HealthMonitor>("health-monitor")
         .with_house::<ResourceManager>("resource-manager")
         .with_house::<SystemDigitalTwin>("system-digital-twin")

@@ -11,12 +11,12 @@ mod world;
 use std::time::Duration;
 
 use genii_protocols::being::{
-    AskHealth, Converse, NotSaid, Query, RecallMemories, Remember, Say, SetCore, ShowBeing,
+    AskHealth, Converse, NotAnswered, NotSaid, Query, RecallMemories, Remember, Say, SetCore, ShowBeing,
     ShowHistory, UpdateCharacter,
 };
 use genii_protocols::beings::{
     BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing, ListBeings, NoBeing,
-    RouteBeing,
+    RouteBeing, UpdateBeing,
 };
 use genii_protocols::{Address, AskError, Json};
 use world::{World, character, name, refusal};
@@ -136,9 +136,9 @@ async fn a_being_moves_in_one_file() {
     let again = ExportBeing { id: name("alice"), file: file.clone() };
     assert!(matches!(world.refused(&world.registry, again).await, NoBeing::Failed { .. }));
 
-    let import = ImportBeing { file: file.clone(), id: None };
+    let import = ImportBeing { file: file.clone(), id: None, node: None };
     assert!(matches!(world.refused(&world.registry, import).await, NoBeing::Taken { .. }));
-    let import = ImportBeing { file, id: Some(name("twin")) };
+    let import = ImportBeing { file, id: Some(name("twin")), node: None };
     let twin = world.ask(&world.registry, import).await;
     assert_eq!((twin.id.as_str(), twin.name.as_str()), ("twin", "Alice"));
     let found = world.recall("twin", "what is the boat called").await;
@@ -157,8 +157,16 @@ async fn a_being_is_changed_and_keeps_it() {
     let changes = Json(serde_json::json!({ "name": "Alicia", "personality": null }));
     world.ask(&alice, UpdateCharacter { changes }).await;
     let wrong = Json(serde_json::json!({ "nmae": "x" }));
-    let refused = world.refused(&alice, UpdateCharacter { changes: wrong }).await;
+    let refused = world.refused(&alice, UpdateCharacter { changes: wrong.clone() }).await;
     assert!(refused.why.contains("name"), "{refused}");
+    // The same by way of the registry, which knows it at once.
+    let update = |changes: Json| UpdateBeing { id: name("alice"), changes };
+    let called = Json(serde_json::json!({ "name": "Alina" }));
+    assert_eq!(world.ask(&world.registry, update(called)).await.name, "Alina");
+    let refused = world.refused(&world.registry, update(wrong)).await;
+    assert!(matches!(refused, NoBeing::Senseless { .. }), "{refused}");
+    let called = Json(serde_json::json!({ "name": "Alicia" }));
+    world.ask(&alice, UpdateCharacter { changes: called }).await;
     let world = world.again().await;
     let info = world.ask(&alice, ShowBeing {}).await;
     assert_eq!((info.name.as_str(), info.core.len()), ("Alicia", 1));
@@ -205,6 +213,7 @@ async fn what_makes_no_sense_is_refused_and_leaves_nothing() {
         id: Some(name("alice")),
         character,
         provider,
+        node: None,
     };
     let nameless = Json(serde_json::json!({ "description": "nobody" }));
     let refused = world.refused(&world.registry, create(nameless, None)).await;
@@ -223,6 +232,16 @@ async fn what_makes_no_sense_is_refused_and_leaves_nothing() {
     let long = Query { said: "word ".repeat(40_000), speaker: None, path: Vec::new() };
     let refused = world.refused(&alice, long).await;
     assert!(refused.to_string().contains("say it in parts"), "{refused}");
+    assert!(matches!(refused, NotAnswered::TooLong { turn: None, .. }), "{refused:?}");
+    // What can be remembered is, although it finds no room in a prompt.
+    let long = Query { said: "word ".repeat(13_000), speaker: None, path: Vec::new() };
+    let refused = world.refused(&alice, long).await;
+    let NotAnswered::TooLong { turn: Some(turn), .. } = refused else { panic!("{refused:?}") };
+    let history = world.ask(&alice, ShowHistory::default()).await;
+    let said = &history.turns[0];
+    assert_eq!((said.id, said.said.len(), said.answer.is_none()), (turn, 65_000, true));
+    assert!(said.failure.as_ref().unwrap().contains("say it in parts"));
+    world.query("alice", "Who are you?").await;
     let empty = Remember { text: String::new(), speaker: None, at: None };
     let refused = world.refused(&alice, empty).await;
     assert!(refused.why.contains("bytes"), "{refused}");

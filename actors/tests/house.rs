@@ -98,9 +98,12 @@ async fn house() -> House {
     let kinds = genii_actors::catalogue().with::<Worker>("worker");
     let text = format!("{}\n{WORKERS}", genii_actors::BUILT_IN_TOPOLOGY);
     // The paused clock of these tests and a disk do not go together.
-    let registry = "[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n";
-    assert!(text.contains(registry));
-    let text = text.replace(registry, "").replace("[groups.beings]\n", "");
+    let beings = "[groups.beings]\n\n[groups.homes]\n\n";
+    let agents = "[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
+                  wants = [\"homes/beings\"]\n\n\
+                  [agents.\"homes/beings\"]\nkind = \"beings-home\"\n\n";
+    assert!(text.contains(beings) && text.contains(agents));
+    let text = text.replace(beings, "").replace(agents, "");
     let topology = Topology::parse(&text, &kinds).unwrap();
     let node = Node::new(NodeOptions::new(NodeName::new("test").unwrap()));
     let house = House::begin(node, kinds, topology).await.unwrap();

@@ -63,13 +63,15 @@ pub enum NotAnswered {
     /// Nothing was said.
     #[error("nothing was said")]
     Nothing,
-    /// What was said does not fit into a prompt.
+    /// What was said does not fit into a prompt. It is remembered all the same, up to 64 KiB.
     #[error("what was said has about {tokens} tokens, and {max} find room; say it in parts")]
     TooLong {
         /// About how many tokens it has.
         tokens: u32,
         /// How many find room.
         max: u32,
+        /// The number of the turn, if it is remembered.
+        turn: Option<u64>,
     },
     /// It may spend no more. What was said is remembered.
     #[error("{spent}")]

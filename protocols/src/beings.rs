@@ -17,6 +17,10 @@ pub struct CreateBeing {
     /// The settings of its provider; it answers offline if there are none.
     #[serde(default)]
     pub provider: Option<Json>,
+    /// The machine on which it is to live; if it does not say, the one that is set, or else the one with
+    /// the fewest beings.
+    #[serde(default)]
+    pub node: Option<NodeName>,
 }
 message!(CreateBeing = "beings.create" -> BeingEntry, refused by NoBeing);
 
@@ -97,6 +101,16 @@ pub struct RouteBeing {
 }
 message!(RouteBeing = "beings.route" -> Address, refused by NoBeing);
 
+/// Let a being become another in some ways: as `being.update_character` to the being itself.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct UpdateBeing {
+    /// Its id.
+    pub id: Name,
+    /// The fields of its character that change.
+    pub changes: Json,
+}
+message!(UpdateBeing = "beings.update" -> BeingEntry, refused by NoBeing);
+
 /// Take a being in that was exported.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct ImportBeing {
@@ -105,6 +119,9 @@ pub struct ImportBeing {
     /// Its id here; the one that it had if there is none.
     #[serde(default)]
     pub id: Option<Name>,
+    /// The machine on which it is to live, as for one that is made.
+    #[serde(default)]
+    pub node: Option<NodeName>,
 }
 message!(ImportBeing = "beings.import" -> BeingEntry, refused by NoBeing);
 
@@ -113,10 +130,21 @@ message!(ImportBeing = "beings.import" -> BeingEntry, refused by NoBeing);
 pub struct ExportBeing {
     /// Its id.
     pub id: Name,
-    /// The file, on the machine of the being; an absolute path. One that is there is not overwritten.
+    /// The file, on the machine of the registry; an absolute path. One that is there is not overwritten.
     pub file: String,
 }
 message!(ExportBeing = "beings.export" -> Exported, refused by NoBeing);
+
+/// Let a being live on another machine from now on, with all that it remembers. What is said to it
+/// meanwhile waits, and is answered there.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct MigrateBeing {
+    /// Its id.
+    pub id: Name,
+    /// The machine.
+    pub node: NodeName,
+}
+message!(MigrateBeing = "beings.migrate" -> BeingEntry, refused by NoBeing);
 
 /// Delete a being for good, with all that it remembers.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

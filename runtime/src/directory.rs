@@ -163,6 +163,13 @@ impl Slot {
         }
     }
 
+    /// The slot of nobody, which says why.
+    pub(crate) fn shut_for(address: &Address, cause: Cause) -> Arc<Self> {
+        let slot = Self::new(address.clone());
+        slot.shut(u64::MAX, cause, true);
+        Arc::new(slot)
+    }
+
     /// The life here that takes messages for this address: its own, or that of a stand-in.
     pub(crate) fn route(self: &Arc<Self>) -> Result<Arc<Line>, Arc<Cause>> {
         match &**self.state.load() {

@@ -124,6 +124,12 @@ impl Nursery {
         self.0.clone().keep_asleep(address).await
     }
 
+    /// Other nodes are told that an address is not here, as it is elsewhere by now. What comes for it all
+    /// the same is still taken, until it is [dismissed](Kept::dismiss). Nothing if it is no resident.
+    pub fn hide(&self, address: &Address) {
+        self.0.hide(address);
+    }
+
     /// Whether it is a resident.
     pub fn has(&self, address: &Address) -> bool {
         self.0.has(address)
@@ -165,6 +171,18 @@ impl Kept {
     /// It exists no more from now on. What waits for it is returned.
     pub fn dismiss(self) {
         self.nest.dismiss(&self.address);
+    }
+
+    /// It exists no more from now on, if nothing waits for it. What comes just now goes where the address
+    /// is by then.
+    ///
+    /// # Errors
+    /// When something waits for it: it is kept on.
+    pub fn dismiss_if_unwanted(self) -> Result<(), Self> {
+        match self.nest.dismiss_if_unwanted(&self.address) {
+            true => Ok(()),
+            false => Err(self),
+        }
     }
 }
 

@@ -263,6 +263,24 @@ async fn nobody_is_woken_who_is_no_resident() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_too_many_to_be_woken_is_told_so() {
+    const WOKEN: usize = 1 + 4_096;
+    let world = world(1).await;
+    let busy = world.admit("busy");
+    let mail = world.node.to(busy.clone());
+    let work = tokio::spawn(async move { mail.ask_within(Ponder { seconds: 20 }, IDLE).await });
+    world.comes_to(&busy, Mood::Awake).await;
+    for number in 1..WOKEN {
+        let late = world.admit(&format!("n{number}"));
+        world.node.to(late).try_tell(Keep { number: 1 }).unwrap();
+    }
+    let fault = world.node.to(world.admit("late")).try_tell(Keep { number: 1 }).unwrap_err();
+    let Fault::Down { cause, .. } = *fault else { panic!("{fault}") };
+    assert!(cause.message.contains("are being woken already"), "{cause}");
+    work.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_rests_long_enough_leaves_nothing_behind() {
     let world = world(4).await;
     let alice = world.admit("alice");
@@ -476,4 +494,23 @@ async fn one_may_live_as_another_kind_and_what_waited_for_it_is_passed_on_in_ord
     assert!(
         matches!(unknown, Err(AskError::Fault(fault)) if matches!(*fault, Fault::Rejected { .. }))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_is_let_go_of_at_a_moment_at_which_nothing_waits() {
+    let world = world(2).await;
+    let alice = world.admit("alice");
+    let mail = world.node.to(alice.clone());
+    let kept = world.nursery.keep_asleep(&alice).await.unwrap();
+    mail.tell(Keep { number: 1 }).await.unwrap();
+    let Err(kept) = kept.dismiss_if_unwanted() else { panic!("something waits for it") };
+    assert_eq!(world.nursery.mood(&alice), Some(Mood::Dozing), "it is kept on");
+    drop(kept);
+    assert_eq!(world.tell(&alice).await.1, [1]);
+    let kept = world.nursery.keep_asleep(&alice).await.unwrap();
+    assert!(kept.dismiss_if_unwanted().is_ok());
+    assert!(!world.nursery.has(&alice));
+    assert!(matches!(mail.tell(Keep { number: 2 }).await, Err(fault) if
+        matches!(*fault, Fault::NotFound { .. })));
+    assert_eq!(world.nursery.awake(), 0);
 }

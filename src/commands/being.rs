@@ -14,6 +14,7 @@ mod forget;
 pub mod history;
 mod import;
 mod list;
+mod migrate;
 mod provider;
 pub mod reach;
 pub mod recall;
@@ -27,7 +28,7 @@ pub mod stand_ins;
 #[cfg(test)]
 mod tests;
 
-use genii_protocols::{Name, TimeSpan, Timestamp};
+use genii_protocols::{Name, NodeName, TimeSpan, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use super::{Entry, entry, examples};
@@ -36,7 +37,7 @@ use super::{Entry, entry, examples};
 pub const NAME: &str = "being";
 
 /// All commands about beings, by name.
-pub const COMMANDS: [Entry; 16] = [
+pub const COMMANDS: [Entry; 17] = [
     entry::<ask::Ask>(),
     entry::<budget::Budget>(),
     entry::<character::Character>(),
@@ -48,6 +49,7 @@ pub const COMMANDS: [Entry; 16] = [
     entry::<history::History>(),
     entry::<import::Import>(),
     entry::<list::List>(),
+    entry::<migrate::Migrate>(),
     entry::<provider::Provider>(),
     entry::<recall::Recall>(),
     entry::<remember::Remember>(),
@@ -88,6 +90,11 @@ pub struct Being {
 pub fn id(text: &str) -> Result<Name, String> {
     let id = text.strip_prefix("being/").unwrap_or(text);
     Name::new(id).map_err(|error| error.to_string())
+}
+
+/// Reads the name of a machine.
+pub fn node(text: &str) -> Result<NodeName, String> {
+    NodeName::new(text).map_err(|error| error.to_string())
 }
 
 /// Reads a moment: RFC 3339, a day, or how long ago it was.

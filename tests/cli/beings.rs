@@ -11,7 +11,9 @@ use crate::support::{House, Said, finish, wait_until};
 use crate::terminal::Terminal;
 
 /// A house in which beings may live.
-const HOUSE: &str = "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n";
+const HOUSE: &str = "[groups.beings]\n[groups.homes]\n\
+    [agents.\"beings/registry\"]\nkind = \"beings-registry\"\nwants = \"homes/beings\"\n\
+    [agents.\"homes/beings\"]\nkind = \"beings-home\"\n";
 
 /// A character in its shortest form.
 const MARIT: &str = "name = \"Marit Holm\"\ndescription = \"{{char}} was a harbour pilot.\"\n\

@@ -1,5 +1,7 @@
 //! A household of two machines, both of them this one, by one command.
 
+use std::io::{BufRead, BufReader, Write};
+use std::process::Stdio;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -100,6 +102,54 @@ fn a_being_is_spoken_to_from_both_machines_whether_it_sleeps_or_not() {
     assert!(recalled.out.contains("blue pot"), "{} {}", recalled.out, recalled.err);
     let listed = on(&house, PC2, &["being", "list"]);
     assert!(listed.out.contains("mainpc"), "{} {}", listed.out, listed.err);
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn a_being_moves_to_the_other_machine_in_the_middle_of_a_chat() {
+    let house = House::new();
+    let mut running = begin(&house, &[]);
+    let pc2 = pid_of(&running.wait_for("pc2 runs as process"));
+    let file = house.file("marit.toml", "name = \"Marit\"\n");
+    let made = house.genii(&["being", "create", file.to_str().unwrap(), "--node", "mainpc"]);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let mut chat = house.command(env!("CARGO_BIN_EXE_genii"));
+    chat.args(["being", "chat", "marit", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut chat = chat.spawn().unwrap();
+    let (mut says, hears) = (chat.stdin.take().unwrap(), chat.stdout.take().unwrap());
+    let mut hears = BufReader::new(hears).lines();
+    let mut say = |said: &str| -> Value {
+        writeln!(says, "{said}").unwrap();
+        serde_json::from_str(&hears.next().unwrap().unwrap()).unwrap()
+    };
+    say("My boat is called Sandpiper.");
+    let moved = house.json(&["being", "migrate", "marit", "pc2", "--json"]);
+    assert_eq!((&moved["id"], &moved["node"]), (&"marit".into(), &"pc2".into()));
+    let answer = say("What is my boat called?");
+    assert!(answer["recalled"].to_string().contains("Sandpiper"), "{answer}");
+    assert!(house.path(PC2).join("beings/marit/being.redb").exists());
+    assert!(!house.path("data/beings/marit").exists());
+    drop(say);
+    drop(says);
+    assert!(chat.wait().unwrap().success());
+    let listed = on(&house, PC2, &["being", "list"]);
+    assert!(listed.out.contains("pc2"), "{} {}", listed.out, listed.err);
+    let nowhere = house.genii(&["being", "migrate", "marit", "pc9"]);
+    assert_eq!(nowhere.code, 1, "{}", nowhere.out);
+    assert!(nowhere.err.contains("there are homes on mainpc, pc2"), "{}", nowhere.err);
+    // It lives there: with that machine it is gone, and with it it comes back.
+    kill_process(pc2, Signal::KILL).unwrap();
+    let state = || house.json(&["being", "list", "--json"])[0]["state"].to_string();
+    wait_until("marit to be unreachable", || match state() {
+        state if state == "\"unreachable\"" => Ok(()),
+        state => Err(state),
+    });
+    wait_until("marit to be back", || {
+        let recalled = house.genii(&["being", "recall", "marit", "what is the boat called"]);
+        let is_back = recalled.out.contains("Sandpiper");
+        if is_back { Ok(()) } else { Err(recalled.out + &recalled.err) }
+    });
     running.stop();
     house.wait_for_no_process();
 }

@@ -14,7 +14,7 @@ settings.ready = { line = { contains = "ready" } }
 fn the_house_that_is_built_in_comes_up_and_ends_at_a_signal() {
     let house = House::new();
     let mut running = house.begin(&[]);
-    running.wait_for("5 of 5 agents are ready after");
+    running.wait_for("6 of 6 agents are ready after");
     assert_eq!(house.row("core/system-digital-twin")["state"], "ready");
     let said = running.stop();
     assert!(said.contains("a signal came; stopping"), "{said}");

@@ -26,6 +26,11 @@ pub struct Birth {
     pub provider: Json,
 }
 
+/// Whether a folder holds one that is still to be born.
+pub(crate) fn is_in(folder: &Path) -> bool {
+    folder.join(FILE).exists()
+}
+
 impl Birth {
     /// Writes it into a folder, so that it is there whole or not at all.
     ///

@@ -24,7 +24,7 @@ use super::prompt::{
 };
 use super::provider::{Piece, ProviderError, Remembered, Usage};
 use super::tables::{BUDGET, StoredTurn, TURNS};
-use super::{facts, recollection};
+use super::{TEXT_BYTES_MAX, facts, recollection};
 
 /// An answer that takes longer than this finds what was said on the disk.
 const KEPT_AFTER: Duration = Duration::from_millis(50);
@@ -101,7 +101,18 @@ impl<'a> Telling<'a> {
         listener: &mut Listener,
     ) -> Result<(Answered, Vec<NewMemory>), NotAnswered> {
         let recalled = self.recall().await?;
-        let Assembled { request, account } = self.assemble(&recalled)?;
+        let Assembled { request, account } = match self.assemble(&recalled) {
+            Ok(assembled) => assembled,
+            Err(PromptError::Empty) => return Err(NotAnswered::Nothing),
+            Err(error @ PromptError::TooLong { tokens, tokens_max: max }) => {
+                let is_kept = self.saying.said.len() <= TEXT_BYTES_MAX;
+                let turn = match is_kept {
+                    true => Some(self.keep(None, Some(error.to_string()), 0).await?),
+                    false => None,
+                };
+                return Err(NotAnswered::TooLong { tokens, max, turn });
+            }
+        };
         let expected = account.tokens.saturating_add(request.reply_tokens_max.min(256));
         if let Err(spent) = self.may_spend(expected.into())? {
             let failure = spent.to_string();
@@ -158,7 +169,7 @@ impl<'a> Telling<'a> {
         Ok(recalled)
     }
 
-    fn assemble(&self, recalled: &[Recalled]) -> Result<Assembled, NotAnswered> {
+    fn assemble(&self, recalled: &[Recalled]) -> Result<Assembled, PromptError> {
         let memories: Vec<prompt::Recalled> = recalled.iter().map(for_prompt).collect();
         let (turns, answers) = self.recent();
         let settings = PromptSettings {
@@ -179,12 +190,7 @@ impl<'a> Telling<'a> {
             greeting: None,
             seed: u64::from(answers),
         };
-        prompt::assemble(&input, &settings, &EstimatedTokens).map_err(|error| match error {
-            PromptError::Empty => NotAnswered::Nothing,
-            PromptError::TooLong { tokens, tokens_max } => {
-                NotAnswered::TooLong { tokens, max: tokens_max }
-            }
-        })
+        prompt::assemble(&input, &settings, &EstimatedTokens)
     }
 
     fn core(&self) -> Vec<prompt::CoreBlock> {

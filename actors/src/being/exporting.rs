@@ -1,12 +1,12 @@
 //! All that a being is and remembers, in one file: a copy of its store, which holds what lives and
 //! nothing that was removed.
 
-use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use genii_protocols::being::{Exported, NotKept};
-use sha2::{Digest, Sha256};
+
+use crate::beings::parcels::sum;
 
 use super::mind::{Mind, with_causes};
 
@@ -24,14 +24,6 @@ pub(super) async fn export(mind: &Mind, file: String) -> Result<Exported, NotKep
     let summed = summed.unwrap_or_else(|error| Err(io::Error::other(error)));
     let (bytes, sha256) = summed.map_err(|error| not_kept(&error))?;
     Ok(Exported { file, bytes, sha256 })
-}
-
-/// The size of a file and its SHA-256.
-fn sum(path: &Path) -> io::Result<(u64, String)> {
-    let mut digest = Sha256::new();
-    let bytes = io::copy(&mut File::open(path)?, &mut digest)?;
-    let sha256 = digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok((bytes, sha256))
 }
 
 fn not_kept(error: &dyn std::error::Error) -> NotKept {

@@ -14,6 +14,8 @@ use genii_storage::store::{OpenError, Reader, Store, StoreError, StoreOptions};
 use genii_supervision::StartError;
 use parking_lot::{Mutex, RwLock};
 
+use crate::beings::home::folders::LEAVING;
+
 use super::birth::Birth;
 use super::character::Character;
 use super::lorebook::PreparedLorebook;
@@ -254,6 +256,10 @@ impl Who {
 /// Opens the store; that of a being which is new is made.
 fn open_store(id: Name, folder: &Path) -> Result<(Store, Kept), StartError> {
     let path = folder.join(STORE_FILE);
+    if folder.join(LEAVING).exists() {
+        // Where it lives now, the registry knows.
+        return Err(StartError::failed("it is about to move to another machine, or has moved"));
+    }
     let birth = Birth::read(folder)
         .map_err(|error| StartError::refused(format!("who it is to be cannot be read: {error}")))?;
     if birth.is_none() && !path.exists() {

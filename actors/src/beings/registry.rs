@@ -2,39 +2,45 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `book` | what is known of each being, on the disk |
-//! | `home` | the folders of the beings of this machine, and their nursery |
+//! | `book` | what is known of each being, on the disk: the last word on where it lives |
+//! | `homes` | the homes of beings, one on each machine |
+//! | `making` | beings come and go |
+//! | `moving` | a being moves to another machine |
+//! | `settling` | what did not come to its end |
 //!
-//! Each being has a folder of its own in `beings/`, and its place in the book. What was begun when
-//! genii ended is settled at the next start: a being that was being made and was never told of goes, one
-//! that was being deleted goes too, and a folder that the book does not have is taken in.
+//! What was begun when genii ended, or a machine was lost, is settled as soon as both are there again: a
+//! being that was being made and was never told of goes, one that was being deleted goes too, one that
+//! was moving is on one machine, and a folder that the book does not have is taken in.
 
 mod book;
-mod home;
+mod homes;
+mod making;
+mod moving;
+mod settling;
+#[cfg(test)]
+mod tests;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use genii_protocols::being::{AskHealth, Export, Exported};
+use genii_protocols::being::UpdateCharacter;
 use genii_protocols::beings::{
-    BeingEntry, BeingRenamed, Beings, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing,
-    ListBeings, NoBeing, RouteBeing,
+    BeingEntry, BeingRenamed, BeingState, Beings, CreateBeing, DeleteBeing, ExportBeing, GetBeing,
+    ImportBeing, ListBeings, MigrateBeing, NoBeing, RouteBeing, UpdateBeing,
 };
-use genii_protocols::{Address, AskError, Json, Name, Never, TimeSpan, Timestamp};
+use genii_protocols::{Address, AskError, Json, Message, Name, Never, NodeName};
 use genii_runtime::{Agent, Context, Handle, HandleLater, Node, Promise, Protocol};
 use genii_supervision::StartError;
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
-use crate::being::birth::Birth;
-use crate::being::character::Character;
-use crate::being::provider::{self, ProviderSettings, ProviderShare};
-
+use super::errands::AskStates;
 use book::{Book, Entry, Stage};
-use home::Home;
+use homes::Homes;
 
 /// How many beings one registry may know.
 const BEINGS_MAX: u64 = 1_000_000;
@@ -42,57 +48,60 @@ const BEINGS_MAX: u64 = 1_000_000;
 /// How many beings are listed unless the question says otherwise, and at most.
 const LIST: (u32, u32) = (100, 1_000);
 
-/// How long a new being may take to say that it is well.
-const BIRTH_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long an export may take.
-const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
-
-/// How many beings are made, taken in, written out or deleted at a time. One more is refused.
+/// How many beings are made, taken in, written out, moved or deleted at a time. One more is refused.
 const ERRANDS_MAX: usize = 64;
 
-/// How many ids are tried for a being whose name is taken.
-const ID_TRIES: u32 = 1_000;
+/// How many are looked for at a time. One more is refused.
+const LOOKS_MAX: usize = 512;
+
+/// How long a machine may take to say how beings stand.
+const STATES_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a being may take to become another.
+const UPDATE_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long one waits for something else that is being done with a being.
+const TAKE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How often one looks whether it is.
+const TAKE_LOOK: Duration = Duration::from_millis(10);
 
 /// Among how many ids one is looked for that may have been meant.
 const NEAREST_MAX: usize = 10_000;
 
+/// The group of the addresses of beings.
+const GROUP: &str = "being";
+
 /// The agent.
 pub struct Registry {
     shared: Arc<Shared>,
+    /// Places for what takes a while, and for what does not.
+    errands: Arc<Semaphore>,
+    looks: Arc<Semaphore>,
 }
 
 /// What its tasks work with.
 struct Shared {
     node: Node,
     book: Book,
-    home: Home,
+    homes: Homes,
+    group: Name,
+    /// Where new beings live that do not say where.
+    home: Option<NodeName>,
     /// Those with which something is being done that bears nothing else beside it.
     taken: Mutex<HashSet<Name>>,
-    /// Places for what takes a while.
-    errands: Arc<Semaphore>,
+    /// Those with which something has not come to its end.
+    unsettled: Mutex<HashSet<Name>>,
 }
 
 /// What may be set.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegistrySettings {
-    /// The folder in which the beings of this machine live; `beings` in genii's own if not set.
+    /// The folder in which its book lies; `beings` in genii's own if not set.
     pub folder: Option<PathBuf>,
-    /// How many beings may be awake at a time.
-    pub awake_max: usize,
-    /// How long a being rests before it sleeps.
-    pub idle_after: TimeSpan,
-}
-
-impl Default for RegistrySettings {
-    fn default() -> Self {
-        Self {
-            folder: None,
-            awake_max: genii_runtime::nursery::AWAKE_MAX,
-            idle_after: genii_runtime::nursery::IDLE_AFTER.into(),
-        }
-    }
+    /// The machine on which new beings live that do not say where; the one with the fewest if not set.
+    pub home: Option<NodeName>,
 }
 
 impl Agent for Registry {
@@ -101,38 +110,50 @@ impl Agent for Registry {
     fn protocol() -> Protocol<Self> {
         Protocol::new()
             .on_later::<CreateBeing>()
-            .on::<ListBeings>()
-            .on::<GetBeing>()
+            .on_later::<ListBeings>()
+            .on_later::<GetBeing>()
             .on::<RouteBeing>()
+            .on_later::<UpdateBeing>()
             .on_later::<ImportBeing>()
             .on_later::<ExportBeing>()
+            .on_later::<MigrateBeing>()
             .on_later::<DeleteBeing>()
             .on::<BeingRenamed>()
     }
 
     async fn start(settings: RegistrySettings, context: &mut Context) -> Result<Self, StartError> {
         let node = context.node().clone();
-        let house = context.house().cloned();
-        let house = house.ok_or_else(|| StartError::refused("it needs to see the house"))?;
         let default = node.data().map(|data| data.join("beings"));
-        let folder = settings.folder.clone().or(default).ok_or_else(|| {
-            StartError::refused("there is no folder for beings; set `folder`, an absolute path")
+        let folder = settings.folder.or(default).ok_or_else(|| {
+            StartError::refused("there is no folder for its book; set `folder`, an absolute path")
         })?;
-        let home = Home::open(&house, folder.clone(), &settings).await?;
+        if !folder.is_absolute() {
+            let why =
+                format!("`folder` is to be an absolute path, and {} is none", folder.display());
+            return Err(StartError::refused(why));
+        }
         let book = tokio::task::spawn_blocking(move || Book::open(&folder));
         let book = book.await.map_err(|error| StartError::failed(error.to_string()))??;
-        home.settle(&book).await?;
+        let shared = Arc::new(Shared {
+            homes: Homes::new(node.clone()).map_err(StartError::refused)?,
+            node,
+            book,
+            group: Name::new(GROUP).map_err(|error| StartError::refused(error.to_string()))?,
+            home: settings.home,
+            taken: Mutex::default(),
+            unsettled: Mutex::default(),
+        });
+        context.spawn(settling::settle(shared.clone()));
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
-        let shared = Shared { node, book, home, taken: Mutex::default(), errands };
-        Ok(Self { shared: Arc::new(shared) })
+        let looks = Arc::new(Semaphore::new(LOOKS_MAX));
+        Ok(Self { shared, errands, looks })
     }
 
     fn snapshot(&self) -> Json {
-        Json(serde_json::json!({
-            "beings": self.shared.home.nursery().len(),
-            "awake": self.shared.home.nursery().awake(),
-            "folder": self.shared.home.folder(),
-        }))
+        let homes = self.shared.homes.nodes().into_iter();
+        let beings: HashMap<String, u64> =
+            homes.map(|node| (node.to_string(), self.shared.book.count_on(&node))).collect();
+        Json(serde_json::json!({ "beings": beings }))
     }
 
     async fn stop(&mut self, _: &mut Context) {
@@ -140,44 +161,57 @@ impl Agent for Registry {
     }
 }
 
-impl HandleLater<CreateBeing> for Registry {
-    async fn handle_later(
-        &mut self,
-        asked: CreateBeing,
-        promise: Promise<CreateBeing>,
+impl Registry {
+    /// Begins something, if not too much of the kind is being done already.
+    fn begin<M, F>(
+        &self,
+        places: &Arc<Semaphore>,
+        promise: Promise<M>,
         context: &mut Context,
-    ) {
-        let shared = self.shared.clone();
-        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
-            return promise.refuse(busy());
+        work: impl FnOnce(Arc<Shared>) -> F,
+    ) where
+        M: Message<Refusal = NoBeing>,
+        F: Future<Output = Result<M::Reply, NoBeing>> + Send + 'static,
+    {
+        let Ok(place) = places.clone().try_acquire_owned() else {
+            let why = "too much is being done already; try again".to_owned();
+            return promise.refuse(NoBeing::Failed { why });
         };
+        let working = work(self.shared.clone());
+        // Done also if nobody waits for it any more: it is not to end half-way.
         context.spawn(async move {
-            promise.settle(shared.create(asked).await);
+            promise.settle(working.await);
             drop(place);
         });
     }
 }
 
-impl Handle<ListBeings> for Registry {
-    async fn handle(&mut self, asked: ListBeings, _: &mut Context) -> Result<Beings, NoBeing> {
-        let limit = asked.limit.unwrap_or(LIST.0).clamp(1, LIST.1) as usize;
-        let (entries, more) =
-            self.shared.book.page(asked.after, limit, asked.matching).map_err(failed)?;
-        let beings = entries.into_iter().map(|entry| self.shared.shown(entry)).collect();
-        let total = self.shared.book.len().map_err(failed)?;
-        Ok(Beings { beings, more, total })
-    }
+/// A message that is answered by a method of what is shared.
+macro_rules! answered_by_shared {
+    ($($message:ty => $method:ident, $places:ident;)*) => {$(
+        impl HandleLater<$message> for Registry {
+            async fn handle_later(
+                &mut self,
+                asked: $message,
+                promise: Promise<$message>,
+                context: &mut Context,
+            ) {
+                let work = |shared: Arc<Shared>| async move { shared.$method(asked).await };
+                self.begin(&self.$places, promise, context, work);
+            }
+        }
+    )*};
 }
 
-impl Handle<GetBeing> for Registry {
-    async fn handle(
-        &mut self,
-        GetBeing { id }: GetBeing,
-        _: &mut Context,
-    ) -> Result<BeingEntry, NoBeing> {
-        let entry = self.shared.find(&id)?;
-        Ok(self.shared.shown(entry))
-    }
+answered_by_shared! {
+    CreateBeing => create, errands;
+    ListBeings => list, looks;
+    GetBeing => get, looks;
+    UpdateBeing => update, errands;
+    ImportBeing => import, errands;
+    ExportBeing => export, errands;
+    MigrateBeing => migrate, errands;
+    DeleteBeing => delete, errands;
 }
 
 impl Handle<RouteBeing> for Registry {
@@ -186,61 +220,7 @@ impl Handle<RouteBeing> for Registry {
         RouteBeing { id }: RouteBeing,
         _: &mut Context,
     ) -> Result<Address, NoBeing> {
-        self.shared.find(&id).map(|entry| self.shared.home.address(&entry.id))
-    }
-}
-
-impl HandleLater<ImportBeing> for Registry {
-    async fn handle_later(
-        &mut self,
-        asked: ImportBeing,
-        promise: Promise<ImportBeing>,
-        context: &mut Context,
-    ) {
-        let shared = self.shared.clone();
-        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
-            return promise.refuse(busy());
-        };
-        context.spawn(async move {
-            promise.settle(shared.import(asked).await);
-            drop(place);
-        });
-    }
-}
-
-impl HandleLater<ExportBeing> for Registry {
-    async fn handle_later(
-        &mut self,
-        asked: ExportBeing,
-        promise: Promise<ExportBeing>,
-        context: &mut Context,
-    ) {
-        let shared = self.shared.clone();
-        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
-            return promise.refuse(busy());
-        };
-        context.spawn(async move {
-            promise.settle(shared.export(asked).await);
-            drop(place);
-        });
-    }
-}
-
-impl HandleLater<DeleteBeing> for Registry {
-    async fn handle_later(
-        &mut self,
-        asked: DeleteBeing,
-        promise: Promise<DeleteBeing>,
-        context: &mut Context,
-    ) {
-        let shared = self.shared.clone();
-        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
-            return promise.refuse(busy());
-        };
-        context.spawn(async move {
-            promise.settle(shared.delete(asked.id).await);
-            drop(place);
-        });
+        self.shared.find(&id).map(|entry| self.shared.address(&entry.id))
     }
 }
 
@@ -255,97 +235,36 @@ impl Handle<BeingRenamed> for Registry {
 }
 
 impl Shared {
-    async fn create(&self, asked: CreateBeing) -> Result<BeingEntry, NoBeing> {
-        let text = asked.character.to_string();
-        let read = Character::try_from(&asked.character)
-            .or_else(|_| Character::read(text.as_bytes()).map(|import| import.character));
-        let character = read.map_err(senseless)?;
-        let provider = asked.provider.unwrap_or_default();
-        check_provider(&provider)?;
-        let (name, created) = (character.name.clone(), Timestamp::now());
-        let birth = Birth { created, character: character.to_json(), provider };
-        let (id, _taken) = self.reserve(asked.id, &name)?;
-        self.begin(&id, name, created).await?;
-        let made = self.home.make(&id, &birth).await.map_err(failed);
-        self.finish(id, made).await
+    async fn list(&self, asked: ListBeings) -> Result<Beings, NoBeing> {
+        let limit = asked.limit.unwrap_or(LIST.0).clamp(1, LIST.1) as usize;
+        let (entries, more) =
+            self.book.page(asked.after, limit, asked.matching).map_err(failed)?;
+        let beings = self.all_shown(entries).await;
+        let total = self.book.len().map_err(failed)?;
+        Ok(Beings { beings, more, total })
     }
 
-    async fn import(&self, asked: ImportBeing) -> Result<BeingEntry, NoBeing> {
-        let file = PathBuf::from(&asked.file);
-        if !file.is_absolute() {
-            return Err(NoBeing::Senseless { why: format!("{} is no absolute path", asked.file) });
-        }
-        let found = self.home.look_into(file.clone()).await.map_err(senseless)?;
-        let wanted = asked.id.unwrap_or(found.id);
-        let (id, _taken) = self.reserve(Some(wanted), &found.name)?;
-        self.begin(&id, found.name, found.created).await?;
-        let made = self.home.take_in(&id, file).await.map_err(failed);
-        self.finish(id, made).await
-    }
-
-    /// Notes that a being is about to be.
-    async fn begin(&self, id: &Name, name: String, created: Timestamp) -> Result<(), NoBeing> {
-        if self.book.len().map_err(failed)? >= BEINGS_MAX {
-            let why = format!("there are {BEINGS_MAX} beings already, and no more can be");
-            return Err(NoBeing::Failed { why });
-        }
-        let node = self.node.name().clone();
-        let entry = Entry { id: id.clone(), name, node, created, stage: Stage::Coming };
-        self.book.put(entry).await.map_err(failed)
-    }
-
-    /// Waits until a new being is well, or takes it back.
-    async fn finish(&self, id: Name, made: Result<(), NoBeing>) -> Result<BeingEntry, NoBeing> {
-        let lives = match made {
-            Ok(()) => self.is_well(&id).await,
-            Err(why) => Err(why),
-        };
-        if let Err(why) = lives {
-            self.home.remove(&id).await.map_err(failed)?;
-            self.book.strike(&id).await.map_err(failed)?;
-            return Err(why);
-        }
-        let entry = Entry {
-            stage: Stage::Living,
-            ..self.book.get(&id).map_err(failed)?.ok_or_else(|| self.not_found(&id))?
-        };
-        self.book.put(entry.clone()).await.map_err(failed)?;
-        Ok(self.shown(entry))
-    }
-
-    async fn is_well(&self, id: &Name) -> Result<(), NoBeing> {
-        let being = self.node.to(self.home.address(id));
-        match being.ask_within(AskHealth {}, BIRTH_PATIENCE).await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(NoBeing::Failed { why: format!("it cannot live: {error}") }),
-        }
-    }
-
-    async fn export(&self, asked: ExportBeing) -> Result<Exported, NoBeing> {
-        let ExportBeing { id, file } = asked;
-        self.find(&id)?;
-        let being = self.node.to(self.home.address(&id));
-        let exported = being.ask_within(Export { file }, EXPORT_PATIENCE).await;
-        exported.map_err(|error| match error {
-            AskError::Refused(refused) => NoBeing::Failed { why: refused.why },
-            error => NoBeing::Failed { why: error.to_string() },
-        })
-    }
-
-    async fn delete(&self, id: Name) -> Result<BeingEntry, NoBeing> {
+    async fn get(&self, GetBeing { id }: GetBeing) -> Result<BeingEntry, NoBeing> {
         let entry = self.find(&id)?;
-        let _taken = self.take(&id)?;
-        let shown = self.shown(entry.clone());
-        self.book.put(Entry { stage: Stage::Going, ..entry }).await.map_err(failed)?;
-        self.home.remove(&id).await.map_err(failed)?;
-        self.book.strike(&id).await.map_err(failed)?;
-        tracing::info!(being = id.as_str(), "was deleted, with all that it remembered");
-        Ok(shown)
+        Ok(self.shown(entry).await)
+    }
+
+    async fn update(&self, UpdateBeing { id, changes }: UpdateBeing) -> Result<BeingEntry, NoBeing> {
+        self.find(&id)?;
+        let being = self.node.to(self.address(&id));
+        let info = being.ask_within(UpdateCharacter { changes }, UPDATE_PATIENCE).await;
+        let info = info.map_err(|error| match error {
+            AskError::Refused(refused) => senseless(refused),
+            error => failed(error),
+        })?;
+        self.book.rename(id.clone(), info.name).await.map_err(failed)?;
+        let entry = self.find(&id)?;
+        Ok(self.shown(entry).await)
     }
 
     fn find(&self, id: &Name) -> Result<Entry, NoBeing> {
         let entry = self.book.get(id).map_err(failed)?;
-        entry.filter(|entry| entry.stage == Stage::Living).ok_or_else(|| self.not_found(id))
+        entry.filter(Entry::is_there).ok_or_else(|| self.not_found(id))
     }
 
     fn not_found(&self, id: &Name) -> NoBeing {
@@ -357,41 +276,55 @@ impl Shared {
         NoBeing::NotFound { id: id.clone(), nearest }
     }
 
-    fn shown(&self, entry: Entry) -> BeingEntry {
-        let Entry { id, name, node, created, .. } = entry;
-        let address = self.home.address(&id);
-        let (state, why) = self.home.state(&address);
-        BeingEntry { id, address, name, state, node, created, why }
+    fn address(&self, id: &Name) -> Address {
+        Address::new(&self.group, id)
     }
 
-    /// Takes an id that no being has: the one that is wanted, or one made of a name.
-    fn reserve(&self, wanted: Option<Name>, name: &str) -> Result<(Name, Taken<'_>), NoBeing> {
-        // Looked at when it is taken: before that another may have been made of it.
-        // A folder that the book does not have may be all that is left of a being: it is nobody's to
-        // take, or to take away.
-        let is_free = |id: &Name| {
-            Ok(self.book.get(id).map_err(failed)?.is_none() && !self.home.has_folder(id))
-        };
-        if let Some(id) = wanted {
-            let taken = self.take(&id)?;
-            return if is_free(&id)? { Ok((id, taken)) } else { Err(NoBeing::Taken { id }) };
+    async fn shown(&self, entry: Entry) -> BeingEntry {
+        let mut shown = self.all_shown(vec![entry]).await;
+        shown.swap_remove(0)
+    }
+
+    /// Beings with how they stand, for which each machine is asked once.
+    async fn all_shown(&self, entries: Vec<Entry>) -> Vec<BeingEntry> {
+        let mut by_node: HashMap<NodeName, Vec<Name>> = HashMap::new();
+        for entry in &entries {
+            by_node.entry(entry.node.clone()).or_default().push(entry.id.clone());
         }
-        let stem = kebab(name);
-        for number in 1..=ID_TRIES {
-            let text = if number == 1 { stem.clone() } else { format!("{stem}-{number}") };
-            let id = Name::new(&text).map_err(senseless)?;
-            if let Ok(taken) = self.take(&id)
-                && is_free(&id)?
-            {
-                return Ok((id, taken));
+        let asked = by_node.into_iter().map(async |(node, ids)| {
+            let asked = AskStates { ids: ids.clone() };
+            let states = self.homes.ask_within(&node, asked, STATES_PATIENCE).await;
+            let states = match states {
+                Ok(states) => states.0,
+                Err(error) => {
+                    let why = Some(error.to_string());
+                    vec![(BeingState::Unreachable, why); ids.len()]
+                }
+            };
+            ids.into_iter().zip(states)
+        });
+        let states = futures_util::future::join_all(asked).await;
+        let mut states: HashMap<Name, _> = states.into_iter().flatten().collect();
+        let shown = |Entry { id, name, node, created, .. }: Entry| {
+            let unknown = || (BeingState::Unreachable, None);
+            let (state, why) = states.remove(&id).unwrap_or_else(unknown);
+            BeingEntry { address: self.address(&id), id, name, state, node, created, why }
+        };
+        entries.into_iter().map(shown).collect()
+    }
+
+    /// Keeps others from doing something with a being at the same time, as soon as nobody else does.
+    async fn take(&self, id: &Name) -> Result<Taken<'_>, NoBeing> {
+        let patience = Instant::now() + TAKE_PATIENCE;
+        loop {
+            match self.try_take(id) {
+                Err(_) if Instant::now() < patience => tokio::time::sleep(TAKE_LOOK).await,
+                taken => return taken,
             }
         }
-        let why = format!("{ID_TRIES} beings are called {stem} already; name an id");
-        Err(NoBeing::Senseless { why })
     }
 
-    /// Keeps others from doing something with a being at the same time.
-    fn take(&self, id: &Name) -> Result<Taken<'_>, NoBeing> {
+    fn try_take(&self, id: &Name) -> Result<Taken<'_>, NoBeing> {
         match self.taken.lock().insert(id.clone()) {
             true => Ok(Taken { of: &self.taken, id: id.clone() }),
             false => {
@@ -413,63 +346,10 @@ impl Drop for Taken<'_> {
     }
 }
 
-/// Whether there can be such a provider.
-fn check_provider(settings: &Json) -> Result<(), NoBeing> {
-    if settings.0.is_null() {
-        return Ok(());
-    }
-    let read = serde_json::from_value::<ProviderSettings>(settings.0.clone());
-    let settings = read.map_err(|error| NoBeing::Senseless {
-        why: format!("the settings of its provider make no sense: {error}"),
-    })?;
-    provider::make(&settings, &ProviderShare::new(), 0).map(drop).map_err(senseless)
-}
-
-/// A name as an id: small letters and digits, with hyphens between words.
-fn kebab(name: &str) -> String {
-    const WORDS_BYTES_MAX: usize = 48;
-    let words = genii_storage::text::folded_words(name);
-    let ascii = words.map(|word| word.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
-    let mut id = String::new();
-    for word in ascii.filter(|word| !word.is_empty()) {
-        if id.len() + word.len() > WORDS_BYTES_MAX {
-            break;
-        }
-        if !id.is_empty() {
-            id.push('-');
-        }
-        id.push_str(&word);
-    }
-    if id.is_empty() { "being".to_owned() } else { id }
-}
-
-fn busy() -> NoBeing {
-    NoBeing::Failed { why: format!("{ERRANDS_MAX} things are being done already; try again") }
-}
-
 fn failed(error: impl std::fmt::Display) -> NoBeing {
     NoBeing::Failed { why: error.to_string() }
 }
 
 fn senseless(error: impl std::fmt::Display) -> NoBeing {
     NoBeing::Senseless { why: error.to_string() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_id_is_made_of_any_name() {
-        let check = |name: &str, id: &str| {
-            assert_eq!(kebab(name), id);
-            Name::new(id).unwrap();
-        };
-        check("Alice", "alice");
-        check("Dr. Émile O'Hara", "dr-emile-ohara");
-        check("  ", "being");
-        check("龍", "being");
-        check(&"x".repeat(500), &"x".repeat(48));
-        check("../../etc/passwd", "etc-passwd");
-    }
 }

@@ -99,7 +99,7 @@ async fn a_file_that_holds_no_being_is_refused_and_leaves_nothing() {
     let world = World::new().await;
     let file = world.folder("").with_file_name("nonsense.being");
     std::fs::write(&file, b"this is no being").unwrap();
-    let import = |file: String| ImportBeing { file, id: Some(name("alice")) };
+    let import = |file: String| ImportBeing { file, id: Some(name("alice")), node: None };
     let refused = world.refused(&world.registry, import(file.display().to_string())).await;
     assert!(matches!(refused, NoBeing::Senseless { .. }), "{refused}");
     let missing = world.refused(&world.registry, import("/nowhere/x.being".to_owned())).await;

@@ -27,7 +27,7 @@ impl World {
         Self::with("").await
     }
 
-    /// With some settings of the registry.
+    /// With some settings of the home.
     pub async fn with(settings: &str) -> Self {
         Self::on(tempfile::tempdir().unwrap(), settings.to_owned()).await
     }
@@ -38,8 +38,10 @@ impl World {
             ..NodeOptions::new(NodeName::new("main").unwrap())
         });
         let text = format!(
-            "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
-             [agents.\"beings/registry\".settings]\n{settings}\n"
+            "[groups.beings]\n[groups.homes]\n\
+             [agents.\"beings/registry\"]\nkind = \"beings-registry\"\nwants = \"homes/beings\"\n\
+             [agents.\"homes/beings\"]\nkind = \"beings-home\"\n\
+             [agents.\"homes/beings\".settings]\n{settings}\n"
         );
         let kinds = genii_actors::catalogue();
         let topology = Topology::parse(&text, &kinds).unwrap();
@@ -60,13 +62,15 @@ impl World {
     }
 
     pub async fn create(&self, called: &str) -> BeingEntry {
-        let (id, provider) = (None, None);
-        self.ask(&self.registry, CreateBeing { id, character: character(called), provider }).await
+        let character = character(called);
+        let create = CreateBeing { id: None, character, provider: None, node: None };
+        self.ask(&self.registry, create).await
     }
 
     pub async fn create_as(&self, id: &str, called: &str) -> BeingEntry {
-        let (id, provider) = (Some(name(id)), None);
-        self.ask(&self.registry, CreateBeing { id, character: character(called), provider }).await
+        let (id, character) = (Some(name(id)), character(called));
+        let create = CreateBeing { id, character, provider: None, node: None };
+        self.ask(&self.registry, create).await
     }
 
     pub async fn remember(&self, id: &str, text: &str) -> u64 {

@@ -91,7 +91,7 @@ fn own_agents(node: &Node) -> Vec<Address> {
     };
     let awake: Vec<Address> =
         addresses.filter(|address| !node.lives_elsewhere(address) && !sleeps(address)).collect();
-    let residents = nurseries.iter().flat_map(|nursery| nursery.residents());
+    let residents = nurseries.iter().flat_map(|nursery| nursery.shown());
     awake.into_iter().chain(residents).collect()
 }
 
@@ -99,8 +99,9 @@ fn own_agents(node: &Node) -> Vec<Address> {
 fn standing_here(node: &Node, address: &Address) -> Option<Stand<'static>> {
     let view = node.tree().board.view(address.as_str()).map(|view| stand_of(&view));
     let nursery = node.directory().nursery(address.group());
-    if !nursery.is_some_and(|nursery| nursery.has(address)) {
-        return view;
+    let Some(nursery) = nursery.filter(|nursery| nursery.has(address)) else { return view };
+    if !nursery.shows(address) {
+        return None;
     }
     let is_told =
         |stand: &Stand<'_>| matches!(stand.standing, Standing::Degraded | Standing::Quarantined);

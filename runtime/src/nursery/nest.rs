@@ -42,6 +42,8 @@ pub(crate) struct Nest {
     make_child: MakeChild,
     protocol: Arc<dyn AnyProtocol>,
     residents: RwLock<HashSet<Address>>,
+    /// Those of whom other nodes are told that they are not here.
+    hidden: RwLock<HashSet<Address>>,
     /// Those that do not sleep. Whoever changes how one stands holds this.
     stirring: Mutex<HashMap<Address, Stirring>>,
     /// Places for those that are awake.
@@ -83,6 +85,7 @@ impl Nest {
             make_child,
             protocol,
             residents: RwLock::default(),
+            hidden: RwLock::default(),
             stirring: Mutex::default(),
             waiting: AtomicUsize::new(0),
         });
@@ -106,9 +109,15 @@ impl Nest {
         self.residents.read().contains(address)
     }
 
-    /// All residents, in no order.
-    pub(crate) fn residents(&self) -> Vec<Address> {
-        self.residents.read().iter().cloned().collect()
+    /// Whether other nodes are told of one.
+    pub(crate) fn shows(&self, address: &Address) -> bool {
+        self.has(address) && !self.hidden.read().contains(address)
+    }
+
+    /// All residents of whom other nodes are told, in no order.
+    pub(crate) fn shown(&self) -> Vec<Address> {
+        let hidden = self.hidden.read();
+        self.residents.read().iter().filter(|it| !hidden.contains(it)).cloned().collect()
     }
 
     pub(super) fn mood(&self, address: &Address) -> Option<Mood> {
@@ -125,9 +134,37 @@ impl Nest {
         address
     }
 
+    pub(super) fn hide(&self, address: &Address) {
+        if self.has(address) && self.hidden.write().insert(address.clone()) {
+            self.tell_others(address);
+        }
+    }
+
+    /// One that is kept asleep exists no more, if nothing waits for it; whether so.
+    pub(super) fn dismiss_if_unwanted(&self, address: &Address) -> bool {
+        let Some(node) = self.node.upgrade() else { return true };
+        {
+            let mut stirring = self.stirring.lock();
+            let slot = node.directory().find(address);
+            let doorstep = slot.as_ref().and_then(|slot| slot.doorstep());
+            if doorstep.is_some_and(|doorstep| !doorstep.give_way()) {
+                return false;
+            }
+            self.residents.write().remove(address);
+            self.hidden.write().remove(address);
+            stirring.remove(address);
+            if let Some(slot) = slot {
+                node.directory().put_away(&slot);
+            }
+        }
+        self.tell_others(address);
+        true
+    }
+
     /// One that is kept asleep exists no more; what waited for it is returned.
     pub(super) fn dismiss(&self, address: &Address) {
         self.residents.write().remove(address);
+        self.hidden.write().remove(address);
         if let Some(node) = self.node.upgrade() {
             let mut stirring = self.stirring.lock();
             stirring.remove(address);
@@ -148,8 +185,8 @@ impl Nest {
 
     // Waking.
 
-    /// The slot of a resident, where messages may be sent; wakes it if it sleeps. `None` if it is no
-    /// resident, or too many are being woken.
+    /// The slot of a resident, where messages may be sent; wakes it if it sleeps. One that says why if too
+    /// many are being woken; `None` if it is no resident.
     pub(crate) fn rouse(self: &Arc<Self>, address: &Address) -> Option<Arc<Slot>> {
         let node = self.node.upgrade()?;
         let mut stirring = self.stirring.lock();
@@ -160,8 +197,9 @@ impl Nest {
             return node.directory().find(address);
         }
         if stirring.len() >= self.settings.awake_max + WAKING_MAX {
-            tracing::warn!(%address, "is not woken: {WAKING_MAX} others are being woken already");
-            return None;
+            let why = format!("{WAKING_MAX} others are being woken already; try again");
+            tracing::warn!(%address, "is not woken: {why}");
+            return Some(Slot::shut_for(address, Cause::new(CauseKind::Starting, why)));
         }
         let slot = node.directory().claim(address);
         self.put_doorstep(&slot);

@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use genii_actors::being::character;
 use genii_actors::being::character::limits::CARD_BYTES_MAX;
 use genii_protocols::beings::{BeingEntry, CreateBeing};
-use genii_protocols::{Json, Name};
+use genii_protocols::{Json, Name, NodeName};
 use serde::{Deserialize, Serialize};
 
 use super::provider::ProviderArgs;
-use super::{id, reach, words};
+use super::{id, node, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
 use crate::load;
@@ -26,6 +26,9 @@ pub struct Args {
     /// Its id, by which it is called from then on [default: made of its name]
     #[arg(long, value_name = "ID", value_parser = id)]
     id: Option<Name>,
+    /// The machine on which it is to live [default: as set, or the one with the fewest beings]
+    #[arg(long, value_name = "NODE", value_parser = node)]
+    node: Option<NodeName>,
     #[command(flatten)]
     provider: ProviderArgs,
     /// The character in the file.
@@ -52,6 +55,7 @@ impl Command for Create {
         "being create examples/characters/marit.toml --id marit",
         "being create card.png --base-url http://localhost:11434/v1 --model llama3.2",
         "being create card.json --base-url https://api.openai.com/v1 --model gpt-5-mini --key-env OPENAI_API_KEY",
+        "being create examples/characters/marit.toml --node pc2",
         "being create - < character.toml",
     ];
     type Args = Args;
@@ -71,8 +75,8 @@ impl Command for Create {
     }
 
     async fn serve(args: Args, side: Side, out: Out<Made>) -> Result<(), Refusal> {
-        let Args { id, character, notes, provider, .. } = args;
-        let create = CreateBeing { id, character, provider: provider.settings };
+        let Args { id, node, character, notes, provider, .. } = args;
+        let create = CreateBeing { id, character, provider: provider.settings, node };
         let being = reach::registry_ask_within(&side, create, reach::LONG_PATIENCE).await?;
         out.say(Made { being, notes }).await
     }

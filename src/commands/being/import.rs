@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use genii_protocols::Name;
 use genii_protocols::beings::{BeingEntry, ImportBeing};
+use genii_protocols::{Name, NodeName};
 use serde::{Deserialize, Serialize};
 
 use super::export::absolute;
-use super::{id, reach, words};
+use super::{id, node, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
 use crate::screen::Screen;
@@ -22,6 +22,9 @@ pub struct Args {
     /// Its id here [default: the one that it had]
     #[arg(long, value_name = "ID", value_parser = id)]
     id: Option<Name>,
+    /// The machine on which it is to live [default: as set, or the one with the fewest beings]
+    #[arg(long, value_name = "NODE", value_parser = node)]
+    node: Option<NodeName>,
 }
 
 impl Command for Import {
@@ -38,8 +41,8 @@ impl Command for Import {
     }
 
     async fn serve(args: Args, side: Side, out: Out<BeingEntry>) -> Result<(), Refusal> {
-        let Args { file, id } = args;
-        let import = ImportBeing { file: file.display().to_string(), id };
+        let Args { file, id, node } = args;
+        let import = ImportBeing { file: file.display().to_string(), id, node };
         out.say(reach::registry_ask_within(&side, import, reach::LONG_PATIENCE).await?).await
     }
 

@@ -17,6 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// How long what takes long may take: making, writing out, taking in, deleting, forgetting for good.
 pub const LONG_PATIENCE: Duration = Duration::from_secs(600);
 
+/// How long a being may take to move to another machine.
+pub const MOVE_PATIENCE: Duration = Duration::from_secs(3_600);
+
 /// How long the next words of an answer may take. Providers have bounds of their own, which are less;
 /// this one is for what went astray.
 const WORDS_PATIENCE: Duration = Duration::from_secs(3_600);
@@ -180,7 +183,8 @@ fn no_registry(house: &House, fault: &Fault) -> Refusal {
             "no beings can live here: the house has no {registry}"
         ))
         .help(format!(
-            "declare it in the topology: [agents.\"{registry}\"] kind = \"beings-registry\""
+            "declare it in the topology: [agents.\"{registry}\"] kind = \"beings-registry\"; \
+             `genii topology` prints one that has it"
         )),
         fault => fault_refusal(house, &Destination::from(registry), fault),
     }

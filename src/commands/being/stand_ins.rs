@@ -86,6 +86,7 @@ impl Agent for Registry {
             .on::<GetBeing>()
             .on::<ExportBeing>()
             .on::<ImportBeing>()
+            .on::<MigrateBeing>()
             .on::<DeleteBeing>()
     }
 
@@ -155,6 +156,16 @@ impl Handle<ImportBeing> for Registry {
             true => Ok(entry(import.id.unwrap_or_else(|| name("ann")).as_str())),
             false => Err(NoBeing::Failed { why: format!("{} is no export", import.file) }),
         }
+    }
+}
+
+impl Handle<MigrateBeing> for Registry {
+    async fn handle(
+        &mut self,
+        MigrateBeing { id, node }: MigrateBeing,
+        _: &mut Context,
+    ) -> Result<BeingEntry, NoBeing> {
+        Ok(BeingEntry { node, ..self.get(&id)? })
     }
 }
 

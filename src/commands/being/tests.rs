@@ -267,6 +267,8 @@ async fn beings_are_written_out_taken_in_deleted_and_talk_with_each_other() {
     assert!(refused(&side, "being import m.zip").await.contains("is no export"));
     assert_eq!(json(&side, "being say marit tobin 'ahoy'").await["text"], "ahoy");
     assert!(refused(&side, "being say marit ann x").await.contains("no being is called ann"));
+    assert_eq!(json(&side, "being migrate marit pc2").await["node"], "pc2");
+    assert!(shown(&side, "being migrate marit pc2").await.contains("marit lives on pc2"));
     assert_eq!(json(&side, "being delete tobin --yes").await["deleted"]["id"], "tobin");
     assert!(refused(&side, "being delete tobin --yes").await.contains("no being is called tobin"));
 }

@@ -1,12 +1,16 @@
 //! What is known of each being, on the disk.
 
+use std::collections::HashMap;
 use std::ops::Bound;
 use std::path::Path;
 
 use genii_protocols::{Name, NodeName, Timestamp};
 use genii_storage::store::{Schema, Store, StoreError, StoreOptions, Table};
 use genii_supervision::StartError;
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
+
+use crate::beings::home::folders::make_folder;
 
 const SCHEMA: Schema = Schema::new("beings", 1, &[]);
 
@@ -26,8 +30,8 @@ pub(super) struct Entry {
     pub(super) stage: Stage,
 }
 
-/// How far the making or the end of a being has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// How far the making, the end or a move of a being has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Stage {
     /// It is being made, and nobody was told of it.
     Coming,
@@ -35,17 +39,47 @@ pub(super) enum Stage {
     Living,
     /// It is being deleted.
     Going,
+    /// It lives where it did, and is about to move.
+    Moving {
+        /// To this machine.
+        to: NodeName,
+    },
+    /// It has moved. What was left behind is still to be removed.
+    Arriving {
+        /// On this machine.
+        from: NodeName,
+    },
+}
+
+impl Entry {
+    /// Whether there is such a being, for whoever asks.
+    pub(super) fn is_there(&self) -> bool {
+        !matches!(self.stage, Stage::Coming | Stage::Going)
+    }
 }
 
 pub(super) struct Book {
     store: Store,
+    /// How many beings each machine has.
+    counts: Mutex<HashMap<NodeName, u64>>,
 }
 
 impl Book {
     /// Opens it, or makes it. Blocking.
     pub(super) fn open(folder: &Path) -> Result<Self, StartError> {
+        make_folder(folder).map_err(|error| {
+            let why = format!("its folder {} cannot be made: {error}", folder.display());
+            StartError::failed(why)
+        })?;
         let store = Store::open(folder.join(FILE), &SCHEMA, &StoreOptions::default());
-        store.map(|store| Self { store }).map_err(|error| StartError::of(&error))
+        let store = store.map_err(|error| StartError::of(&error))?;
+        let book = Self { store, counts: Mutex::default() };
+        let mut counts = HashMap::new();
+        for entry in book.all().map_err(|error| StartError::of(&error))? {
+            *counts.entry(entry.node).or_default() += 1;
+        }
+        *book.counts.lock() = counts;
+        Ok(book)
     }
 
     pub(super) async fn close(&self) {
@@ -62,6 +96,11 @@ impl Book {
         self.store.read(|reader| reader.get(BEINGS, &id.as_str().to_owned()))
     }
 
+    /// How many beings a machine has.
+    pub(super) fn count_on(&self, node: &NodeName) -> u64 {
+        self.counts.lock().get(node).copied().unwrap_or_default()
+    }
+
     /// Those that live, behind an id, in whose id or name some text stands; and the id behind which
     /// there are more.
     pub(super) fn page(
@@ -73,7 +112,7 @@ impl Book {
         let matching = matching.map(|text| text.to_lowercase());
         let is_meant = |entry: &Entry| {
             let has = |text: &str| text.to_lowercase().contains(matching.as_deref().unwrap_or(""));
-            entry.stage == Stage::Living && (has(entry.id.as_str()) || has(&entry.name))
+            entry.is_there() && (has(entry.id.as_str()) || has(&entry.name))
         };
         let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str().to_owned()));
         self.store.read(|reader| {
@@ -98,16 +137,35 @@ impl Book {
         self.store.read(|reader| reader.range(BEINGS, ..).map(|entry| Ok(entry?.1)).collect())
     }
 
+    /// Writes down what is known of a being. Two do not do so for the same being at the same time.
     pub(super) async fn put(&self, entry: Entry) -> Result<(), StoreError> {
+        let node = entry.node.clone();
         let put = self.store.write(move |writer| {
-            writer.insert(BEINGS, &entry.id.as_str().to_owned(), &entry).map(drop)
+            let id = entry.id.as_str().to_owned();
+            let before: Option<Entry> = writer.get(BEINGS, &id)?;
+            writer.insert(BEINGS, &id, &entry)?;
+            Ok::<_, StoreError>(before.map(|before| before.node))
         });
-        put.await
+        let before = put.await?;
+        self.moved(before, Some(node));
+        Ok(())
     }
 
     pub(super) async fn strike(&self, id: &Name) -> Result<(), StoreError> {
         let id = id.as_str().to_owned();
-        self.store.write(move |writer| writer.remove(BEINGS, &id).map(drop)).await
+        let taken = self.store.write(move |writer| writer.take(BEINGS, &id)).await?;
+        self.moved(taken.map(|entry: Entry| entry.node), None);
+        Ok(())
+    }
+
+    fn moved(&self, from: Option<NodeName>, to: Option<NodeName>) {
+        let mut counts = self.counts.lock();
+        if let Some(count) = from.and_then(|from| counts.get_mut(&from)) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(to) = to {
+            *counts.entry(to).or_default() += 1;
+        }
     }
 
     pub(super) async fn rename(&self, id: Name, name: String) -> Result<(), StoreError> {

@@ -1,0 +1,162 @@
+//! `homes/beings`: the beings of one machine, which sleep and wake here.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `folders` | where they lie on the disk |
+//! | `lodge` | who lives here, is awake, comes or leaves |
+//!
+//! Each machine has a home, at this address. Its beings can be spoken to as long as it is up, whatever
+//! becomes of the registry, which decides who lives where.
+
+pub(crate) mod folders;
+mod lodge;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use genii_protocols::{Json, Message, Name, TimeSpan};
+use genii_runtime::{Agent, Context, HandleLater, Promise, Protocol};
+use genii_supervision::StartError;
+use serde::Deserialize;
+use tokio::sync::Semaphore;
+
+use super::errands::{
+    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, HOMES, Leave, ListLodgers, LookAt,
+    LookInto, MakeHere, MissHere, Pack, PutAside, ReadParcel, Receive, RemoveHere, Stay,
+};
+use lodge::Lodge;
+
+/// How much is done at a time that takes a while. One more is refused.
+const ERRANDS_MAX: usize = 512;
+
+/// The agent.
+pub struct Home {
+    lodge: Arc<Lodge>,
+    /// Places for what takes a while.
+    errands: Arc<Semaphore>,
+}
+
+/// What may be set.
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct HomeSettings {
+    /// The folder in which the beings of this machine live; `beings` in genii's own if not set.
+    pub folder: Option<PathBuf>,
+    /// How many beings may be awake at a time.
+    pub awake_max: usize,
+    /// How long a being rests before it sleeps.
+    pub idle_after: TimeSpan,
+}
+
+impl Default for HomeSettings {
+    fn default() -> Self {
+        Self {
+            folder: None,
+            awake_max: genii_runtime::nursery::AWAKE_MAX,
+            idle_after: genii_runtime::nursery::IDLE_AFTER.into(),
+        }
+    }
+}
+
+impl Agent for Home {
+    type Settings = HomeSettings;
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new()
+            .on_later::<ListLodgers>()
+            .on_later::<AskLodging>()
+            .on_later::<AskStates>()
+            .on_later::<MakeHere>()
+            .on_later::<RemoveHere>()
+            .on_later::<MissHere>()
+            .on_later::<PutAside>()
+            .on_later::<LookAt>()
+            .on_later::<LookInto>()
+            .on_later::<Pack>()
+            .on_later::<ReadParcel>()
+            .on_later::<DropParcel>()
+            .on_later::<Receive>()
+            .on_later::<Adopt>()
+            .on_later::<Discard>()
+            .on_later::<Stay>()
+            .on_later::<Leave>()
+    }
+
+    async fn start(settings: HomeSettings, context: &mut Context) -> Result<Self, StartError> {
+        let house = context.house().cloned();
+        let house = house.ok_or_else(|| StartError::refused("it needs to see the house"))?;
+        let lodge = Lodge::open(&house, &settings).await?;
+        let homes = Name::new(HOMES).map_err(|error| StartError::refused(error.to_string()))?;
+        context.join_group(&homes).map_err(|error| StartError::failed(error.to_string()))?;
+        let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
+        Ok(Self { lodge: Arc::new(lodge), errands })
+    }
+
+    fn snapshot(&self) -> Json {
+        Json(serde_json::json!({
+            "beings": self.lodge.nursery().len(),
+            "awake": self.lodge.nursery().awake(),
+            "folder": self.lodge.folder(),
+        }))
+    }
+}
+
+impl Home {
+    /// Begins something that takes a while, if not too much is being done already.
+    fn begin<M, F>(
+        &self,
+        promise: Promise<M>,
+        context: &mut Context,
+        work: impl FnOnce(Arc<Lodge>) -> F,
+    ) where
+        M: Message<Refusal = Amiss>,
+        F: Future<Output = Result<M::Reply, Amiss>> + Send + 'static,
+    {
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            let why = format!("{ERRANDS_MAX} things are being done already; try again");
+            return promise.refuse(Amiss::Failed { why });
+        };
+        let working = work(self.lodge.clone());
+        // Done also if nobody waits for it any more: it is not to end half-way.
+        context.spawn(async move {
+            promise.settle(working.await);
+            drop(place);
+        });
+    }
+}
+
+/// A message that the lodge answers by itself.
+macro_rules! answered_by_lodge {
+    ($($message:ty => $method:ident;)*) => {$(
+        impl HandleLater<$message> for Home {
+            async fn handle_later(
+                &mut self,
+                asked: $message,
+                promise: Promise<$message>,
+                context: &mut Context,
+            ) {
+                self.begin(promise, context, |lodge| async move { lodge.$method(asked).await });
+            }
+        }
+    )*};
+}
+
+answered_by_lodge! {
+    ListLodgers => list;
+    AskLodging => lodging;
+    AskStates => states;
+    MakeHere => make;
+    RemoveHere => remove;
+    MissHere => miss;
+    PutAside => put_aside;
+    LookAt => look_at;
+    LookInto => look_into;
+    Pack => pack;
+    ReadParcel => read_parcel;
+    DropParcel => drop_parcel;
+    Receive => receive;
+    Adopt => adopt;
+    Discard => discard;
+    Stay => stay;
+    Leave => leave;
+}

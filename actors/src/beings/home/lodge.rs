@@ -1,0 +1,495 @@
+//! Who lives in a home, is awake, comes or leaves.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::being::{AskHealth, Export};
+use genii_protocols::beings::BeingState;
+use genii_protocols::{Address, Destination, Json, Name, NodeName};
+use genii_runtime::nursery::{Kept, Mood, Tenancy};
+use genii_runtime::{House, Nursery, NurserySettings};
+use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, Shutdown, StartError, Status};
+use parking_lot::{Mutex, RwLock};
+
+use super::HomeSettings;
+use super::folders::Folders;
+use crate::being::birth::Birth;
+use crate::being::imported::{Imported, NotImported};
+use crate::beings::errands::{
+    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, Found, Leave, ListLodgers, Lodgers,
+    Lodging, LookAt, LookInto, MakeHere, MissHere, Offered, Pack, Parcel, Piece, PutAside,
+    ReadParcel, Receive, RemoveHere, States, Stay,
+};
+use crate::beings::parcels::{OfferedFile, Parcels, blocking, fetch};
+
+/// The kind of beings in the catalogue.
+const KIND: &str = "being";
+
+/// The kind of those who send what comes for a being after it.
+const RELAY: &str = "being-relay";
+
+/// The group of their addresses.
+const GROUP: &str = "being";
+
+/// How many messages wait for a being.
+const MAILBOX_CAPACITY: usize = 200;
+
+/// How long a being may take to wake.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a being may take to end what it does, and to let go of its folder.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How many beings are listed at a time.
+const LIST_MAX: usize = 20_000;
+
+/// How long what comes for one that has left is sent after it: as long as others may not know yet
+/// where it lives, which is told at once.
+const SENT_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a being that has left may take to be known where it lives.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often one looks whether it is.
+const KNOWN_LOOK: Duration = Duration::from_millis(20);
+
+/// How often it is tried to end that at a moment at which nothing comes.
+const DISMISS_TRIES: usize = 50;
+
+/// How long an export may take.
+const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
+
+pub(super) struct Lodge {
+    folders: Folders,
+    house: House,
+    nursery: Nursery,
+    parcels: Parcels,
+    movings: Arc<Movings>,
+}
+
+/// Those that are about to leave or have left. It outlives the home when that crashes, so that none of
+/// them wakes meanwhile.
+#[derive(Default)]
+struct Movings {
+    /// Where the beings lie that live here.
+    folder: RwLock<PathBuf>,
+    /// Held asleep as long as it is open where they live.
+    held: Mutex<HashMap<Name, Kept>>,
+    /// Those that live elsewhere by now, and where.
+    left: Mutex<HashMap<Name, NodeName>>,
+    /// Those that are being packed.
+    packing: Mutex<HashSet<Name>>,
+}
+
+impl Movings {
+    /// Who takes the messages of an address.
+    fn tenancy(&self, address: &Address) -> Tenancy {
+        if let Some(node) = self.left.lock().get(address.name()) {
+            let to = Destination { address: address.clone(), node: Some(node.clone()) };
+            let settings = Json(serde_json::json!({ "to": to.to_string() }));
+            return Tenancy { kind: RELAY.to_owned(), settings };
+        }
+        let folder = self.folder.read().join(address.name());
+        Tenancy {
+            kind: KIND.to_owned(),
+            settings: Json(serde_json::json!({ "folder": folder })),
+        }
+    }
+}
+
+impl Lodge {
+    /// Makes the folder if need be, and lets those be spoken to who live in it.
+    pub(super) async fn open(house: &House, settings: &HomeSettings) -> Result<Self, StartError> {
+        let default = house.node().data().map(|data| data.join("beings"));
+        let folder = settings.folder.clone().or(default).ok_or_else(|| {
+            StartError::refused("there is no folder for beings; set `folder`, an absolute path")
+        })?;
+        if !folder.is_absolute() {
+            let why =
+                format!("`folder` is to be an absolute path, and {} is none", folder.display());
+            return Err(StartError::refused(why));
+        }
+        let movings = house.node().shared(Movings::default);
+        movings.folder.write().clone_from(&folder);
+        let shown = folder.display().to_string();
+        let opened = blocking(move || {
+            let folders = Folders::open(folder)?;
+            let (all, _) = folders.behind(None, usize::MAX)?;
+            Ok((folders, all))
+        });
+        let (folders, all) = opened.await.map_err(|error| {
+            StartError::failed(format!("its folder {shown} cannot be made or read: {error}"))
+        })?;
+        let nursery = open_nursery(house, settings, movings.clone()).await?;
+        for (id, lodging) in all {
+            // Whether the others live here, the registry knows.
+            if lodging == Lodging::Here {
+                nursery.admit(&id);
+            }
+        }
+        let house = house.clone();
+        Ok(Self { folders, house, nursery, parcels: Parcels::default(), movings })
+    }
+
+    pub(super) fn nursery(&self) -> &Nursery {
+        &self.nursery
+    }
+
+    pub(super) fn folder(&self) -> &Path {
+        self.folders.path()
+    }
+
+    fn address(&self, id: &Name) -> Address {
+        Address::new(self.nursery.group(), id)
+    }
+
+    /// Does something with the folders, aside.
+    async fn aside<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(Folders) -> std::io::Result<T> + Send + 'static,
+    ) -> Result<T, Amiss> {
+        let folders = self.folders.clone();
+        blocking(move || work(folders)).await
+    }
+
+    // Who is here.
+
+    pub(super) async fn list(&self, asked: ListLodgers) -> Result<Lodgers, Amiss> {
+        let after = asked.after;
+        let behind = self.aside(move |folders| folders.behind(after.as_ref(), LIST_MAX));
+        let (lodgers, has_more) = behind.await?;
+        let more = lodgers.last().map(|(id, _)| id.clone()).filter(|_| has_more);
+        Ok(Lodgers { lodgers, more })
+    }
+
+    pub(super) async fn lodging(&self, asked: AskLodging) -> Result<Option<Lodging>, Amiss> {
+        self.aside(move |folders| Ok(folders.lodging(&asked.id))).await
+    }
+
+    pub(super) async fn states(&self, asked: AskStates) -> Result<States, Amiss> {
+        Ok(States(asked.ids.iter().map(|id| self.state(id)).collect()))
+    }
+
+    /// How a being stands, and what is amiss.
+    fn state(&self, id: &Name) -> (BeingState, Option<String>) {
+        let address = self.address(id);
+        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
+        let is_moving = self.movings.held.lock().contains_key(id);
+        match (status, self.nursery.mood(&address)) {
+            _ if is_moving => (BeingState::Asleep, Some("it is about to move away".to_owned())),
+            (Some(Status::Quarantined(failure)), _) => {
+                (BeingState::Quarantined, Some(failure.to_string()))
+            }
+            (Some(Status::Down(failure)), _) => (BeingState::Down, Some(failure.to_string())),
+            (_, Some(Mood::Awake)) => (BeingState::Awake, None),
+            (_, Some(Mood::Waking)) => (BeingState::Waking, None),
+            (_, Some(Mood::Asleep | Mood::Dozing)) => (BeingState::Asleep, None),
+            (_, None) => (BeingState::Down, Some("it is not where it lives yet".to_owned())),
+        }
+    }
+
+    pub(super) async fn look_at(&self, LookAt { id }: LookAt) -> Result<Found, Amiss> {
+        let file = self.folders.store_of(&id);
+        let (found, copy) = self.look(file).await?;
+        copy.remove();
+        Ok(found)
+    }
+
+    /// Who is in a file that was exported. A copy of it is looked at, so that it stays as it is.
+    async fn look(&self, file: PathBuf) -> Result<(Found, Scratch), Amiss> {
+        let name = format!("look-{:016x}", fastrand::u64(..));
+        let copy = self.aside(move |folders| folders.scratch(&name)).await.map(Scratch)?;
+        let looked = tokio::task::spawn_blocking(move || {
+            let restored = genii_storage::store::restore(&file, &copy.0);
+            let found = restored
+                .map_err(|error| NotImported::Failed { why: error.to_string() })
+                .and_then(|_| Imported::of(&copy.0));
+            match found {
+                Ok(Imported { id, name, created }) => Ok((Found { id, name, created }, copy)),
+                Err(error) => {
+                    copy.remove();
+                    Err(Amiss::Senseless { why: error.to_string() })
+                }
+            }
+        });
+        looked.await.map_err(Amiss::failed)?
+    }
+
+    // Making and removing.
+
+    pub(super) async fn make(&self, asked: MakeHere) -> Result<(), Amiss> {
+        let MakeHere { id, created, character, provider } = asked;
+        let birth = Birth { created, character, provider };
+        if self.folders.is_taken(&id) {
+            return Err(Amiss::Taken { id });
+        }
+        let of = id.clone();
+        self.aside(move |folders| birth.write(&folders.make(&of)?)).await?;
+        self.nursery.admit(&id);
+        Ok(())
+    }
+
+    pub(super) async fn miss(&self, MissHere { id }: MissHere) -> Result<(), Amiss> {
+        self.nursery.admit(&id);
+        Ok(())
+    }
+
+    /// Removes a being: its address, and its folder with all that is in it.
+    pub(super) async fn remove(&self, RemoveHere { id }: RemoveHere) -> Result<(), Amiss> {
+        self.dismiss(&id).await;
+        self.aside(move |folders| {
+            folders.discard(&id)?;
+            folders.take_out(&id)
+        })
+        .await
+    }
+
+    pub(super) async fn put_aside(&self, PutAside { id }: PutAside) -> Result<(), Amiss> {
+        self.dismiss(&id).await;
+        let aside = {
+            let id = id.clone();
+            self.aside(move |folders| folders.put_aside(&id)).await?
+        };
+        let (being, aside) = (id.as_str(), aside.display().to_string());
+        tracing::warn!(being, aside, "lives elsewhere by the book, and what was here is put aside");
+        Ok(())
+    }
+
+    /// It cannot be spoken to here any more.
+    async fn dismiss(&self, id: &Name) {
+        let held = self.movings.held.lock().remove(id);
+        let kept = match held {
+            Some(kept) => Some(kept),
+            None => self.nursery.keep_asleep(&self.address(id)).await,
+        };
+        if let Some(kept) = kept {
+            kept.dismiss();
+        }
+    }
+
+    // Giving away.
+
+    pub(super) async fn look_into(&self, asked: LookInto) -> Result<Offered, Amiss> {
+        let file = PathBuf::from(&asked.file);
+        if !file.is_absolute() {
+            return Err(Amiss::Senseless { why: format!("{} is no absolute path", asked.file) });
+        }
+        let (found, copy) = self.look(file).await?;
+        let parcel = self.parcels.offer(OfferedFile::Made(copy.keep())).await?;
+        Ok(Offered { found, parcel })
+    }
+
+    pub(super) async fn pack(&self, Pack { id, to_leave }: Pack) -> Result<Parcel, Amiss> {
+        match to_leave {
+            true => self.pack_to_leave(id).await,
+            false => self.pack_copy(id).await,
+        }
+    }
+
+    /// A copy of one that lives on.
+    async fn pack_copy(&self, id: Name) -> Result<Parcel, Amiss> {
+        let name = format!("export-{:016x}", fastrand::u64(..));
+        let copy = self.aside(move |folders| folders.scratch(&name)).await?;
+        let export = Export { file: copy.display().to_string() };
+        let being = self.house.node().to(self.address(&id));
+        being.ask_within(export, EXPORT_PATIENCE).await.map_err(Amiss::failed)?;
+        self.parcels.offer(OfferedFile::Made(copy)).await
+    }
+
+    async fn pack_to_leave(&self, id: Name) -> Result<Parcel, Amiss> {
+        let Some(_packing) = Packing::begin(&self.movings, &id) else {
+            return Err(Amiss::failed("it is being packed already"));
+        };
+        let address = self.address(&id);
+        if !self.movings.held.lock().contains_key(&id) {
+            // One that has never been awake has not taken over yet who it is to be.
+            let well = self.house.node().to(address.clone()).ask_within(AskHealth {}, START_TIMEOUT);
+            let well = well.await;
+            well.map_err(|error| Amiss::failed(format!("it cannot move as it is: {error}")))?;
+            let kept = self.nursery.keep_asleep(&address).await;
+            let kept = kept.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+            let of = id.clone();
+            // If this fails it is not held any more, and wakes.
+            self.aside(move |folders| folders.mark_leaving(&of)).await?;
+            self.movings.held.lock().insert(id.clone(), kept);
+        }
+        self.parcels.offer(OfferedFile::Kept(self.folders.store_of(&id))).await
+    }
+
+    pub(super) async fn read_parcel(&self, asked: ReadParcel) -> Result<Piece, Amiss> {
+        self.parcels.read(asked).await
+    }
+
+    pub(super) async fn drop_parcel(&self, asked: DropParcel) -> Result<(), Amiss> {
+        self.parcels.forget(asked.ticket);
+        Ok(())
+    }
+
+    // Coming and leaving.
+
+    pub(super) async fn receive(&self, asked: Receive) -> Result<(), Amiss> {
+        let Receive { id, from, parcel } = asked;
+        if self.movings.left.lock().contains_key(&id) {
+            let why = "it has just left, and what came for it meanwhile is still sent after it; try \
+                       again in some seconds";
+            return Err(Amiss::failed(why));
+        }
+        if self.folders.is_taken(&id) {
+            return Err(Amiss::Taken { id });
+        }
+        let of = id.clone();
+        let file = self.aside(move |folders| folders.receive(&of)).await?;
+        let of = id.clone();
+        let received = match self.fetch_and_check(&from, &parcel, file).await {
+            Ok(()) => self.aside(move |folders| folders.received(&of)).await,
+            Err(why) => Err(why),
+        };
+        if received.is_err() {
+            self.discard(Discard { id }).await?;
+        }
+        received
+    }
+
+    async fn fetch_and_check(
+        &self,
+        from: &Destination,
+        parcel: &Parcel,
+        file: PathBuf,
+    ) -> Result<(), Amiss> {
+        let from = self.house.node().to(from.clone());
+        fetch(&from, parcel, file.clone()).await?;
+        let (_, copy) = self.look(file).await?;
+        copy.remove();
+        Ok(())
+    }
+
+    pub(super) async fn adopt(&self, Adopt { id }: Adopt) -> Result<(), Amiss> {
+        let of = id.clone();
+        self.aside(move |folders| match folders.lodging(&of) {
+            Some(Lodging::Coming) => folders.adopt(&of),
+            Some(Lodging::Here) => Ok(()),
+            Some(Lodging::Leaving) => folders.mark_staying(&of),
+            None => Err(std::io::Error::other("nothing of it has come")),
+        })
+        .await?;
+        self.nursery.admit(&id);
+        Ok(())
+    }
+
+    pub(super) async fn discard(&self, Discard { id }: Discard) -> Result<(), Amiss> {
+        self.aside(move |folders| folders.discard(&id)).await
+    }
+
+    pub(super) async fn stay(&self, Stay { id }: Stay) -> Result<(), Amiss> {
+        let of = id.clone();
+        self.aside(move |folders| folders.mark_staying(&of)).await?;
+        // What has waited for it is handled now.
+        drop(self.movings.held.lock().remove(&id));
+        self.nursery.admit(&id);
+        Ok(())
+    }
+
+    pub(super) async fn leave(&self, Leave { id, to }: Leave) -> Result<(), Amiss> {
+        let of = id.clone();
+        let address = self.address(&id);
+        if self.nursery.has(&address) && !self.movings.held.lock().contains_key(&id) {
+            return Err(Amiss::failed("it was not held, and is not where it would be removed"));
+        }
+        self.aside(move |folders| folders.take_out(&of)).await?;
+        self.movings.left.lock().insert(id.clone(), to.clone());
+        let kept = self.movings.held.lock().remove(&id);
+        let Some(kept) = kept else {
+            self.movings.left.lock().remove(&id);
+            return Ok(());
+        };
+        // Whoever wakes now sends what has waited after it.
+        drop(kept);
+        let (nursery, movings) = (self.nursery.clone(), self.movings.clone());
+        let node = self.house.node().clone();
+        // Not a task of the home: it is to go on when that crashes.
+        tokio::spawn(async move {
+            let known = tokio::time::timeout(KNOWN_PATIENCE, async {
+                while node.cluster().is_some_and(|cluster| cluster.lacks(&to, &address)) {
+                    tokio::time::sleep(KNOWN_LOOK).await;
+                }
+            });
+            let _else_who_asks_is_told = known.await;
+            nursery.hide(&address);
+            tokio::time::sleep(SENT_AFTER).await;
+            dismiss_when_quiet(&nursery, &address).await;
+            movings.left.lock().remove(&id);
+        });
+        Ok(())
+    }
+}
+
+/// Lets go of an address at a moment at which nothing waits there.
+async fn dismiss_when_quiet(nursery: &Nursery, address: &Address) {
+    for _ in 0..DISMISS_TRIES {
+        let Some(kept) = nursery.keep_asleep(address).await else { return };
+        match kept.dismiss_if_unwanted() {
+            Ok(()) => return,
+            // Sent after it by one more life.
+            Err(kept) => drop(kept),
+        }
+    }
+    if let Some(kept) = nursery.keep_asleep(address).await {
+        kept.dismiss();
+    }
+}
+
+/// One that is being packed.
+struct Packing<'a>(&'a Movings, &'a Name);
+
+impl<'a> Packing<'a> {
+    fn begin(movings: &'a Movings, id: &'a Name) -> Option<Self> {
+        movings.packing.lock().insert(id.clone()).then(|| Self(movings, id))
+    }
+}
+
+impl Drop for Packing<'_> {
+    fn drop(&mut self) {
+        self.0.packing.lock().remove(self.1);
+    }
+}
+
+/// A file that was made to be looked at.
+struct Scratch(PathBuf);
+
+impl Scratch {
+    fn remove(self) {
+        // What cannot be removed lies where the next start does it.
+        let _at_the_next_start = std::fs::remove_file(self.0);
+    }
+
+    fn keep(self) -> PathBuf {
+        self.0
+    }
+}
+
+async fn open_nursery(
+    house: &House,
+    settings: &HomeSettings,
+    movings: Arc<Movings>,
+) -> Result<Nursery, StartError> {
+    let nursery = house.nursery(NurserySettings {
+        group: Name::new(GROUP).map_err(|error| StartError::refused(error.to_string()))?,
+        kind: KIND.to_owned(),
+        tenancy: Arc::new(move |address: &Address| movings.tenancy(address)),
+        awake_max: settings.awake_max,
+        idle_after: settings.idle_after.0,
+        mailbox_capacity: MAILBOX_CAPACITY,
+        policy: Arc::new(ChildPolicy {
+            restart: Restart::Transient,
+            shutdown: Shutdown::Within(STOP_TIMEOUT),
+            start_timeout: Some(START_TIMEOUT),
+            required: false,
+            backoff: Some(Backoff::default()),
+            give_up: GiveUp::Quarantine,
+            ..ChildPolicy::default()
+        }),
+    });
+    nursery.await.map_err(|error| StartError::failed(error.to_string()))
+}

@@ -1,0 +1,87 @@
+//! The homes of beings on the machines of the household.
+
+use std::time::Duration;
+
+use genii_protocols::beings::NoBeing;
+use genii_protocols::{Destination, Message, Name, NodeName};
+use genii_runtime::{GroupError, GroupMember, GroupMonitor, Node};
+
+use super::super::errands::{Amiss, HOMES};
+use super::failed;
+
+/// How long a home may take for what it does at once.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Finds the homes.
+pub(super) struct Homes {
+    node: Node,
+    group: Name,
+}
+
+impl Homes {
+    pub(super) fn new(node: Node) -> Result<Self, String> {
+        let group = Name::new(HOMES).map_err(|error| error.to_string())?;
+        Ok(Self { node, group })
+    }
+
+    /// Watches which homes there are.
+    pub(super) fn monitor(&self) -> Result<GroupMonitor, GroupError> {
+        self.node.monitor_group(&self.group)
+    }
+
+    /// The machines that have one now.
+    pub(super) fn nodes(&self) -> Vec<NodeName> {
+        self.members().into_iter().map(|member| member.node).collect()
+    }
+
+    fn members(&self) -> Vec<GroupMember> {
+        self.node.group_members(&self.group)
+    }
+
+    /// The home of a machine.
+    pub(super) fn on(&self, node: &NodeName) -> Result<Destination, NoBeing> {
+        let members = self.members();
+        if let Some(member) = members.iter().find(|member| member.node == *node) {
+            return Ok(member.destination());
+        }
+        let others: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
+        let why = match others.as_slice() {
+            [] => format!(
+                "no machine has a home for beings, not {node} either: the topology needs an agent of \
+                 the kind beings-home at homes/beings"
+            ),
+            others => format!(
+                "{node} is not linked, or has no home for beings; there are homes on {}",
+                others.join(", ")
+            ),
+        };
+        Err(NoBeing::Failed { why })
+    }
+
+    /// Asks the home of a machine for something that it does at once.
+    pub(super) async fn ask<M>(&self, node: &NodeName, message: M) -> Result<M::Reply, NoBeing>
+    where
+        M: Message<Refusal = Amiss>,
+    {
+        self.ask_within(node, message, PATIENCE).await
+    }
+
+    /// Asks the home of a machine.
+    pub(super) async fn ask_within<M>(
+        &self,
+        node: &NodeName,
+        message: M,
+        patience: Duration,
+    ) -> Result<M::Reply, NoBeing>
+    where
+        M: Message<Refusal = Amiss>,
+    {
+        let home = self.node.to(self.on(node)?);
+        home.ask_within(message, patience).await.map_err(|error| match error.into_refusal() {
+            Ok(Amiss::Taken { id }) => NoBeing::Taken { id },
+            Ok(Amiss::Senseless { why }) => NoBeing::Senseless { why },
+            Ok(Amiss::Failed { why }) => NoBeing::Failed { why },
+            Err(fault) => failed(fault),
+        })
+    }
+}

@@ -1,0 +1,264 @@
+//! Beings come and go.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use genii_protocols::being::Exported;
+use genii_protocols::beings::{
+    BeingEntry, CreateBeing, DeleteBeing, ExportBeing, ImportBeing, NoBeing,
+};
+use genii_protocols::{Json, Name, NodeName, Timestamp};
+
+use super::super::errands::{Adopt, LookInto, MakeHere, Pack, Receive, RemoveHere};
+use super::super::parcels::fetch;
+use super::book::{Entry, Stage};
+use super::{BEINGS_MAX, Shared, Taken, failed, senseless};
+use crate::being::character::Character;
+use crate::being::provider::{self, ProviderSettings, ProviderShare};
+
+/// How long all that a being is may take to be written out, or taken in.
+const FILE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How many ids are tried for a being whose name is taken.
+const ID_TRIES: u32 = 1_000;
+
+impl Shared {
+    pub(super) async fn create(&self, asked: CreateBeing) -> Result<BeingEntry, NoBeing> {
+        let text = asked.character.to_string();
+        let read = Character::try_from(&asked.character)
+            .or_else(|_| Character::read(text.as_bytes()).map(|import| import.character));
+        let character = read.map_err(senseless)?;
+        let provider = asked.provider.unwrap_or_default();
+        check_provider(&provider)?;
+        let node = self.home_for(asked.node)?;
+        let (name, created) = (character.name.clone(), Timestamp::now());
+        let character = character.to_json();
+        let (wanted, stem) = (asked.id, kebab(&name));
+        for number in 1..=ID_TRIES {
+            let id = match &wanted {
+                Some(id) => id.clone(),
+                None if number == 1 => Name::new(&stem).map_err(senseless)?,
+                None => Name::new(&format!("{stem}-{number}")).map_err(senseless)?,
+            };
+            let make = MakeHere {
+                id: id.clone(),
+                created,
+                character: character.clone(),
+                provider: provider.clone(),
+            };
+            let reserved = match wanted {
+                Some(_) => self.take(&id).await,
+                // One of the same name that is being made just now has this id.
+                None => self.try_take(&id).map_err(|_| NoBeing::Taken { id: id.clone() }),
+            };
+            let reserved = reserved.and_then(|taken| self.unknown(taken));
+            let created = match reserved {
+                Ok(taken) => self.make(&node, taken, name.clone(), make).await,
+                Err(why) => Err(why),
+            };
+            match created {
+                // Another id may be free.
+                Err(NoBeing::Taken { .. }) if wanted.is_none() => {}
+                created => return created,
+            }
+        }
+        let why = format!("{ID_TRIES} beings are called {stem} already; name an id");
+        Err(NoBeing::Senseless { why })
+    }
+
+    async fn make(
+        &self,
+        node: &NodeName,
+        _taken: Taken<'_>,
+        name: String,
+        make: MakeHere,
+    ) -> Result<BeingEntry, NoBeing> {
+        let entry = self.begun(&make.id, name, node, make.created).await?;
+        let made = self.homes.ask(node, make).await;
+        self.finish(entry, made).await
+    }
+
+    pub(super) async fn import(&self, asked: ImportBeing) -> Result<BeingEntry, NoBeing> {
+        let node = self.home_for(asked.node)?;
+        // Read where the registry is, wherever it is to live.
+        let here = self.homes.on(self.node.name())?;
+        let look = LookInto { file: asked.file };
+        let offered = self.homes.ask_within(self.node.name(), look, FILE_PATIENCE).await?;
+        let (found, parcel) = (offered.found, offered.parcel);
+        let id = asked.id.unwrap_or(found.id);
+        let _taken = self.unknown(self.take(&id).await?)?;
+        let entry = self.begun(&id, found.name, &node, found.created).await?;
+        let receive = Receive { id: id.clone(), from: here, parcel };
+        let received = self.homes.ask_within(&node, receive, FILE_PATIENCE).await;
+        let made = match received {
+            Ok(()) => self.homes.ask(&node, Adopt { id }).await,
+            Err(why) => Err(why),
+        };
+        self.finish(entry, made).await
+    }
+
+    /// Where a new being is to live.
+    fn home_for(&self, asked: Option<NodeName>) -> Result<NodeName, NoBeing> {
+        if let Some(node) = asked.or_else(|| self.home.clone()) {
+            self.homes.on(&node)?;
+            return Ok(node);
+        }
+        let own = self.node.name();
+        // Of those with as few, this one.
+        let load = |node: &NodeName| (self.book.count_on(node), node != own, node.clone());
+        let fewest = self.homes.nodes().into_iter().min_by_key(load);
+        // With none it is said what is missing.
+        fewest.map_or_else(|| self.homes.on(own).map(|_| own.clone()), Ok)
+    }
+
+    /// An id that is taken hold of, if no being has it. Looked at then: before that another may have been
+    /// made of it.
+    fn unknown<'a>(&self, taken: Taken<'a>) -> Result<Taken<'a>, NoBeing> {
+        match self.book.get(&taken.id).map_err(failed)? {
+            None => Ok(taken),
+            Some(_) => Err(NoBeing::Taken { id: taken.id.clone() }),
+        }
+    }
+
+    /// Notes that a being is about to be.
+    async fn begun(
+        &self,
+        id: &Name,
+        name: String,
+        node: &NodeName,
+        created: Timestamp,
+    ) -> Result<Entry, NoBeing> {
+        if self.book.len().map_err(failed)? >= BEINGS_MAX {
+            let why = format!("there are {BEINGS_MAX} beings already, and no more can be");
+            return Err(NoBeing::Failed { why });
+        }
+        let (id, node) = (id.clone(), node.clone());
+        let entry = Entry { id, name, node, created, stage: Stage::Coming };
+        self.book.put(entry.clone()).await.map_err(failed)?;
+        Ok(entry)
+    }
+
+    /// Waits until a new being is well, or takes it back.
+    async fn finish(
+        &self,
+        entry: Entry,
+        made: Result<(), NoBeing>,
+    ) -> Result<BeingEntry, NoBeing> {
+        let lives = match made {
+            Ok(()) => self.is_well(&entry.id, &entry.node).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = lives {
+            // What lay there before is nobody's to take away.
+            let was_there = matches!(why, NoBeing::Taken { .. });
+            self.undo(&entry, !was_there).await;
+            return Err(why);
+        }
+        let entry = Entry { stage: Stage::Living, ..entry };
+        if let Err(error) = self.book.put(entry.clone()).await {
+            self.unsettled(&entry.id);
+            return Err(failed(error));
+        }
+        Ok(self.shown(entry).await)
+    }
+
+    async fn undo(&self, entry: &Entry, is_ours: bool) {
+        let removed = match is_ours {
+            true => self.homes.ask(&entry.node, RemoveHere { id: entry.id.clone() }).await,
+            false => Ok(()),
+        };
+        let struck = match removed {
+            Ok(()) => self.book.strike(&entry.id).await.map_err(failed),
+            Err(why) => Err(why),
+        };
+        if struck.is_err() {
+            self.unsettled(&entry.id);
+        }
+    }
+
+    pub(super) async fn export(&self, asked: ExportBeing) -> Result<Exported, NoBeing> {
+        let ExportBeing { id, file } = asked;
+        let path = PathBuf::from(&file);
+        if !path.is_absolute() {
+            return Err(NoBeing::Senseless { why: format!("{file} is no absolute path") });
+        }
+        if path.exists() {
+            let why = format!("{file} is there already; name another file");
+            return Err(NoBeing::Senseless { why });
+        }
+        let entry = self.find(&id)?;
+        let home = self.homes.on(&entry.node)?;
+        let pack = Pack { id, to_leave: false };
+        let parcel = self.homes.ask_within(&entry.node, pack, FILE_PATIENCE).await?;
+        fetch(&self.node.to(home), &parcel, path).await.map_err(failed)?;
+        Ok(Exported { file, bytes: parcel.bytes, sha256: parcel.sha256 })
+    }
+
+    pub(super) async fn delete(&self, DeleteBeing { id }: DeleteBeing) -> Result<BeingEntry, NoBeing> {
+        self.find(&id)?;
+        let _taken = self.take(&id).await?;
+        let entry = self.find(&id)?;
+        // Said before anything is written, if its machine is away.
+        self.homes.on(&entry.node)?;
+        let shown = self.shown(entry.clone()).await;
+        let going = Entry { stage: Stage::Going, ..entry };
+        self.book.put(going.clone()).await.map_err(failed)?;
+        if let Err(why) = self.homes.ask(&going.node, RemoveHere { id: id.clone() }).await {
+            self.unsettled(&id);
+            let why = format!("it is being deleted, and not all of it is gone yet: {why}");
+            return Err(NoBeing::Failed { why });
+        }
+        self.book.strike(&id).await.map_err(failed)?;
+        tracing::info!(being = id.as_str(), "was deleted, with all that it remembered");
+        Ok(shown)
+    }
+}
+
+/// Whether there can be such a provider.
+fn check_provider(settings: &Json) -> Result<(), NoBeing> {
+    if settings.0.is_null() {
+        return Ok(());
+    }
+    let read = serde_json::from_value::<ProviderSettings>(settings.0.clone());
+    let settings = read.map_err(|error| NoBeing::Senseless {
+        why: format!("the settings of its provider make no sense: {error}"),
+    })?;
+    provider::make(&settings, &ProviderShare::new(), 0).map(drop).map_err(senseless)
+}
+
+/// A name as an id: small letters and digits, with hyphens between words.
+fn kebab(name: &str) -> String {
+    const WORDS_BYTES_MAX: usize = 48;
+    let words = genii_storage::text::folded_words(name);
+    let ascii = words.map(|word| word.replace(|c: char| !c.is_ascii_alphanumeric(), ""));
+    let mut id = String::new();
+    for word in ascii.filter(|word| !word.is_empty()) {
+        if id.len() + word.len() > WORDS_BYTES_MAX {
+            break;
+        }
+        if !id.is_empty() {
+            id.push('-');
+        }
+        id.push_str(&word);
+    }
+    if id.is_empty() { "being".to_owned() } else { id }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_made_of_any_name() {
+        let check = |name: &str, id: &str| {
+            assert_eq!(kebab(name), id);
+            Name::new(id).unwrap();
+        };
+        check("Alice", "alice");
+        check("Dr. Émile O'Hara", "dr-emile-ohara");
+        check("  ", "being");
+        check("龍", "being");
+        check(&"x".repeat(500), &"x".repeat(48));
+        check("../../etc/passwd", "etc-passwd");
+    }
+}
