@@ -15,11 +15,13 @@
 //! | `saying` | what it says to other beings |
 //! | `exporting` | all of it in one file |
 //! | [`relay`] | who passes on what is said to a being that lives elsewhere |
+//! | [`embedding`] | by which embedder its memories are found |
 //! | `shared` | what the beings of a node have in common |
 
 pub mod birth;
 pub mod character;
 mod conversation;
+pub mod embedding;
 mod exporting;
 mod facts;
 mod forgetting;
@@ -147,6 +149,7 @@ impl Agent for Being {
             "name": self.mind.who().character.name,
             "provider": self.mind.who().provider.label(),
             "memories": memories,
+            "embedder": self.mind.embedder.name(),
             "talks": TALKS_MAX as usize - self.talks.available_permits(),
         }))
     }

@@ -3,6 +3,8 @@
 
 #[path = "beings/bad.rs"]
 mod bad;
+#[path = "beings/embedding.rs"]
+mod embedding;
 #[path = "beings/remembering.rs"]
 mod remembering;
 #[path = "beings/world.rs"]

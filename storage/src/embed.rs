@@ -2,6 +2,11 @@
 
 pub mod hashed;
 pub mod onnx;
+mod places;
+
+use std::time::Duration;
+
+pub use places::{EmbedFor, Places};
 
 /// Makes vectors of texts. It may take long for each, so it is called where blocking is borne.
 pub trait Embedder: Send + Sync + 'static {
@@ -16,6 +21,12 @@ pub trait Embedder: Send + Sync + 'static {
     /// on a thread that may block, and behind whoever waits where that is possible.
     fn is_quick(&self) -> bool {
         false
+    }
+
+    /// Places for those that call it, if it is not quick and many may at once. One is taken before each
+    /// call.
+    fn places(&self) -> Option<&Places> {
+        None
     }
 
     /// The vectors of texts, in their order, each of length one; of a text in which there is nothing
@@ -36,5 +47,16 @@ pub enum EmbedError {
         model: String,
         /// What it said.
         cause: String,
+    },
+    /// Too many asked it at once.
+    #[error(
+        "the embedding model {model} was busy with others for {waited:?}; allow it more `sessions`, \
+         or ask it less"
+    )]
+    Busy {
+        /// Which.
+        model: String,
+        /// How long a place was waited for.
+        waited: Duration,
     },
 }

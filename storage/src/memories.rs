@@ -319,10 +319,16 @@ impl Memories {
         }
     }
 
-    /// Ends upkeep and flushes. To be called before the store is closed.
+    /// Ends upkeep and keeps the vectors that were made; those that are missing are made too if that is
+    /// quick, and at the next opening if not. To be called before the store is closed.
     pub async fn close(&self) {
         self.0.worker.stop().await;
-        self.flush().await;
+        match self.0.embedder.is_quick() {
+            true => self.flush().await,
+            false => self.0.save_vectors().await.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the vectors of some memories are not kept; they will be made again");
+            }),
+        }
         self.0.access.close().await;
     }
 

@@ -8,8 +8,8 @@ use genii_protocols::being::{BeingInfo, CoreBlock, NotChanged};
 use genii_protocols::budget::Budget;
 use genii_protocols::{Json, Name};
 use genii_runtime::Node;
+use genii_storage::embed::Embedder;
 use genii_storage::memories::{Memories, MemoriesError, MemoriesSettings};
-use genii_storage::ranking::Weights;
 use genii_storage::store::{OpenError, Reader, Store, StoreError, StoreOptions};
 use genii_supervision::StartError;
 use parking_lot::{Mutex, RwLock};
@@ -18,6 +18,7 @@ use crate::beings::home::folders::LEAVING;
 
 use super::birth::Birth;
 use super::character::Character;
+use super::embedding::Chosen;
 use super::lorebook::PreparedLorebook;
 use super::provider::{self, Provider, ProviderKind, ProviderSettings};
 use super::shared::Shared;
@@ -45,6 +46,8 @@ pub(super) struct Mind {
     pub(super) id: Name,
     pub(super) store: Store,
     pub(super) memories: Memories,
+    /// By what its memories are found.
+    pub(super) embedder: Arc<dyn Embedder>,
     pub(super) about: RwLock<About>,
     pub(super) who: RwLock<Arc<Who>>,
     /// The newest turns, the oldest first.
@@ -87,17 +90,19 @@ impl Mind {
             opening.await.map_err(|error| StartError::failed(error.to_string()))??
         };
         let who = Who::new(&id, &kept.about, kept.core, &shared).map_err(StartError::refused)?;
+        let Chosen { embedder, weights, .. } = shared.embedder();
         let memories = Memories::open(
             store.clone(),
             folder.join(INDEX_FOLDER),
-            shared.embedder.clone(),
-            Weights::default(),
+            embedder.clone(),
+            weights,
             shared.index.clone(),
             MemoriesSettings::default(),
         );
         Ok(Self {
             id,
             memories: memories.await.map_err(|error| StartError::failed(with_causes(&error)))?,
+            embedder,
             store,
             about: RwLock::new(kept.about),
             who: RwLock::new(Arc::new(who)),

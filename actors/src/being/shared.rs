@@ -4,16 +4,16 @@
 use std::sync::Arc;
 
 use genii_runtime::Node;
-use genii_storage::embed::Embedder;
-use genii_storage::embed::hashed::Hashed;
 use genii_storage::index::{IndexShare, IndexShareSettings};
+use parking_lot::RwLock;
 
+use super::embedding::Chosen;
 use super::provider::ProviderShare;
 
 pub(super) struct Shared {
     pub(super) index: IndexShare,
     pub(super) providers: ProviderShare,
-    pub(super) embedder: Arc<dyn Embedder>,
+    embedder: RwLock<Chosen>,
 }
 
 impl Shared {
@@ -22,7 +22,17 @@ impl Shared {
         node.shared(|| Self {
             index: IndexShare::new(&IndexShareSettings::default()),
             providers: ProviderShare::new(),
-            embedder: Arc::new(Hashed::new()),
+            embedder: RwLock::default(),
         })
+    }
+
+    /// The embedder of whoever wakes now.
+    pub(super) fn embedder(&self) -> Chosen {
+        self.embedder.read().clone()
+    }
+
+    /// Whoever wakes from now on has this one.
+    pub(super) fn choose(&self, embedder: Chosen) {
+        *self.embedder.write() = embedder;
     }
 }

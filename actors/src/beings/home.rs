@@ -24,6 +24,7 @@ use super::errands::{
     Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, HOMES, Leave, ListLodgers, LookAt,
     LookInto, MakeHere, MissHere, Pack, PutAside, ReadParcel, Receive, RemoveHere, Stay,
 };
+use crate::being::embedding::{self, EmbedderSettings};
 use lodge::Lodge;
 
 /// How much is done at a time that takes a while. One more is refused.
@@ -46,6 +47,8 @@ pub struct HomeSettings {
     pub awake_max: usize,
     /// How long a being rests before it sleeps.
     pub idle_after: TimeSpan,
+    /// By which embedder the beings of this machine find what was said.
+    pub embedder: EmbedderSettings,
 }
 
 impl Default for HomeSettings {
@@ -54,6 +57,7 @@ impl Default for HomeSettings {
             folder: None,
             awake_max: genii_runtime::nursery::AWAKE_MAX,
             idle_after: genii_runtime::nursery::IDLE_AFTER.into(),
+            embedder: EmbedderSettings::default(),
         }
     }
 }
@@ -85,6 +89,7 @@ impl Agent for Home {
     async fn start(settings: HomeSettings, context: &mut Context) -> Result<Self, StartError> {
         let house = context.house().cloned();
         let house = house.ok_or_else(|| StartError::refused("it needs to see the house"))?;
+        embedding::choose(context.node(), &settings.embedder).await?;
         let lodge = Lodge::open(&house, &settings).await?;
         let homes = Name::new(HOMES).map_err(|error| StartError::refused(error.to_string()))?;
         context.join_group(&homes).map_err(|error| StartError::failed(error.to_string()))?;

@@ -57,6 +57,12 @@ impl World {
         Self::on(self.data, self.settings).await
     }
 
+    /// Genii ends, and is started again with other settings of the home.
+    pub async fn again_with(self, settings: &str) -> Self {
+        self.house.shutdown().await;
+        Self::on(self.data, settings.to_owned()).await
+    }
+
     pub fn folder(&self, id: &str) -> PathBuf {
         self.data.path().join("beings").join(id)
     }

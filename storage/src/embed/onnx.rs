@@ -36,7 +36,7 @@ use self::runtime::RunFault;
 use self::session::ModelSession;
 use self::sessions::Sessions;
 use self::tokens::{Tokenizing, Tokens};
-use super::{EmbedError, Embedder};
+use super::{EmbedError, Embedder, Places};
 
 /// How many texts are taken apart into tokens before the first of them goes into the model.
 const TEXTS_AT_ONCE: usize = 256;
@@ -54,6 +54,10 @@ pub struct OnnxOptions {
     pub sessions: NonZeroUsize,
     /// How long a call waits for one of them; then it fails.
     pub session_wait: Duration,
+    /// How many questions wait on threads for one of the sessions, or are in one.
+    pub questions_max: NonZeroUsize,
+    /// How long a question waits until fewer do; then only its words count.
+    pub question_wait: Duration,
     /// How many threads one call takes. Only ONNX Runtime heeds it: tract works on the caller's own.
     pub session_threads: NonZeroUsize,
     /// How many texts go through the model together; more are cut into batches.
@@ -74,6 +78,8 @@ impl Default for OnnxOptions {
             runtime: OnnxRuntime::Tract,
             sessions: NonZeroUsize::MIN,
             session_wait: Duration::from_secs(60),
+            questions_max: NonZeroUsize::MIN.saturating_add(7),
+            question_wait: Duration::from_secs(5),
             session_threads: NonZeroUsize::MIN,
             batch_texts_max: NonZeroUsize::MIN.saturating_add(7),
             text_bytes_max: 64 << 10,
@@ -95,6 +101,8 @@ pub struct OnnxEmbedder {
     /// How many texts go into the model at once.
     batch_texts: usize,
     sessions: Sessions,
+    /// Memories have as many as there are sessions, and questions come between their batches.
+    places: Places,
 }
 
 impl OnnxEmbedder {
@@ -119,6 +127,7 @@ impl OnnxEmbedder {
             tokenizing,
             batch_texts,
             sessions: Sessions::new(sessions, options.session_wait),
+            places: Places::new(options.questions_max, options.question_wait, options.sessions),
         };
         embedder.try_out(&found)?;
         Ok(embedder)
@@ -189,6 +198,10 @@ impl Embedder for OnnxEmbedder {
 
     fn dimensions(&self) -> usize {
         self.dimensions
+    }
+
+    fn places(&self) -> Option<&Places> {
+        Some(&self.places)
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {

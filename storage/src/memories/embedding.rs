@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::task::spawn_blocking;
 
-use crate::embed::EmbedError;
+use crate::embed::{EmbedError, EmbedFor};
 
 use super::tables::{self, MEMORIES};
 use super::vector::Vector;
@@ -18,10 +18,26 @@ const TEXTS_AT_ONCE: usize = 32;
 
 impl Inner {
     /// The vectors of texts, made where that keeps nobody else waiting.
-    pub(super) async fn embed(&self, texts: Vec<String>) -> Result<Vec<Vec<f32>>, EmbedError> {
+    pub(super) async fn embed(
+        &self,
+        texts: Vec<String>,
+        of: EmbedFor,
+    ) -> Result<Vec<Vec<f32>>, EmbedError> {
         let own = std::sync::Arc::clone(&self.embedder);
         let in_passing = own.is_quick() && texts.len() <= TEXTS_IN_PASSING_MAX;
+        let place = match own.places() {
+            None => None,
+            Some(places) => match places.take(of).await {
+                Some(place) => Some(place),
+                None => {
+                    let (model, waited) = (own.name().to_owned(), places.question_wait());
+                    return Err(EmbedError::Busy { model, waited });
+                }
+            },
+        };
         let work = move || {
+            // Held also if nobody waits any more: the thread is in use for as long.
+            let _place = place;
             let borrowed: Vec<&str> = texts.iter().map(String::as_str).collect();
             let vectors = own.embed(&borrowed)?;
             let is_whole = vectors.iter().all(|vector| vector.len() == own.dimensions());
@@ -45,7 +61,7 @@ impl Inner {
         texts: Vec<(u64, String)>,
     ) -> Result<BTreeMap<u64, Vector>, EmbedError> {
         let (ids, texts): (Vec<u64>, Vec<String>) = texts.into_iter().unzip();
-        let vectors = self.embed(texts).await?;
+        let vectors = self.embed(texts, EmbedFor::Memories).await?;
         Ok(ids.into_iter().zip(vectors.iter().map(|vector| Vector::new(vector))).collect())
     }
 
@@ -82,16 +98,22 @@ impl Inner {
         Ok(())
     }
 
-    /// Keeps the vectors that the store does not have.
+    /// Makes the vectors that are missing, and keeps those that the store does not have.
     pub(super) async fn flush(&self) -> Result<(), MemoriesError> {
         let embedded = self.embed_all().await;
+        self.save_vectors().await?;
+        embedded
+    }
+
+    /// Keeps the vectors that the store does not have.
+    pub(super) async fn save_vectors(&self) -> Result<(), MemoriesError> {
         let vectors = self.live.read().unsaved.clone();
         if !vectors.is_empty() {
             let saved = vectors.clone();
             self.store.write(move |writer| tables::save(writer, &saved)).await?;
             self.live.write().unsaved.retain(|id, _| !vectors.contains_key(id));
         }
-        embedded
+        Ok(())
     }
 }
 

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::embed::EmbedFor;
 use crate::index::{Hit, Index, IndexError};
 use crate::ranking::tail::dot;
 use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
@@ -124,7 +125,7 @@ impl Memories {
 impl Inner {
     /// The vector of a question. Without one it is answered by its words.
     async fn vector_of(&self, question: &str) -> Vec<f32> {
-        match self.embed(vec![question.to_owned()]).await {
+        match self.embed(vec![question.to_owned()], EmbedFor::Question).await {
             Ok(mut vectors) => vectors.pop().unwrap_or_default(),
             Err(error) => {
                 tracing::warn!(%error, "recall goes on by words only");

@@ -1,6 +1,9 @@
 //! The index lost, behind, or made by something else.
 
+use std::num::NonZeroUsize;
+
 use super::*;
+use crate::embed::{EmbedFor, Places};
 
 /// The default embedder under another name, which tells what it was asked.
 struct Renamed {
@@ -9,13 +12,21 @@ struct Renamed {
     is_quick: bool,
     embedded: AtomicUsize,
     is_broken: AtomicBool,
+    places: Option<Places>,
 }
 
 impl Renamed {
     fn new(name: &str, is_quick: bool) -> Arc<Self> {
         let (inner, name) = (Hashed::new(), name.to_owned());
         let (embedded, is_broken) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Arc::new(Self { inner, name, is_quick, embedded, is_broken })
+        Arc::new(Self { inner, name, is_quick, embedded, is_broken, places: None })
+    }
+
+    /// One that is not quick, and takes one call of each sort at a time.
+    fn with_places(name: &str) -> Arc<Self> {
+        let (one, no_wait) = (NonZeroUsize::MIN, Duration::ZERO);
+        let Some(own) = Arc::into_inner(Self::new(name, false)) else { unreachable!() };
+        Arc::new(Self { places: Some(Places::new(one, no_wait, one)), ..own })
     }
 }
 
@@ -30,6 +41,10 @@ impl Embedder for Renamed {
 
     fn is_quick(&self) -> bool {
         self.is_quick
+    }
+
+    fn places(&self) -> Option<&Places> {
+        self.places.as_ref()
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
@@ -174,6 +189,27 @@ async fn a_slow_embedder_keeps_nobody_waiting() {
     let memories = house.reopened(memories).await;
     assert_eq!(slow.embedded.load(Ordering::SeqCst), before);
     assert!(memories.0.live.read().unembedded.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_finds_no_place_with_the_embedder_is_answered_by_words_and_what_is_kept_waits() {
+    let mut house = House::new();
+    let busy = Renamed::with_places("busy");
+    house.embedder = Arc::clone(&busy) as Arc<dyn Embedder>;
+    let memories = house.open().await;
+    let places = busy.places().unwrap();
+    let asking = places.take(EmbedFor::Question).await.unwrap();
+    let keeping = places.take(EmbedFor::Memories).await.unwrap();
+    memories.remember(about(1..=5)).await.unwrap();
+    assert_found(&memories, 1..=5).await;
+    assert_eq!(busy.embedded.load(Ordering::SeqCst), 0);
+    // It ends without its vectors, and makes them later.
+    let memories = house.reopened(memories).await;
+    assert_eq!(busy.embedded.load(Ordering::SeqCst), 0);
+    drop((asking, keeping));
+    let own = memories.clone();
+    until("vectors are made", move || own.0.live.read().unembedded.is_empty()).await;
+    assert_eq!(busy.embedded.load(Ordering::SeqCst), 5);
 }
 
 #[tokio::test(flavor = "multi_thread")]
