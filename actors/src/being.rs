@@ -129,6 +129,7 @@ impl Agent for Being {
         let id = Name::new(context.address().name());
         let id = id.map_err(|error| StartError::refused(error.to_string()))?;
         let mind = Mind::open(id, settings.folder, context.node()).await?;
+        tell_name(&mind, context);
         context.send_after(TEND_AFTER, TendIndex {});
         let talks = Arc::new(Semaphore::new(TALKS_MAX as usize));
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
@@ -216,9 +217,7 @@ impl Handle<UpdateCharacter> for Being {
         self.mind.change_character(&changes).await?;
         let info = self.changed()?;
         if info.name != before {
-            let renamed = BeingRenamed { id: info.id.clone(), name: info.name.clone() };
-            // A registry that is down learns it when it asks.
-            let _unheard = context.to(registry()).try_tell(renamed);
+            tell_name(&self.mind, context);
         }
         Ok(info)
     }
@@ -371,6 +370,13 @@ impl Handle<TendIndex> for Being {
         });
         Ok(())
     }
+}
+
+/// Tells the registry what a being is called.
+fn tell_name(mind: &Mind, context: &Context) {
+    let (id, name) = (mind.id.clone(), mind.who().character.name.clone());
+    // A registry that is down now hears it when the being wakes the next time.
+    let _unheard = context.to(registry()).try_tell(BeingRenamed { id, name });
 }
 
 fn busy() -> String {

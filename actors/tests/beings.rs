@@ -181,6 +181,26 @@ async fn a_being_is_changed_and_keeps_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_name_that_the_registry_never_heard_is_told_when_the_being_wakes() {
+    let world = World::new().await;
+    let alice = world.create("Alice").await.address;
+    let book = world.folder("registry.redb");
+    world.house.shutdown().await;
+    let before = std::fs::read(&book).unwrap();
+    let world = world.again().await;
+    let changes = Json(serde_json::json!({ "name": "Alicia" }));
+    world.ask(&alice, UpdateCharacter { changes }).await;
+    world.house.shutdown().await;
+    std::fs::write(&book, before).unwrap();
+    let world = world.again().await;
+    let known =
+        async |world: &World| world.ask(&world.registry, GetBeing { id: name("alice") }).await.name;
+    assert_eq!(known(&world).await, "Alice");
+    world.ask(&alice, ShowBeing {}).await;
+    world.until(async |world| known(world).await == "Alicia").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beings_talk_with_each_other_and_in_no_circle() {
     let world = World::new().await;
     world.create("Alice").await;

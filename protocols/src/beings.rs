@@ -154,7 +154,7 @@ pub struct DeleteBeing {
 }
 message!(DeleteBeing = "beings.delete" -> BeingEntry, refused by NoBeing);
 
-/// Say that a being is called otherwise. From the being itself.
+/// Say what a being is called. From the being itself, when it wakes and when that changes.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct BeingRenamed {
     /// Its id.

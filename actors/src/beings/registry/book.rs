@@ -168,7 +168,11 @@ impl Book {
         }
     }
 
+    /// A being is called so. Nothing is written if that is known.
     pub(super) async fn rename(&self, id: Name, name: String) -> Result<(), StoreError> {
+        if self.get(&id)?.is_none_or(|entry| entry.name == name) {
+            return Ok(());
+        }
         let renamed = self.store.write(move |writer| {
             let id = id.as_str().to_owned();
             if let Some(entry) = writer.get(BEINGS, &id)? {
