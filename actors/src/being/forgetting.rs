@@ -128,12 +128,34 @@ fn is_within(at: Timestamp, from: Timestamp, until: Timestamp) -> bool {
 
 /// Whether words stand in a text, in their order, whatever lies between them but other words.
 fn matches(text: &str, words: &str) -> bool {
-    let plain = |text: &str| {
-        let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-        words.map(str::to_lowercase).collect::<Vec<_>>()
-    };
-    let (text, words) = (plain(text), plain(words));
+    let (text, words) = (plain_words(text), plain_words(words));
     !words.is_empty() && text.windows(words.len()).any(|window| window == words)
+}
+
+/// The words of a text in small letters. Where no blanks stand between words, each letter is one.
+fn plain_words(text: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    for part in text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
+        let mut word = String::new();
+        for letter in part.chars() {
+            if is_of_no_blanks(letter) {
+                words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
+                words.push(letter.to_string());
+            } else {
+                word.extend(letter.to_lowercase());
+            }
+        }
+        words.extend((!word.is_empty()).then_some(word));
+    }
+    words
+}
+
+/// Whether a letter is Chinese, or of the Japanese syllables.
+fn is_of_no_blanks(letter: char) -> bool {
+    matches!(letter,
+        '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}'
+        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
+        | '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{3ffff}')
 }
 
 fn not_kept(error: &dyn std::error::Error) -> NotKept {
@@ -151,5 +173,17 @@ mod tests {
         assert!(!matches("the blue teapot", "blue pot"));
         assert!(!matches("blue and a pot", "blue pot"));
         assert!(!matches("anything", " , "));
+    }
+
+    #[test]
+    fn where_no_blanks_stand_between_words_letters_match() {
+        assert!(matches(
+            "\u{6211}\u{7684}\u{5bc6}\u{7801}\u{662f}1234\u{3002}",
+            "\u{5bc6}\u{7801}"
+        ));
+        assert!(matches("\u{6211}\u{7684}\u{5bc6}\u{7801}\u{662f}PIN1234", "\u{662f} pin1234"));
+        assert!(matches("\u{732b}\u{306e}\u{30df}\u{30bd}\u{3067}\u{3059}", "\u{30df}\u{30bd}"));
+        assert!(!matches("\u{5bc6}\u{7684}\u{7801}", "\u{5bc6}\u{7801}"));
+        assert!(!matches("\u{6211}1234", "123"));
     }
 }
