@@ -13,8 +13,8 @@ mod world;
 use std::time::Duration;
 
 use genii_protocols::being::{
-    AskHealth, Converse, NotAnswered, NotSaid, Query, RecallMemories, Remember, Say, SetCore, ShowBeing,
-    ShowHistory, UpdateCharacter,
+    AskHealth, Converse, NotAnswered, NotSaid, Query, RecallMemories, Remember, Say, SetCore,
+    ShowBeing, ShowHistory, UpdateCharacter,
 };
 use genii_protocols::beings::{
     BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing, ListBeings, NoBeing,

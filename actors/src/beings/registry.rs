@@ -237,8 +237,7 @@ impl Handle<BeingRenamed> for Registry {
 impl Shared {
     async fn list(&self, asked: ListBeings) -> Result<Beings, NoBeing> {
         let limit = asked.limit.unwrap_or(LIST.0).clamp(1, LIST.1) as usize;
-        let (entries, more) =
-            self.book.page(asked.after, limit, asked.matching).map_err(failed)?;
+        let (entries, more) = self.book.page(asked.after, limit, asked.matching).map_err(failed)?;
         let beings = self.all_shown(entries).await;
         let total = self.book.len().map_err(failed)?;
         Ok(Beings { beings, more, total })
@@ -249,7 +248,10 @@ impl Shared {
         Ok(self.shown(entry).await)
     }
 
-    async fn update(&self, UpdateBeing { id, changes }: UpdateBeing) -> Result<BeingEntry, NoBeing> {
+    async fn update(
+        &self,
+        UpdateBeing { id, changes }: UpdateBeing,
+    ) -> Result<BeingEntry, NoBeing> {
         self.find(&id)?;
         let being = self.node.to(self.address(&id));
         let info = being.ask_within(UpdateCharacter { changes }, UPDATE_PATIENCE).await;

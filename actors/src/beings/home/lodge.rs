@@ -92,10 +92,7 @@ impl Movings {
             return Tenancy { kind: RELAY.to_owned(), settings };
         }
         let folder = self.folder.read().join(address.name());
-        Tenancy {
-            kind: KIND.to_owned(),
-            settings: Json(serde_json::json!({ "folder": folder })),
-        }
+        Tenancy { kind: KIND.to_owned(), settings: Json(serde_json::json!({ "folder": folder })) }
     }
 }
 
@@ -305,7 +302,8 @@ impl Lodge {
         let address = self.address(&id);
         if !self.movings.held.lock().contains_key(&id) {
             // One that has never been awake has not taken over yet who it is to be.
-            let well = self.house.node().to(address.clone()).ask_within(AskHealth {}, START_TIMEOUT);
+            let well =
+                self.house.node().to(address.clone()).ask_within(AskHealth {}, START_TIMEOUT);
             let well = well.await;
             well.map_err(|error| Amiss::failed(format!("it cannot move as it is: {error}")))?;
             let kept = self.nursery.keep_asleep(&address).await;

@@ -139,11 +139,7 @@ impl Shared {
     }
 
     /// Waits until a new being is well, or takes it back.
-    async fn finish(
-        &self,
-        entry: Entry,
-        made: Result<(), NoBeing>,
-    ) -> Result<BeingEntry, NoBeing> {
+    async fn finish(&self, entry: Entry, made: Result<(), NoBeing>) -> Result<BeingEntry, NoBeing> {
         let lives = match made {
             Ok(()) => self.is_well(&entry.id, &entry.node).await,
             Err(why) => Err(why),
@@ -194,7 +190,10 @@ impl Shared {
         Ok(Exported { file, bytes: parcel.bytes, sha256: parcel.sha256 })
     }
 
-    pub(super) async fn delete(&self, DeleteBeing { id }: DeleteBeing) -> Result<BeingEntry, NoBeing> {
+    pub(super) async fn delete(
+        &self,
+        DeleteBeing { id }: DeleteBeing,
+    ) -> Result<BeingEntry, NoBeing> {
         self.find(&id)?;
         let _taken = self.take(&id).await?;
         let entry = self.find(&id)?;

@@ -39,7 +39,10 @@ pub(super) async fn settle(shared: Arc<Shared>) {
         for node in std::mem::take(&mut to_visit) {
             if let Err(why) = shared.visit(&node).await {
                 tracing::warn!(%node, "who lives there is not known yet: {why}");
-                to_visit.insert(node);
+                // One that has gone is visited when it is back.
+                if shared.homes.on(&node).is_ok() {
+                    to_visit.insert(node);
+                }
             }
         }
         for id in shared.take_unsettled() {
@@ -50,7 +53,7 @@ pub(super) async fn settle(shared: Arc<Shared>) {
         tokio::select! {
             event = monitor.next() => match event {
                 Some(GroupEvent::Joined(member)) => drop(to_visit.insert(member.node)),
-                Some(GroupEvent::Left(member)) => drop(to_visit.remove(&member.node)),
+                Some(GroupEvent::Left(_)) => {}
                 Some(GroupEvent::Lost(_)) => to_visit.extend(shared.homes.nodes()),
                 None => return,
             },
@@ -215,9 +218,7 @@ impl Shared {
         // Nothing is removed, or put aside, before it is certain that it is there.
         let there = self.homes.ask(&entry.node, AskLodging { id: id.clone() }).await?;
         match (lodging, there) {
-            (Lodging::Leaving, Some(_)) => {
-                self.homes.ask(node, Leave { id, to: entry.node }).await
-            }
+            (Lodging::Leaving, Some(_)) => self.homes.ask(node, Leave { id, to: entry.node }).await,
             (Lodging::Here, Some(_)) => self.homes.ask(node, PutAside { id }).await,
             (_, None) => {
                 // Somebody has carried it over by hand.
