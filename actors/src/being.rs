@@ -12,6 +12,7 @@
 //! | [`prompt`] | the prompt, within a budget of tokens |
 //! | [`provider`] | who finds its words |
 //! | `facts`, `forgetting`, `recollection` | what becomes of what was said |
+//! | `reminding` | what it is to be reminded of, also when it sleeps |
 //! | `saying` | what it says to other beings |
 //! | `exporting` | all of it in one file |
 //! | [`relay`] | who passes on what is said to a being that lives elsewhere |
@@ -33,6 +34,7 @@ pub mod prompt;
 pub mod provider;
 mod recollection;
 pub mod relay;
+mod reminding;
 mod saying;
 mod shared;
 mod tables;
@@ -42,9 +44,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::being::{
-    AskHealth, BeingHealth, BeingInfo, Converse, Export, Forget, History, NotAnswered, NotChanged,
-    NotKept, NotSaid, Query, RecallMemories, Recollections, Remember, Say, SetBudget, SetCore,
-    SetProvider, ShowBeing, ShowHistory, Turn, UpdateCharacter,
+    AskHealth, BeingHealth, BeingInfo, CancelReminder, Converse, Export, Forget, HeedReminders,
+    History, ListReminders, NotAnswered, NotChanged, NotKept, NotSaid, Query, RecallMemories,
+    Recollections, Remember, Remind, Reminders, Say, SetBudget, SetCore, SetProvider, ShowBeing,
+    ShowHistory, Turn, UpdateCharacter,
 };
 use genii_protocols::beings::BeingRenamed;
 use genii_protocols::budget::Budget;
@@ -62,6 +65,7 @@ use tokio::sync::Semaphore;
 use conversation::Saying;
 use listener::Listener;
 use mind::{Mind, with_causes};
+use reminding::HomeLine;
 use tables::{StoredTurn, TURNS};
 
 /// How many may talk with a being at the same time; they are answered one after the other.
@@ -88,6 +92,8 @@ pub struct Being {
     talks: Arc<Semaphore>,
     /// Places for what else takes a while.
     errands: Arc<Semaphore>,
+    /// Where it is known when it is due.
+    home: Arc<HomeLine>,
 }
 
 /// What may be set. A being that is made by the registry is set by it.
@@ -122,6 +128,10 @@ impl Agent for Being {
             .on_later::<Forget>()
             .on_later::<Export>()
             .on_later::<Say>()
+            .on_later::<Remind>()
+            .on::<ListReminders>()
+            .on_later::<CancelReminder>()
+            .on_later::<HeedReminders>()
             .on::<TendIndex>()
     }
 
@@ -130,10 +140,12 @@ impl Agent for Being {
         let id = id.map_err(|error| StartError::refused(error.to_string()))?;
         let mind = Mind::open(id, settings.folder, context.node()).await?;
         tell_name(&mind, context);
+        let home = HomeLine::new(context.to(home()));
+        home.tell(&mind).await;
         context.send_after(TEND_AFTER, TendIndex {});
         let talks = Arc::new(Semaphore::new(TALKS_MAX as usize));
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
-        Ok(Self { mind: Arc::new(mind), talks, errands })
+        Ok(Self { mind: Arc::new(mind), talks, errands, home: Arc::new(home) })
     }
 
     fn health(&self) -> Health {
@@ -310,13 +322,15 @@ impl Handle<RecallMemories> for Being {
 
 impl HandleLater<Forget> for Being {
     async fn handle_later(&mut self, asked: Forget, promise: Promise<Forget>, at: &mut Context) {
-        let mind = self.mind.clone();
+        let (mind, home) = (self.mind.clone(), self.home.clone());
         let Ok(place) = self.errands.clone().try_acquire_owned() else {
             return promise.refuse(NotKept { why: busy() });
         };
         // It may take a while, and is done also if nobody waits for it any more.
         at.spawn(async move {
-            promise.settle(forgetting::forget(&mind, asked.what).await);
+            let forgotten = forgetting::forget(&mind, asked.what).await;
+            home.tell(&mind).await;
+            promise.settle(forgotten);
             drop(place);
         });
     }
@@ -343,6 +357,67 @@ impl HandleLater<Say> for Being {
         };
         context.spawn(async move {
             promise.settle(errand.say(asked).await);
+            drop(place);
+        });
+    }
+}
+
+impl HandleLater<Remind> for Being {
+    async fn handle_later(&mut self, asked: Remind, promise: Promise<Remind>, at: &mut Context) {
+        let (mind, home) = (self.mind.clone(), self.home.clone());
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            return promise.refuse(NotKept { why: busy() });
+        };
+        at.spawn(async move {
+            promise.settle(reminding::remind(&mind, &home, asked).await);
+            drop(place);
+        });
+    }
+}
+
+impl Handle<ListReminders> for Being {
+    async fn handle(
+        &mut self,
+        asked: ListReminders,
+        _: &mut Context,
+    ) -> Result<Reminders, NotKept> {
+        reminding::list(&self.mind, &asked)
+    }
+}
+
+impl HandleLater<CancelReminder> for Being {
+    async fn handle_later(
+        &mut self,
+        asked: CancelReminder,
+        promise: Promise<CancelReminder>,
+        at: &mut Context,
+    ) {
+        let (mind, home) = (self.mind.clone(), self.home.clone());
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            return promise.refuse(NotKept { why: busy() });
+        };
+        at.spawn(async move {
+            let cancelled = reminding::cancel(&mind, asked.id).await;
+            home.tell(&mind).await;
+            promise.settle(cancelled);
+            drop(place);
+        });
+    }
+}
+
+impl HandleLater<HeedReminders> for Being {
+    async fn handle_later(
+        &mut self,
+        _: HeedReminders,
+        promise: Promise<HeedReminders>,
+        at: &mut Context,
+    ) {
+        let (mind, node) = (self.mind.clone(), at.node().clone());
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            return promise.refuse(NotKept { why: busy() });
+        };
+        at.spawn(async move {
+            promise.settle(reminding::heed(&mind, &node).await);
             drop(place);
         });
     }
@@ -397,6 +472,11 @@ fn notes(mind: &Mind) -> Vec<String> {
 /// Where it is known which beings there are.
 fn registry() -> Address {
     Address::parse("beings/registry").expect("it is an address")
+}
+
+/// Who wakes a being when it is due: the home of the machine on which it lives.
+fn home() -> Address {
+    Address::parse("homes/beings").expect("it is an address")
 }
 
 fn shown(turn: StoredTurn) -> Turn {

@@ -7,6 +7,8 @@ mod bad;
 mod embedding;
 #[path = "beings/remembering.rs"]
 mod remembering;
+#[path = "beings/reminding.rs"]
+mod reminding;
 #[path = "beings/world.rs"]
 mod world;
 

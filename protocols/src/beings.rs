@@ -164,6 +164,17 @@ pub struct BeingRenamed {
 }
 message!(BeingRenamed = "beings.renamed" -> ());
 
+/// Say when a being is to be woken for its next reminder. From the being itself, when it wakes and when
+/// that changes. When it is answered, it is kept.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct BeingDue {
+    /// Its id.
+    pub id: Name,
+    /// When; never if it does not say.
+    pub next: Option<Timestamp>,
+}
+message!(BeingDue = "beings.due" -> (), refused by NoBeing);
+
 /// Why the registry does not do what it is asked.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[serde(rename_all = "snake_case")]

@@ -19,6 +19,8 @@ mod provider;
 pub mod reach;
 pub mod recall;
 mod remember;
+mod remind;
+mod reminders;
 mod say;
 pub mod show;
 pub mod words;
@@ -37,7 +39,7 @@ use super::{Entry, entry, examples};
 pub const NAME: &str = "being";
 
 /// All commands about beings, by name.
-pub const COMMANDS: [Entry; 17] = [
+pub const COMMANDS: [Entry; 19] = [
     entry::<ask::Ask>(),
     entry::<budget::Budget>(),
     entry::<character::Character>(),
@@ -53,6 +55,8 @@ pub const COMMANDS: [Entry; 17] = [
     entry::<provider::Provider>(),
     entry::<recall::Recall>(),
     entry::<remember::Remember>(),
+    entry::<remind::Remind>(),
+    entry::<reminders::Reminders>(),
     entry::<say::Say>(),
     entry::<show::Show>(),
 ];
@@ -103,15 +107,32 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
         let at = std::time::SystemTime::now().checked_sub(ago);
         return at.map(Timestamp::from).ok_or_else(|| "it is before all time".to_owned());
     }
-    let read = |text: String| serde_json::from_value(text.into());
-    let is_day = text.len() == "2026-05-03".len();
-    let at = read(text.to_owned()).or_else(|error| match is_day {
-        true => read(format!("{text}T00:00:00Z")),
-        false => Err(error),
-    });
-    at.map_err(|_| {
+    date(text).ok_or_else(|| {
         "it must be a time such as 2026-05-03T14:00:00Z, a day such as 2026-05-03, or how long ago, \
          as 2days"
             .to_owned()
     })
+}
+
+/// Reads a moment that is to come: RFC 3339, a day, or in how long it is.
+pub fn later(text: &str) -> Result<Timestamp, String> {
+    let now = std::time::SystemTime::now();
+    if let Ok(TimeSpan(span)) = text.parse() {
+        let at = now.checked_add(span);
+        return at.map(Timestamp::from).ok_or_else(|| "it is after all time".to_owned());
+    }
+    match date(text) {
+        Some(at) if at < Timestamp::from(now) => Err(format!("{at} has passed")),
+        Some(at) => Ok(at),
+        None => Err("it must be in how long, as 10m or 2days, a time such as \
+                     2026-05-03T14:00:00Z, or a day such as 2026-05-03"
+            .to_owned()),
+    }
+}
+
+/// Reads RFC 3339, or a day, which is its beginning.
+fn date(text: &str) -> Option<Timestamp> {
+    let read = |text: String| serde_json::from_value(text.into()).ok();
+    let is_day = text.len() == "2026-05-03".len();
+    read(text.to_owned()).or_else(|| is_day.then(|| read(format!("{text}T00:00:00Z")))?)
 }

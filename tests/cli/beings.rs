@@ -227,6 +227,43 @@ fn a_person_chats_at_a_terminal_and_genii_is_started_again_meanwhile() {
 }
 
 #[test]
+fn a_being_is_reminded_while_nobody_speaks_to_it() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let late = house.json(&["being", "remind", "marit", "2days", "Oil the hinges.", "--json"]);
+    assert_eq!((&late["id"], &late["is_cancelled"]), (&json!(1), &json!(false)));
+    house.json(&["being", "remind", "marit", "1s", "The tea is ready.", "--json"]);
+    let shown = house.genii(&["being", "reminders", "marit"]);
+    assert!(shown.out.contains("Oil the hinges."), "{}", shown.out);
+    let turn = wait_until("the reminder", || {
+        let history = house.json(&["being", "history", "marit", "--json"]);
+        let turn = history["turns"].get(0)?.clone();
+        turn["answer"].is_string().then_some(turn)
+    });
+    assert_eq!(
+        (&turn["speaker"], &turn["said"]),
+        (&json!("reminder"), &json!("The tea is ready."))
+    );
+    running.stop();
+    let running = house.up(HOUSE);
+    let left = house.json(&["being", "reminders", "marit", "--json"]);
+    assert_eq!(
+        (&left["total"], &left["reminders"][0]["text"]),
+        (&json!(1), &json!("Oil the hinges."))
+    );
+    let back = house.json(&["being", "remind", "marit", "--cancel", "1", "--json"]);
+    assert_eq!(back["is_cancelled"], true);
+    let again = house.genii(&["being", "remind", "marit", "--cancel", "1"]);
+    assert!(again.code == 1 && again.err.contains("`being reminders marit`"), "{}", again.err);
+    let past = house.genii(&["being", "remind", "marit", "2020-01-01", "Too late."]);
+    assert!(past.code == 2 && past.err.contains("has passed"), "{}", past.err);
+    let help = house.genii(&["being", "remind", "--help"]);
+    assert!(help.out.contains("genii being remind marit 10m"), "{}", help.out);
+    running.stop();
+}
+
+#[test]
 fn a_person_is_asked_before_anything_is_gone() {
     let house = House::new();
     let running = house.up(HOUSE);

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use genii_protocols::Timestamp;
-use genii_protocols::being::{Answered, NotAnswered, ProviderFault, Recollection};
+use genii_protocols::being::{Answered, NotAnswered, NotKept, ProviderFault, Recollection};
 use genii_protocols::budget::BudgetSpent;
 use genii_storage::memories::Recalled;
 use genii_storage::memories::{Memories, Memory, MemoryKind, NewMemory, Recall, RecallFilter};
@@ -23,8 +23,8 @@ use super::prompt::{
     self, Assembled, EstimatedTokens, PromptError, PromptInput, PromptSettings, TokenCounter, Turn,
 };
 use super::provider::{Piece, ProviderError, Remembered, Usage};
-use super::tables::{BUDGET, StoredTurn, TURNS};
-use super::{TEXT_BYTES_MAX, facts, recollection};
+use super::tables::{BUDGET, REMINDERS, StoredReminder, StoredTurn, TURNS};
+use super::{TEXT_BYTES_MAX, facts, recollection, reminding};
 
 /// An answer that takes longer than this finds what was said on the disk.
 const KEPT_AFTER: Duration = Duration::from_millis(50);
@@ -67,6 +67,28 @@ pub(super) async fn answer(mind: Arc<Mind>, saying: Saying, mut listener: Listen
     drop(turn);
 }
 
+/// Says to a being what it is to be reminded of, while nobody listens. The turn that it is kept as, with
+/// which the reminder is done; none if it was taken back meanwhile.
+pub(super) async fn remind(
+    mind: &Mind,
+    due: &StoredReminder,
+) -> Result<Option<StoredTurn>, NotKept> {
+    let _turn = mind.turn.lock().await;
+    let is_there = mind.store.read(|reader| reader.contains(REMINDERS, &due.id));
+    if !is_there.map_err(|error: StoreError| super::not_kept(&error))? {
+        return Ok(None);
+    }
+    let (said, speaker) = (due.text.clone(), Some(reminding::SPEAKER.to_owned()));
+    let mut telling = Telling::new(mind, Saying { said, speaker });
+    telling.reminder = Some(due.id);
+    let answered = telling.answer(&mut Listener::Nobody).await;
+    match (telling.done, answered) {
+        (Some(turn), _) => Ok(Some(turn)),
+        (None, Ok(_)) => Err(NotKept { why: "it was answered, and not kept".to_owned() }),
+        (None, Err(why)) => Err(NotKept { why: why.to_string() }),
+    }
+}
+
 /// A turn on its way.
 struct Telling<'a> {
     mind: &'a Mind,
@@ -75,6 +97,10 @@ struct Telling<'a> {
     saying: Saying,
     /// Its number, once it is on the disk.
     kept: Option<(u64, Memory)>,
+    /// The reminder that says it, which is done when the turn is.
+    reminder: Option<u64>,
+    /// The turn, once it is kept to its end.
+    done: Option<StoredTurn>,
 }
 
 /// What came of asking the provider.
@@ -93,11 +119,12 @@ enum Failure {
 
 impl<'a> Telling<'a> {
     fn new(mind: &'a Mind, saying: Saying) -> Self {
-        Self { mind, who: mind.who(), at: Timestamp::now(), saying, kept: None }
+        let (who, at) = (mind.who(), Timestamp::now());
+        Self { mind, who, at, saying, kept: None, reminder: None, done: None }
     }
 
     async fn answer(
-        mut self,
+        &mut self,
         listener: &mut Listener,
     ) -> Result<(Answered, Vec<NewMemory>), NotAnswered> {
         let recalled = self.recall().await?;
@@ -240,7 +267,7 @@ impl<'a> Telling<'a> {
                     return Ok(outcome);
                 }
                 () = &mut early, if self.kept.is_none() => {
-                    self.keep(None, Some(UNFINISHED.to_owned()), 0).await?;
+                    self.keep_unfinished().await?;
                     continue;
                 }
             };
@@ -296,21 +323,38 @@ impl<'a> Telling<'a> {
             tokio::select! {
                 biased;
                 handed = &mut handing => return Ok(matches!(handed, Ok(Ok(())))),
-                () = early.as_mut(), if self.kept.is_none() => {
-                    self.keep(None, Some(UNFINISHED.to_owned()), 0).await?;
-                }
+                () = early.as_mut(), if self.kept.is_none() => self.keep_unfinished().await?,
             }
         }
     }
 
-    /// Keeps the turn as it is now, and returns its number when that is safe on the disk.
+    /// Keeps what was said, while it is being answered.
+    async fn keep_unfinished(&mut self) -> Result<(), NotAnswered> {
+        self.write(None, Some(UNFINISHED.to_owned()), 0, None).await.map(drop)
+    }
+
+    /// Keeps the turn as it ended, and returns its number when that is safe on the disk.
     async fn keep(
         &mut self,
         answer: Option<String>,
         failure: Option<String>,
         spent: u64,
     ) -> Result<u64, NotAnswered> {
+        let turn = self.write(answer, failure, spent, self.reminder).await?;
+        let id = turn.id;
+        self.done = Some(turn);
+        Ok(id)
+    }
+
+    async fn write(
+        &mut self,
+        answer: Option<String>,
+        failure: Option<String>,
+        spent: u64,
+        reminder: Option<u64>,
+    ) -> Result<StoredTurn, NotAnswered> {
         let writing = Writing {
+            reminder,
             kept: self.kept.clone(),
             at: self.at,
             said: self.saying.said.clone(),
@@ -333,16 +377,18 @@ impl<'a> Telling<'a> {
         if recent.back().is_some_and(|last| last.id == id) {
             recent.pop_back();
         }
-        recent.push_back(turn);
+        recent.push_back(turn.clone());
         while recent.len() > RECENT_MAX {
             recent.pop_front();
         }
-        Ok(id)
+        Ok(turn)
     }
 }
 
 /// What is written of a turn.
 struct Writing {
+    /// The reminder that is done with it.
+    reminder: Option<u64>,
     kept: Option<(u64, Memory)>,
     at: Timestamp,
     said: String,
@@ -386,6 +432,9 @@ impl Writing {
             memories: std::iter::once(&said).chain(&answered).map(|memory| memory.id).collect(),
         };
         writer.insert(TURNS, &id, &turn)?;
+        if let Some(reminder) = self.reminder {
+            writer.remove(REMINDERS, &reminder)?;
+        }
         if self.spent > 0 {
             let mut budget = writer.get(BUDGET, &())?.unwrap_or_default();
             budget.charge(self.at, self.spent);

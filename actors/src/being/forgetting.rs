@@ -9,12 +9,13 @@ use genii_storage::memories::{Memories, MemoriesError, Memory, PAGE_MAX};
 use genii_storage::store::StoreError;
 
 use super::mind::{Mind, with_causes};
-use super::tables::{FACTS, REWRITE_OWED, StoredTurn, TURNS};
+use super::tables::{FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
 
 /// What is to go.
 struct Going {
     memories: Vec<u64>,
     turns: Vec<u64>,
+    reminders: Vec<u64>,
 }
 
 /// Forgets.
@@ -29,17 +30,20 @@ pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgot
     let looking = mind.clone();
     let going = tokio::task::spawn_blocking(move || going(&looking, &what)).await;
     let going = going.map_err(|error| not_kept(&error))?.map_err(|error| not_kept(&error))?;
-    let Going { memories, turns } = going;
-    if memories.is_empty() && turns.is_empty() {
+    let Going { memories, turns, reminders } = going;
+    if memories.is_empty() && turns.is_empty() && reminders.is_empty() {
         // What was removed before may not be gone for good yet.
         finish(mind).await?;
-        return Ok(Forgotten { memories: 0, turns: 0 });
+        return Ok(Forgotten { memories: 0, turns: 0, reminders: 0 });
     }
-    let (gone, of_turns) = (memories.clone(), turns.clone());
+    let (gone, of_turns, of_reminders) = (memories.clone(), turns.clone(), reminders.clone());
     let removed = mind.store.write(move |writer| {
         Memories::remove(writer, &gone)?;
         for turn in &of_turns {
             writer.remove(TURNS, turn)?;
+        }
+        for reminder in &of_reminders {
+            writer.remove(REMINDERS, reminder)?;
         }
         writer.retain(FACTS, .., |_, memory| gone.binary_search(memory).is_err())?;
         writer.insert(REWRITE_OWED, &(), &())?;
@@ -49,7 +53,8 @@ pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgot
     mind.recent.lock().retain(|turn| !turns.contains(&turn.id));
     mind.memories.purge(&memories).await.map_err(|error| not_kept(&error))?;
     finish(mind).await?;
-    Ok(Forgotten { memories: memories.len() as u64, turns: turns.len() as u64 })
+    let [memories, turns, reminders] = [memories, turns, reminders].map(|which| which.len() as u64);
+    Ok(Forgotten { memories, turns, reminders })
 }
 
 /// Writes the store anew if something was removed from it: until then its bytes lie in the file. Does
@@ -68,6 +73,7 @@ pub(super) async fn finish(mind: &Mind) -> Result<(), NotKept> {
 fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
     let mut memories = BTreeSet::new();
     let mut turns = BTreeSet::new();
+    let mut reminders = Vec::new();
     let is_meant = |memory: &Memory| match what {
         Forgettable::Memory { id: wanted } => memory.id == *wanted,
         Forgettable::Span { from, until } => is_within(memory.at, *from, *until),
@@ -89,6 +95,12 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
                 turns.insert(id);
             }
         }
+        for entry in reader.range(REMINDERS, ..) {
+            let (id, reminder) = entry?;
+            if is_off(&reminder, what) {
+                reminders.push(id);
+            }
+        }
         turns.retain(|turn| reader.contains(TURNS, turn).unwrap_or(true));
         Ok::<_, StoreError>(())
     })?;
@@ -97,7 +109,8 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
             memories.insert(memory.id);
         }
     })?;
-    Ok(Going { memories: memories.into_iter().collect(), turns: turns.into_iter().collect() })
+    let (memories, turns) = (memories.into_iter().collect(), turns.into_iter().collect());
+    Ok(Going { memories, turns, reminders })
 }
 
 fn for_each_memory(mind: &Mind, mut look: impl FnMut(Memory)) -> Result<(), MemoriesError> {
@@ -119,6 +132,15 @@ fn goes(turn: &StoredTurn, what: &Forgettable) -> bool {
             let parts = [turn.answer.as_ref(), turn.failure.as_ref()];
             said.into_iter().chain(parts).flatten().any(|part| matches(part, text))
         }
+    }
+}
+
+/// Whether a reminder is to go.
+fn is_off(reminder: &StoredReminder, what: &Forgettable) -> bool {
+    match what {
+        Forgettable::Memory { .. } => false,
+        Forgettable::Span { from, until } => is_within(reminder.made, *from, *until),
+        Forgettable::Matching { text } => matches(&reminder.text, text),
     }
 }
 

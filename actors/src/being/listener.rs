@@ -13,13 +13,15 @@ pub(super) enum Listener {
     Whole(Promise<Query>),
     /// As it comes.
     Pieces(Outlet<Converse>),
+    /// Nobody does: it is kept, and that is all.
+    Nobody,
 }
 
 impl Listener {
     /// Hands some words on.
     pub(super) async fn piece(&mut self, text: String) -> Result<(), AskerGone> {
         match self {
-            Self::Whole(_) => Ok(()),
+            Self::Whole(_) | Self::Nobody => Ok(()),
             Self::Pieces(outlet) => outlet.send(text).await,
         }
     }
@@ -33,6 +35,8 @@ impl Listener {
                 }
             }
             Self::Pieces(outlet) => outlet.asker_gone().await,
+            // Who never listened does not stop.
+            Self::Nobody => std::future::pending().await,
         }
     }
 
@@ -41,6 +45,7 @@ impl Listener {
         match self {
             Self::Whole(promise) => promise.settle(result),
             Self::Pieces(outlet) => outlet.finish(result).await,
+            Self::Nobody => {}
         }
     }
 }

@@ -2,8 +2,9 @@
 //! order, and what comes of it comes back as it is.
 
 use genii_protocols::being::{
-    AskHealth, Converse, Export, Forget, Query, RecallMemories, Remember, Say, SetBudget, SetCore,
-    SetProvider, ShowBeing, ShowHistory, UpdateCharacter,
+    AskHealth, CancelReminder, Converse, Export, Forget, HeedReminders, ListReminders, Query,
+    RecallMemories, Remember, Remind, Say, SetBudget, SetCore, SetProvider, ShowBeing, ShowHistory,
+    UpdateCharacter,
 };
 use genii_protocols::{Destination, Json};
 use genii_runtime::{Agent, Context, Protocol, Relay, Relays};
@@ -29,6 +30,10 @@ pub(super) fn protocol<A: Relays>() -> Protocol<A> {
         .pass::<Forget>()
         .pass::<Export>()
         .pass::<Say>()
+        .pass::<Remind>()
+        .pass::<ListReminders>()
+        .pass::<CancelReminder>()
+        .pass::<HeedReminders>()
         .pass::<TendIndex>()
 }
 

@@ -2,11 +2,15 @@
 
 use genii_protocols::budget::Budget;
 use genii_protocols::{Json, Name, Timestamp};
-use genii_storage::store::{Schema, Table};
+use genii_storage::store::{Migration, Schema, Table};
 use serde::{Deserialize, Serialize};
 
 /// The store of a being.
-pub(super) const SCHEMA: Schema = Schema::new("being", 1, &[]);
+pub(super) const SCHEMA: Schema = Schema::new("being", 2, &[REMINDERS_COME]);
+
+/// A genii that knows nothing of reminders would not heed them: it is to refuse the store.
+const REMINDERS_COME: Migration =
+    Migration { to: 2, what: "make room for reminders", run: |_| Ok(()) };
 
 /// Who it is. One entry.
 pub(super) const ABOUT: Table<(), About> = Table::new("about");
@@ -19,6 +23,12 @@ pub(super) const TURNS: Table<u64, StoredTurn> = Table::new("turns");
 
 /// The memory of the fact that holds, for each subject.
 pub(super) const FACTS: Table<String, u64> = Table::new("facts");
+
+/// What it is to be reminded of.
+pub(super) const REMINDERS: Table<u64, StoredReminder> = Table::new("reminders");
+
+/// The number of the last reminder that was set: none has that of another. One entry, if there is any.
+pub(super) const LAST_REMINDER: Table<(), u64> = Table::new("last_reminder");
 
 /// Something was removed, and its bytes may still lie in the file. One entry, if there is any.
 pub(super) const REWRITE_OWED: Table<(), ()> = Table::new("rewrite_owed");
@@ -46,6 +56,16 @@ pub(super) struct Block {
     pub(super) text: String,
 }
 
+/// What a being is to be reminded of.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct StoredReminder {
+    pub(super) id: u64,
+    pub(super) at: Timestamp,
+    pub(super) text: String,
+    /// When it was set.
+    pub(super) made: Timestamp,
+}
+
 /// What was said to a being, and what it answered.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(super) struct StoredTurn {
@@ -58,4 +78,31 @@ pub(super) struct StoredTurn {
     pub(super) failure: Option<String>,
     /// The memories that it is remembered as.
     pub(super) memories: Vec<u64>,
+}
+
+#[cfg(test)]
+mod tests {
+    use genii_storage::store::{Store, StoreError, StoreOptions};
+
+    use super::*;
+
+    #[test]
+    fn a_store_from_before_reminders_is_brought_up_to_date() {
+        const BEFORE: Schema = Schema::new("being", 1, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("being.redb");
+        let open = |schema| Store::open(&file, schema, &StoreOptions::default());
+        let block = Block { title: "whom I talk to".to_owned(), text: "Ann".to_owned() };
+        let old = open(&BEFORE).unwrap();
+        old.write_blocking(move |writer| writer.insert(CORE, &0, &block).map(drop)).unwrap();
+        old.close_blocking().unwrap();
+        let new = open(&SCHEMA).unwrap();
+        let read =
+            new.read(|reader| Ok::<_, StoreError>((reader.get(CORE, &0)?, reader.len(REMINDERS)?)));
+        let (block, reminders) = read.unwrap();
+        assert_eq!((block.unwrap().text.as_str(), reminders), ("Ann", 0));
+        new.close_blocking().unwrap();
+        let refused = open(&BEFORE).unwrap_err().to_string();
+        assert!(refused.contains("version 2"), "{refused}");
+    }
 }

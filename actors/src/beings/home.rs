@@ -2,18 +2,21 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `due` | which of them are to be woken, and when |
 //! | `folders` | where they lie on the disk |
 //! | `lodge` | who lives here, is awake, comes or leaves |
 //!
 //! Each machine has a home, at this address. Its beings can be spoken to as long as it is up, whatever
 //! becomes of the registry, which decides who lives where.
 
+mod due;
 pub(crate) mod folders;
 mod lodge;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use genii_protocols::beings::{BeingDue, NoBeing};
 use genii_protocols::{Json, Message, Name, TimeSpan};
 use genii_runtime::{Agent, Context, HandleLater, Promise, Protocol};
 use genii_supervision::StartError;
@@ -84,6 +87,7 @@ impl Agent for Home {
             .on_later::<Discard>()
             .on_later::<Stay>()
             .on_later::<Leave>()
+            .on_later::<BeingDue>()
     }
 
     async fn start(settings: HomeSettings, context: &mut Context) -> Result<Self, StartError> {
@@ -93,6 +97,7 @@ impl Agent for Home {
         let lodge = Lodge::open(&house, &settings).await?;
         let homes = Name::new(HOMES).map_err(|error| StartError::refused(error.to_string()))?;
         context.join_group(&homes).map_err(|error| StartError::failed(error.to_string()))?;
+        context.spawn(lodge.heed());
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
         Ok(Self { lodge: Arc::new(lodge), errands })
     }
@@ -104,6 +109,22 @@ impl Agent for Home {
             "folder": self.lodge.folder(),
         }))
     }
+
+    async fn stop(&mut self, _: &mut Context) {
+        self.lodge.close().await;
+    }
+}
+
+impl HandleLater<BeingDue> for Home {
+    async fn handle_later(
+        &mut self,
+        asked: BeingDue,
+        promise: Promise<BeingDue>,
+        context: &mut Context,
+    ) {
+        let busy = |why: Amiss| NoBeing::Failed { why: why.to_string() };
+        self.begin(promise, context, busy, |lodge| async move { lodge.is_due(asked).await });
+    }
 }
 
 impl Home {
@@ -112,14 +133,15 @@ impl Home {
         &self,
         promise: Promise<M>,
         context: &mut Context,
+        busy: impl FnOnce(Amiss) -> M::Refusal,
         work: impl FnOnce(Arc<Lodge>) -> F,
     ) where
-        M: Message<Refusal = Amiss>,
-        F: Future<Output = Result<M::Reply, Amiss>> + Send + 'static,
+        M: Message,
+        F: Future<Output = Result<M::Reply, M::Refusal>> + Send + 'static,
     {
         let Ok(place) = self.errands.clone().try_acquire_owned() else {
             let why = format!("{ERRANDS_MAX} things are being done already; try again");
-            return promise.refuse(Amiss::Failed { why });
+            return promise.refuse(busy(Amiss::Failed { why }));
         };
         let working = work(self.lodge.clone());
         // Done also if nobody waits for it any more: it is not to end half-way.
@@ -140,7 +162,8 @@ macro_rules! answered_by_lodge {
                 promise: Promise<$message>,
                 context: &mut Context,
             ) {
-                self.begin(promise, context, |lodge| async move { lodge.$method(asked).await });
+                let work = |lodge: Arc<Lodge>| async move { lodge.$method(asked).await };
+                self.begin(promise, context, |busy| busy, work);
             }
         }
     )*};

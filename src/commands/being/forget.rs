@@ -1,7 +1,9 @@
 //! `being forget`: has a being forget for good.
 
-use genii_protocols::being::{Forget as ForgetThis, Forgettable, Forgotten, MemoryKind};
-use genii_protocols::being::{RecallMemories, Recollection, Turn};
+use genii_protocols::being::{
+    Forget as ForgetThis, Forgettable, Forgotten, ListReminders, MemoryKind, RecallMemories,
+    Recollection, Reminder, Turn,
+};
 use genii_protocols::{Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -18,7 +20,10 @@ use crate::screen::Screen;
 /// How many turns are looked at to show what would go, the newest.
 const LOOKED_AT_MAX: usize = 1_000;
 
-/// How many memories, and how many turns, are shown to a person of what would go.
+/// How many reminders are looked at; no being has more.
+const REMINDERS_MAX: u32 = 1_000;
+
+/// How many memories, turns and reminders are shown to a person of what would go, of each.
 const SHOWN_MAX: usize = 10;
 
 /// How many letters of each.
@@ -63,6 +68,8 @@ pub enum Said {
         memories: Vec<Recollection>,
         /// Turns that would go, the newest first.
         turns: Vec<Turn>,
+        /// Reminders that would go.
+        reminders: Vec<Reminder>,
         /// More may go: not everything was looked at.
         may_be_more: bool,
     },
@@ -141,18 +148,19 @@ impl Command for Forget {
 
     fn show(said: Said, screen: &mut Screen) {
         match said {
-            Said::Forgotten(Forgotten { memories: 0, turns: 0 }) => {
+            Said::Forgotten(Forgotten { memories: 0, turns: 0, reminders: 0 }) => {
                 screen.line("nothing was forgotten: it remembers nothing of that");
             }
-            Said::Forgotten(Forgotten { memories, turns }) => {
-                screen.line(format!(
-                    "forgotten for good: {}, {}",
-                    many(memories, "memory", "memories"),
-                    many(turns, "turn", "turns")
-                ));
+            Said::Forgotten(Forgotten { memories, turns, reminders }) => {
+                let mut parts =
+                    vec![many(memories, "memory", "memories"), many(turns, "turn", "turns")];
+                if reminders > 0 {
+                    parts.push(many(reminders, "reminder", "reminders"));
+                }
+                screen.line(format!("forgotten for good: {}", parts.join(", ")));
             }
-            Said::AtStake { memories, turns, may_be_more } => {
-                show_stake(&memories, &turns, may_be_more, screen);
+            Said::AtStake { memories, turns, reminders, may_be_more } => {
+                show_stake(&memories, &turns, &reminders, may_be_more, screen);
             }
         }
     }
@@ -184,8 +192,11 @@ async fn at_stake(side: &Side, id: &Name, what: &Forgettable) -> Result<Said, Re
         is_of(what, &[&turn.said, turn.answer.as_deref().unwrap_or_default()], turn.at)
     };
     let turns = newest(side, id, None, LOOKED_AT_MAX, turn_goes).await?;
+    let limit = Some(REMINDERS_MAX);
+    let mut reminders = reach::ask(side, id, ListReminders { limit }).await?.reminders;
+    reminders.retain(|reminder| is_of(what, &[&reminder.text], reminder.made));
     let may_be_more = is_full || turns.older.is_some() || matches!(what, Forgettable::Span { .. });
-    Ok(Said::AtStake { memories, turns: turns.turns, may_be_more })
+    Ok(Said::AtStake { memories, turns: turns.turns, reminders, may_be_more })
 }
 
 /// Whether something with these texts, of this time, would go.
@@ -204,8 +215,15 @@ fn is_of(what: &Forgettable, texts: &[&str], at: Timestamp) -> bool {
     }
 }
 
-fn show_stake(memories: &[Recollection], turns: &[Turn], may_be_more: bool, screen: &mut Screen) {
-    if memories.is_empty() && turns.is_empty() {
+fn show_stake(
+    memories: &[Recollection],
+    turns: &[Turn],
+    reminders: &[Reminder],
+    may_be_more: bool,
+    screen: &mut Screen,
+) {
+    let all = memories.len() + turns.len() + reminders.len();
+    if all == 0 {
         screen.line(match may_be_more {
             true => "nothing was found that would go; it was not looked for everywhere",
             false => "nothing would go",
@@ -221,8 +239,13 @@ fn show_stake(memories: &[Recollection], turns: &[Turn], may_be_more: bool, scre
         format!("  turn {} {}: {text}", turn.id, screen.faint(&turn.at.to_string()))
     };
     let lines = memories.iter().take(SHOWN_MAX).map(memory);
-    let lines: Vec<String> = lines.chain(turns.iter().take(SHOWN_MAX).map(turn)).collect();
-    let all = memories.len() + turns.len();
+    let reminder = |reminder: &Reminder| {
+        let text = words::in_short(&reminder.text, SHOWN_LETTERS);
+        format!("  {}: {text}", words::reminder(reminder, screen))
+    };
+    let lines = lines.chain(turns.iter().take(SHOWN_MAX).map(turn));
+    let lines = lines.chain(reminders.iter().take(SHOWN_MAX).map(reminder));
+    let lines: Vec<String> = lines.collect();
     screen.line("this would go:");
     for line in &lines {
         screen.line(line);

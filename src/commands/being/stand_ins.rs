@@ -183,6 +183,7 @@ impl Handle<DeleteBeing> for Registry {
 
 struct Marit {
     info: BeingInfo,
+    reminders: Vec<Reminder>,
 }
 
 impl Agent for Marit {
@@ -202,6 +203,9 @@ impl Agent for Marit {
             .on::<RecallMemories>()
             .on::<Forget>()
             .on::<Say>()
+            .on::<Remind>()
+            .on::<ListReminders>()
+            .on::<CancelReminder>()
     }
 
     async fn start(_: Json, _: &mut Context) -> Result<Self, StartError> {
@@ -217,7 +221,7 @@ impl Agent for Marit {
             created: at("2026-05-03T10:00:00Z"),
             store_bytes: 1_536,
         };
-        Ok(Self { info })
+        Ok(Self { info, reminders: Vec::new() })
     }
 }
 
@@ -369,7 +373,7 @@ impl Handle<RecallMemories> for Marit {
 
 impl Handle<Forget> for Marit {
     async fn handle(&mut self, _: Forget, _: &mut Context) -> Result<Forgotten, NotKept> {
-        Ok(Forgotten { memories: 2, turns: 1 })
+        Ok(Forgotten { memories: 2, turns: 1, reminders: 0 })
     }
 }
 
@@ -379,5 +383,32 @@ impl Handle<Say> for Marit {
             "tobin" => Ok(Said { by: Address::parse("being/tobin").unwrap(), text: say.text }),
             _ => Err(NotSaid::NoSuchBeing { to: say.to }),
         }
+    }
+}
+
+impl Handle<Remind> for Marit {
+    async fn handle(&mut self, it: Remind, _: &mut Context) -> Result<Reminder, NotKept> {
+        if it.text.is_empty() {
+            return Err(NotKept { why: "there is nothing to be reminded of".to_owned() });
+        }
+        let (id, made) = (self.reminders.len() as u64 + 1, at("2026-05-03T10:00:00Z"));
+        let reminder = Reminder { id, at: it.at, text: it.text, made };
+        self.reminders.push(reminder.clone());
+        Ok(reminder)
+    }
+}
+
+impl Handle<ListReminders> for Marit {
+    async fn handle(&mut self, it: ListReminders, _: &mut Context) -> Result<Reminders, NotKept> {
+        let (limit, total) = (it.limit.unwrap_or(100) as usize, self.reminders.len() as u64);
+        Ok(Reminders { reminders: self.reminders.iter().take(limit).cloned().collect(), total })
+    }
+}
+
+impl Handle<CancelReminder> for Marit {
+    async fn handle(&mut self, it: CancelReminder, _: &mut Context) -> Result<Reminder, NotKept> {
+        let found = self.reminders.iter().position(|reminder| reminder.id == it.id);
+        let no = || NotKept { why: format!("it has no reminder {}", it.id) };
+        found.map(|place| self.reminders.remove(place)).ok_or_else(no)
     }
 }

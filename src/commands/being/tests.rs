@@ -184,12 +184,43 @@ async fn what_would_be_forgotten_is_shown_first() {
     let seen = shown(&side, "being forget marit --matching xyz --dry-run").await;
     assert_eq!(seen, "nothing would go\n");
     let gone = json(&side, "being forget marit --memory 3 --yes").await;
-    assert_eq!(gone, json!({ "forgotten": { "memories": 2, "turns": 1 } }));
+    assert_eq!(gone, json!({ "forgotten": { "memories": 2, "turns": 1, "reminders": 0 } }));
     let backwards = "being forget marit --from 2026-05-04 --until 2026-05-03 --yes";
     assert!(refused(&side, backwards).await.contains("no time lies between"));
     assert!(
         refused(&side, "being forget marit --matching ' ' --yes").await.contains("takes words")
     );
+}
+
+#[tokio::test]
+async fn reminders_are_set_shown_and_taken_back() {
+    let side = side(1).await;
+    assert_eq!(shown(&side, "being reminders marit").await, "it is to be reminded of nothing\n");
+    let set = json(&side, "being remind marit 9999-05-03 'the tea'").await;
+    assert_eq!((&set["id"], &set["text"]), (&json!(1), &json!("the tea")));
+    assert_eq!(
+        (&set["at"], &set["is_cancelled"]),
+        (&json!("9999-05-03T00:00:00.000000Z"), &json!(false))
+    );
+    let seen = shown(&side, "being remind marit 10m 'the milk'").await;
+    assert!(
+        seen.contains("it will be reminded: reminder 2 at ") && seen.contains("the milk"),
+        "{seen}"
+    );
+    let all = json(&side, "being reminders marit").await;
+    assert_eq!((all["reminders"].as_array().unwrap().len(), &all["total"]), (2, &json!(2)));
+    let seen = shown(&side, "being reminders marit -n 1").await;
+    assert!(seen.contains("reminder 1 at 9999-05-03") && seen.contains("(and 1 more)"), "{seen}");
+    let stake = json(&side, "being forget marit --matching TEA --dry-run").await;
+    assert_eq!(stake["at_stake"]["reminders"].as_array().unwrap().len(), 1, "{stake}");
+    let seen = shown(&side, "being forget marit --matching tea --dry-run").await;
+    assert!(seen.contains("reminder 1") && seen.contains(": the tea"), "{seen}");
+    let back = json(&side, "being remind marit --cancel 1").await;
+    assert_eq!((&back["text"], &back["is_cancelled"]), (&json!("the tea"), &json!(true)));
+    let no = refused(&side, "being remind marit --cancel 1").await;
+    assert!(no.contains("it has no reminder 1") && no.contains("`being reminders marit`"), "{no}");
+    let no = refused(&side, "being remind marit 10m ''").await;
+    assert!(no.contains("nothing to be reminded of"), "{no}");
 }
 
 #[test]
@@ -287,6 +318,12 @@ fn wrong_calls_are_told() {
         ("being recall marit x -n 101", "101"),
         ("being recall marit x --kind dream", "fact"),
         ("being core marit title", "TEXT"),
+        ("being remind marit", "WHEN"),
+        ("being remind marit 10m", "TEXT"),
+        ("being remind marit soon tea", "in how long"),
+        ("being remind marit 2020-05-03 tea", "has passed"),
+        ("being remind marit 10m tea --cancel 1", "cannot be used with"),
+        ("being reminders marit -n 1001", "1001"),
         ("being character marit --empty", "FIELD"),
         ("being budget marit --tokens-per-day many", "none"),
         ("being create x --provider-json '[]'", "object"),

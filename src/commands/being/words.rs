@@ -1,6 +1,6 @@
 //! How memories, turns and budgets look to a person.
 
-use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Turn};
+use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Reminder, Turn};
 use genii_protocols::beings::BeingState;
 use genii_protocols::budget::{BudgetFor, BudgetLimits, BudgetOf, Spent};
 
@@ -84,6 +84,11 @@ pub fn turn(turn: &Turn, being: &str, screen: &mut Screen) {
         let failure = screen.red(&format!("not answered to the end: {}", harmless(failure)));
         screen.line(format!("    {failure}"));
     }
+}
+
+/// What is known about a reminder besides its text.
+pub fn reminder(Reminder { id, at, .. }: &Reminder, screen: &Screen) -> String {
+    format!("{} {}", screen.bold(&format!("reminder {id}")), screen.faint(&format!("at {at}")))
 }
 
 /// Writes what a being keeps in mind at all times.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::being::{AskHealth, Export};
-use genii_protocols::beings::BeingState;
+use genii_protocols::beings::{BeingDue, BeingState, NoBeing};
 use genii_protocols::{Address, Destination, Json, Name, NodeName};
 use genii_runtime::nursery::{Kept, Mood, Tenancy};
 use genii_runtime::{House, Nursery, NurserySettings};
@@ -14,6 +14,7 @@ use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, Shutdown, StartEr
 use parking_lot::{Mutex, RwLock};
 
 use super::HomeSettings;
+use super::due::{Due, by_mail};
 use super::folders::Folders;
 use crate::being::birth::Birth;
 use crate::being::imported::{Imported, NotImported};
@@ -65,6 +66,7 @@ pub(super) struct Lodge {
     folders: Folders,
     house: House,
     nursery: Nursery,
+    due: Due,
     parcels: Parcels,
     movings: Arc<Movings>,
 }
@@ -120,14 +122,34 @@ impl Lodge {
             StartError::failed(format!("its folder {shown} cannot be made or read: {error}"))
         })?;
         let nursery = open_nursery(house, settings, movings.clone()).await?;
-        for (id, lodging) in all {
-            // Whether the others live here, the registry knows.
-            if lodging == Lodging::Here {
-                nursery.admit(&id);
-            }
+        let due = Due::open(folders.path().to_owned()).await?;
+        // Whether the others live here, the registry knows.
+        let living = all.into_iter().filter(|(_, lodging)| *lodging == Lodging::Here);
+        let living: HashSet<Name> = living.map(|(id, _)| id).collect();
+        due.settle(&living).await.map_err(|error| StartError::of(&error))?;
+        for id in &living {
+            nursery.admit(id);
         }
         let house = house.clone();
-        Ok(Self { folders, house, nursery, parcels: Parcels::default(), movings })
+        Ok(Self { folders, house, nursery, due, parcels: Parcels::default(), movings })
+    }
+
+    /// Wakes those whose time has come, for ever.
+    pub(super) fn heed(&self) -> impl Future<Output = ()> + Send + use<> {
+        let heed = by_mail(self.house.node().clone(), self.nursery.group().clone());
+        self.due.clone().watch(heed)
+    }
+
+    pub(super) async fn close(&self) {
+        self.due.close().await;
+    }
+
+    pub(super) async fn is_due(&self, BeingDue { id, next }: BeingDue) -> Result<(), NoBeing> {
+        if !self.nursery.has(&self.address(&id)) {
+            return Err(NoBeing::NotFound { id, nearest: None });
+        }
+        let kept = self.due.set(&id, next).await;
+        kept.map_err(|error| NoBeing::Failed { why: error.to_string() })
     }
 
     pub(super) fn nursery(&self) -> &Nursery {
@@ -256,6 +278,7 @@ impl Lodge {
 
     /// It cannot be spoken to here any more.
     async fn dismiss(&self, id: &Name) {
+        self.due.forget(id).await;
         let held = self.movings.held.lock().remove(id);
         let kept = match held {
             Some(kept) => Some(kept),
@@ -373,7 +396,7 @@ impl Lodge {
         })
         .await?;
         self.nursery.admit(&id);
-        Ok(())
+        self.due.ask(&id).await.map_err(Amiss::failed)
     }
 
     pub(super) async fn discard(&self, Discard { id }: Discard) -> Result<(), Amiss> {
@@ -386,7 +409,8 @@ impl Lodge {
         // What has waited for it is handled now.
         drop(self.movings.held.lock().remove(&id));
         self.nursery.admit(&id);
-        Ok(())
+        // One that was brought by hand may have something to be woken for.
+        self.due.ask(&id).await.map_err(Amiss::failed)
     }
 
     pub(super) async fn leave(&self, Leave { id, to }: Leave) -> Result<(), Amiss> {
@@ -395,6 +419,7 @@ impl Lodge {
         if self.nursery.has(&address) && !self.movings.held.lock().contains_key(&id) {
             return Err(Amiss::failed("it was not held, and is not where it would be removed"));
         }
+        self.due.forget(&id).await;
         self.aside(move |folders| folders.take_out(&of)).await?;
         self.movings.left.lock().insert(id.clone(), to.clone());
         let kept = self.movings.held.lock().remove(&id);

@@ -155,10 +155,7 @@ impl Shared {
             Entry { id: id.clone(), name, node: node.clone(), created, stage: Stage::Living };
         self.book.put(entry).await.map_err(failed)?;
         tracing::info!(being = id.as_str(), %node, "was found, and is known from now on");
-        match lodging {
-            Some(Lodging::Leaving) => self.homes.ask(node, Stay { id }).await,
-            _ => Ok(()),
-        }
+        self.homes.ask(node, Stay { id }).await
     }
 
     /// It is to live there.
