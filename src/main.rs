@@ -22,6 +22,7 @@ mod report;
 mod schema;
 mod screen;
 mod settings;
+mod tenant;
 mod token;
 mod up;
 
@@ -30,6 +31,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // First of all: this program may have been called to keep an agent's process.
     if let Some(code) = genii_runtime::process::keeper::run_if_asked() {
+        return code;
+    }
+    // Or to be the process of a being.
+    if let Some(code) = tenant::run_if_asked() {
         return code;
     }
     cli::run()

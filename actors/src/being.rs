@@ -15,6 +15,7 @@
 //! | `reminding` | what it is to be reminded of, also when it sleeps |
 //! | `saying` | what it says to other beings |
 //! | `exporting` | all of it in one file |
+//! | [`process`] | a being in an operating-system process of its own |
 //! | [`relay`] | who passes on what is said to a being that lives elsewhere |
 //! | [`embedding`] | by which embedder its memories are found |
 //! | `shared` | what the beings of a node have in common |
@@ -30,6 +31,7 @@ pub mod imported;
 mod listener;
 pub mod lorebook;
 mod mind;
+pub mod process;
 pub mod prompt;
 pub mod provider;
 mod recollection;

@@ -3,6 +3,7 @@
 use genii_runtime::Catalogue;
 
 use crate::being::Being;
+use crate::being::process::BeingProcess;
 use crate::being::relay::BeingRelay;
 use crate::beings::home::Home;
 use crate::beings::registry::Registry;
@@ -15,6 +16,7 @@ use crate::pc2_core::unified_error::UnifiedError;
 pub fn catalogue() -> Catalogue {
     Catalogue::new()
         .with::<Being>("being")
+        .with::<BeingProcess>("being-process")
         .with::<BeingRelay>("being-relay")
         .with_house::<Home>("beings-home")
         .with::<Registry>("beings-registry")

@@ -238,6 +238,7 @@ async fn what_makes_no_sense_is_refused_and_leaves_nothing() {
         character,
         provider,
         node: None,
+        isolation: None,
     };
     let nameless = Json(serde_json::json!({ "description": "nobody" }));
     let refused = world.refused(&world.registry, create(nameless, None)).await;

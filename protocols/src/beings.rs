@@ -1,9 +1,12 @@
 //! What is said to `beings/registry`: which beings there are, and where.
 
+use std::fmt;
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::being::Exported;
+use crate::being::{Answered, Exported, NotSaid, Query};
 use crate::{Address, Json, Name, NodeName, Timestamp, message};
 
 /// Make a being, and wait until it lives.
@@ -21,6 +24,9 @@ pub struct CreateBeing {
     /// the fewest beings.
     #[serde(default)]
     pub node: Option<NodeName>,
+    /// How it is kept apart from the others; as all are if it does not say.
+    #[serde(default)]
+    pub isolation: Option<Isolation>,
 }
 message!(CreateBeing = "beings.create" -> BeingEntry, refused by NoBeing);
 
@@ -35,6 +41,8 @@ pub struct BeingEntry {
     pub name: String,
     /// How it stands.
     pub state: BeingState,
+    /// How it is kept apart from the others; not known as long as its machine does not answer.
+    pub isolation: Option<Isolation>,
     /// The machine that it lives on.
     pub node: NodeName,
     /// When it was made.
@@ -60,6 +68,37 @@ pub enum BeingState {
     /// Its machine is not linked.
     Unreachable,
 }
+
+/// How a being is kept apart from the others, and from the house.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Isolation {
+    /// It lives in the process of its node, beside the others.
+    #[default]
+    Actor,
+    /// It has an operating-system process of its own, with limits.
+    Process,
+}
+
+impl fmt::Display for Isolation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Actor => "actor",
+            Self::Process => "process",
+        })
+    }
+}
+
+/// Keep a being apart from the others in another way, from its next waking on. It is put to sleep first,
+/// when it has done what it was asked already.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct IsolateBeing {
+    /// Its id.
+    pub id: Name,
+    /// How it is to be kept apart.
+    pub isolation: Isolation,
+}
+message!(IsolateBeing = "beings.isolate" -> BeingEntry, refused by NoBeing);
 
 /// List beings, in the order of their ids.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -110,6 +149,28 @@ pub struct UpdateBeing {
     pub changes: Json,
 }
 message!(UpdateBeing = "beings.update" -> BeingEntry, refused by NoBeing);
+
+/// How long a being may take to answer another.
+pub const PASS_ON_PATIENCE: Duration = Duration::from_secs(120);
+
+/// Put a question of one being to another, wherever that lives. From the being that asks.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct PassOn {
+    /// Whom it asks.
+    pub to: Name,
+    /// What.
+    pub query: Query,
+}
+message!(PassOn = "beings.pass_on" -> PassedOn, refused by NotSaid);
+
+/// What the other answered.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PassedOn {
+    /// Who answered.
+    pub by: Address,
+    /// What.
+    pub answered: Answered,
+}
 
 /// Take a being in that was exported.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

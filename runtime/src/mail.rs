@@ -66,6 +66,11 @@ impl Mail {
         self
     }
 
+    /// Whether it is sent from a node.
+    pub(crate) fn is_from(&self, node: &Node) -> bool {
+        self.node.is(node)
+    }
+
     /// Where it goes.
     pub fn to(&self) -> &Destination {
         &self.to

@@ -256,6 +256,11 @@ impl Node {
         self.0.forms.get()
     }
 
+    /// Whether this is that node.
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
     pub(crate) fn downgrade(&self) -> WeakNode {
         WeakNode(Arc::downgrade(&self.0))
     }

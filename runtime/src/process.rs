@@ -7,6 +7,7 @@
 //! | `keeper.rs` | the small process between genii and an agent's, which outlives neither |
 //! | `keep.rs` | genii's end of a keeper |
 //! | `companion.rs` | another genii, kept in the same way |
+//! | `own.rs` | this program once more, as the process of an agent |
 //! | `output.rs` | what a process prints, line by line and bounded |
 //! | `probe.rs` | asking from outside whether a process is ready, or well |
 //! | `strays.rs` | what an earlier genii left |
@@ -16,6 +17,7 @@ pub mod companion;
 pub(crate) mod keep;
 pub mod keeper;
 mod output;
+pub mod own;
 mod probe;
 pub mod settings;
 pub mod strays;

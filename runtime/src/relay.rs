@@ -11,12 +11,14 @@
 //!
 //! The order is kept since what comes is on its way before the next is looked at.
 
+use std::any::Any;
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::poll;
 use genii_protocols::{AskError, Destination, Fault, Message, Streamed};
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::agent::Agent;
@@ -43,46 +45,53 @@ pub trait Relays: Agent {
 /// Passes on what an agent is asked.
 pub struct Relay {
     mail: Mail,
-    is_bound: bool,
+    lost: Option<Lost>,
     places: Arc<Semaphore>,
 }
 
 impl Relay {
     /// Passes on to where `mail` goes.
     pub fn new(mail: Mail) -> Self {
-        Self { mail, is_bound: false, places: Arc::new(Semaphore::new(PASSING_MAX)) }
+        Self { mail, lost: None, places: Arc::new(Semaphore::new(PASSING_MAX)) }
     }
 
-    /// As [`Relay::new`], where the agent ends when the other cannot be reached any more. Who asked then
+    /// As [`Relay::new`], for an agent that ends when the other cannot be reached any more. Who asked then
     /// learns why the agent ended, instead of that somebody is out of reach of whom it knows nothing.
-    pub fn bound(mail: Mail) -> Self {
-        Self { is_bound: true, ..Self::new(mail) }
+    pub fn bound(mail: Mail, context: &mut Context) -> Self {
+        let lost = Lost::default();
+        let held = lost.clone();
+        // What the agent itself holds goes before its end is known, and what its tasks hold after it.
+        context.spawn(async move {
+            let _until_its_end = held;
+            std::future::pending::<()>().await;
+        });
+        Self { lost: Some(lost), ..Self::new(mail) }
     }
 
     /// Passes a message on. It is on its way when this returns; the answer comes later.
     pub async fn pass<M: Message>(&self, message: M, promise: Promise<M>, context: &mut Context) {
         let mail = context.via(&self.mail);
         if promise.is_told() {
-            // What cannot be told on is a dead letter already.
-            let _buried = mail.tell(message).await;
+            if let Err(fault) = mail.tell(message).await {
+                self.bury::<M>(*fault, context);
+            }
             return;
         }
         let place = self.place().await;
         let mut asking = Box::pin(async move { mail.ask_within(message, PATIENCE).await });
         let back = self.back(context);
-        let asked = poll!(asking.as_mut());
-        match asked {
-            Poll::Ready(answer) => back.give(promise, answer, context, place),
-            Poll::Pending => context.spawn(async move {
-                let mut promise = promise;
-                let answer = tokio::select! {
-                    answer = asking => back.answer(answer).await,
-                    () = promise.forgotten() => return,
-                };
-                promise.pass(answer);
-                drop(place);
-            }),
+        if let Poll::Ready(answer) = poll!(asking.as_mut()) {
+            return back.give(promise, answer);
         }
+        context.spawn(async move {
+            let mut promise = promise;
+            let answer = tokio::select! {
+                answer = asking => answer,
+                () = promise.forgotten() => return,
+            };
+            back.give(promise, answer);
+            drop(place);
+        });
     }
 
     /// Passes a question for many answers on. It is on its way when this returns.
@@ -111,10 +120,20 @@ impl Relay {
                 Err(fault) => Some(Err(fault.into())),
             };
             if let Some(end) = end {
-                outlet.pass(back.answer(end).await).await;
+                back.end(outlet, end).await;
             }
             drop(place);
         });
+    }
+
+    /// What cannot be told on is a dead letter of the node to which it was to go, and of that to which it
+    /// came.
+    fn bury<M: Message>(&self, fault: Fault, context: &Context) {
+        if !self.mail.is_from(context.node()) {
+            let (asked, from) = (Destination::from(context.address()), context.meta.from.clone());
+            let fault = fault.of(&asked);
+            context.node().dead_letters().add(asked, from, M::NAME, fault);
+        }
     }
 
     async fn place(&self) -> OwnedSemaphorePermit {
@@ -123,7 +142,7 @@ impl Relay {
     }
 
     fn back(&self, context: &Context) -> Back {
-        Back { asked: context.address().into(), is_bound: self.is_bound }
+        Back { asked: context.address().into(), lost: self.lost.clone() }
     }
 }
 
@@ -148,34 +167,31 @@ async fn through<M: Streamed>(
 struct Back {
     /// Who was asked.
     asked: Destination,
-    is_bound: bool,
+    lost: Option<Lost>,
 }
 
 impl Back {
-    /// Gives an answer that was there at once.
-    fn give<M: Message>(
-        self,
-        promise: Promise<M>,
-        answer: Answer<M>,
-        context: &mut Context,
-        place: OwnedSemaphorePermit,
-    ) {
-        if !(self.is_bound && is_lost(&answer)) {
-            return promise.pass(self.of_asked(answer));
+    /// Gives an answer. One that tells that the other is lost goes nowhere, where the agent ends over
+    /// that: its end is the answer.
+    fn give<M: Message>(&self, promise: Promise<M>, answer: Answer<M>) {
+        if let Some(promise) = self.held(promise, &answer) {
+            promise.pass(self.of_asked(answer));
         }
-        context.spawn(async move {
-            promise.pass(self.answer(answer).await);
-            drop(place);
-        });
     }
 
-    /// An answer as it goes back. One that tells that the other is lost goes nowhere, where the agent
-    /// ends over that: its end is the answer.
-    async fn answer<R, E>(&self, answer: Result<R, AskError<E>>) -> Result<R, AskError<E>> {
-        if self.is_bound && is_lost(&answer) {
-            std::future::pending::<()>().await;
+    /// As [`Back::give`], of how a stream has ended.
+    async fn end<M: Streamed>(&self, outlet: Outlet<M>, answer: Answer<M>) {
+        if let Some(outlet) = self.held(outlet, &answer) {
+            outlet.pass(self.of_asked(answer)).await;
         }
-        self.of_asked(answer)
+    }
+
+    /// The duty to answer; `None` if it is held until the agent ends.
+    fn held<D: Send + 'static, R, E>(&self, duty: D, answer: &Result<R, AskError<E>>) -> Option<D> {
+        match &self.lost {
+            Some(lost) if is_lost(answer) => lost.hold(duty),
+            _ => Some(duty),
+        }
     }
 
     fn of_asked<R, E>(&self, answer: Result<R, AskError<E>>) -> Result<R, AskError<E>> {
@@ -186,10 +202,25 @@ impl Back {
     }
 }
 
+/// The duties to answer what was asked of one that is lost, until the agent ends over that.
+#[derive(Clone, Default)]
+struct Lost(Arc<Mutex<Vec<Box<dyn Any + Send>>>>);
+
+impl Lost {
+    /// Holds one; gives it back if there is no room.
+    fn hold<D: Send + 'static>(&self, duty: D) -> Option<D> {
+        let mut held = self.0.lock();
+        if held.len() >= PASSING_MAX {
+            return Some(duty);
+        }
+        held.push(Box::new(duty));
+        None
+    }
+}
+
 fn is_lost<R, E>(answer: &Result<R, AskError<E>>) -> bool {
-    let fault = answer.as_ref().err().and_then(|error| match error {
-        AskError::Fault(fault) => Some(&**fault),
-        AskError::Refused(_) => None,
-    });
-    matches!(fault, Some(Fault::Unreachable { .. }))
+    match answer {
+        Err(AskError::Fault(fault)) => matches!(**fault, Fault::Unreachable { .. }),
+        _ => false,
+    }
 }

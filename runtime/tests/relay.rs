@@ -57,10 +57,10 @@ struct Scribe {
 }
 
 #[derive(Deserialize)]
-struct None {}
+struct Nothing {}
 
 impl Agent for Scribe {
-    type Settings = None;
+    type Settings = Nothing;
 
     fn protocol() -> Protocol<Self> {
         Protocol::new()
@@ -71,7 +71,7 @@ impl Agent for Scribe {
             .on::<Show>()
     }
 
-    async fn start(_: None, _: &mut Context) -> Result<Self, StartError> {
+    async fn start(_: Nothing, _: &mut Context) -> Result<Self, StartError> {
         Ok(Self::default())
     }
 }
@@ -137,6 +137,8 @@ struct Clerk(Relay);
 #[derive(Deserialize)]
 struct ClerkSettings {
     to: Destination,
+    #[serde(default)]
+    is_bound: bool,
 }
 
 impl Agent for Clerk {
@@ -152,7 +154,8 @@ impl Agent for Clerk {
     }
 
     async fn start(settings: ClerkSettings, at: &mut Context) -> Result<Self, StartError> {
-        Ok(Self(Relay::new(at.node().to(settings.to))))
+        let mail = at.node().to(settings.to);
+        Ok(Self(if settings.is_bound { Relay::bound(mail, at) } else { Relay::new(mail) }))
     }
 }
 
@@ -172,6 +175,12 @@ settings = { to = "desk/scribe" }
 [agents."desk/lost"]
 kind = "clerk"
 settings = { to = "desk/nobody" }
+[agents."desk/cut-off"]
+kind = "clerk"
+settings = { to = "desk/scribe@elsewhere" }
+[agents."desk/bound"]
+kind = "clerk"
+settings = { to = "desk/scribe@elsewhere", is_bound = true }
 "#;
 
 async fn house() -> House {
@@ -261,4 +270,25 @@ async fn a_fault_is_told_of_who_was_asked_with_its_cause() {
     assert!(cause.message.contains("it was told to"), "{cause}");
     let Fault::NotFound { to, .. } = fault("desk/lost").await else { panic!("no such fault") };
     assert_eq!(to.to_string(), "desk/lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_one_that_ends_with_another_learns_why_it_ended() {
+    let house = house().await;
+    let cut_off = house.node().to(address("desk/cut-off")).ask(Show {}).await.unwrap_err();
+    let Some(Fault::Unreachable { to, .. }) = cut_off.fault() else { panic!("{cut_off}") };
+    assert_eq!(to.to_string(), "desk/cut-off");
+    let bound = house.node().to(address("desk/bound"));
+    let stream = bound.stream(Count { to: 3 }).await.unwrap();
+    let asked = tokio::spawn(async move { bound.ask(Show {}).await });
+    let handled = || house.member("desk/bound").unwrap().counters.unwrap().handled;
+    while handled() < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    house.kill("desk/bound", "its process was ended by signal 9").await.unwrap();
+    let lost = asked.await.unwrap().unwrap_err().to_string();
+    let broken_off = stream.finish().await.unwrap_err().to_string();
+    for error in [lost, broken_off] {
+        assert!(error.contains("signal 9"), "{error}");
+    }
 }

@@ -13,6 +13,7 @@ mod export;
 mod forget;
 pub mod history;
 mod import;
+mod isolate;
 mod list;
 mod migrate;
 mod provider;
@@ -30,6 +31,8 @@ pub mod stand_ins;
 #[cfg(test)]
 mod tests;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use genii_protocols::beings::Isolation;
 use genii_protocols::{Name, NodeName, TimeSpan, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -39,7 +42,7 @@ use super::{Entry, entry, examples};
 pub const NAME: &str = "being";
 
 /// All commands about beings, by name.
-pub const COMMANDS: [Entry; 19] = [
+pub const COMMANDS: [Entry; 20] = [
     entry::<ask::Ask>(),
     entry::<budget::Budget>(),
     entry::<character::Character>(),
@@ -50,6 +53,7 @@ pub const COMMANDS: [Entry; 19] = [
     entry::<forget::Forget>(),
     entry::<history::History>(),
     entry::<import::Import>(),
+    entry::<isolate::Isolate>(),
     entry::<list::List>(),
     entry::<migrate::Migrate>(),
     entry::<provider::Provider>(),
@@ -99,6 +103,12 @@ pub fn id(text: &str) -> Result<Name, String> {
 /// Reads the name of a machine.
 pub fn node(text: &str) -> Result<NodeName, String> {
     NodeName::new(text).map_err(|error| error.to_string())
+}
+
+/// Reads how a being is kept apart.
+pub fn isolation() -> impl TypedValueParser<Value = Isolation> {
+    let read = |text: String| serde_json::from_value::<Isolation>(text.into());
+    PossibleValuesParser::new(["actor", "process"]).try_map(read)
 }
 
 /// Reads a moment: RFC 3339, a day, or how long ago it was.

@@ -11,6 +11,7 @@ mod ctl;
 mod faults;
 mod household;
 mod import;
+mod isolation;
 mod local_cluster;
 mod pausing;
 mod peers;

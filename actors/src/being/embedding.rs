@@ -21,7 +21,7 @@ use genii_storage::embed::hashed::Hashed;
 use genii_storage::embed::onnx::{OnnxEmbedder, OnnxOptions, OnnxRuntime};
 use genii_storage::ranking::Weights;
 use genii_supervision::StartError;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::shared::Shared;
 
@@ -29,8 +29,8 @@ use super::shared::Shared;
 const SESSIONS_MAX: usize = 64;
 
 /// Which embedder it is to be.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "Written")]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "Written", into = "Written")]
 pub enum EmbedderSettings {
     /// The default, which needs no model.
     #[default]
@@ -45,7 +45,7 @@ pub enum EmbedderSettings {
 }
 
 /// As it is written in a topology.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Written {
     kind: Kind,
@@ -56,14 +56,14 @@ struct Written {
     session_threads: Option<NonZeroUsize>,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
     Hashed,
     Onnx,
 }
 
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Runtime {
     Tract,
@@ -97,6 +97,29 @@ impl TryFrom<Written> for EmbedderSettings {
         match written.kind {
             Kind::Hashed => written.hashed(),
             Kind::Onnx => written.onnx(),
+        }
+    }
+}
+
+impl From<EmbedderSettings> for Written {
+    fn from(settings: EmbedderSettings) -> Self {
+        let EmbedderSettings::Onnx { folder, options } = settings else {
+            let (folder, runtime, library) = (None, None, None);
+            let (sessions, session_threads) = (None, None);
+            let kind = Kind::Hashed;
+            return Self { kind, folder, runtime, library, sessions, session_threads };
+        };
+        let (runtime, library) = match options.runtime {
+            OnnxRuntime::Tract => (Runtime::Tract, None),
+            OnnxRuntime::Library(library) => (Runtime::OnnxRuntime, Some(library)),
+        };
+        Self {
+            kind: Kind::Onnx,
+            folder: Some(folder),
+            runtime: Some(runtime),
+            library,
+            sessions: Some(options.sessions),
+            session_threads: Some(options.session_threads),
         }
     }
 }
@@ -204,6 +227,11 @@ pub async fn choose(node: &Node, settings: &EmbedderSettings) -> Result<(), Star
     Ok(())
 }
 
+/// What the embedder of a node was chosen by.
+pub(super) fn chosen(node: &Node) -> EmbedderSettings {
+    Shared::of(node).embedder().settings
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -223,6 +251,12 @@ mod tests {
             "kind = \"onnx\"\nfolder = \"/m\"\nruntime = \"onnxruntime\"\nlibrary = \"/l.so\"";
         let Ok(EmbedderSettings::Onnx { options, .. }) = read(text) else { panic!("{text}") };
         assert_eq!(options.runtime, OnnxRuntime::Library("/l.so".into()));
+        // As it is told to a process.
+        for text in ["kind = \"hashed\"", text] {
+            let settings = read(text).unwrap();
+            let told = serde_json::to_string(&settings).unwrap();
+            assert_eq!(serde_json::from_str::<EmbedderSettings>(&told).unwrap(), settings);
+        }
     }
 
     #[test]

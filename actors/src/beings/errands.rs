@@ -3,7 +3,7 @@
 //! The registry decides where a being lives, and its book is the last word on it; a home has the folders
 //! of one machine. Each of these can be said again: what has been done already is not done twice.
 
-use genii_protocols::beings::BeingState;
+use genii_protocols::beings::{BeingState, Isolation};
 use genii_protocols::{Destination, Json, Name, NodeName, Timestamp, message};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -89,7 +89,18 @@ message!(AskStates = "homes.states" -> States, refused by Amiss);
 
 /// How some beings stand, in the order in which they were named.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-pub struct States(pub Vec<(BeingState, Option<String>)>);
+pub struct States(pub Vec<Standing>);
+
+/// How a being stands.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Standing {
+    /// How.
+    pub state: BeingState,
+    /// What is amiss.
+    pub why: Option<String>,
+    /// How it is kept apart; not known of one that does not live here.
+    pub isolation: Option<Isolation>,
+}
 
 /// Make a being.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -102,8 +113,20 @@ pub struct MakeHere {
     pub character: Json,
     /// The settings of its provider.
     pub provider: Json,
+    /// How it is kept apart; as all are if it does not say.
+    pub isolation: Option<Isolation>,
 }
 message!(MakeHere = "homes.make" -> (), refused by Amiss);
+
+/// Keep a being apart in another way from its next waking on.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct IsolateHere {
+    /// The being.
+    pub id: Name,
+    /// How.
+    pub isolation: Isolation,
+}
+message!(IsolateHere = "homes.isolate" -> (), refused by Amiss);
 
 /// Remove a being with all that it remembers.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -170,7 +193,16 @@ pub struct Pack {
     /// is told to stay. Also not after a crash.
     pub to_leave: bool,
 }
-message!(Pack = "homes.pack" -> Parcel, refused by Amiss);
+message!(Pack = "homes.pack" -> Packed, refused by Amiss);
+
+/// A being that is given away.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Packed {
+    /// All that it is.
+    pub parcel: Parcel,
+    /// How it is kept apart, if somebody has said it of it.
+    pub isolation: Option<Isolation>,
+}
 
 /// Give away a file that was exported. A copy of it is looked into, so that it stays as it is.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -220,6 +252,8 @@ pub struct Receive {
     pub from: Destination,
     /// What is fetched.
     pub parcel: Parcel,
+    /// How it is kept apart; as all are if it does not say.
+    pub isolation: Option<Isolation>,
 }
 message!(Receive = "homes.receive" -> (), refused by Amiss);
 

@@ -5,6 +5,7 @@
 //! | `due` | which of them are to be woken, and when |
 //! | `folders` | where they lie on the disk |
 //! | `lodge` | who lives here, is awake, comes or leaves |
+//! | `tenancies` | how each is kept apart from the others |
 //!
 //! Each machine has a home, at this address. Its beings can be spoken to as long as it is up, whatever
 //! becomes of the registry, which decides who lives where.
@@ -12,11 +13,12 @@
 mod due;
 pub(crate) mod folders;
 mod lodge;
+mod tenancies;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use genii_protocols::beings::{BeingDue, NoBeing};
+use genii_protocols::beings::{BeingDue, Isolation, NoBeing};
 use genii_protocols::{Json, Message, Name, TimeSpan};
 use genii_runtime::{Agent, Context, HandleLater, Promise, Protocol};
 use genii_supervision::StartError;
@@ -24,10 +26,12 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::errands::{
-    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, HOMES, Leave, ListLodgers, LookAt,
-    LookInto, MakeHere, MissHere, Pack, PutAside, ReadParcel, Receive, RemoveHere, Stay,
+    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, HOMES, IsolateHere, Leave,
+    ListLodgers, LookAt, LookInto, MakeHere, MissHere, Pack, PutAside, ReadParcel, Receive,
+    RemoveHere, Stay,
 };
 use crate::being::embedding::{self, EmbedderSettings};
+use crate::being::process::ProcessLimits;
 use lodge::Lodge;
 
 /// How much is done at a time that takes a while. One more is refused.
@@ -50,6 +54,10 @@ pub struct HomeSettings {
     pub awake_max: usize,
     /// How long a being rests before it sleeps.
     pub idle_after: TimeSpan,
+    /// How a being is kept apart from the others, unless it is said of it alone.
+    pub isolation: Isolation,
+    /// What one may take that has a process of its own.
+    pub limits: ProcessLimits,
     /// By which embedder the beings of this machine find what was said.
     pub embedder: EmbedderSettings,
 }
@@ -60,6 +68,8 @@ impl Default for HomeSettings {
             folder: None,
             awake_max: genii_runtime::nursery::AWAKE_MAX,
             idle_after: genii_runtime::nursery::IDLE_AFTER.into(),
+            isolation: Isolation::default(),
+            limits: ProcessLimits::default(),
             embedder: EmbedderSettings::default(),
         }
     }
@@ -74,6 +84,7 @@ impl Agent for Home {
             .on_later::<AskLodging>()
             .on_later::<AskStates>()
             .on_later::<MakeHere>()
+            .on_later::<IsolateHere>()
             .on_later::<RemoveHere>()
             .on_later::<MissHere>()
             .on_later::<PutAside>()
@@ -174,6 +185,7 @@ answered_by_lodge! {
     AskLodging => lodging;
     AskStates => states;
     MakeHere => make;
+    IsolateHere => isolate;
     RemoveHere => remove;
     MissHere => miss;
     PutAside => put_aside;

@@ -6,6 +6,7 @@
 //! | `homes` | the homes of beings, one on each machine |
 //! | `making` | beings come and go |
 //! | `moving` | a being moves to another machine |
+//! | `passing` | what beings ask each other, which goes through here |
 //! | `settling` | what did not come to its end |
 //!
 //! What was begun when genii ended, or a machine was lost, is settled as soon as both are there again: a
@@ -16,6 +17,7 @@ mod book;
 mod homes;
 mod making;
 mod moving;
+mod passing;
 mod settling;
 #[cfg(test)]
 mod tests;
@@ -28,7 +30,7 @@ use std::time::Duration;
 use genii_protocols::being::UpdateCharacter;
 use genii_protocols::beings::{
     BeingEntry, BeingRenamed, BeingState, Beings, CreateBeing, DeleteBeing, ExportBeing, GetBeing,
-    ImportBeing, ListBeings, MigrateBeing, NoBeing, RouteBeing, UpdateBeing,
+    ImportBeing, IsolateBeing, ListBeings, MigrateBeing, NoBeing, PassOn, RouteBeing, UpdateBeing,
 };
 use genii_protocols::{Address, AskError, Json, Message, Name, Never, NodeName};
 use genii_runtime::{Agent, Context, Handle, HandleLater, Node, Promise, Protocol};
@@ -38,7 +40,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
-use super::errands::AskStates;
+use super::errands::{AskStates, Standing};
 use book::{Book, Entry, Stage};
 use homes::Homes;
 
@@ -78,6 +80,8 @@ pub struct Registry {
     /// Places for what takes a while, and for what does not.
     errands: Arc<Semaphore>,
     looks: Arc<Semaphore>,
+    /// Places for what beings ask each other.
+    passing: Arc<Semaphore>,
 }
 
 /// What its tasks work with.
@@ -118,6 +122,10 @@ impl Agent for Registry {
             .on_later::<ExportBeing>()
             .on_later::<MigrateBeing>()
             .on_later::<DeleteBeing>()
+            .on_later::<IsolateBeing>()
+            .on_later::<PassOn>()
+            .on_later::<IsolateBeing>()
+            .on_later::<PassOn>()
             .on::<BeingRenamed>()
     }
 
@@ -146,7 +154,8 @@ impl Agent for Registry {
         context.spawn(settling::settle(shared.clone()));
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
         let looks = Arc::new(Semaphore::new(LOOKS_MAX));
-        Ok(Self { shared, errands, looks })
+        let passing = Arc::new(Semaphore::new(passing::PASSING_MAX));
+        Ok(Self { shared, errands, looks, passing })
     }
 
     fn snapshot(&self) -> Json {
@@ -212,6 +221,7 @@ answered_by_shared! {
     ExportBeing => export, errands;
     MigrateBeing => migrate, errands;
     DeleteBeing => delete, errands;
+    IsolateBeing => isolate, errands;
 }
 
 impl Handle<RouteBeing> for Registry {
@@ -221,6 +231,24 @@ impl Handle<RouteBeing> for Registry {
         _: &mut Context,
     ) -> Result<Address, NoBeing> {
         self.shared.find(&id).map(|entry| self.shared.address(&entry.id))
+    }
+}
+
+impl HandleLater<IsolateBeing> for Registry {
+    async fn handle_later(
+        &mut self,
+        asked: IsolateBeing,
+        promise: Promise<IsolateBeing>,
+        context: &mut Context,
+    ) {
+        let shared = self.shared.clone();
+        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
+            return promise.refuse(busy());
+        };
+        context.spawn(async move {
+            promise.settle(shared.isolate(asked).await);
+            drop(place);
+        });
     }
 }
 
@@ -264,6 +292,14 @@ impl Shared {
         Ok(self.shown(entry).await)
     }
 
+    async fn isolate(&self, asked: IsolateBeing) -> Result<BeingEntry, NoBeing> {
+        let IsolateBeing { id, isolation } = asked;
+        let entry = self.find(&id)?;
+        let _taken = self.take(&id)?;
+        self.home.isolate(&id, isolation).await.map_err(failed)?;
+        Ok(self.shown(entry))
+    }
+
     fn find(&self, id: &Name) -> Result<Entry, NoBeing> {
         let entry = self.book.get(id).map_err(failed)?;
         entry.filter(Entry::is_there).ok_or_else(|| self.not_found(id))
@@ -300,7 +336,7 @@ impl Shared {
                 Ok(states) => states.0,
                 Err(error) => {
                     let why = Some(error.to_string());
-                    vec![(BeingState::Unreachable, why); ids.len()]
+                    vec![unreachable(why); ids.len()]
                 }
             };
             ids.into_iter().zip(states)
@@ -308,9 +344,10 @@ impl Shared {
         let states = futures_util::future::join_all(asked).await;
         let mut states: HashMap<Name, _> = states.into_iter().flatten().collect();
         let shown = |Entry { id, name, node, created, .. }: Entry| {
-            let unknown = || (BeingState::Unreachable, None);
-            let (state, why) = states.remove(&id).unwrap_or_else(unknown);
-            BeingEntry { address: self.address(&id), id, name, state, node, created, why }
+            let standing = states.remove(&id).unwrap_or_else(|| unreachable(None));
+            let Standing { state, why, isolation } = standing;
+            let address = self.address(&id);
+            BeingEntry { address, id, name, state, isolation, node, created, why }
         };
         entries.into_iter().map(shown).collect()
     }
@@ -335,6 +372,11 @@ impl Shared {
             }
         }
     }
+}
+
+/// How one stands whose machine does not say it.
+fn unreachable(why: Option<String>) -> Standing {
+    Standing { state: BeingState::Unreachable, why, isolation: None }
 }
 
 struct Taken<'a> {

@@ -68,15 +68,11 @@ impl World {
     }
 
     pub async fn create(&self, called: &str) -> BeingEntry {
-        let character = character(called);
-        let create = CreateBeing { id: None, character, provider: None, node: None };
-        self.ask(&self.registry, create).await
+        self.ask(&self.registry, create(None, called)).await
     }
 
     pub async fn create_as(&self, id: &str, called: &str) -> BeingEntry {
-        let (id, character) = (Some(name(id)), character(called));
-        let create = CreateBeing { id, character, provider: None, node: None };
-        self.ask(&self.registry, create).await
+        self.ask(&self.registry, create(Some(name(id)), called)).await
     }
 
     pub async fn remember(&self, id: &str, text: &str) -> u64 {
@@ -143,6 +139,10 @@ pub fn name(id: &str) -> Name {
 
 pub fn being(id: &str) -> Address {
     Address::parse(&format!("being/{id}")).unwrap()
+}
+
+fn create(id: Option<Name>, called: &str) -> CreateBeing {
+    CreateBeing { id, character: character(called), provider: None, node: None, isolation: None }
 }
 
 pub fn character(called: &str) -> Json {

@@ -1,6 +1,6 @@
 //! genii's end of a keeper.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream as StdUnixStream;
@@ -221,6 +221,11 @@ impl Keepers {
         let this = || std::env::current_exe().map(OsString::from).unwrap_or_default();
         let (count, kept) = (AtomicU64::new(0), Arc::default());
         Self { program: program.unwrap_or_else(this), mark, count, kept }
+    }
+
+    /// The program that can be a keeper.
+    pub(crate) fn program(&self) -> &OsStr {
+        &self.program
     }
 
     /// What tells the processes of one keeper from those of all others that live.

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 
 use genii_actors::being::character;
 use genii_actors::being::character::limits::CARD_BYTES_MAX;
-use genii_protocols::beings::{BeingEntry, CreateBeing};
+use genii_protocols::beings::{BeingEntry, CreateBeing, Isolation};
 use genii_protocols::{Json, Name, NodeName};
 use serde::{Deserialize, Serialize};
 
 use super::provider::ProviderArgs;
-use super::{id, node, reach, words};
+use super::{id, isolation, node, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
 use crate::load;
@@ -29,6 +29,9 @@ pub struct Args {
     /// The machine on which it is to live [default: as set, or the one with the fewest beings]
     #[arg(long, value_name = "NODE", value_parser = node)]
     node: Option<NodeName>,
+    /// Keep it apart from the others in this way [default: as all are, by the settings of its home]
+    #[arg(long, value_name = "HOW", value_parser = isolation())]
+    isolation: Option<Isolation>,
     #[command(flatten)]
     provider: ProviderArgs,
     /// The character in the file.
@@ -56,6 +59,7 @@ impl Command for Create {
         "being create card.png --base-url http://localhost:11434/v1 --model llama3.2",
         "being create card.json --base-url https://api.openai.com/v1 --model gpt-5-mini --key-env OPENAI_API_KEY",
         "being create examples/characters/marit.toml --node pc2",
+        "being create card.png --isolation process",
         "being create - < character.toml",
     ];
     type Args = Args;
@@ -75,8 +79,8 @@ impl Command for Create {
     }
 
     async fn serve(args: Args, side: Side, out: Out<Made>) -> Result<(), Refusal> {
-        let Args { id, node, character, notes, provider, .. } = args;
-        let create = CreateBeing { id, character, provider: provider.settings, node };
+        let Args { id, node, isolation, character, notes, provider, .. } = args;
+        let create = CreateBeing { id, character, provider: provider.settings, node, isolation };
         let being = reach::registry_ask_within(&side, create, reach::LONG_PATIENCE).await?;
         out.say(Made { being, notes }).await
     }

@@ -59,8 +59,11 @@ impl Command for Show {
         for note in health.into_iter().flat_map(|health| health.notes) {
             screen.line(format!("  {}", words::harmless(&note)));
         }
-        let mut rows =
-            vec![("address", being.address.to_string()), ("made", being.created.to_string())];
+        let mut rows = vec![
+            ("address", being.address.to_string()),
+            ("made", being.created.to_string()),
+            ("lives as", words::isolation(being.isolation).to_owned()),
+        ];
         rows.extend(info.as_ref().map(rows_of).into_iter().flatten());
         for (what, value) in rows {
             screen.line(format!("  {} {value}", screen.faint(&format!("{what:<9}"))));

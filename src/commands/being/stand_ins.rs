@@ -61,6 +61,7 @@ fn entry(id: &str) -> BeingEntry {
         address: Address::new(&name("being"), &name(id)),
         name: id.to_uppercase(),
         state: if is_held { BeingState::Quarantined } else { BeingState::Awake },
+        isolation: Some(Isolation::Actor),
         node: NodeName::new("test").unwrap(),
         created: at("2026-05-03T10:00:00Z"),
         why: is_held.then(|| "its store is damaged".to_owned()),

@@ -1,7 +1,7 @@
 //! How memories, turns and budgets look to a person.
 
 use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Reminder, Turn};
-use genii_protocols::beings::BeingState;
+use genii_protocols::beings::{BeingState, Isolation};
 use genii_protocols::budget::{BudgetFor, BudgetLimits, BudgetOf, Spent};
 
 use crate::screen::Screen;
@@ -15,6 +15,15 @@ pub fn state(state: BeingState) -> &'static str {
         BeingState::Down => "down",
         BeingState::Quarantined => "quarantined",
         BeingState::Unreachable => "unreachable",
+    }
+}
+
+/// How a being is kept apart, in a few words.
+pub fn isolation(isolation: Option<Isolation>) -> &'static str {
+    match isolation {
+        Some(Isolation::Actor) => "an actor beside others",
+        Some(Isolation::Process) => "a process of its own",
+        None => "not known while its machine is away",
     }
 }
 

@@ -52,7 +52,7 @@ impl Folders {
         self.of(id).join(STORE)
     }
 
-    fn coming(&self, id: &Name) -> PathBuf {
+    pub(super) fn coming(&self, id: &Name) -> PathBuf {
         self.0.join(COMING).join(id.as_str())
     }
 

@@ -16,12 +16,13 @@ use parking_lot::{Mutex, RwLock};
 use super::HomeSettings;
 use super::due::{Due, by_mail};
 use super::folders::Folders;
+use super::tenancies::{self, Tenancies};
 use crate::being::birth::Birth;
 use crate::being::imported::{Imported, NotImported};
 use crate::beings::errands::{
-    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, Found, Leave, ListLodgers, Lodgers,
-    Lodging, LookAt, LookInto, MakeHere, MissHere, Offered, Pack, Parcel, Piece, PutAside,
-    ReadParcel, Receive, RemoveHere, States, Stay,
+    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, Found, IsolateHere, Leave,
+    ListLodgers, Lodgers, Lodging, LookAt, LookInto, MakeHere, MissHere, Offered, Pack, Packed,
+    Parcel, Piece, PutAside, ReadParcel, Receive, RemoveHere, Standing, States, Stay,
 };
 use crate::beings::parcels::{OfferedFile, Parcels, blocking, fetch};
 
@@ -66,6 +67,7 @@ pub(super) struct Lodge {
     folders: Folders,
     house: House,
     nursery: Nursery,
+    tenancies: Arc<Tenancies>,
     due: Due,
     parcels: Parcels,
     movings: Arc<Movings>,
@@ -75,8 +77,8 @@ pub(super) struct Lodge {
 /// them wakes meanwhile.
 #[derive(Default)]
 struct Movings {
-    /// Where the beings lie that live here.
-    folder: RwLock<PathBuf>,
+    /// How those are kept apart that live here. None as long as no home has begun.
+    tenancies: RwLock<Option<Arc<Tenancies>>>,
     /// Held asleep as long as it is open where they live.
     held: Mutex<HashMap<Name, Kept>>,
     /// Those that live elsewhere by now, and where.
@@ -93,8 +95,10 @@ impl Movings {
             let settings = Json(serde_json::json!({ "to": to.to_string() }));
             return Tenancy { kind: RELAY.to_owned(), settings };
         }
-        let folder = self.folder.read().join(address.name());
-        Tenancy { kind: KIND.to_owned(), settings: Json(serde_json::json!({ "folder": folder })) }
+        match &*self.tenancies.read() {
+            Some(tenancies) => tenancies.tenancy(address),
+            None => Tenancy { kind: KIND.to_owned(), settings: Json::default() },
+        }
     }
 }
 
@@ -111,11 +115,14 @@ impl Lodge {
             return Err(StartError::refused(why));
         }
         let movings = house.node().shared(Movings::default);
-        movings.folder.write().clone_from(&folder);
-        let shown = folder.display().to_string();
+        let tenancies = Tenancies::new(folder.clone(), settings.isolation, settings.limits.clone());
+        let tenancies = Arc::new(tenancies);
+        *movings.tenancies.write() = Some(tenancies.clone());
+        let (shown, recalling) = (folder.display().to_string(), tenancies.clone());
         let opened = blocking(move || {
             let folders = Folders::open(folder)?;
             let (all, _) = folders.behind(None, usize::MAX)?;
+            all.iter().for_each(|(id, _)| recalling.recall(id));
             Ok((folders, all))
         });
         let (folders, all) = opened.await.map_err(|error| {
@@ -131,7 +138,8 @@ impl Lodge {
             nursery.admit(id);
         }
         let house = house.clone();
-        Ok(Self { folders, house, nursery, due, parcels: Parcels::default(), movings })
+        let parcels = Parcels::default();
+        Ok(Self { folders, house, nursery, tenancies, due, parcels, movings })
     }
 
     /// Wakes those whose time has come, for ever.
@@ -188,10 +196,15 @@ impl Lodge {
     }
 
     pub(super) async fn states(&self, asked: AskStates) -> Result<States, Amiss> {
-        Ok(States(asked.ids.iter().map(|id| self.state(id)).collect()))
+        Ok(States(asked.ids.iter().map(|id| self.standing(id)).collect()))
     }
 
     /// How a being stands, and what is amiss.
+    fn standing(&self, id: &Name) -> Standing {
+        let (state, why) = self.state(id);
+        Standing { state, why, isolation: Some(self.tenancies.of(id)) }
+    }
+
     fn state(&self, id: &Name) -> (BeingState, Option<String>) {
         let address = self.address(id);
         let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
@@ -239,15 +252,34 @@ impl Lodge {
     // Making and removing.
 
     pub(super) async fn make(&self, asked: MakeHere) -> Result<(), Amiss> {
-        let MakeHere { id, created, character, provider } = asked;
+        let MakeHere { id, created, character, provider, isolation } = asked;
         let birth = Birth { created, character, provider };
         if self.folders.is_taken(&id) {
             return Err(Amiss::Taken { id });
         }
         let of = id.clone();
-        self.aside(move |folders| birth.write(&folders.make(&of)?)).await?;
+        let tenancies = self.tenancies.clone();
+        self.aside(move |folders| {
+            let folder = folders.make(&of)?;
+            if let Some(isolation) = isolation {
+                tenancies.set(&of, isolation)?;
+            }
+            birth.write(&folder)
+        })
+        .await?;
         self.nursery.admit(&id);
         Ok(())
+    }
+
+    /// It sleeps when this returns.
+    pub(super) async fn isolate(&self, asked: IsolateHere) -> Result<(), Amiss> {
+        let IsolateHere { id, isolation } = asked;
+        let asleep = self.nursery.keep_asleep(&self.address(&id)).await;
+        let asleep = asleep.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+        let tenancies = self.tenancies.clone();
+        let set = blocking(move || tenancies.set(&id, isolation)).await;
+        drop(asleep);
+        set
     }
 
     pub(super) async fn miss(&self, MissHere { id }: MissHere) -> Result<(), Amiss> {
@@ -279,6 +311,7 @@ impl Lodge {
     /// It cannot be spoken to here any more.
     async fn dismiss(&self, id: &Name) {
         self.due.forget(id).await;
+        self.tenancies.forget(id);
         let held = self.movings.held.lock().remove(id);
         let kept = match held {
             Some(kept) => Some(kept),
@@ -301,11 +334,13 @@ impl Lodge {
         Ok(Offered { found, parcel })
     }
 
-    pub(super) async fn pack(&self, Pack { id, to_leave }: Pack) -> Result<Parcel, Amiss> {
-        match to_leave {
-            true => self.pack_to_leave(id).await,
-            false => self.pack_copy(id).await,
-        }
+    pub(super) async fn pack(&self, Pack { id, to_leave }: Pack) -> Result<Packed, Amiss> {
+        let isolation = self.tenancies.said(&id);
+        let parcel = match to_leave {
+            true => self.pack_to_leave(id).await?,
+            false => self.pack_copy(id).await?,
+        };
+        Ok(Packed { parcel, isolation })
     }
 
     /// A copy of one that lives on.
@@ -351,7 +386,7 @@ impl Lodge {
     // Coming and leaving.
 
     pub(super) async fn receive(&self, asked: Receive) -> Result<(), Amiss> {
-        let Receive { id, from, parcel } = asked;
+        let Receive { id, from, parcel, isolation } = asked;
         if self.movings.left.lock().contains_key(&id) {
             let why = "it has just left, and what came for it meanwhile is still sent after it; try \
                        again in some seconds";
@@ -364,7 +399,15 @@ impl Lodge {
         let file = self.aside(move |folders| folders.receive(&of)).await?;
         let of = id.clone();
         let received = match self.fetch_and_check(&from, &parcel, file).await {
-            Ok(()) => self.aside(move |folders| folders.received(&of)).await,
+            Ok(()) => {
+                self.aside(move |folders| {
+                    if let Some(isolation) = isolation {
+                        tenancies::write(&folders.coming(&of), isolation)?;
+                    }
+                    folders.received(&of)
+                })
+                .await
+            }
             Err(why) => Err(why),
         };
         if received.is_err() {
@@ -387,12 +430,16 @@ impl Lodge {
     }
 
     pub(super) async fn adopt(&self, Adopt { id }: Adopt) -> Result<(), Amiss> {
-        let of = id.clone();
-        self.aside(move |folders| match folders.lodging(&of) {
-            Some(Lodging::Coming) => folders.adopt(&of),
-            Some(Lodging::Here) => Ok(()),
-            Some(Lodging::Leaving) => folders.mark_staying(&of),
-            None => Err(std::io::Error::other("nothing of it has come")),
+        let (of, tenancies) = (id.clone(), self.tenancies.clone());
+        self.aside(move |folders| {
+            match folders.lodging(&of) {
+                Some(Lodging::Coming) => folders.adopt(&of)?,
+                Some(Lodging::Here) => {}
+                Some(Lodging::Leaving) => folders.mark_staying(&of)?,
+                None => return Err(std::io::Error::other("nothing of it has come")),
+            }
+            tenancies.recall(&of);
+            Ok(())
         })
         .await?;
         self.nursery.admit(&id);
@@ -420,6 +467,7 @@ impl Lodge {
             return Err(Amiss::failed("it was not held, and is not where it would be removed"));
         }
         self.due.forget(&id).await;
+        self.tenancies.forget(&id);
         self.aside(move |folders| folders.take_out(&of)).await?;
         self.movings.left.lock().insert(id.clone(), to.clone());
         let kept = self.movings.held.lock().remove(&id);

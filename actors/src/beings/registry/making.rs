@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use genii_protocols::being::Exported;
 use genii_protocols::beings::{
-    BeingEntry, CreateBeing, DeleteBeing, ExportBeing, ImportBeing, NoBeing,
+    BeingEntry, CreateBeing, DeleteBeing, ExportBeing, ImportBeing, IsolateBeing, NoBeing,
 };
 use genii_protocols::{Json, Name, NodeName, Timestamp};
 
-use super::super::errands::{Adopt, LookInto, MakeHere, Pack, Receive, RemoveHere};
+use super::super::errands::{Adopt, IsolateHere, LookInto, MakeHere, Pack, Receive, RemoveHere};
 use super::super::parcels::fetch;
 use super::book::{Entry, Stage};
 use super::{BEINGS_MAX, Shared, Taken, failed, senseless};
@@ -18,6 +18,9 @@ use crate::being::provider::{self, ProviderSettings, ProviderShare};
 
 /// How long all that a being is may take to be written out, or taken in.
 const FILE_PATIENCE: Duration = Duration::from_secs(600);
+
+/// How long a being may take to fall asleep, to be kept apart in another way.
+const ISOLATE_PATIENCE: Duration = Duration::from_secs(120);
 
 /// How many ids are tried for a being whose name is taken.
 const ID_TRIES: u32 = 1_000;
@@ -45,6 +48,7 @@ impl Shared {
                 created,
                 character: character.clone(),
                 provider: provider.clone(),
+                isolation: asked.isolation,
             };
             let reserved = match wanted {
                 Some(_) => self.take(&id).await,
@@ -88,7 +92,7 @@ impl Shared {
         let id = asked.id.unwrap_or(found.id);
         let _taken = self.unknown(self.take(&id).await?)?;
         let entry = self.begun(&id, found.name, &node, found.created).await?;
-        let receive = Receive { id: id.clone(), from: here, parcel };
+        let receive = Receive { id: id.clone(), from: here, parcel, isolation: None };
         let received = self.homes.ask_within(&node, receive, FILE_PATIENCE).await;
         let made = match received {
             Ok(()) => self.homes.ask(&node, Adopt { id }).await,
@@ -185,9 +189,19 @@ impl Shared {
         let entry = self.find(&id)?;
         let home = self.homes.on(&entry.node)?;
         let pack = Pack { id, to_leave: false };
-        let parcel = self.homes.ask_within(&entry.node, pack, FILE_PATIENCE).await?;
+        let parcel = self.homes.ask_within(&entry.node, pack, FILE_PATIENCE).await?.parcel;
         fetch(&self.node.to(home), &parcel, path).await.map_err(failed)?;
         Ok(Exported { file, bytes: parcel.bytes, sha256: parcel.sha256 })
+    }
+
+    pub(super) async fn isolate(&self, asked: IsolateBeing) -> Result<BeingEntry, NoBeing> {
+        let IsolateBeing { id, isolation } = asked;
+        self.find(&id)?;
+        let _taken = self.take(&id).await?;
+        let entry = self.find(&id)?;
+        let isolate = IsolateHere { id, isolation };
+        self.homes.ask_within(&entry.node, isolate, ISOLATE_PATIENCE).await?;
+        Ok(self.shown(entry).await)
     }
 
     pub(super) async fn delete(

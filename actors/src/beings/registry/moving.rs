@@ -81,8 +81,9 @@ impl Shared {
         to: &NodeName,
     ) -> Result<(), NoBeing> {
         let pack = Pack { id: id.clone(), to_leave: true };
-        let parcel = self.homes.ask_within(from, pack, PACK_PATIENCE).await?;
-        let receive = Receive { id: id.clone(), from: source, parcel };
+        let packed = self.homes.ask_within(from, pack, PACK_PATIENCE).await?;
+        let (parcel, isolation) = (packed.parcel, packed.isolation);
+        let receive = Receive { id: id.clone(), from: source, parcel, isolation };
         self.homes.ask_within(to, receive, RECEIVE_PATIENCE).await
     }
 

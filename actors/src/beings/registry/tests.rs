@@ -130,7 +130,7 @@ impl World {
     async fn create(&self, id: &str, on: Option<&str>) -> BeingEntry {
         let character = Json(serde_json::json!({ "name": id }));
         let (id, node) = (Some(name(id)), on.map(node));
-        let create = CreateBeing { id, character, provider: None, node };
+        let create = CreateBeing { id, character, provider: None, node, isolation: None };
         self.main().ask(&registry(), create).await
     }
 
@@ -231,7 +231,13 @@ async fn new_beings_live_where_the_fewest_do() {
     assert_eq!(elsewhere.node, node("pc2"));
     assert!(world.folder("pc2", "c").exists() && !world.folder("main", "c").exists());
     let character = Json(serde_json::json!({ "name": "x" }));
-    let nowhere = CreateBeing { id: None, character, provider: None, node: Some(node("pc9")) };
+    let nowhere = CreateBeing {
+        id: None,
+        character,
+        provider: None,
+        node: Some(node("pc9")),
+        isolation: None,
+    };
     let refused = world.refused(nowhere).await;
     assert!(refused.to_string().contains("pc9 is not linked"), "{refused}");
     // Those of a machine that is away are told of, and not deleted.

@@ -1,0 +1,38 @@
+//! Questions of one being to another, which go through the registry: so a being need not know where
+//! another lives, nor be able to reach it.
+
+use genii_protocols::being::NotSaid;
+use genii_protocols::beings::{NoBeing, PASS_ON_PATIENCE, PassOn, PassedOn};
+use genii_runtime::{Context, HandleLater, Promise};
+
+use super::{Registry, Shared};
+
+/// How many questions are on their way at a time. One more is refused.
+pub(super) const PASSING_MAX: usize = 512;
+
+impl HandleLater<PassOn> for Registry {
+    async fn handle_later(&mut self, asked: PassOn, promise: Promise<PassOn>, at: &mut Context) {
+        let shared = self.shared.clone();
+        let Ok(place) = self.passing.clone().try_acquire_owned() else {
+            let why = format!("{PASSING_MAX} beings talk with others already; ask again");
+            return promise.refuse(NotSaid::NotAnswered { why });
+        };
+        at.spawn(async move {
+            promise.settle(shared.pass_on(asked).await);
+            drop(place);
+        });
+    }
+}
+
+impl Shared {
+    async fn pass_on(&self, PassOn { to, query }: PassOn) -> Result<PassedOn, NotSaid> {
+        let entry = self.find(&to).map_err(|why| match why {
+            NoBeing::NotFound { .. } => NotSaid::NoSuchBeing { to: to.clone() },
+            why => NotSaid::NotAnswered { why: why.to_string() },
+        })?;
+        let by = self.address(&entry.id);
+        let answered = self.node.to(by.clone()).ask_within(query, PASS_ON_PATIENCE).await;
+        let answered = answered.map_err(|error| NotSaid::NotAnswered { why: error.to_string() })?;
+        Ok(PassedOn { by, answered })
+    }
+}

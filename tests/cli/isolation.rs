@@ -1,0 +1,289 @@
+//! Beings in processes of their own: nobody can tell, until one of them is killed, hangs or takes too much;
+//! and then nobody else notices.
+
+use std::io::Read;
+use std::net::TcpListener;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::{Value, json};
+
+use crate::support::{House, finish, wait_until};
+
+/// A character in its shortest form.
+const MARIT: &str = "name = \"Marit Holm\"\ndescription = \"{{char}} was a harbour pilot.\"\n";
+
+/// A house in which beings may live, with what is set for its home.
+fn topology(settings: &str) -> String {
+    format!(
+        "[groups.beings]\n[groups.homes]\n\
+         [agents.\"beings/registry\"]\nkind = \"beings-registry\"\nwants = \"homes/beings\"\n\
+         [agents.\"homes/beings\"]\nkind = \"beings-home\"\n\
+         [agents.\"homes/beings\".settings]\n{settings}\n"
+    )
+}
+
+fn create(house: &House, id: &str, isolation: &str) -> Value {
+    let file = house.file("marit.toml", MARIT);
+    let file = file.to_str().unwrap();
+    house.json(&["being", "create", file, "--id", id, "--isolation", isolation, "--json"])
+}
+
+/// The process of a being that is awake, once it is another than this.
+fn process_of(house: &House, id: &str, but: Option<Pid>) -> Pid {
+    let name = format!("being/{id}");
+    wait_until(&format!("the process of {name}"), || {
+        let rows = house.json(&["ctl", "ps", "--json"]);
+        let row = rows.as_array().unwrap().iter().find(|row| row["name"] == name.as_str()).cloned();
+        let pid = row.filter(|row| row["state"] == "ready")?["pid"].as_i64()?;
+        Pid::from_raw(i32::try_from(pid).ok()?).filter(|pid| Some(*pid) != but)
+    })
+}
+
+/// How many beings have a process.
+fn tenants(house: &House) -> usize {
+    // The words of their keepers hold those of their own.
+    let is_tenant =
+        |words: &&String| words.contains(" live-as-tenant ") && !words.contains("-process ");
+    house.processes().iter().filter(is_tenant).count()
+}
+
+fn remember(house: &House, id: &str, text: &str) {
+    house.json(&["being", "remember", id, text, "--json"]);
+}
+
+fn recalled(house: &House, id: &str, query: &str) -> String {
+    house.json(&["being", "recall", id, query, "--json"]).to_string()
+}
+
+/// Has a being ask a server for its words that takes every question and answers none. What is returned
+/// waits until one has come.
+fn with_a_silent_provider(house: &House, id: &str) -> TcpListener {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", server.local_addr().unwrap());
+    house.json(&["being", "provider", id, "--base-url", &url, "--model", "silent", "--json"]);
+    server
+}
+
+#[test]
+fn nobody_can_tell_that_a_being_has_a_process_of_its_own() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    let made = create(&house, "marit", "process");
+    assert_eq!((&made["isolation"], &made["id"]), (&json!("process"), &json!("marit")));
+    let pid = process_of(&house, "marit", None);
+    assert_ne!(pid, running.pid());
+    assert_eq!(tenants(&house), 1);
+
+    remember(&house, "marit", "The spare key is under the blue pot");
+    assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
+    let answer = house.genii(&["being", "ask", "marit", "Where is the spare key?", "--as", "Ann"]);
+    assert_eq!(answer.code, 0, "{}", answer.err);
+    assert!(answer.out.contains("blue pot"), "{}", answer.out);
+    let whole = r#"{"said": "Where is the spare key?"}"#;
+    let whole = house.json(&["ctl", "ask", "being/marit", "being.query", whole, "--json"]);
+    assert!(whole.to_string().contains("blue pot"), "{whole}");
+    let history = house.json(&["being", "history", "marit", "--json"]);
+    assert_eq!(history["turns"].as_array().unwrap().len(), 2, "{history}");
+
+    let shown = house.json(&["being", "show", "marit", "--json"]);
+    assert_eq!(
+        (&shown["isolation"], &shown["health"]["is_well"]),
+        (&json!("process"), &json!(true))
+    );
+    assert!(house.genii(&["being", "show", "marit"]).out.contains("a process of its own"));
+    let state = house.json(&["ctl", "state", "being/marit", "--json"]);
+    assert_eq!(state["pid"], pid.as_raw_nonzero().get(), "{state}");
+    let renamed = house.genii(&["being", "character", "marit", "name", "Marit Berg"]);
+    assert_eq!(renamed.code, 0, "{}", renamed.err);
+    wait_until("the registry to know its new name", || {
+        let listed = house.json(&["being", "list", "--json"]);
+        (listed[0]["name"] == "Marit Berg").then_some(())
+    });
+
+    let export = house.json(&["being", "export", "marit", "marit.being", "--json"]);
+    assert_eq!(export["bytes"], house.path("marit.being").metadata().unwrap().len());
+    let gone = house.genii(&["being", "forget", "marit", "--matching", "blue pot", "--yes"]);
+    assert_eq!(gone.code, 0, "{}", gone.err);
+    assert!(!recalled(&house, "marit", "where is the key?").contains("blue pot"));
+    assert_eq!(house.genii(&["being", "delete", "marit", "--yes"]).code, 0);
+    assert_eq!(tenants(&house), 0);
+    let annexes = std::fs::read_dir(house.path("data/annexes")).unwrap().count();
+    assert_eq!(annexes, 0, "nothing of it is left");
+    running.stop();
+}
+
+#[test]
+fn one_that_rests_has_no_process_and_wakes_with_its_memory() {
+    let house = House::new();
+    let running = house.up(&topology("isolation = \"process\"\nidle_after = \"500ms\""));
+    let file = house.file("marit.toml", MARIT);
+    let made = house.json(&["being", "create", file.to_str().unwrap(), "--id", "marit", "--json"]);
+    assert_eq!(made["isolation"], "process");
+    remember(&house, "marit", "The spare key is under the blue pot");
+    wait_until("it to sleep", || (tenants(&house) == 0).then_some(()));
+    assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn one_that_is_killed_loses_its_question_with_the_cause_and_comes_back_with_its_memory() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    create(&house, "marit", "process");
+    create(&house, "tobin", "process");
+    create(&house, "ann", "actor");
+    remember(&house, "marit", "The spare key is under the blue pot");
+    remember(&house, "tobin", "The bakery opens at six");
+    remember(&house, "ann", "The ferry leaves at nine");
+    let (first, other) = (process_of(&house, "marit", None), process_of(&house, "tobin", None));
+    let server = with_a_silent_provider(&house, "marit");
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    let asking = command.args(["being", "ask", "marit", "Are you there?"]).spawn().unwrap();
+    let (mut question, _) = server.accept().unwrap();
+    let _has_begun = question.read(&mut [0; 64]).unwrap();
+    kill_process(first, Signal::KILL).unwrap();
+    let lost = finish(asking);
+    assert_eq!(lost.code, 1, "{}", lost.out);
+    assert!(lost.err.contains("SIGKILL"), "{}", lost.err);
+
+    assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
+    assert_ne!(process_of(&house, "marit", None), first);
+    let why = house.genii(&["ctl", "journal", "being/marit"]).out;
+    assert!(why.contains("SIGKILL"), "{why}");
+    assert_eq!(process_of(&house, "tobin", None), other, "it has noticed nothing");
+    assert!(recalled(&house, "tobin", "when does the bakery open?").contains("six"));
+    assert!(recalled(&house, "ann", "when does the ferry leave?").contains("nine"));
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn one_that_hangs_is_noticed_killed_and_started_again() {
+    let house = House::new();
+    let running = house.up(&topology("limits = { answer_within = \"2s\" }"));
+    create(&house, "marit", "process");
+    remember(&house, "marit", "The spare key is under the blue pot");
+    let first = process_of(&house, "marit", None);
+    kill_process(first, Signal::STOP).unwrap();
+    process_of(&house, "marit", Some(first));
+    assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
+    let why = house.genii(&["ctl", "journal", "being/marit"]).out;
+    assert!(why.contains("does not answer any more") || why.contains("looked up"), "{why}");
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn one_that_takes_too_much_of_a_processor_is_ended_with_the_setting_named() {
+    let house = House::new();
+    let running = house.up(&topology("limits = { cpu_percent = 1, cpu_window = \"1s\" }"));
+    create(&house, "marit", "process");
+    let text = "the harbour, the pilot, the fog, the tide and the lamp. ".repeat(500);
+    wait_until("it to be ended", || {
+        // Each keeps it busy for a while; that it is lost in the end is what is waited for.
+        let _either_way = house.genii(&["being", "remember", "marit", &text]);
+        let journal = house.genii(&["ctl", "journal", "being/marit"]).out;
+        journal.contains("limits.cpu_percent").then_some(())
+    });
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn one_that_gets_too_little_memory_says_which_setting_it_is() {
+    let house = House::new();
+    let running = house.up(&topology("limits = { memory_mb = 4 }"));
+    let file = house.file("marit.toml", MARIT);
+    let file = file.to_str().unwrap();
+    create(&house, "ann", "actor");
+    let made = house.genii(&["being", "create", file, "--id", "marit", "--isolation", "process"]);
+    assert_eq!(made.code, 1, "{}", made.out);
+    assert!(made.err.contains("limits.memory_mb"), "{}", made.err);
+    assert!(!house.path("data/beings/marit").exists(), "it was never made");
+    assert_eq!(house.genii(&["being", "ask", "ann", "hello"]).code, 0);
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn none_outlives_genii_also_not_a_kill() {
+    let house = House::new();
+    let mut running = house.up(&topology(""));
+    create(&house, "marit", "process");
+    remember(&house, "marit", "The spare key is under the blue pot");
+    process_of(&house, "marit", None);
+    running.signal(Signal::KILL);
+    running.end();
+    house.wait_for_no_process();
+    let running = house.up(&topology(""));
+    assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
+    assert_eq!(house.json(&["being", "list", "--json"])[0]["isolation"], "process");
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
+fn beings_say_things_to_each_other_however_they_are_kept_apart() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    create(&house, "marit", "process");
+    create(&house, "tobin", "process");
+    create(&house, "ann", "actor");
+    for id in ["marit", "tobin", "ann"] {
+        remember(&house, id, &format!("{id} keeps the spare key under a blue pot"));
+    }
+    for (from, to) in [("marit", "tobin"), ("tobin", "ann"), ("ann", "marit")] {
+        let said = house.genii(&["being", "say", from, to, "Where is the spare key?"]);
+        assert_eq!(said.code, 0, "{from} to {to}: {}", said.err);
+        assert!(said.out.contains(&format!("{to} keeps the spare key")), "{}", said.out);
+    }
+    let nobody = house.genii(&["being", "say", "marit", "nobody", "hello"]);
+    assert!(nobody.code == 1 && nobody.err.contains("no being is called nobody"), "{}", nobody.err);
+    running.stop();
+}
+
+#[test]
+fn one_with_a_damaged_store_is_held_back_with_the_reason() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    create(&house, "marit", "process");
+    create(&house, "tobin", "process");
+    running.stop();
+    std::fs::write(house.path("data/beings/marit/being.redb"), vec![0x5a; 50_000]).unwrap();
+    let running = house.up(&topology(""));
+    let asked = house.genii(&["being", "ask", "marit", "hello"]);
+    assert!(asked.code == 1 && asked.err.contains("not a store"), "{}", asked.err);
+    wait_until("it to be held back", || {
+        let listed = house.json(&["being", "list", "--json"]);
+        let marit = listed[0].clone();
+        assert_eq!(marit["id"], "marit");
+        let why = marit["why"].as_str().unwrap_or_default().to_owned();
+        (marit["state"] == "quarantined" && why.contains("not a store")).then_some(())
+    });
+    assert_eq!(house.genii(&["being", "ask", "tobin", "hello"]).code, 0);
+    running.stop();
+}
+
+#[test]
+fn a_being_is_kept_apart_in_another_way_at_its_next_waking() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    let made = create(&house, "marit", "actor");
+    assert_eq!(made["isolation"], "actor");
+    remember(&house, "marit", "The spare key is under the blue pot");
+    let isolate = |how: &str| house.json(&["being", "isolate", "marit", how, "--json"]);
+    for (how, processes) in [("process", 1), ("actor", 0), ("process", 1)] {
+        let isolated = isolate(how);
+        assert_eq!((&isolated["isolation"], &isolated["state"]), (&json!(how), &json!("asleep")));
+        assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
+        assert_eq!(tenants(&house), processes);
+    }
+    running.stop();
+    let running = house.up(&topology(""));
+    assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
+    assert_eq!(tenants(&house), 1);
+    let wrong = house.genii(&["being", "isolate", "marit", "cage"]);
+    assert!(wrong.code == 2 && wrong.err.contains("process"), "{}", wrong.err);
+    running.stop();
+}
