@@ -7,7 +7,7 @@ use std::time::Duration;
 use genii_protocols::being::{Answered, Query, RecallMemories, Remember, ShowHistory, Turn};
 use genii_protocols::beings::{
     BeingEntry, BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing,
-    ListBeings, MigrateBeing, NoBeing,
+    Isolation, ListBeings, MigrateBeing, NoBeing,
 };
 use genii_protocols::{Address, AskError, Json, Message, Name, NodeName};
 use genii_runtime::cluster::{Cluster, Timing};
@@ -130,7 +130,8 @@ impl World {
     async fn create(&self, id: &str, on: Option<&str>) -> BeingEntry {
         let character = Json(serde_json::json!({ "name": id }));
         let (id, node) = (Some(name(id)), on.map(node));
-        let create = CreateBeing { id, character, provider: None, node, isolation: None };
+        let isolation = Some(Isolation::Actor);
+        let create = CreateBeing { id, character, provider: None, node, isolation };
         self.main().ask(&registry(), create).await
     }
 
@@ -264,6 +265,9 @@ async fn a_being_moves_with_all_that_it_remembers() {
     let moved = world.migrate("alice", "pc2").await;
     assert_eq!(moved.node, node("pc2"));
     world.comes_to_live("alice", "pc2", "main").await;
+    // What was said of how it is kept apart goes with it.
+    assert_eq!(moved.isolation, Some(Isolation::Actor));
+    assert!(world.folder("pc2", "alice").join("tenancy.json").exists());
     // To where it is already is no move.
     assert_eq!(world.migrate("alice", "pc2").await.node, node("pc2"));
     until(async || {
