@@ -136,7 +136,7 @@ impl<A> Protocol<A> {
 
     /// The agent passes this message on, and its answer back.
     #[must_use]
-    pub fn pass<M: Message>(self) -> Self
+    pub fn pass<M: Message + Sync>(self) -> Self
     where
         A: Relays,
     {
@@ -153,7 +153,7 @@ impl<A> Protocol<A> {
 
     /// The agent passes this message on, and the stream that answers it back.
     #[must_use]
-    pub fn pass_stream<M: Streamed>(self) -> Self
+    pub fn pass_stream<M: Streamed<Item: Sync> + Sync>(self) -> Self
     where
         A: Relays,
     {
@@ -349,7 +349,7 @@ fn handle_stream<'a, A: HandleStream<M>, M: Streamed>(
     })
 }
 
-fn pass<'a, A: Relays, M: Message>(
+fn pass<'a, A: Relays, M: Message + Sync>(
     agent: &'a mut A,
     letter: Box<dyn Letter>,
     context: &'a mut Context,
@@ -366,7 +366,7 @@ fn pass<'a, A: Relays, M: Message>(
     })
 }
 
-fn pass_stream<'a, A: Relays, M: Streamed>(
+fn pass_stream<'a, A: Relays, M: Streamed<Item: Sync> + Sync>(
     agent: &'a mut A,
     letter: Box<dyn Letter>,
     context: &'a mut Context,

@@ -69,7 +69,12 @@ impl Relay {
     }
 
     /// Passes a message on. It is on its way when this returns; the answer comes later.
-    pub async fn pass<M: Message>(&self, message: M, promise: Promise<M>, context: &mut Context) {
+    pub async fn pass<M: Message + Sync>(
+        &self,
+        message: M,
+        promise: Promise<M>,
+        context: &mut Context,
+    ) {
         let mail = context.via(&self.mail);
         if promise.is_told() {
             if let Err(fault) = mail.tell(message).await {
@@ -95,7 +100,7 @@ impl Relay {
     }
 
     /// Passes a question for many answers on. It is on its way when this returns.
-    pub async fn pass_stream<M: Streamed>(
+    pub async fn pass_stream<M: Streamed<Item: Sync> + Sync>(
         &self,
         message: M,
         outlet: Outlet<M>,
@@ -147,7 +152,7 @@ impl Relay {
 }
 
 /// Hands through what comes of a stream, and returns how it ended; `None` if nobody wants the rest.
-async fn through<M: Streamed>(
+async fn through<M: Streamed<Item: Sync>>(
     mut answers: Answers<M>,
     outlet: &mut Outlet<M>,
 ) -> Option<Answer<M>> {

@@ -131,10 +131,10 @@ impl<'a> Telling<'a> {
         let Assembled { request, account } = match self.assemble(&recalled) {
             Ok(assembled) => assembled,
             Err(PromptError::Empty) => return Err(NotAnswered::Nothing),
-            Err(error @ PromptError::TooLong { tokens, tokens_max: max }) => {
-                let is_kept = self.saying.said.len() <= TEXT_BYTES_MAX;
-                let turn = match is_kept {
-                    true => Some(self.keep(None, Some(error.to_string()), 0).await?),
+            Err(PromptError::TooLong { tokens, tokens_max: max }) => {
+                let why = PromptError::TooLong { tokens, tokens_max: max }.to_string();
+                let turn = match self.saying.said.len() <= TEXT_BYTES_MAX {
+                    true => Some(self.keep(None, Some(why), 0).await?),
                     false => None,
                 };
                 return Err(NotAnswered::TooLong { tokens, max, turn });

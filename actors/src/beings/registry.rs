@@ -234,24 +234,6 @@ impl Handle<RouteBeing> for Registry {
     }
 }
 
-impl HandleLater<IsolateBeing> for Registry {
-    async fn handle_later(
-        &mut self,
-        asked: IsolateBeing,
-        promise: Promise<IsolateBeing>,
-        context: &mut Context,
-    ) {
-        let shared = self.shared.clone();
-        let Ok(place) = shared.errands.clone().try_acquire_owned() else {
-            return promise.refuse(busy());
-        };
-        context.spawn(async move {
-            promise.settle(shared.isolate(asked).await);
-            drop(place);
-        });
-    }
-}
-
 impl Handle<BeingRenamed> for Registry {
     async fn handle(&mut self, renamed: BeingRenamed, _: &mut Context) -> Result<(), Never> {
         let BeingRenamed { id, name } = renamed;
@@ -290,14 +272,6 @@ impl Shared {
         self.book.rename(id.clone(), info.name).await.map_err(failed)?;
         let entry = self.find(&id)?;
         Ok(self.shown(entry).await)
-    }
-
-    async fn isolate(&self, asked: IsolateBeing) -> Result<BeingEntry, NoBeing> {
-        let IsolateBeing { id, isolation } = asked;
-        let entry = self.find(&id)?;
-        let _taken = self.take(&id)?;
-        self.home.isolate(&id, isolation).await.map_err(failed)?;
-        Ok(self.shown(entry))
     }
 
     fn find(&self, id: &Name) -> Result<Entry, NoBeing> {

@@ -360,9 +360,8 @@ impl Lodge {
         let address = self.address(&id);
         if !self.movings.held.lock().contains_key(&id) {
             // One that has never been awake has not taken over yet who it is to be.
-            let well =
-                self.house.node().to(address.clone()).ask_within(AskHealth {}, START_TIMEOUT);
-            let well = well.await;
+            let being = self.house.node().to(address.clone());
+            let well = being.ask_within(AskHealth {}, START_TIMEOUT).await;
             well.map_err(|error| Amiss::failed(format!("it cannot move as it is: {error}")))?;
             let kept = self.nursery.keep_asleep(&address).await;
             let kept = kept.ok_or_else(|| Amiss::failed("something else is done with it"))?;

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use genii_protocols::beings::NoBeing;
-use genii_protocols::{Destination, Message, Name, NodeName};
-use genii_runtime::{GroupError, GroupMember, GroupMonitor, Node};
+use genii_protocols::{AskError, Destination, Message, Name, NodeName};
+use genii_runtime::groups::GroupError;
+use genii_runtime::{GroupMember, GroupMonitor, Node};
 
 use super::super::errands::{Amiss, HOMES};
 use super::failed;
@@ -77,11 +78,11 @@ impl Homes {
         M: Message<Refusal = Amiss>,
     {
         let home = self.node.to(self.on(node)?);
-        home.ask_within(message, patience).await.map_err(|error| match error.into_refusal() {
-            Ok(Amiss::Taken { id }) => NoBeing::Taken { id },
-            Ok(Amiss::Senseless { why }) => NoBeing::Senseless { why },
-            Ok(Amiss::Failed { why }) => NoBeing::Failed { why },
-            Err(fault) => failed(fault),
+        home.ask_within(message, patience).await.map_err(|error| match error {
+            AskError::Refused(Amiss::Taken { id }) => NoBeing::Taken { id },
+            AskError::Refused(Amiss::Senseless { why }) => NoBeing::Senseless { why },
+            AskError::Refused(Amiss::Failed { why }) => NoBeing::Failed { why },
+            AskError::Fault(fault) => failed(fault),
         })
     }
 }
