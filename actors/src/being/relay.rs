@@ -81,8 +81,6 @@ impl Relays for BeingRelay {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-
     #[test]
     fn it_answers_whatever_a_being_does() {
         let kinds = crate::catalogue();

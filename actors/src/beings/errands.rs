@@ -8,9 +8,6 @@ use genii_protocols::{Destination, Json, Name, NodeName, Timestamp, message};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The address of a home; each machine has its own.
-pub(super) const HOME: &str = "homes/beings";
-
 /// The group in which the registry finds the homes.
 pub(super) const HOMES: &str = "homes-of-beings";
 

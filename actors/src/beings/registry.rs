@@ -41,7 +41,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::errands::{AskStates, Standing};
-use book::{Book, Entry, Stage};
+use book::{Book, Entry};
 use homes::Homes;
 
 /// How many beings one registry may know.

@@ -272,7 +272,7 @@ async fn reminders_go_with_a_being_that_moves_and_end_with_it() {
     world.ask(&world.registry, ExportBeing { id: name("alice"), file: file.clone() }).await;
     world.ask(&world.registry, DeleteBeing { id: name("alice") }).await;
     let mut said = world.node.subscribe(&[Pattern::parse("beings.*.said").unwrap()]).unwrap();
-    world.ask(&world.registry, ImportBeing { file, id: Some(name("twin")) }).await;
+    world.ask(&world.registry, ImportBeing { file, id: Some(name("twin")), node: None }).await;
     assert_eq!(heard(&mut said).await["being"], "twin");
     assert_eq!(until_reminded(&world, "twin", 1).await[0].said, "One.");
     let due = BeingDue { id: name("alice"), next: Some(after(Duration::ZERO)) };

@@ -90,8 +90,9 @@ struct Movings {
 impl Movings {
     /// Who takes the messages of an address.
     fn tenancy(&self, address: &Address) -> Tenancy {
-        if let Some(node) = self.left.lock().get(address.name()) {
-            let to = Destination { address: address.clone(), node: Some(node.clone()) };
+        let left = Name::new(address.name()).ok().and_then(|id| self.left.lock().get(&id).cloned());
+        if let Some(node) = left {
+            let to = Destination { address: address.clone(), node: Some(node) };
             let settings = Json(serde_json::json!({ "to": to.to_string() }));
             return Tenancy { kind: RELAY.to_owned(), settings };
         }
