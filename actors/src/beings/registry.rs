@@ -124,8 +124,6 @@ impl Agent for Registry {
             .on_later::<DeleteBeing>()
             .on_later::<IsolateBeing>()
             .on_later::<PassOn>()
-            .on_later::<IsolateBeing>()
-            .on_later::<PassOn>()
             .on::<BeingRenamed>()
     }
 

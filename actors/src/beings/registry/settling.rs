@@ -218,9 +218,11 @@ impl Shared {
             (Lodging::Leaving, Some(_)) => self.homes.ask(node, Leave { id, to: entry.node }).await,
             (Lodging::Here, Some(_)) => self.homes.ask(node, PutAside { id }).await,
             (_, None) => {
-                // Somebody has carried it over by hand.
+                // Somebody has carried it over by hand. Where it was, nothing of it is left but its address.
+                let was_on = entry.node.clone();
                 let moved = Entry { node: node.clone(), stage: Stage::Living, ..entry };
                 self.book.put(moved).await.map_err(failed)?;
+                self.homes.ask(&was_on, RemoveHere { id: id.clone() }).await?;
                 tracing::info!(being = id.as_str(), %node, "lives there from now on");
                 self.homes.ask(node, Stay { id }).await
             }
