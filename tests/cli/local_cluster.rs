@@ -112,7 +112,7 @@ fn a_being_moves_to_the_other_machine_in_the_middle_of_a_chat() {
     let mut running = begin(&house, &[]);
     let pc2 = pid_of(&running.wait_for("pc2 runs as process"));
     let file = house.file("marit.toml", "name = \"Marit\"\n");
-    let made = house.genii(&["being", "create", file.to_str().unwrap(), "--node", "mainpc"]);
+    let made = house.genii(&["being", "create", file.to_str().unwrap(), "--home", "mainpc"]);
     assert_eq!(made.code, 0, "{}", made.err);
     let mut chat = house.command(env!("CARGO_BIN_EXE_genii"));
     chat.args(["being", "chat", "marit", "--json"]).stdin(Stdio::piped()).stdout(Stdio::piped());

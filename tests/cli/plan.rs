@@ -151,7 +151,7 @@ fn the_topology_that_is_built_in_is_a_good_example() {
     let house = House::new();
     let printed = house.genii(&["topology"]);
     let file = house.file("house.toml", &printed.out);
-    assert_eq!(house.json(&["plan", file.to_str().unwrap(), "--json"])["agents"], 5);
+    assert_eq!(house.json(&["plan", file.to_str().unwrap(), "--json"])["agents"], 6);
 }
 
 #[test]

@@ -168,7 +168,7 @@ fn nothing_of_a_health_check_is_left() {
          [agents.\"a/one\".settings]\ncommand = [\"sleep\", \"1000\"]\n\
          env = { WELL = \"yes\" }\n\
          ready = { command = [\"sh\", \"-c\", \"setsid sleep 5001 & sleep 5002 & test $WELL = yes\"] }\n\
-         live = { every = \"20ms\", timeout = \"50ms\", failures = 1000, probe = { command = [\"sh\", \"-c\", \"echo x >> looks; setsid sleep 5003 & sleep 5004\"] } }\n",
+         live = { every = \"20ms\", timeout = \"500ms\", failures = 1000, probe = { command = [\"sh\", \"-c\", \"echo x >> looks; setsid sleep 5003 & sleep 5004\"] } }\n",
     );
     wait_until("some looks", || {
         let looks = std::fs::read_to_string(house.path("looks")).unwrap_or_default();

@@ -10,7 +10,7 @@ use genii_protocols::beings::{
     BeingDue, BeingState, DeleteBeing, ExportBeing, GetBeing, ImportBeing, NoBeing,
 };
 use genii_protocols::budget::BudgetLimits;
-use genii_protocols::{Json, Pattern, Timestamp};
+use genii_protocols::{Address, Json, Pattern, Timestamp};
 use genii_runtime::Heard;
 
 use crate::world::{PATIENCE, World, being, name};
@@ -71,6 +71,11 @@ async fn heard(said: &mut genii_runtime::Subscription) -> serde_json::Value {
         Heard::Published(publication) => serde_json::from_str(publication.text()).unwrap(),
         Heard::Lost(count) => panic!("{count} were lost"),
     }
+}
+
+/// Who wakes the beings of this machine.
+fn home() -> Address {
+    Address::parse("homes/beings").unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -276,7 +281,7 @@ async fn reminders_go_with_a_being_that_moves_and_end_with_it() {
     assert_eq!(heard(&mut said).await["being"], "twin");
     assert_eq!(until_reminded(&world, "twin", 1).await[0].said, "One.");
     let due = BeingDue { id: name("alice"), next: Some(after(Duration::ZERO)) };
-    let gone = world.refused(&world.registry, due).await;
+    let gone = world.refused(&home(), due).await;
     assert!(matches!(gone, NoBeing::NotFound { .. }), "{gone}");
 }
 
@@ -284,9 +289,9 @@ async fn reminders_go_with_a_being_that_moves_and_end_with_it() {
 async fn a_being_without_a_home_is_not_reminded_and_says_so() {
     let world = World::new().await;
     world.create("Alice").await;
-    world.node.suspend(&world.registry, PATIENCE).await.unwrap();
+    world.node.suspend(&home(), PATIENCE).await.unwrap();
     let refused = world.refused(&being("alice"), reminder(LATE, "One.")).await;
     assert!(refused.why.contains("it is not set"), "{refused}");
-    world.node.resume(&world.registry, PATIENCE).await.unwrap();
+    world.node.resume(&home(), PATIENCE).await.unwrap();
     assert!(reminders(&world, "alice").await.is_empty());
 }

@@ -28,7 +28,7 @@ pub struct Args {
     id: Option<Name>,
     /// The machine on which it is to live [default: as set, or the one with the fewest beings]
     #[arg(long, value_name = "NODE", value_parser = node)]
-    node: Option<NodeName>,
+    home: Option<NodeName>,
     /// Keep it apart from the others in this way [default: as all are, by the settings of its home]
     #[arg(long, value_name = "HOW", value_parser = isolation())]
     isolation: Option<Isolation>,
@@ -58,7 +58,7 @@ impl Command for Create {
         "being create examples/characters/marit.toml --id marit",
         "being create card.png --base-url http://localhost:11434/v1 --model llama3.2",
         "being create card.json --base-url https://api.openai.com/v1 --model gpt-5-mini --key-env OPENAI_API_KEY",
-        "being create examples/characters/marit.toml --node pc2",
+        "being create examples/characters/marit.toml --home pc2",
         "being create card.png --isolation process",
         "being create - < character.toml",
     ];
@@ -79,8 +79,9 @@ impl Command for Create {
     }
 
     async fn serve(args: Args, side: Side, out: Out<Made>) -> Result<(), Refusal> {
-        let Args { id, node, isolation, character, notes, provider, .. } = args;
-        let create = CreateBeing { id, character, provider: provider.settings, node, isolation };
+        let Args { id, home, isolation, character, notes, provider, .. } = args;
+        let create =
+            CreateBeing { id, character, provider: provider.settings, node: home, isolation };
         let being = reach::registry_ask_within(&side, create, reach::LONG_PATIENCE).await?;
         out.say(Made { being, notes }).await
     }

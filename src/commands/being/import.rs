@@ -24,7 +24,7 @@ pub struct Args {
     id: Option<Name>,
     /// The machine on which it is to live [default: as set, or the one with the fewest beings]
     #[arg(long, value_name = "NODE", value_parser = node)]
-    node: Option<NodeName>,
+    home: Option<NodeName>,
 }
 
 impl Command for Import {
@@ -41,8 +41,8 @@ impl Command for Import {
     }
 
     async fn serve(args: Args, side: Side, out: Out<BeingEntry>) -> Result<(), Refusal> {
-        let Args { file, id, node } = args;
-        let import = ImportBeing { file: file.display().to_string(), id, node };
+        let Args { file, id, home } = args;
+        let import = ImportBeing { file: file.display().to_string(), id, node: home };
         out.say(reach::registry_ask_within(&side, import, reach::LONG_PATIENCE).await?).await
     }
 

@@ -17,7 +17,7 @@ pub struct Args {
     being: Being,
     /// The machine on which it is to live; `genii ctl nodes` shows them
     #[arg(value_name = "NODE", value_parser = node)]
-    node: NodeName,
+    home: NodeName,
 }
 
 impl Command for Migrate {
@@ -29,7 +29,7 @@ impl Command for Migrate {
     type Said = BeingEntry;
 
     async fn serve(args: Args, side: Side, out: Out<BeingEntry>) -> Result<(), Refusal> {
-        let migrate = MigrateBeing { id: args.being.id, node: args.node };
+        let migrate = MigrateBeing { id: args.being.id, node: args.home };
         out.say(reach::registry_ask_within(&side, migrate, reach::MOVE_PATIENCE).await?).await
     }
 

@@ -184,7 +184,7 @@ impl Shared {
         }
         if path.exists() {
             let why = format!("{file} is there already; name another file");
-            return Err(NoBeing::Senseless { why });
+            return Err(NoBeing::Failed { why });
         }
         let entry = self.find(&id)?;
         let home = self.homes.on(&entry.node)?;
