@@ -428,6 +428,9 @@ impl HandleLater<HeedReminders> for Being {
 impl Handle<TendIndex> for Being {
     async fn handle(&mut self, _: TendIndex, context: &mut Context) -> Result<(), Never> {
         let mind = self.mind.clone();
+        // Once more, for a registry and a home that were not there yet.
+        tell_name(&mind, context);
+        self.home.tell(&mind).await;
         context.spawn(async move {
             if let Err(error) = forgetting::finish(&mind).await {
                 let being = mind.id.as_str();

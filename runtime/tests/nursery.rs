@@ -268,7 +268,7 @@ async fn one_too_many_to_be_woken_is_told_so() {
     let world = world(1).await;
     let busy = world.admit("busy");
     let mail = world.node.to(busy.clone());
-    let work = tokio::spawn(async move { mail.ask_within(Ponder { seconds: 20 }, IDLE).await });
+    let work = tokio::spawn(async move { mail.ask_within(Ponder { seconds: 1 }, IDLE).await });
     world.comes_to(&busy, Mood::Awake).await;
     for number in 1..WOKEN {
         let late = world.admit(&format!("n{number}"));

@@ -27,8 +27,11 @@ pub struct Birth {
 }
 
 /// Whether a folder holds one that is still to be born.
-pub(crate) fn is_in(folder: &Path) -> bool {
-    folder.join(FILE).exists()
+///
+/// # Errors
+/// When that cannot be looked at.
+pub(crate) fn is_in(folder: &Path) -> io::Result<bool> {
+    folder.join(FILE).try_exists()
 }
 
 impl Birth {

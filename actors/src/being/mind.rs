@@ -268,7 +268,10 @@ fn open_store(id: Name, folder: &Path) -> Result<(Store, Kept), StartError> {
     let birth = Birth::read(folder)
         .map_err(|error| StartError::refused(format!("who it is to be cannot be read: {error}")))?;
     if birth.is_none() && !path.exists() {
-        let why = format!("there is no being in {}; import it from a backup", folder.display());
+        let why = format!(
+            "there is no being in {}; delete it, and import it from a backup",
+            folder.display()
+        );
         return Err(StartError::refused(why));
     }
     let store = Store::open(path, &SCHEMA, &StoreOptions::default()).map_err(of_open)?;

@@ -117,7 +117,7 @@ impl Parcels {
 /// whole and checked, or not at all.
 pub(super) async fn fetch(from: &Mail, parcel: &Parcel, to: PathBuf) -> Result<(), Amiss> {
     let made = to.clone();
-    let file = blocking(move || File::create_new(made)).await?;
+    let file = blocking(move || create_new(&made)).await?;
     let fetched = fetch_into(file, from, parcel).await;
     if fetched.is_err() {
         let _is_said_already = tokio::fs::remove_file(&to).await;
@@ -125,6 +125,15 @@ pub(super) async fn fetch(from: &Mail, parcel: &Parcel, to: PathBuf) -> Result<(
     // It is forgotten after a while if this is lost.
     let _forgotten = from.try_tell(DropParcel { ticket: parcel.ticket });
     fetched
+}
+
+/// A new file for its owner alone.
+fn create_new(path: &Path) -> io::Result<File> {
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
 }
 
 async fn fetch_into(file: File, from: &Mail, parcel: &Parcel) -> Result<(), Amiss> {

@@ -54,7 +54,7 @@ const LIST: (u32, u32) = (100, 1_000);
 const ERRANDS_MAX: usize = 64;
 
 /// How many are looked for at a time. One more is refused.
-const LOOKS_MAX: usize = 512;
+const LOOKS_MAX: usize = 256;
 
 /// How long a machine may take to say how beings stand.
 const STATES_PATIENCE: Duration = Duration::from_secs(2);

@@ -50,6 +50,8 @@ pub(crate) struct Nest {
     places: Arc<Semaphore>,
     /// How many wait for one.
     waiting: AtomicUsize,
+    /// When it was last looked for one that rests, in vain.
+    looked_in_vain: Mutex<Option<Instant>>,
 }
 
 /// One that does not sleep.
@@ -88,6 +90,7 @@ impl Nest {
             hidden: RwLock::default(),
             stirring: Mutex::default(),
             waiting: AtomicUsize::new(0),
+            looked_in_vain: Mutex::default(),
         });
         tokio::spawn(tend(Arc::downgrade(&nest)));
         nest
@@ -264,6 +267,11 @@ impl Nest {
     /// Sends to sleep as many as there are that wait for a place, those first that have rested longest.
     fn make_room(self: &Arc<Self>) {
         let Some(node) = self.node.upgrade() else { return };
+        let mut in_vain = self.looked_in_vain.lock();
+        // One looks for all that wait.
+        if in_vain.is_some_and(|at| at.elapsed() < PLACE_LOOK) {
+            return;
+        }
         let mut stirring = self.stirring.lock();
         let dozing = stirring.values().filter(|it| it.mood == Mood::Dozing).count();
         let wanted = self.waiting.load(Ordering::Relaxed).saturating_sub(dozing);
@@ -271,6 +279,7 @@ impl Nest {
             return;
         }
         let mut resting = self.resting(&node, &stirring);
+        *in_vain = resting.is_empty().then(Instant::now);
         resting.sort_unstable_by_key(|(since, _)| *since);
         for (_, address) in resting.into_iter().take(wanted) {
             self.doze(&node, &mut stirring, &address);

@@ -13,7 +13,7 @@
 //! | a being came with its folder | it is asked |
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use futures_util::stream::FuturesUnordered;
 use genii_protocols::being::{HeedReminders, Heeded};
 use genii_protocols::{Address, Name, Timestamp};
 use genii_runtime::Node;
-use genii_storage::store::{Schema, Store, StoreError, StoreOptions, Table, Writer};
+use genii_storage::store::{OpenError, Schema, Store, StoreError, StoreOptions, Table, Writer};
 use genii_supervision::StartError;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
@@ -67,8 +67,7 @@ impl Due {
     /// Opens the file in the folder of the beings, or makes it.
     pub(super) async fn open(folder: PathBuf) -> Result<Self, StartError> {
         let opening = tokio::task::spawn_blocking(move || {
-            let store = Store::open(folder.join(FILE), &SCHEMA, &StoreOptions::default());
-            let store = store.map_err(|error| StartError::of(&error))?;
+            let store = open_or_make(&folder.join(FILE)).map_err(|error| StartError::of(&error))?;
             let kept = store.read(|reader| reader.range(DUE, ..).collect::<Result<Vec<_>, _>>());
             let kept = kept.map_err(|error: StoreError| StartError::of(&error))?;
             let mut schedule = Schedule::default();
@@ -212,6 +211,27 @@ impl Due {
         if let Err(error) = self.0.store.close().await {
             tracing::warn!("the file of who is due was not closed in order: {error}");
         }
+    }
+}
+
+/// Opens the file. One that cannot be read is put aside, and a new one made: nothing is lost but when to
+/// ask whom.
+fn open_or_make(file: &Path) -> Result<Store, OpenError> {
+    let open = || Store::open(file, &SCHEMA, &StoreOptions::default());
+    match open() {
+        Err(
+            error @ (OpenError::Damaged { .. }
+            | OpenError::NotAStore { .. }
+            | OpenError::OtherApplication { .. }),
+        ) => {
+            let aside = file.with_extension("damaged");
+            tracing::warn!(aside = %aside.display(), "when beings are due is asked anew: {error}");
+            if std::fs::rename(file, aside).is_err() {
+                return Err(error);
+            }
+            open()
+        }
+        opened => opened,
     }
 }
 

@@ -78,7 +78,7 @@ impl Folders {
         ids.dedup();
         let mut lodgers = Vec::new();
         for id in ids {
-            let Some(lodging) = self.lodging(&id) else {
+            let Some(lodging) = self.lodging(&id)? else {
                 tracing::warn!(folder = id.as_str(), "is no being, and is left alone");
                 continue;
             };
@@ -90,14 +90,15 @@ impl Folders {
         Ok((lodgers, false))
     }
 
-    pub(super) fn lodging(&self, id: &Name) -> Option<Lodging> {
+    /// How a being lies here. What cannot be looked at is no answer.
+    pub(super) fn lodging(&self, id: &Name) -> io::Result<Option<Lodging>> {
         let folder = self.of(id);
-        let is_being = folder.join(STORE).exists() || crate::being::birth::is_in(&folder);
-        match (is_being, folder.join(LEAVING).exists()) {
+        let is_being = folder.join(STORE).try_exists()? || crate::being::birth::is_in(&folder)?;
+        Ok(match (is_being, folder.join(LEAVING).try_exists()?) {
             (true, false) => Some(Lodging::Here),
             (true, true) => Some(Lodging::Leaving),
-            (false, _) => self.coming(id).exists().then_some(Lodging::Coming),
-        }
+            (false, _) => self.coming(id).try_exists()?.then_some(Lodging::Coming),
+        })
     }
 
     /// The folder of a new being. Fails if something lies there.
@@ -159,24 +160,42 @@ impl Folders {
 
     /// Takes a being out of sight in one step, whatever happens while it is removed.
     pub(super) fn take_out(&self, id: &Name) -> io::Result<()> {
+        self.put_out(id)?.map_or(Ok(()), |out| remove_folder(&out))
+    }
+
+    /// As [`Folders::take_out`], of one that lives elsewhere: what cannot be removed is removed by the
+    /// next start.
+    pub(super) fn leave(&self, id: &Name) -> io::Result<()> {
+        if let Some(out) = self.put_out(id)?
+            && let Err(error) = remove_folder(&out)
+        {
+            tracing::warn!(being = id.as_str(), "what it left behind is not all gone: {error}");
+        }
+        Ok(())
+    }
+
+    fn put_out(&self, id: &Name) -> io::Result<Option<PathBuf>> {
         if !self.is_taken(id) {
-            return Ok(());
+            return Ok(None);
         }
         let unique = self.scratch(&format!("{}-{:016x}", id.as_str(), fastrand::u64(..)))?;
         std::fs::rename(self.of(id), &unique)?;
         sync(&self.0)?;
-        remove_folder(&unique)
+        Ok(Some(unique))
     }
 
-    /// Puts a being aside, where it is kept and does not live. Where that is.
-    pub(super) fn put_aside(&self, id: &Name) -> io::Result<PathBuf> {
+    /// Puts a being aside, where it is kept and does not live. Where that is; `None` if nothing is here.
+    pub(super) fn put_aside(&self, id: &Name) -> io::Result<Option<PathBuf>> {
+        if !self.is_taken(id) {
+            return Ok(None);
+        }
         let aside = self.0.join(ASIDE);
         make_folder(&aside)?;
         let unique = aside.join(format!("{}-{:016x}", id.as_str(), fastrand::u64(..)));
         std::fs::rename(self.of(id), &unique)?;
         sync(&aside)?;
         sync(&self.0)?;
-        Ok(unique)
+        Ok(Some(unique))
     }
 }
 

@@ -103,6 +103,13 @@ impl Movings {
     }
 }
 
+impl Movings {
+    /// Whether a being is held asleep here to leave, or about to be.
+    fn is_leaving(&self, id: &Name) -> bool {
+        self.packing.lock().contains(id) || self.held.lock().contains_key(id)
+    }
+}
+
 impl Lodge {
     /// Makes the folder if need be, and lets those be spoken to who live in it.
     pub(super) async fn open(house: &House, settings: &HomeSettings) -> Result<Self, StartError> {
@@ -118,7 +125,6 @@ impl Lodge {
         let movings = house.node().shared(Movings::default);
         let tenancies = Tenancies::new(folder.clone(), settings.isolation, settings.limits.clone());
         let tenancies = Arc::new(tenancies);
-        *movings.tenancies.write() = Some(tenancies.clone());
         let (shown, recalling) = (folder.display().to_string(), tenancies.clone());
         let opened = blocking(move || {
             let folders = Folders::open(folder)?;
@@ -129,6 +135,8 @@ impl Lodge {
         let (folders, all) = opened.await.map_err(|error| {
             StartError::failed(format!("its folder {shown} cannot be made or read: {error}"))
         })?;
+        // Only now: whoever wakes meanwhile, as after a crash of this agent, is kept apart as before.
+        *movings.tenancies.write() = Some(tenancies.clone());
         let nursery = open_nursery(house, settings, movings.clone()).await?;
         let due = Due::open(folders.path().to_owned()).await?;
         // Whether the others live here, the registry knows.
@@ -193,7 +201,10 @@ impl Lodge {
     }
 
     pub(super) async fn lodging(&self, asked: AskLodging) -> Result<Option<Lodging>, Amiss> {
-        self.aside(move |folders| Ok(folders.lodging(&asked.id))).await
+        // Also before it is marked, and after its folder is gone.
+        let is_leaving = self.movings.is_leaving(&asked.id);
+        let lodging = self.aside(move |folders| folders.lodging(&asked.id)).await?;
+        Ok(if is_leaving { Some(Lodging::Leaving) } else { lodging })
     }
 
     pub(super) async fn states(&self, asked: AskStates) -> Result<States, Amiss> {
@@ -290,7 +301,7 @@ impl Lodge {
 
     /// Removes a being: its address, and its folder with all that is in it.
     pub(super) async fn remove(&self, RemoveHere { id }: RemoveHere) -> Result<(), Amiss> {
-        self.dismiss(&id).await;
+        self.dismiss(&id).await?;
         self.aside(move |folders| {
             folders.discard(&id)?;
             folders.take_out(&id)
@@ -299,28 +310,37 @@ impl Lodge {
     }
 
     pub(super) async fn put_aside(&self, PutAside { id }: PutAside) -> Result<(), Amiss> {
-        self.dismiss(&id).await;
-        let aside = {
-            let id = id.clone();
-            self.aside(move |folders| folders.put_aside(&id)).await?
-        };
-        let (being, aside) = (id.as_str(), aside.display().to_string());
-        tracing::warn!(being, aside, "lives elsewhere by the book, and what was here is put aside");
+        self.dismiss(&id).await?;
+        let of = id.clone();
+        if let Some(aside) = self.aside(move |folders| folders.put_aside(&of)).await? {
+            let (being, aside) = (id.as_str(), aside.display().to_string());
+            tracing::warn!(
+                being,
+                aside,
+                "lives elsewhere by the book, and what was here is put aside"
+            );
+        }
         Ok(())
     }
 
     /// It cannot be spoken to here any more.
-    async fn dismiss(&self, id: &Name) {
-        self.due.forget(id).await;
-        self.tenancies.forget(id);
+    async fn dismiss(&self, id: &Name) -> Result<(), Amiss> {
+        let address = self.address(id);
         let held = self.movings.held.lock().remove(id);
         let kept = match held {
             Some(kept) => Some(kept),
-            None => self.nursery.keep_asleep(&self.address(id)).await,
+            None => self.nursery.keep_asleep(&address).await,
         };
-        if let Some(kept) = kept {
-            kept.dismiss();
+        match kept {
+            Some(kept) => kept.dismiss(),
+            None if self.nursery.has(&address) => {
+                return Err(Amiss::failed("something else is done with it just now; try again"));
+            }
+            None => {}
         }
+        self.due.forget(id).await;
+        self.tenancies.forget(id);
+        Ok(())
     }
 
     // Giving away.
@@ -432,7 +452,7 @@ impl Lodge {
     pub(super) async fn adopt(&self, Adopt { id }: Adopt) -> Result<(), Amiss> {
         let (of, tenancies) = (id.clone(), self.tenancies.clone());
         self.aside(move |folders| {
-            match folders.lodging(&of) {
+            match folders.lodging(&of)? {
                 Some(Lodging::Coming) => folders.adopt(&of)?,
                 Some(Lodging::Here) => {}
                 Some(Lodging::Leaving) => folders.mark_staying(&of)?,
@@ -451,10 +471,24 @@ impl Lodge {
     }
 
     pub(super) async fn stay(&self, Stay { id }: Stay) -> Result<(), Amiss> {
-        let of = id.clone();
-        self.aside(move |folders| folders.mark_staying(&of)).await?;
+        if self.movings.packing.lock().contains(&id) {
+            return Err(Amiss::failed("it is being packed just now; try again"));
+        }
+        let (of, tenancies) = (id.clone(), self.tenancies.clone());
+        self.aside(move |folders| {
+            folders.mark_staying(&of)?;
+            tenancies.recall(&of);
+            Ok(())
+        })
+        .await?;
+        let address = self.address(&id);
         // What has waited for it is handled now.
         drop(self.movings.held.lock().remove(&id));
+        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
+        if matches!(status, Some(Status::Quarantined(_))) {
+            // It was held back because of what is mended now: it sleeps, and may wake.
+            drop(self.nursery.keep_asleep(&address).await);
+        }
         self.nursery.admit(&id);
         // One that was brought by hand may have something to be woken for.
         self.due.ask(&id).await.map_err(Amiss::failed)
@@ -463,12 +497,15 @@ impl Lodge {
     pub(super) async fn leave(&self, Leave { id, to }: Leave) -> Result<(), Amiss> {
         let of = id.clone();
         let address = self.address(&id);
+        if self.movings.packing.lock().contains(&id) {
+            return Err(Amiss::failed("it is being packed just now; try again"));
+        }
         if self.nursery.has(&address) && !self.movings.held.lock().contains_key(&id) {
             return Err(Amiss::failed("it was not held, and is not where it would be removed"));
         }
+        self.aside(move |folders| folders.leave(&of)).await?;
         self.due.forget(&id).await;
         self.tenancies.forget(&id);
-        self.aside(move |folders| folders.take_out(&of)).await?;
         self.movings.left.lock().insert(id.clone(), to.clone());
         let kept = self.movings.held.lock().remove(&id);
         let Some(kept) = kept else {

@@ -143,7 +143,9 @@ impl Book {
         let put = self.store.write(move |writer| {
             let id = entry.id.as_str().to_owned();
             let before: Option<Entry> = writer.get(BEINGS, &id)?;
-            writer.insert(BEINGS, &id, &entry)?;
+            // What it is called it says itself, also while something else is done with it.
+            let name = before.as_ref().map_or(&entry.name, |before| &before.name).clone();
+            writer.insert(BEINGS, &id, &Entry { name, ..entry.clone() })?;
             Ok::<_, StoreError>(before.map(|before| before.node))
         });
         let before = put.await?;

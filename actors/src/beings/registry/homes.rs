@@ -10,8 +10,8 @@ use genii_runtime::{GroupMember, GroupMonitor, Node};
 use super::super::errands::{Amiss, HOMES};
 use super::failed;
 
-/// How long a home may take for what it does at once.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a home may take for what it does at once: a being may have to end what it does before.
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Finds the homes.
 pub(super) struct Homes {

@@ -7,7 +7,8 @@ use genii_runtime::{Context, HandleLater, Promise};
 
 use super::{Registry, Shared};
 
-/// How many questions are on their way at a time. One more is refused.
+/// How many questions are on their way at a time. One more is refused. With all else that the registry
+/// does at a time these are fewer tasks than an agent may have.
 pub(super) const PASSING_MAX: usize = 512;
 
 impl HandleLater<PassOn> for Registry {

@@ -150,12 +150,12 @@ impl Shared {
             }
             Err(error) => return Err(error),
         };
+        // Before it is written down: what is as it is written is not looked at again.
+        self.homes.ask(node, Stay { id: id.clone() }).await?;
         let (name, created) = (found.name, found.created);
-        let entry =
-            Entry { id: id.clone(), name, node: node.clone(), created, stage: Stage::Living };
-        self.book.put(entry).await.map_err(failed)?;
         tracing::info!(being = id.as_str(), %node, "was found, and is known from now on");
-        self.homes.ask(node, Stay { id }).await
+        let entry = Entry { id, name, node: node.clone(), created, stage: Stage::Living };
+        self.book.put(entry).await.map_err(failed)
     }
 
     /// It is to live there.
@@ -169,12 +169,13 @@ impl Shared {
             return self.book.strike(&id).await.map_err(failed);
         }
         match lodging {
-            Some(Lodging::Here) => {}
-            Some(Lodging::Leaving) => self.homes.ask(node, Stay { id: id.clone() }).await?,
+            Some(Lodging::Here | Lodging::Leaving) => {
+                self.homes.ask(node, Stay { id: id.clone() }).await?;
+            }
             Some(Lodging::Coming) => self.homes.ask(node, Adopt { id: id.clone() }).await?,
             None => {
                 let being = id.as_str();
-                tracing::warn!(being, %node, "is not there; import it from a backup");
+                tracing::warn!(being, %node, "is not there; delete it, and import it from a backup");
                 self.homes.ask(node, MissHere { id: id.clone() }).await?;
             }
         }
@@ -220,11 +221,11 @@ impl Shared {
             (_, None) => {
                 // Somebody has carried it over by hand. Where it was, nothing of it is left but its address.
                 let was_on = entry.node.clone();
+                self.homes.ask(&was_on, PutAside { id: id.clone() }).await?;
+                self.homes.ask(node, Stay { id: id.clone() }).await?;
                 let moved = Entry { node: node.clone(), stage: Stage::Living, ..entry };
-                self.book.put(moved).await.map_err(failed)?;
-                self.homes.ask(&was_on, RemoveHere { id: id.clone() }).await?;
                 tracing::info!(being = id.as_str(), %node, "lives there from now on");
-                self.homes.ask(node, Stay { id }).await
+                self.book.put(moved).await.map_err(failed)
             }
             (Lodging::Coming, Some(_)) => Ok(()),
         }
