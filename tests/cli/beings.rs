@@ -120,6 +120,8 @@ fn a_being_is_written_out_taken_in_and_deleted() {
     assert_eq!(copy["id"], "copy");
     assert!(recalled(&house, "copy", "where is the key?").contains("blue pot"));
     assert_eq!(house.genii(&["being", "delete", "marit", "--yes"]).code, 0);
+    let journal = house.genii(&["ctl", "journal", "-n", "1000"]).out;
+    assert!(journal.contains("being/marit") && journal.contains("was deleted"), "{journal}");
     let gone = house.genii(&["being", "show", "marit"]);
     assert!(gone.code == 1 && gone.err.contains("no being is called marit"), "{}", gone.err);
     assert!(recalled(&house, "copy", "where is the key?").contains("blue pot"));

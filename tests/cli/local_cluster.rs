@@ -130,7 +130,6 @@ fn a_being_moves_to_the_other_machine_in_the_middle_of_a_chat() {
     assert!(answer["recalled"].to_string().contains("Sandpiper"), "{answer}");
     assert!(house.path(PC2).join("beings/marit/being.redb").exists());
     assert!(!house.path("data/beings/marit").exists());
-    drop(say);
     drop(says);
     assert!(chat.wait().unwrap().success());
     let listed = on(&house, PC2, &["being", "list"]);

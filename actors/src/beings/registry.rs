@@ -34,7 +34,7 @@ use genii_protocols::beings::{
 };
 use genii_protocols::{Address, AskError, Json, Message, Name, Never, NodeName};
 use genii_runtime::{Agent, Context, Handle, HandleLater, Node, Promise, Protocol};
-use genii_supervision::StartError;
+use genii_supervision::{Key, StartError, What};
 use parking_lot::Mutex;
 use serde::Deserialize;
 use tokio::sync::Semaphore;
@@ -322,6 +322,13 @@ impl Shared {
             BeingEntry { address, id, name, state, isolation, node, created, why }
         };
         entries.into_iter().map(shown).collect()
+    }
+
+    /// Writes into the journal what was done with a being.
+    fn note(&self, id: &Name, text: &str) {
+        tracing::info!(being = id.as_str(), "{text}");
+        let key = Key::from(self.address(id).shared());
+        self.node.tree().record(&key, 0, What::Note { text: text.into() });
     }
 
     /// Keeps others from doing something with a being at the same time, as soon as nobody else does.

@@ -159,6 +159,7 @@ impl Shared {
             self.unsettled(&entry.id);
             return Err(failed(error));
         }
+        self.note(&entry.id, &format!("was made on {}", entry.node));
         Ok(self.shown(entry).await)
     }
 
@@ -222,7 +223,7 @@ impl Shared {
             return Err(NoBeing::Failed { why });
         }
         self.book.strike(&id).await.map_err(failed)?;
-        tracing::info!(being = id.as_str(), "was deleted, with all that it remembered");
+        self.note(&id, "was deleted, with all that it remembered");
         Ok(shown)
     }
 }

@@ -95,7 +95,7 @@ impl Shared {
         self.homes.ask(from, Leave { id: id.clone(), to: to.clone() }).await?;
         let living = Entry { stage: Stage::Living, ..moved.clone() };
         self.book.put(living.clone()).await.map_err(failed)?;
-        tracing::info!(being = id.as_str(), from = %from, to = %to, "has moved");
+        self.note(id, &format!("has moved from {from} to {to}"));
         Ok(living)
     }
 
