@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use genii_benches::{quantile, resident};
+use genii_benches::{line, resident, size, timed};
 use genii_storage::index::{
     Entry, Filter, Hit, Index, IndexShare, IndexShareSettings, Opened, Rebuild, Shape, Tended,
 };
@@ -274,12 +274,6 @@ async fn recall(index: &Index, world: &World) {
     println!("  {:44} {:>9.3}", "recall@10 of nearest", right as f64 / (asked.len() * 10) as f64);
 }
 
-async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
-    let began = Instant::now();
-    let done = work.await;
-    (began.elapsed(), done)
-}
-
 /// One after the other; how long each took.
 async fn all<T, E: std::fmt::Debug>(
     works: impl Iterator<Item = impl Future<Output = (Duration, Result<T, E>)>>,
@@ -295,26 +289,4 @@ async fn all<T, E: std::fmt::Debug>(
 
 fn told(what: &str, partitions: usize, took: Duration) {
     println!("{what} with {partitions} partitions in {:.2} s", took.as_secs_f64());
-}
-
-fn line(what: &str, times: &mut [Duration]) {
-    let millis = |share| quantile(&mut times.to_vec(), share).as_secs_f64() * 1e3;
-    let (half, most, max) = (millis(0.5), millis(0.99), millis(1.0));
-    let count = times.len();
-    println!("  {what:44} p50 {half:>8.2} ms  p99 {most:>8.2} ms  max {max:>8.2} ms  of {count}");
-}
-
-fn size(folder: &Path) {
-    let (mut files, mut bytes, mut folders) = (0, 0, vec![folder.to_owned()]);
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap()) {
-            if entry.file_type().unwrap().is_dir() {
-                folders.push(entry.path());
-            } else {
-                files += 1;
-                bytes += entry.metadata().unwrap().len();
-            }
-        }
-    }
-    println!("  {:44} {:>9} KiB in {files} files", "on the disk", bytes / 1024);
 }

@@ -3,9 +3,13 @@
 //! something.
 
 pub mod agents;
+pub mod beings;
 pub mod household;
+pub mod provider;
+pub mod speech;
 
-use std::time::Duration;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 /// How often each contender has its turn.
 pub const ROUNDS: usize = 9;
@@ -69,4 +73,40 @@ pub fn resident() -> u64 {
     let line = text.lines().find(|line| line.starts_with("Rss:"));
     let kib = line.and_then(|line| line.split_whitespace().nth(1)?.parse::<u64>().ok());
     kib.unwrap_or_default() * 1024
+}
+
+/// How long something takes, and what comes of it.
+pub async fn timed<T>(work: impl Future<Output = T>) -> (Duration, T) {
+    let began = Instant::now();
+    let done = work.await;
+    (began.elapsed(), done)
+}
+
+/// Prints the middle of some times, what all but one in a hundred stay below, and the longest.
+pub fn line(what: &str, times: &mut [Duration]) {
+    let mut millis = |share| quantile(times, share).as_secs_f64() * 1e3;
+    let (half, most, max) = (millis(0.5), millis(0.99), millis(1.0));
+    let count = times.len();
+    println!("  {what:44} p50 {half:>8.2} ms  p99 {most:>8.2} ms  max {max:>8.2} ms  of {count}");
+}
+
+/// Prints what a folder takes on the disk.
+///
+/// # Panics
+/// When it can't be read.
+pub fn size(folder: &Path) {
+    let (mut files, mut bytes, mut folders) = (0, 0, vec![folder.to_owned()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("it can be read") {
+            let entry = entry.expect("it can be read");
+            let about = entry.metadata().expect("it can be looked at");
+            if about.is_dir() {
+                folders.push(entry.path());
+            } else {
+                files += 1;
+                bytes += about.len();
+            }
+        }
+    }
+    println!("  {:44} {:>9} KiB in {files} files", "on the disk", bytes / 1024);
 }

@@ -1,0 +1,129 @@
+//! A being with 100,000 memories: how long it takes to keep one more, safe on the disk, and to recall,
+//! while it comes to have them, when it has them, and while its index is made anew.
+//!
+//! `cargo bench --bench memories -- 10000` tries it with fewer; `--data FOLDER` says on which disk.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use genii_benches::beings::{BeingHouse, being, scratch, syncs};
+use genii_benches::speech::Speech;
+use genii_benches::{line, resident, size, timed};
+use genii_protocols::being::AskHealth;
+use tokio::runtime::Runtime;
+
+const MEMORIES: usize = 100_000;
+const ID: &str = "elder";
+
+/// How often it is asked at rest.
+const ASKED: usize = 1_000;
+
+/// How long it is let be between two questions while something else goes on.
+const PAUSE: Duration = Duration::from_millis(20);
+
+fn main() {
+    let memories = std::env::args().find_map(|argument| argument.parse().ok());
+    Runtime::new().unwrap().block_on(elder(memories.unwrap_or(MEMORIES)));
+}
+
+async fn elder(memories: usize) {
+    let data = scratch();
+    println!("\na being with {memories} memories");
+    line("the disk: 4 KiB more, synced", &mut syncs(data.path()));
+    let house = BeingHouse::open(data.path(), "").await;
+    house.create(ID, None).await;
+    grow(&house, memories).await;
+    well(&house).await;
+    at_rest(&house).await;
+    println!("  {:44} {:>9} MiB", "memory", resident() / 1024 / 1024);
+    size(&house.folder(ID));
+    house.close().await;
+
+    let house = BeingHouse::open(data.path(), "").await;
+    std::fs::remove_dir_all(house.folder(ID).join("vectors")).unwrap();
+    anew(&house).await;
+    line("the disk again", &mut syncs(data.path()));
+    house.close().await;
+}
+
+/// It is told one thing after the other, and asked now and then.
+async fn grow(house: &BeingHouse, memories: usize) {
+    let is_over = AtomicBool::new(false);
+    let telling = async {
+        let mut speech = Speech::new(1);
+        let (began, mut times) = (Instant::now(), Vec::new());
+        for _ in 0..memories {
+            times.push(timed(house.remember(ID, speech.sentence())).await.0);
+        }
+        is_over.store(true, Ordering::SeqCst);
+        println!("  told in {:.1} s, one after the other", began.elapsed().as_secs_f64());
+        line("remember, as they come", &mut times);
+        let last = times.len() - times.len() / 10;
+        line("remember, the last tenth", &mut times[last..]);
+    };
+    let ((), mut recalls) = tokio::join!(telling, asking(house, &is_over, 2));
+    line("recall, as they come", &mut recalls);
+    let last = recalls.len() - recalls.len() / 10;
+    line("recall, the last tenth", &mut recalls[last..]);
+}
+
+async fn at_rest(house: &BeingHouse) {
+    let mut speech = Speech::new(3);
+    let (mut recalls, mut remembers) = (Vec::new(), Vec::new());
+    for _ in 0..ASKED {
+        recalls.push(timed(house.recall(ID, speech.question())).await.0);
+        remembers.push(timed(house.remember(ID, speech.sentence())).await.0);
+    }
+    line("recall, at rest", &mut recalls);
+    line("remember, at rest", &mut remembers);
+}
+
+/// It has lost its index, and is told and asked until that is made anew.
+async fn anew(house: &BeingHouse) {
+    let is_over = AtomicBool::new(false);
+    let began = Instant::now();
+    // It wakes, and finds nothing.
+    let first = timed(house.recall(ID, Speech::new(4).question())).await.0;
+    println!("  {:44} {:>9.1} ms", "woken and first recall, with no index", millis(first));
+    let telling = async {
+        let mut speech = Speech::new(5);
+        let mut times = Vec::new();
+        while !is_over.load(Ordering::SeqCst) {
+            times.push(timed(house.remember(ID, speech.sentence())).await.0);
+            tokio::time::sleep(PAUSE).await;
+        }
+        times
+    };
+    let waiting = async {
+        well(house).await;
+        is_over.store(true, Ordering::SeqCst);
+    };
+    let ((), mut remembers, mut recalls) =
+        tokio::join!(waiting, telling, asking(house, &is_over, 6));
+    println!("  made anew in {:.1} s", began.elapsed().as_secs_f64());
+    line("remember, while it is made anew", &mut remembers);
+    line("recall, while it is made anew", &mut recalls);
+    at_rest(house).await;
+}
+
+async fn asking(house: &BeingHouse, is_over: &AtomicBool, seed: u64) -> Vec<Duration> {
+    let mut speech = Speech::new(seed);
+    let mut times = Vec::new();
+    while !is_over.load(Ordering::SeqCst) {
+        times.push(timed(house.recall(ID, speech.question())).await.0);
+        tokio::time::sleep(PAUSE).await;
+    }
+    times
+}
+
+/// Waits until its index has all that it should.
+async fn well(house: &BeingHouse) {
+    while !house.ask(&being(ID), AskHealth {}).await.is_well {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}

@@ -1,0 +1,139 @@
+//! What a query costs without its provider: 200 beings that talk at once, with a server on this machine
+//! that streams its answers at once, each turn safe on the disk.
+//!
+//! From what whoever asks waits, the time is taken off for which the server had the question: from its
+//! last byte read to the last of the answer written. `--data FOLDER` says on which disk.
+#![allow(clippy::unwrap_used, missing_docs)]
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::join_all;
+use genii_benches::beings::{BeingHouse, being, scratch, syncs};
+use genii_benches::line;
+use genii_benches::provider::Stub;
+use genii_benches::speech::Speech;
+use genii_protocols::being::Converse;
+use tokio::runtime::Runtime;
+use tokio::time::sleep_until;
+
+const BEINGS: u64 = 200;
+
+/// What each remembers.
+const MEMORIES: usize = 50;
+
+/// How often each is talked to.
+const TURNS: u64 = 20;
+
+/// How long each rests from the beginning of one turn to that of the next, in quicker and quicker talk.
+const PACES: [Option<Duration>; 4] = [
+    Some(Duration::from_millis(2_000)),
+    Some(Duration::from_millis(1_000)),
+    Some(Duration::from_millis(500)),
+    None,
+];
+
+/// What was seen of a turn.
+struct Seen {
+    number: u64,
+    began: Instant,
+    first: Instant,
+    ended: Instant,
+}
+
+fn main() {
+    Runtime::new().unwrap().block_on(talks());
+}
+
+async fn talks() {
+    let (data, stub) = (scratch(), Stub::start());
+    println!("\n{BEINGS} beings talk at once, {MEMORIES} memories each");
+    line("the disk: 4 KiB more, synced", &mut syncs(data.path()));
+    let house = BeingHouse::open(data.path(), &format!("awake_max = {}", BEINGS + 10)).await;
+    for number in 0..BEINGS {
+        house.create(&id(number), Some(stub.settings())).await;
+    }
+    join_all((0..BEINGS).map(|number| prepare(&house, number))).await;
+    // Connections are made, and all that is made once.
+    round(&house, &stub, 0, None, "as they warm up").await;
+    for (n, pace) in PACES.into_iter().enumerate() {
+        let how = match pace {
+            Some(pace) => format!("each every {} ms", pace.as_millis()),
+            None => "each at once again".to_owned(),
+        };
+        round(&house, &stub, 1 + n as u64, pace, &how).await;
+    }
+    line("the disk again", &mut syncs(data.path()));
+    house.close().await;
+}
+
+fn id(number: u64) -> String {
+    format!("being-{number}")
+}
+
+async fn prepare(house: &BeingHouse, number: u64) {
+    let mut speech = Speech::new(number);
+    for _ in 0..MEMORIES {
+        house.remember(&id(number), speech.sentence()).await;
+    }
+}
+
+/// All of them talk, each [`TURNS`] times.
+async fn round(house: &BeingHouse, stub: &Stub, round: u64, pace: Option<Duration>, how: &str) {
+    let began = Instant::now();
+    let talks = (0..BEINGS).map(|number| talk(house, number, round, pace, began));
+    let seen: Vec<Seen> = join_all(talks).await.into_iter().flatten().collect();
+    let took = began.elapsed();
+    let rate = seen.len() as f64 / took.as_secs_f64();
+    let of = |time: fn(&Seen, &Stub) -> Duration| -> Vec<Duration> {
+        seen.iter().map(|seen| time(seen, stub)).collect()
+    };
+    println!("  {how}: {rate:.0} queries/s");
+    line("    own cost", &mut of(own_cost));
+    line("    from its first word to ours", &mut of(first_word));
+    line("    what the server took", &mut of(servers));
+}
+
+async fn talk(
+    house: &BeingHouse,
+    number: u64,
+    round: u64,
+    pace: Option<Duration>,
+    from: Instant,
+) -> Vec<Seen> {
+    let mut speech = Speech::new(1_000 + number + round * BEINGS);
+    let mut all = Vec::new();
+    // One after the other begins.
+    let offset = pace.unwrap_or_default().mul_f64(number as f64 / BEINGS as f64);
+    for turn in 0..TURNS {
+        if let Some(pace) = pace {
+            sleep_until((from + offset + pace * turn as u32).into()).await;
+        }
+        let mark = (round * TURNS + turn) * BEINGS + number;
+        all.push(one(house, &id(number), &speech.question(), mark).await);
+    }
+    all
+}
+
+async fn one(house: &BeingHouse, id: &str, said: &str, number: u64) -> Seen {
+    let said = Stub::marked(said, number);
+    let began = Instant::now();
+    let asked = Converse { said, speaker: None, path: Vec::new() };
+    let mut answers = house.node.to(being(id)).stream(asked).await.unwrap();
+    assert!(answers.next().await.is_some(), "nothing was answered");
+    let first = Instant::now();
+    answers.finish().await.unwrap();
+    Seen { number, began, first, ended: Instant::now() }
+}
+
+fn own_cost(seen: &Seen, stub: &Stub) -> Duration {
+    (seen.ended - seen.began).saturating_sub(servers(seen, stub))
+}
+
+fn first_word(seen: &Seen, stub: &Stub) -> Duration {
+    seen.first.saturating_duration_since(stub.served(seen.number).began)
+}
+
+fn servers(seen: &Seen, stub: &Stub) -> Duration {
+    let served = stub.served(seen.number);
+    served.ended - served.asked
+}
