@@ -75,11 +75,10 @@ pub struct MemoriesSettings {
     /// When so many memories are in the tail, a batch of them goes to the index. Below, there is no
     /// index; each costs about 2 KiB of memory, and all together a third of a millisecond a search.
     pub tail_max: usize,
-    /// How many go at a time, the oldest first. Each batch is one write to the store, which others wait
-    /// for some milliseconds, and one more file for the index.
+    /// How many go at a time, the oldest first. Each batch is one more file for the index.
     pub batch: usize,
-    /// How many memories each way of searching brings, to be ranked: by words, by vector, and from the
-    /// tail.
+    /// How many memories each way of searching brings, to be ranked: by words, half as many by vector, and
+    /// from the tail.
     pub candidates: usize,
 }
 
@@ -156,6 +155,36 @@ impl Memories {
         tables::put(writer, new)
     }
 
+    /// Writes down, in a write of the caller's own, that a fact no longer holds since another was put: it
+    /// keeps its text, and is told to have held until the new one's time. Whether it held until now. Then
+    /// [`Memories::take_in`] is called with the new one, and [`Memories::outdated`] with both.
+    ///
+    /// # Errors
+    /// When the store can't be written.
+    pub fn outdate(writer: &mut Writer, old: u64, by: &Memory) -> Result<bool, StoreError> {
+        let held = writer.get(MEMORIES, &old)?.filter(|old| old.replaced_by.is_none());
+        match held {
+            Some(old) => tables::outdate(writer, old, by).map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Heeds what [`Memories::outdate`] has written; if that does not happen, it is heeded from the next
+    /// opening on.
+    pub fn outdated(&self, old: u64, by: u64) {
+        if let Some(brief) = self.0.live.write().briefs.get_mut(&old) {
+            brief.replaced_by = Some(by);
+        }
+    }
+
+    /// A memory, in a read or a write of the caller's own.
+    ///
+    /// # Errors
+    /// When the store can't be read.
+    pub fn find(reader: &Reader, id: u64) -> Result<Option<Memory>, StoreError> {
+        reader.get(MEMORIES, &id)
+    }
+
     /// Takes in what [`Memories::put`] has kept, after that write returned: it is found from then on.
     /// With an embedder that is not quick it is found by its words at first, and by its meaning a moment
     /// later.
@@ -212,9 +241,7 @@ impl Memories {
                 Ok(memory)
             };
             let memory = own.0.store.write(write).await?;
-            if let Some(brief) = own.0.live.write().briefs.get_mut(&old) {
-                brief.replaced_by = Some(memory.id);
-            }
+            own.outdated(old, memory.id);
             own.take_in(vec![memory.clone()]).await;
             Ok(memory)
         })

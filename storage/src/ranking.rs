@@ -194,7 +194,7 @@ impl Parts {
     fn new(
         question: &Question,
         candidates: &[Candidate<'_>],
-        matches: &Matches,
+        matches: &Matches<'_>,
         weights: &Weights,
         at: usize,
     ) -> Self {

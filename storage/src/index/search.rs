@@ -18,7 +18,7 @@ pub const HITS_MAX: usize = 1_000;
 pub const TERMS_MAX: usize = 256;
 
 /// How many partitions of the index of vectors are searched at least.
-const PROBES: usize = 20;
+const PROBES: usize = 10;
 
 /// Which entries a search is among. The default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

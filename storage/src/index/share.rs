@@ -12,7 +12,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 pub struct IndexShareSettings {
     /// How much is kept of what describes files: schemas, lists of files, footers.
     pub metadata_cache_bytes: usize,
-    /// How much is kept of the indices themselves: postings of words, partitions of vectors.
+    /// How much is kept of the indices themselves: postings of words, partitions of vectors. A being with
+    /// 100,000 memories and vectors of 256 numbers has 100 MiB of these; what does not find room is read
+    /// from the disk at each search. Small beings have none.
     pub index_cache_bytes: usize,
     /// How many indices are gathered, indexed or rebuilt at the same time. Each takes a core.
     pub heavy_at_once: usize,
@@ -20,7 +22,7 @@ pub struct IndexShareSettings {
 
 impl Default for IndexShareSettings {
     fn default() -> Self {
-        Self { metadata_cache_bytes: 24 << 20, index_cache_bytes: 64 << 20, heavy_at_once: 1 }
+        Self { metadata_cache_bytes: 24 << 20, index_cache_bytes: 192 << 20, heavy_at_once: 1 }
     }
 }
 

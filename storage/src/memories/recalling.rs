@@ -11,7 +11,7 @@ use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_b
 use crate::store::StoreError;
 
 use super::live::Live;
-use super::memory::{Recall, RecallFilter, Recalled};
+use super::memory::{Memory, Recall, RecallFilter, Recalled};
 use super::scan;
 use super::tables::{self, Brief, Gist, MEMORIES};
 use super::{Inner, Memories, MemoriesError, RECALLED_MAX, blocking};
@@ -141,7 +141,7 @@ impl Inner {
         let words = index.words(&terms, &filter, limit);
         let near = async {
             match asked.vector.iter().any(|number| *number != 0.0) {
-                true => index.nearest(&asked.vector, &filter, limit).await,
+                true => index.nearest(&asked.vector, &filter, limit / 2).await,
                 false => Ok(Vec::new()),
             }
         };
@@ -172,14 +172,11 @@ impl Inner {
     fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<BTreeMap<u64, Gist>, StoreError> {
         let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
         let ids: BTreeSet<u64> = hits.ids.iter().copied().chain(before_tail).collect();
-        self.gists(ids)
+        self.gists(&ids)
     }
 
-    fn gists(&self, ids: impl IntoIterator<Item = u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {
-        self.store.read(|reader| {
-            let gist = |id| Ok(tables::gist_of(reader, id)?.map(|gist| (id, gist)));
-            ids.into_iter().filter_map(|id| gist(id).transpose()).collect()
-        })
+    fn gists(&self, ids: &BTreeSet<u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {
+        self.store.read(|reader| tables::gists_of(reader, ids))
     }
 
     /// Ranks what was fetched together with what is in the tail.
@@ -199,7 +196,7 @@ impl Inner {
             // These have left the tail since.
             drop(live);
             covered_from = left.end;
-            fetched.extend(self.gists(left)?);
+            fetched.extend(self.gists(&left.collect())?);
         };
         let is_wanted = |id| live.briefs.get(&id).is_some_and(|brief| asked.filter.passes(brief));
         let (question, limit) = (&asked.question, self.settings.candidates);
@@ -222,12 +219,12 @@ impl Inner {
         best.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.id.cmp(&a.id)));
         best.truncate(asked.ranked());
         let mut found = self.store.read(|reader| {
-            let memory = |Ranked { id, score, reasons }| {
-                let memory = reader.get(MEMORIES, &id)?;
-                Ok(memory.map(|memory| Recalled { memory, score, reasons }))
-            };
-            let found = best.into_iter().filter_map(|ranked| memory(ranked).transpose());
-            found.collect::<Result<Vec<_>, StoreError>>()
+            let memories = reader.get_all(MEMORIES, best.iter().map(|ranked| ranked.id))?;
+            let mut memories: BTreeMap<u64, Memory> = memories.into_iter().collect();
+            let found = best.into_iter().filter_map(|Ranked { id, score, reasons }| {
+                memories.remove(&id).map(|memory| Recalled { memory, score, reasons })
+            });
+            Ok::<_, StoreError>(found.collect::<Vec<_>>())
         })?;
         put_behind_successors(&mut found);
         found.truncate(asked.limit);

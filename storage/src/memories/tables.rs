@@ -241,12 +241,17 @@ fn gist(reader: &Reader, memory: &Memory) -> Result<Gist, StoreError> {
     Ok(reader.get(GISTS, &memory.id)?.unwrap_or_else(|| Gist::of(memory)))
 }
 
-/// The gist of a memory, if there is such a memory.
-pub(super) fn gist_of(reader: &Reader, id: u64) -> Result<Option<Gist>, StoreError> {
-    match reader.get(GISTS, &id)? {
-        Some(gist) => Ok(Some(gist)),
-        None => Ok(reader.get(MEMORIES, &id)?.map(|memory| Gist::of(&memory))),
-    }
+/// The gists of memories, of those that there are.
+pub(super) fn gists_of(
+    reader: &Reader,
+    ids: &BTreeSet<u64>,
+) -> Result<BTreeMap<u64, Gist>, StoreError> {
+    let mut gists: BTreeMap<u64, Gist> =
+        reader.get_all(GISTS, ids.iter().copied())?.into_iter().collect();
+    let missing = ids.iter().copied().filter(|id| !gists.contains_key(id));
+    let missing = reader.get_all(MEMORIES, missing.collect::<Vec<_>>())?;
+    gists.extend(missing.into_iter().map(|(id, memory)| (id, Gist::of(&memory))));
+    Ok(gists)
 }
 
 /// What the settled memories add to the counts that ranking goes by, and through which id they are.

@@ -1,7 +1,8 @@
 //! Which words of the question stand in a candidate or beside it.
 
-use std::collections::HashMap;
 use std::time::Duration;
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::spelling::Spelling;
 use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights};
@@ -16,38 +17,40 @@ const COSINE_MIN: f32 = 0.15;
 const MISSPELT_MAX: usize = 8;
 
 /// What the candidates have of the question, in the order of the candidates.
-pub(super) struct Matches {
+pub(super) struct Matches<'c> {
     /// For each candidate and each term of the question, one row after the other.
-    words: Vec<Match>,
+    words: Vec<Match<'c>>,
     terms: usize,
-    similarities: Vec<Match>,
+    similarities: Vec<Match<'c>>,
 }
 
 /// What a candidate has of one word.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Match {
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Match<'c> {
     /// How much that weighs; 0 for nothing.
     pub weight: f32,
     /// The candidate in which it was found: itself or one beside it.
     pub found_in: usize,
     /// The term that it was found as, if it is spelt otherwise.
-    pub spelt: Option<String>,
+    pub spelt: Option<&'c str>,
 }
 
-impl Matches {
+impl<'c> Matches<'c> {
     /// Matches candidates, which are sorted by id.
     pub(super) fn new(
         question: &Question,
-        candidates: &[Candidate<'_>],
+        candidates: &[Candidate<'c>],
         statistics: &Statistics,
         weights: &Weights,
     ) -> Self {
         let asked = Asked::new(question, statistics, weights);
         let terms = asked.rarities.len();
-        let mut words = Vec::with_capacity(terms * candidates.len());
-        let mut spellings = HashMap::new();
+        let mut words = vec![Match::default(); terms * candidates.len()];
+        let (mut spellings, mut counts) = (HashMap::new(), vec![0.0; terms]);
         for (at, candidate) in candidates.iter().enumerate() {
-            words.extend(asked.in_one(&candidate.analysis.terms, at, &mut spellings));
+            let row = &mut words[at * terms..(at + 1) * terms];
+            row.iter_mut().for_each(|word| word.found_in = at);
+            asked.in_one(&candidate.analysis.terms, &mut spellings, &mut counts, row);
         }
         let similarity = |(at, candidate): (usize, &Candidate<'_>)| {
             let cosine =
@@ -61,12 +64,12 @@ impl Matches {
     }
 
     /// What a candidate has of each term of the question.
-    pub(super) fn words(&self, at: usize) -> impl Iterator<Item = &Match> {
+    pub(super) fn words(&self, at: usize) -> impl Iterator<Item = &Match<'c>> {
         self.words[at * self.terms..(at + 1) * self.terms].iter()
     }
 
     /// What the nearness of a candidate's vector weighs.
-    pub(super) fn similarity(&self, at: usize) -> &Match {
+    pub(super) fn similarity(&self, at: usize) -> &Match<'c> {
         &self.similarities[at]
     }
 
@@ -88,11 +91,11 @@ impl Matches {
     }
 }
 
-impl Match {
+impl Match<'_> {
     /// Takes a share of another match in its place if that weighs more.
-    fn raise(&mut self, theirs: &Match, share: f32) {
+    fn raise(&mut self, theirs: &Self, share: f32) {
         if theirs.weight * share > self.weight {
-            *self = Self { weight: theirs.weight * share, ..theirs.clone() };
+            *self = Self { weight: theirs.weight * share, ..*theirs };
         }
     }
 }
@@ -150,35 +153,35 @@ impl<'a> Asked<'a> {
         Self { terms, rarities, misspelt, statistics, weights }
     }
 
-    /// What one candidate has of each term (BM25, of all terms together about 1).
-    fn in_one<'t>(
+    /// What one candidate has of each term (BM25, of all terms together about 1). `counts` is a scratch
+    /// of as many zeros, and is left so.
+    fn in_one<'c>(
         &self,
-        terms: &'t [String],
-        found_in: usize,
-        spellings: &mut Spellings<'t>,
-    ) -> Vec<Match> {
-        let mut row = vec![Match { found_in, ..Match::default() }; self.rarities.len()];
-        let mut counts = vec![0.0; self.rarities.len()];
+        terms: &'c [String],
+        spellings: &mut Spellings<'c>,
+        counts: &mut [f32],
+        row: &mut [Match<'c>],
+    ) {
         for term in terms {
             if let Some(at) = self.terms.get(term.as_str()) {
                 counts[*at] += 1.0;
             }
-            self.match_spelling(term, terms.len(), spellings, &mut row);
+            self.match_spelling(term, terms.len(), spellings, row);
         }
-        for (at, count) in counts.into_iter().enumerate().filter(|(_, count)| *count > 0.0) {
+        for (at, count) in counts.iter_mut().enumerate().filter(|(_, count)| **count > 0.0) {
+            let count = std::mem::take(count);
             row[at].weight =
                 self.rarities[at] * self.statistics.saturated(count, terms.len(), self.weights);
             row[at].spelt = None;
         }
-        row
     }
 
-    fn match_spelling<'t>(
+    fn match_spelling<'c>(
         &self,
-        term: &'t str,
+        term: &'c str,
         length: usize,
-        spellings: &mut Spellings<'t>,
-        row: &mut [Match],
+        spellings: &mut Spellings<'c>,
+        row: &mut [Match<'c>],
     ) {
         if self.misspelt.is_empty() {
             return;
@@ -189,7 +192,7 @@ impl<'a> Asked<'a> {
                 self.rarities[*at] * share * self.statistics.saturated(1.0, length, self.weights);
             if weight > row[*at].weight {
                 row[*at].weight = weight;
-                row[*at].spelt = Some(term.to_owned());
+                row[*at].spelt = Some(term);
             }
         }
     }

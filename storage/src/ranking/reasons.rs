@@ -61,15 +61,16 @@ impl Reasons {
     pub(super) fn new(
         question: &Question,
         candidates: &[Candidate<'_>],
-        matches: &Matches,
+        matches: &Matches<'_>,
         parts: &Parts,
         at: usize,
     ) -> Self {
         let total = parts.total();
-        let beside = |found: &Match| (found.found_in != at).then(|| candidates[found.found_in].id);
-        let word = |((_, word), found): ((&str, &str), &Match)| Word {
+        let beside =
+            |found: &Match<'_>| (found.found_in != at).then(|| candidates[found.found_in].id);
+        let word = |((_, word), found): ((&str, &str), &Match<'_>)| Word {
             word: word.to_owned(),
-            spelt: found.spelt.clone(),
+            spelt: found.spelt.map(str::to_owned),
             beside: beside(found),
             share: found.weight / total,
         };

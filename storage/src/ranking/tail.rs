@@ -1,7 +1,8 @@
 //! Memories that no index holds yet, searched directly.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 
+use foldhash::{HashMap, HashMapExt};
 use genii_protocols::Timestamp;
 
 use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights, when};
@@ -106,15 +107,21 @@ impl Tail {
         is_wanted: impl Fn(u64) -> bool,
     ) -> Vec<Candidate<'_>> {
         let cosine = |(id, memory): (&u64, &Memory)| (*id, dot(vector, &memory.vector));
-        let cosines: BTreeMap<u64, f32> = self.memories.iter().map(cosine).collect();
+        // In the order of their ids.
+        let cosines: Vec<(u64, f32)> = self.memories.iter().map(cosine).collect();
         let is_wanted = |(id, _): &(u64, f32)| is_wanted(*id);
-        let by_vector = cosines.iter().map(|(id, cosine)| (*id, *cosine));
-        let mut ids = best(by_vector.filter(is_wanted), limit);
+        let mut ids = best(cosines.iter().copied().filter(is_wanted), limit);
         ids.extend(best(self.by_words(question).filter(is_wanted), limit));
         ids.extend(best(self.by_days(question).filter(is_wanted), limit));
         let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
-        let ids: BTreeSet<u64> = ids.into_iter().flat_map(around).collect();
-        ids.into_iter().filter_map(|id| self.candidate(id, cosines.get(&id).copied())).collect()
+        let mut ids: Vec<u64> = ids.into_iter().flat_map(around).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        let candidate = |id| {
+            let at = cosines.binary_search_by_key(&id, |(id, _)| *id).ok()?;
+            self.candidate(id, Some(cosines[at].1))
+        };
+        ids.into_iter().filter_map(candidate).collect()
     }
 
     /// The lowest id in it.
