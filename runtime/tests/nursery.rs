@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use genii_protocols::{Address, AskError, CauseKind, Fault, Json, Name, Never, NodeName, message};
@@ -12,7 +13,7 @@ use genii_runtime::{
     Agent, Catalogue, Context, Handle, HandleLater, HandleStream, House, Node, NodeOptions,
     Nursery, NurserySettings, Outlet, Promise, Protocol, Relay, Relays, Tenancy,
 };
-use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, StartError};
+use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, StartError, Status};
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -69,7 +70,12 @@ struct DreamerSettings {
     is_broken: bool,
     #[serde(default)]
     starts_for: u64,
+    #[serde(default)]
+    needs_room: bool,
 }
+
+/// Whether those find room that need it.
+static HAS_ROOM: AtomicBool = AtomicBool::new(false);
 
 impl Agent for Dreamer {
     type Settings = DreamerSettings;
@@ -86,6 +92,9 @@ impl Agent for Dreamer {
 
     async fn start(settings: DreamerSettings, context: &mut Context) -> Result<Self, StartError> {
         tokio::time::sleep(Duration::from_secs(settings.starts_for)).await;
+        if settings.needs_room && !HAS_ROOM.load(Ordering::SeqCst) {
+            return Err(StartError::failed("the disk is full"));
+        }
         match settings.is_broken {
             true => Err(StartError::refused("its store is damaged")),
             false => Ok(Self { life: context.incarnation(), kept: Vec::new() }),
@@ -171,7 +180,7 @@ struct World {
 }
 
 /// A house with a nursery in which so many may be awake. Residents whose names begin with `broken` cannot
-/// start, those that begin with `slow` take three seconds, those that begin with `elsewhere` are relays.
+/// start, those that begin with `poor` not without room, those that begin with `slow` take three seconds, those that begin with `elsewhere` are relays.
 async fn world(awake_max: usize) -> World {
     let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
     let catalogue = Catalogue::new().with::<Dreamer>("dreamer").with::<Elsewhere>("elsewhere");
@@ -193,6 +202,7 @@ fn settings(awake_max: usize) -> NurserySettings {
             },
             settings: Json(serde_json::json!({
                 "is_broken": address.name().starts_with("broken"),
+                "needs_room": address.name().starts_with("poor"),
                 "starts_for": if address.name().starts_with("slow") { 3 } else { 0 },
             })),
         }),
@@ -381,6 +391,30 @@ async fn one_that_cannot_start_says_why_and_takes_no_place() {
     assert_eq!(cause.kind, CauseKind::Quarantined);
     let why = format!("{:?}", world.house.why(broken.as_str()).unwrap());
     assert!(why.contains("its store is damaged"), "{why}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_could_not_start_is_tried_again_when_that_may_have_passed() {
+    let world = world(1).await;
+    let [poor, broken] = ["poor", "broken"].map(|name| world.admit(name));
+    for who in [&poor, &broken] {
+        world.node.to(who.clone()).ask(Tell {}).await.unwrap_err();
+    }
+    let status = |who: &Address| world.house.member(who.as_str()).map(|member| member.view.status);
+    let held = async {
+        while !matches!(status(&poor), Ok(Status::Quarantined(_))) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(3_600), held).await.unwrap();
+    let answer = world.node.to(poor.clone()).ask(Tell {}).await;
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    assert!(fault.to_string().contains("the disk is full"), "{fault}");
+    HAS_ROOM.store(true, Ordering::SeqCst);
+    world.comes_to(&poor, Mood::Asleep).await;
+    world.tell(&poor).await;
+    // What cannot pass by itself is held back.
+    assert!(matches!(status(&broken), Ok(Status::Quarantined(_))));
 }
 
 #[tokio::test(start_paused = true)]

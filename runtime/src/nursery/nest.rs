@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use genii_protocols::{Address, Cause, CauseKind, Name};
-use genii_supervision::{Change, ChildError, ChildSpec, Key, Status};
+use genii_supervision::{Change, ChildError, ChildSpec, FailureKind, Key, Status};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
@@ -32,6 +32,10 @@ const REST_LOOK: Duration = Duration::from_millis(5);
 
 /// The shortest and the longest wait between two looks at who has rested long enough.
 const TEND_PERIOD: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+/// How long one that could not start is held back before it is tried again: by then there may be room on
+/// the disk, or another process have let go of its file.
+const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Makes the child that hosts a resident, as long as the house is there.
 pub(crate) type MakeChild = Box<dyn Fn(&Address) -> Option<ChildSpec> + Send + Sync>;
@@ -63,11 +67,13 @@ struct Stirring {
     is_kept: bool,
     /// The life that is to end for that, with what it was sent before.
     last_line: Option<Arc<Line>>,
+    /// Since when it is held back, if that may pass by itself.
+    held_since: Option<Instant>,
 }
 
 impl Stirring {
     fn new(mood: Mood) -> Self {
-        Self { mood, place: None, is_kept: false, last_line: None }
+        Self { mood, place: None, is_kept: false, last_line: None, held_since: None }
     }
 }
 
@@ -368,6 +374,15 @@ impl Nest {
         let idle_after = self.settings.idle_after.as_nanos().try_into().unwrap_or(u64::MAX);
         let now = node.nanos(Instant::now());
         let mut stirring = self.stirring.lock();
+        // These wake at their next message.
+        let held = stirring.iter().filter(|(_, it)| it.mood == Mood::Awake && !it.is_kept);
+        let held = held.filter(|(_, it)| {
+            it.held_since.is_some_and(|since| since.elapsed() >= TRIED_AGAIN_AFTER)
+        });
+        let held: Vec<Address> = held.map(|(address, _)| address.clone()).collect();
+        for address in held {
+            self.send_off(&mut stirring, &address);
+        }
         for (since, address) in self.resting(&node, &stirring) {
             if now.saturating_sub(since) >= idle_after {
                 self.doze(&node, &mut stirring, &address);
@@ -460,9 +475,12 @@ impl Nest {
             stirring.remove(address);
             return true;
         }
-        if matches!(change.now, Status::Quarantined(_)) {
+        it.held_since = None;
+        if let Status::Quarantined(failure) = &change.now {
             // It is held back, and takes no place; one that is released may be one too many.
             it.place = None;
+            let may_pass = matches!(failure.kind, FailureKind::Start | FailureKind::StartTimeout);
+            it.held_since = may_pass.then(Instant::now);
         }
         false
     }
