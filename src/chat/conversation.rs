@@ -169,24 +169,30 @@ async fn until_stopped<T>(doing: impl Future<Output = Result<T, Fault>>) -> Resu
 #[cfg(test)]
 mod tests {
     use genii_protocols::Name;
+    use parking_lot::{Mutex, MutexGuard};
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::*;
     use crate::admin::server::AdminSocket;
     use crate::commands::being::stand_ins::{TALK_ON, side};
 
+    /// Held by the one conversation that there is: Ctrl-C would stop the others too.
+    static ALONE: Mutex<()> = Mutex::new(());
+
     /// A running genii with one being, in a folder.
     struct Genii {
         runtime: Runtime,
         data: Data,
         _scratch: tempfile::TempDir,
+        _alone: MutexGuard<'static, ()>,
     }
 
     impl Genii {
         fn new() -> Self {
+            let alone = ALONE.lock();
             let scratch = tempfile::tempdir().unwrap();
             let data = Data::new(Some(scratch.path().to_owned())).unwrap();
-            Self { runtime: Runtime::new().unwrap(), data, _scratch: scratch }
+            Self { runtime: Runtime::new().unwrap(), data, _scratch: scratch, _alone: alone }
         }
 
         fn open(&self) -> AdminSocket {
