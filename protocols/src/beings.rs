@@ -124,6 +124,56 @@ pub struct Beings {
     pub total: u64,
 }
 
+/// Look over what a being has on its disk, and mend what can be mended if that is wanted. It sleeps
+/// meanwhile, and what comes for it waits. One that was held back is tried again afterwards.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CheckBeing {
+    /// Its id.
+    pub id: Name,
+    /// Mend what can be mended.
+    #[serde(default)]
+    pub repair: bool,
+}
+message!(CheckBeing = "beings.check" -> Checked, refused by NoBeing);
+
+/// What was found of a being's store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Checked {
+    /// How it is; after it was mended, if it was.
+    pub finding: Soundness,
+    /// The same in words, with what to do.
+    pub words: String,
+    /// It was mended just now.
+    pub is_repaired: bool,
+    /// The size of its file, in bytes.
+    pub bytes: u64,
+    /// Its tables, as far as they can be read.
+    pub tables: Vec<CheckedTable>,
+}
+
+/// How a store is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Soundness {
+    /// Nothing is wrong.
+    Whole,
+    /// Something is wrong that can be mended.
+    Repairable,
+    /// Only a backup helps.
+    Damaged,
+}
+
+/// What was found of a table.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CheckedTable {
+    /// Its name.
+    pub name: String,
+    /// How many entries it has.
+    pub entries: u64,
+    /// The bytes of its keys and values.
+    pub bytes: u64,
+}
+
 /// Show one being.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct GetBeing {

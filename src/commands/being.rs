@@ -5,7 +5,9 @@
 
 pub mod ask;
 mod budget;
+mod card;
 mod character;
+mod check;
 mod core;
 mod create;
 mod delete;
@@ -42,10 +44,12 @@ use super::{Entry, entry, examples};
 pub const NAME: &str = "being";
 
 /// All commands about beings, by name.
-pub const COMMANDS: [Entry; 20] = [
+pub const COMMANDS: [Entry; 22] = [
     entry::<ask::Ask>(),
     entry::<budget::Budget>(),
+    entry::<card::Card>(),
     entry::<character::Character>(),
+    entry::<check::Check>(),
     entry::<core::Core>(),
     entry::<create::Create>(),
     entry::<delete::Delete>(),

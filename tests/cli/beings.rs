@@ -1,7 +1,9 @@
 //! Beings, as their owner meets them: made, talked with, remembering, forgetting, and back after the end
 //! of genii.
 
+use std::fs;
 use std::io::Write;
+use std::path::Path;
 use std::process::Stdio;
 
 use rustix::process::Signal;
@@ -304,4 +306,44 @@ fn a_being_is_talked_with_in_the_repl() {
     terminal.wait_for("genii> ");
     terminal.press("exit\r");
     running.stop();
+}
+
+#[test]
+fn a_card_comes_back_to_the_letter() {
+    let house = House::new();
+    let _running = house.up(HOUSE);
+    let characters = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/characters");
+    let example = |name: &str| characters.join(name).to_str().unwrap().to_owned();
+    let (json, png) = (example("tobin.json"), example("vesper.png"));
+    house.json(&["being", "create", &json, "--id", "tobin", "--json"]);
+    house.json(&["being", "create", &png, "--id", "vesper", "--json"]);
+    let out = |name: &str| house.path(name).to_str().unwrap().to_owned();
+    let (to_json, to_png) = (out("tobin-again.json"), out("vesper-again.png"));
+    house.json(&["being", "card", "tobin", &to_json, "--json"]);
+    assert_eq!(fs::read(&to_json).unwrap(), fs::read(&json).unwrap());
+    house.json(&["being", "card", "vesper", &to_png, "--image", &png, "--json"]);
+    assert_eq!(fs::read(&to_png).unwrap(), fs::read(&png).unwrap());
+    let again = house.genii(&["being", "card", "tobin", &to_json]);
+    assert!(again.err.contains("is there already"), "{}", again.err);
+    let bare = house.genii(&["being", "card", "vesper", &out("bare.png")]);
+    assert!(bare.err.contains("--image"), "{}", bare.err);
+    let no_image = house.genii(&["being", "card", "vesper", &out("x.png"), "--image", &json]);
+    assert_ne!(no_image.code, 0, "{}", no_image.out);
+}
+
+#[test]
+fn what_a_being_has_on_the_disk_is_looked_over_while_it_sleeps() {
+    let house = House::new();
+    let _running = house.up(HOUSE);
+    create(&house, "marit");
+    house.genii(&["being", "remember", "marit", "the tide turns at six"]);
+    let checked = house.json(&["being", "check", "marit", "--json"]);
+    assert_eq!(checked["finding"], "whole");
+    let tables = checked["tables"].as_array().unwrap();
+    assert!(tables.iter().any(|table| table["entries"] == 1), "{checked}");
+    let mended = house.json(&["being", "check", "marit", "--repair", "--json"]);
+    assert_eq!((&mended["finding"], &mended["is_repaired"]), (&json!("whole"), &json!(false)));
+    assert!(recalled(&house, "marit", "the tide").contains("turns at six"));
+    let unknown = house.genii(&["being", "check", "nobody"]);
+    assert!(unknown.err.contains("nobody"), "{}", unknown.err);
 }

@@ -3,7 +3,7 @@
 //! The registry decides where a being lives, and its book is the last word on it; a home has the folders
 //! of one machine. Each of these can be said again: what has been done already is not done twice.
 
-use genii_protocols::beings::{BeingState, Isolation};
+use genii_protocols::beings::{BeingState, Checked, Isolation};
 use genii_protocols::{Destination, Json, Name, NodeName, Timestamp, message};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -124,6 +124,16 @@ pub struct IsolateHere {
     pub isolation: Isolation,
 }
 message!(IsolateHere = "homes.isolate" -> (), refused by Amiss);
+
+/// Look over what a being has on the disk.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct CheckHere {
+    /// The being.
+    pub id: Name,
+    /// Mend what can be mended.
+    pub repair: bool,
+}
+message!(CheckHere = "homes.check" -> Checked, refused by Amiss);
 
 /// Remove a being with all that it remembers.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use tokio::sync::Semaphore;
 
 use super::errands::{
-    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, HOMES, IsolateHere, Leave,
+    Adopt, Amiss, AskLodging, AskStates, CheckHere, Discard, DropParcel, HOMES, IsolateHere, Leave,
     ListLodgers, LookAt, LookInto, MakeHere, MissHere, Pack, PutAside, ReadParcel, Receive,
     RemoveHere, Stay,
 };
@@ -85,6 +85,7 @@ impl Agent for Home {
             .on_later::<AskStates>()
             .on_later::<MakeHere>()
             .on_later::<IsolateHere>()
+            .on_later::<CheckHere>()
             .on_later::<RemoveHere>()
             .on_later::<MissHere>()
             .on_later::<PutAside>()
@@ -186,6 +187,7 @@ answered_by_lodge! {
     AskStates => states;
     MakeHere => make;
     IsolateHere => isolate;
+    CheckHere => check;
     RemoveHere => remove;
     MissHere => miss;
     PutAside => put_aside;

@@ -29,8 +29,9 @@ use std::time::Duration;
 
 use genii_protocols::being::UpdateCharacter;
 use genii_protocols::beings::{
-    BeingEntry, BeingRenamed, BeingState, Beings, CreateBeing, DeleteBeing, ExportBeing, GetBeing,
-    ImportBeing, IsolateBeing, ListBeings, MigrateBeing, NoBeing, PassOn, RouteBeing, UpdateBeing,
+    BeingEntry, BeingRenamed, BeingState, Beings, CheckBeing, CreateBeing, DeleteBeing,
+    ExportBeing, GetBeing, ImportBeing, IsolateBeing, ListBeings, MigrateBeing, NoBeing, PassOn,
+    RouteBeing, UpdateBeing,
 };
 use genii_protocols::{Address, AskError, Json, Message, Name, Never, NodeName};
 use genii_runtime::{Agent, Context, Handle, HandleLater, Node, Promise, Protocol};
@@ -116,13 +117,14 @@ impl Agent for Registry {
             .on_later::<CreateBeing>()
             .on_later::<ListBeings>()
             .on_later::<GetBeing>()
-            .on::<RouteBeing>()
+            .on_later::<RouteBeing>()
             .on_later::<UpdateBeing>()
             .on_later::<ImportBeing>()
             .on_later::<ExportBeing>()
             .on_later::<MigrateBeing>()
             .on_later::<DeleteBeing>()
             .on_later::<IsolateBeing>()
+            .on_later::<CheckBeing>()
             .on_later::<PassOn>()
             .on::<BeingRenamed>()
     }
@@ -220,15 +222,24 @@ answered_by_shared! {
     MigrateBeing => migrate, errands;
     DeleteBeing => delete, errands;
     IsolateBeing => isolate, errands;
+    CheckBeing => check, errands;
 }
 
-impl Handle<RouteBeing> for Registry {
-    async fn handle(
+impl HandleLater<RouteBeing> for Registry {
+    async fn handle_later(
         &mut self,
         RouteBeing { id }: RouteBeing,
-        _: &mut Context,
-    ) -> Result<Address, NoBeing> {
-        self.shared.find(&id).map(|entry| self.shared.address(&entry.id))
+        promise: Promise<RouteBeing>,
+        context: &mut Context,
+    ) {
+        match self.shared.known(&id) {
+            Ok(Some(_)) => promise.settle(Ok(self.shared.address(&id))),
+            Ok(None) => {
+                let work = |shared: Arc<Shared>| async move { Err(shared.not_found(&id).await) };
+                self.begin(&self.looks, promise, context, work);
+            }
+            Err(why) => promise.refuse(why),
+        }
     }
 }
 
@@ -245,14 +256,15 @@ impl Handle<BeingRenamed> for Registry {
 impl Shared {
     async fn list(&self, asked: ListBeings) -> Result<Beings, NoBeing> {
         let limit = asked.limit.unwrap_or(LIST.0).clamp(1, LIST.1) as usize;
-        let (entries, more) = self.book.page(asked.after, limit, asked.matching).map_err(failed)?;
+        let page = self.book.page(asked.after, limit, asked.matching).await;
+        let (entries, more) = page.map_err(failed)?;
         let beings = self.all_shown(entries).await;
         let total = self.book.len().map_err(failed)?;
         Ok(Beings { beings, more, total })
     }
 
     async fn get(&self, GetBeing { id }: GetBeing) -> Result<BeingEntry, NoBeing> {
-        let entry = self.find(&id)?;
+        let entry = self.find(&id).await?;
         Ok(self.shown(entry).await)
     }
 
@@ -260,7 +272,7 @@ impl Shared {
         &self,
         UpdateBeing { id, changes }: UpdateBeing,
     ) -> Result<BeingEntry, NoBeing> {
-        self.find(&id)?;
+        self.find(&id).await?;
         let being = self.node.to(self.address(&id));
         let info = being.ask_within(UpdateCharacter { changes }, UPDATE_PATIENCE).await;
         let info = info.map_err(|error| match error {
@@ -268,18 +280,25 @@ impl Shared {
             error => failed(error),
         })?;
         self.book.rename(id.clone(), info.name).await.map_err(failed)?;
-        let entry = self.find(&id)?;
+        let entry = self.find(&id).await?;
         Ok(self.shown(entry).await)
     }
 
-    fn find(&self, id: &Name) -> Result<Entry, NoBeing> {
-        let entry = self.book.get(id).map_err(failed)?;
-        entry.filter(Entry::is_there).ok_or_else(|| self.not_found(id))
+    /// What is known of a being that is there.
+    fn known(&self, id: &Name) -> Result<Option<Entry>, NoBeing> {
+        Ok(self.book.get(id).map_err(failed)?.filter(Entry::is_there))
     }
 
-    fn not_found(&self, id: &Name) -> NoBeing {
-        let known = self.book.page(None, NEAREST_MAX, None).map(|(entries, _)| entries);
-        let known = known.unwrap_or_default();
+    async fn find(&self, id: &Name) -> Result<Entry, NoBeing> {
+        match self.known(id)? {
+            Some(entry) => Ok(entry),
+            None => Err(self.not_found(id).await),
+        }
+    }
+
+    async fn not_found(&self, id: &Name) -> NoBeing {
+        let known = self.book.page(None, NEAREST_MAX, None).await;
+        let known = known.map(|(entries, _)| entries).unwrap_or_default();
         let ids = known.iter().map(|entry| entry.id.as_str());
         let nearest = genii_runtime::nearest(id.as_str(), ids);
         let nearest = nearest.and_then(|nearest| Name::new(nearest).ok());

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::being::{AskHealth, Export};
-use genii_protocols::beings::{BeingDue, BeingState, NoBeing};
+use genii_protocols::beings::{BeingDue, BeingState, Checked, CheckedTable, NoBeing, Soundness};
 use genii_protocols::{Address, Destination, Json, Name, NodeName};
 use genii_runtime::nursery::{Kept, Mood, Tenancy};
 use genii_runtime::{House, Nursery, NurserySettings};
+use genii_storage::store::{self, Finding, OpenError, Repair, TableReport};
 use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, Shutdown, StartError, Status};
 use parking_lot::{Mutex, RwLock};
 
@@ -20,7 +21,7 @@ use super::tenancies::{self, Tenancies};
 use crate::being::birth::Birth;
 use crate::being::imported::{Imported, NotImported};
 use crate::beings::errands::{
-    Adopt, Amiss, AskLodging, AskStates, Discard, DropParcel, Found, IsolateHere, Leave,
+    Adopt, Amiss, AskLodging, AskStates, CheckHere, Discard, DropParcel, Found, IsolateHere, Leave,
     ListLodgers, Lodgers, Lodging, LookAt, LookInto, MakeHere, MissHere, Offered, Pack, Packed,
     Parcel, Piece, PutAside, ReadParcel, Receive, RemoveHere, Standing, States, Stay,
 };
@@ -292,6 +293,17 @@ impl Lodge {
         let set = blocking(move || tenancies.set(&id, isolation)).await;
         drop(asleep);
         set
+    }
+
+    /// Looks over what a being has on the disk, while it sleeps.
+    pub(super) async fn check(&self, asked: CheckHere) -> Result<Checked, Amiss> {
+        let CheckHere { id, repair } = asked;
+        let asleep = self.nursery.keep_asleep(&self.address(&id)).await;
+        let asleep = asleep.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+        let file = self.folders.store_of(&id);
+        let checked = tokio::task::spawn_blocking(move || check_file(&file, repair)).await;
+        drop(asleep);
+        checked.map_err(Amiss::failed)?.map_err(Amiss::failed)
     }
 
     pub(super) async fn miss(&self, MissHere { id }: MissHere) -> Result<(), Amiss> {
@@ -600,4 +612,28 @@ async fn open_nursery(
         }),
     });
     nursery.await.map_err(|error| StartError::failed(error.to_string()))
+}
+
+/// Looks a store over, and mends it if that is wanted. Blocking.
+fn check_file(file: &Path, repair: bool) -> Result<Checked, OpenError> {
+    let (report, is_repaired) = match repair {
+        true => {
+            let Repair { before, after } = store::repair(file)?;
+            let is_repaired = !before.is_whole() && after.is_whole();
+            (after, is_repaired)
+        }
+        false => (store::check(file)?, false),
+    };
+    let finding = match report.finding {
+        Finding::Whole | Finding::NotClosed => Soundness::Whole,
+        Finding::Repairable { .. } => Soundness::Repairable,
+        Finding::Damaged { .. } => Soundness::Damaged,
+    };
+    let table = |table: TableReport| {
+        let TableReport { name, entries, bytes } = table;
+        CheckedTable { name, entries, bytes }
+    };
+    let tables = report.tables.into_iter().map(table).collect();
+    let (words, bytes) = (report.finding.to_string(), report.bytes);
+    Ok(Checked { finding, words, is_repaired, bytes, tables })
 }

@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::path::Path;
 
 use genii_protocols::{Name, NodeName, Timestamp};
-use genii_storage::store::{Schema, Store, StoreError, StoreOptions, Table};
+use genii_storage::store::{Reader, Schema, Store, StoreError, StoreOptions, Table};
 use genii_supervision::StartError;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
@@ -102,34 +102,17 @@ impl Book {
     }
 
     /// Those that live, behind an id, in whose id or name some text stands; and the id behind which
-    /// there are more.
-    pub(super) fn page(
+    /// there are more. Aside, since that may be many to look at.
+    pub(super) async fn page(
         &self,
         after: Option<Name>,
         limit: usize,
         matching: Option<String>,
     ) -> Result<(Vec<Entry>, Option<Name>), StoreError> {
-        let matching = matching.map(|text| text.to_lowercase());
-        let is_meant = |entry: &Entry| {
-            let has = |text: &str| text.to_lowercase().contains(matching.as_deref().unwrap_or(""));
-            entry.is_there() && (has(entry.id.as_str()) || has(&entry.name))
-        };
-        let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str().to_owned()));
-        self.store.read(|reader| {
-            let mut found = Vec::new();
-            for entry in reader.range(BEINGS, (from, Bound::Unbounded)) {
-                let (_, entry) = entry?;
-                if !is_meant(&entry) {
-                    continue;
-                }
-                if found.len() == limit {
-                    let more = found.last().map(|last: &Entry| last.id.clone());
-                    return Ok((found, more));
-                }
-                found.push(entry);
-            }
-            Ok((found, None))
-        })
+        let store = self.store.clone();
+        let read = move || store.read(|reader| page(reader, after, limit, matching));
+        let read = tokio::task::spawn_blocking(read).await;
+        read.unwrap_or_else(|_| Err(StoreError::Stopped { path: self.store.path().to_owned() }))
     }
 
     /// All of them, whatever their stage.
@@ -184,4 +167,31 @@ impl Book {
         });
         renamed.await
     }
+}
+
+fn page(
+    reader: &Reader,
+    after: Option<Name>,
+    limit: usize,
+    matching: Option<String>,
+) -> Result<(Vec<Entry>, Option<Name>), StoreError> {
+    let matching = matching.map(|text| text.to_lowercase());
+    let is_meant = |entry: &Entry| {
+        let has = |text: &str| text.to_lowercase().contains(matching.as_deref().unwrap_or(""));
+        entry.is_there() && (has(entry.id.as_str()) || has(&entry.name))
+    };
+    let from = after.map_or(Bound::Unbounded, |id| Bound::Excluded(id.as_str().to_owned()));
+    let mut found = Vec::new();
+    for entry in reader.range(BEINGS, (from, Bound::Unbounded)) {
+        let (_, entry) = entry?;
+        if !is_meant(&entry) {
+            continue;
+        }
+        if found.len() == limit {
+            let more = found.last().map(|last: &Entry| last.id.clone());
+            return Ok((found, more));
+        }
+        found.push(entry);
+    }
+    Ok((found, None))
 }

@@ -5,11 +5,14 @@ use std::time::Duration;
 
 use genii_protocols::being::Exported;
 use genii_protocols::beings::{
-    BeingEntry, CreateBeing, DeleteBeing, ExportBeing, ImportBeing, IsolateBeing, NoBeing,
+    BeingEntry, CheckBeing, Checked, CreateBeing, DeleteBeing, ExportBeing, ImportBeing,
+    IsolateBeing, NoBeing,
 };
 use genii_protocols::{Json, Name, NodeName, Timestamp};
 
-use super::super::errands::{Adopt, IsolateHere, LookInto, MakeHere, Pack, Receive, RemoveHere};
+use super::super::errands::{
+    Adopt, CheckHere, IsolateHere, LookInto, MakeHere, Pack, Receive, RemoveHere,
+};
 use super::super::parcels::fetch;
 use super::book::{Entry, Stage};
 use super::{BEINGS_MAX, Shared, Taken, failed, senseless};
@@ -187,7 +190,7 @@ impl Shared {
             let why = format!("{file} is there already; name another file");
             return Err(NoBeing::Failed { why });
         }
-        let entry = self.find(&id)?;
+        let entry = self.find(&id).await?;
         let home = self.homes.on(&entry.node)?;
         let pack = Pack { id, to_leave: false };
         let parcel = self.homes.ask_within(&entry.node, pack, FILE_PATIENCE).await?.parcel;
@@ -197,21 +200,30 @@ impl Shared {
 
     pub(super) async fn isolate(&self, asked: IsolateBeing) -> Result<BeingEntry, NoBeing> {
         let IsolateBeing { id, isolation } = asked;
-        self.find(&id)?;
+        self.find(&id).await?;
         let _taken = self.take(&id).await?;
-        let entry = self.find(&id)?;
+        let entry = self.find(&id).await?;
         let isolate = IsolateHere { id, isolation };
         self.homes.ask_within(&entry.node, isolate, ISOLATE_PATIENCE).await?;
         Ok(self.shown(entry).await)
+    }
+
+    pub(super) async fn check(&self, asked: CheckBeing) -> Result<Checked, NoBeing> {
+        let CheckBeing { id, repair } = asked;
+        self.find(&id).await?;
+        let _taken = self.take(&id).await?;
+        let entry = self.find(&id).await?;
+        let check = CheckHere { id, repair };
+        self.homes.ask_within(&entry.node, check, FILE_PATIENCE).await
     }
 
     pub(super) async fn delete(
         &self,
         DeleteBeing { id }: DeleteBeing,
     ) -> Result<BeingEntry, NoBeing> {
-        self.find(&id)?;
+        self.find(&id).await?;
         let _taken = self.take(&id).await?;
-        let entry = self.find(&id)?;
+        let entry = self.find(&id).await?;
         // Said before anything is written, if its machine is away.
         self.homes.on(&entry.node)?;
         let shown = self.shown(entry.clone()).await;

@@ -38,9 +38,9 @@ const ARRIVAL_LOOK: Duration = Duration::from_millis(20);
 impl Shared {
     pub(super) async fn migrate(&self, asked: MigrateBeing) -> Result<BeingEntry, NoBeing> {
         let MigrateBeing { id, node: to } = asked;
-        self.find(&id)?;
+        self.find(&id).await?;
         let _taken = self.take(&id).await?;
-        let entry = self.find(&id)?;
+        let entry = self.find(&id).await?;
         if entry.node == to {
             return Ok(self.shown(entry).await);
         }

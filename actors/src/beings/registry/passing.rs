@@ -27,7 +27,7 @@ impl HandleLater<PassOn> for Registry {
 
 impl Shared {
     async fn pass_on(&self, PassOn { to, query }: PassOn) -> Result<PassedOn, NotSaid> {
-        let entry = self.find(&to).map_err(|why| match why {
+        let entry = self.find(&to).await.map_err(|why| match why {
             NoBeing::NotFound { .. } => NotSaid::NoSuchBeing { to: to.clone() },
             why => NotSaid::NotAnswered { why: why.to_string() },
         })?;

@@ -1,0 +1,46 @@
+//! `being check`: looks over what a being has on the disk, and mends it.
+
+use genii_protocols::beings::{CheckBeing, Checked, Soundness};
+use serde::{Deserialize, Serialize};
+
+use super::{Being, reach, words};
+use crate::commands::{Command, Out, Refusal, Side};
+use crate::screen::Screen;
+
+pub struct Check;
+
+#[derive(Debug, clap::Args, Serialize, Deserialize)]
+pub struct Args {
+    #[command(flatten)]
+    #[serde(flatten)]
+    being: Being,
+    /// Mend what can be mended; what cannot needs a file of `being export`
+    #[arg(long)]
+    repair: bool,
+}
+
+impl Command for Check {
+    const NAME: &'static str = "being check";
+    const ABOUT: &'static str = "Look over what a being has on the disk, while it sleeps";
+    const EXAMPLES: &'static [&'static str] = &["being check marit", "being check marit --repair"];
+    type Args = Args;
+    type Said = Checked;
+
+    async fn serve(args: Args, side: Side, out: Out<Checked>) -> Result<(), Refusal> {
+        let check = CheckBeing { id: args.being.id, repair: args.repair };
+        out.say(reach::registry_ask_within(&side, check, reach::LONG_PATIENCE).await?).await
+    }
+
+    fn show(checked: Checked, screen: &mut Screen) {
+        let Checked { finding, words: found, is_repaired, bytes, tables } = checked;
+        let mended = if is_repaired { "it was mended: " } else { "" };
+        screen.line(format!("{mended}{found} ({})", words::bytes(bytes)));
+        if finding == Soundness::Repairable && !is_repaired {
+            screen.line("`--repair` mends it");
+        }
+        for table in tables {
+            let (name, entries, bytes) = (table.name, table.entries, words::bytes(table.bytes));
+            screen.line(format!("  {name}: {entries} entries, {bytes}"));
+        }
+    }
+}
