@@ -11,7 +11,8 @@
 //! | `conversation`, `listener` | one turn: recall, prompt, answer, keep |
 //! | [`prompt`] | the prompt, within a budget of tokens |
 //! | [`provider`] | who finds its words |
-//! | `facts`, `forgetting`, `recollection` | what becomes of what was said |
+//! | `facts`, `consolidating` | what is made of what was said |
+//! | `forgetting`, `recollection` | what becomes of it |
 //! | `reminding` | what it is to be reminded of, also when it sleeps |
 //! | `saying` | what it says to other beings |
 //! | `exporting` | all of it in one file |
@@ -22,6 +23,7 @@
 
 pub mod birth;
 pub mod character;
+mod consolidating;
 mod conversation;
 pub mod embedding;
 mod exporting;
@@ -64,6 +66,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
+use character::limits::NAME_CHARS_MAX;
 use conversation::Saying;
 use listener::Listener;
 use mind::{Mind, with_causes};
@@ -73,11 +76,17 @@ use tables::{StoredTurn, TURNS};
 /// How many may talk with a being at the same time; they are answered one after the other.
 const TALKS_MAX: u32 = 16;
 
+/// How many may ask it at a time what it remembers, while it does other things.
+const RECALLS_MAX: usize = 16;
+
 /// How much else a being does at a time that takes a while: forgetting, exporting, speaking to others.
 const ERRANDS_MAX: usize = 32;
 
 /// How long a text may be that is remembered, in bytes.
 const TEXT_BYTES_MAX: usize = 64 << 10;
+
+/// How long the name of a speaker may be, in characters: as that of a being.
+const SPEAKER_CHARS_MAX: u32 = NAME_CHARS_MAX as u32;
 
 /// How many memories are recalled unless the question says otherwise, and at most.
 const RECALL: (u32, u32) = (10, 100);
@@ -92,6 +101,8 @@ const TEND_AFTER: Duration = Duration::from_secs(5);
 pub struct Being {
     mind: Arc<Mind>,
     talks: Arc<Semaphore>,
+    /// Places for who asks what it remembers.
+    recalls: Arc<Semaphore>,
     /// Places for what else takes a while.
     errands: Arc<Semaphore>,
     /// Where it is known when it is due.
@@ -126,7 +137,7 @@ impl Agent for Being {
             .on::<SetBudget>()
             .on::<ShowHistory>()
             .on::<Remember>()
-            .on::<RecallMemories>()
+            .on_later::<RecallMemories>()
             .on_later::<Forget>()
             .on_later::<Export>()
             .on_later::<Say>()
@@ -142,12 +153,14 @@ impl Agent for Being {
         let id = id.map_err(|error| StartError::refused(error.to_string()))?;
         let mind = Mind::open(id, settings.folder, context.node()).await?;
         tell_name(&mind, context);
-        let home = HomeLine::new(context.to(home()));
-        home.tell(&mind).await;
         context.send_after(TEND_AFTER, TendIndex {});
         let talks = Arc::new(Semaphore::new(TALKS_MAX as usize));
+        let recalls = Arc::new(Semaphore::new(RECALLS_MAX));
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
-        Ok(Self { mind: Arc::new(mind), talks, errands, home: Arc::new(home) })
+        let home = Arc::new(HomeLine::new(context.to(home())));
+        let being = Self { mind: Arc::new(mind), talks, recalls, errands, home };
+        being.tell_home(context);
+        Ok(being)
     }
 
     fn health(&self) -> Health {
@@ -189,6 +202,23 @@ impl HandleStream<Converse> for Being {
 }
 
 impl Being {
+    /// Sees to it that what was removed is gone from the disk, while it goes on.
+    fn finish_forgetting(&self, context: &mut Context) {
+        let mind = self.mind.clone();
+        context.spawn(async move {
+            if let Err(error) = forgetting::finish(&mind).await {
+                let being = mind.id.as_str();
+                tracing::warn!(being, "something is not forgotten for good yet: {error}");
+            }
+        });
+    }
+
+    /// Tells its home when it is due, while it goes on.
+    fn tell_home(&self, context: &mut Context) {
+        let (mind, home) = (self.mind.clone(), self.home.clone());
+        context.spawn(async move { home.tell(&mind).await });
+    }
+
     async fn talk(&self, saying: Saying, listener: Listener, context: &mut Context) {
         let Ok(place) = self.talks.clone().try_acquire_owned() else {
             return listener.finish(Err(NotAnswered::Busy { max: TALKS_MAX })).await;
@@ -196,10 +226,14 @@ impl Being {
         if saying.said.trim().is_empty() {
             return listener.finish(Err(NotAnswered::Nothing)).await;
         }
+        if !is_name(saying.speaker.as_deref()) {
+            return listener.finish(Err(NotAnswered::Speaker { max: SPEAKER_CHARS_MAX })).await;
+        }
         let mind = self.mind.clone();
         context.spawn(async move {
-            conversation::answer(mind, saying, listener).await;
+            conversation::answer(mind.clone(), saying, listener).await;
             drop(place);
+            consolidating::consolidate(&mind).await;
         });
     }
 }
@@ -229,6 +263,7 @@ impl Handle<UpdateCharacter> for Being {
     ) -> Result<BeingInfo, NotChanged> {
         let before = self.mind.who().character.name.clone();
         self.mind.change_character(&changes).await?;
+        self.finish_forgetting(context);
         let info = self.changed()?;
         if info.name != before {
             tell_name(&self.mind, context);
@@ -238,8 +273,9 @@ impl Handle<UpdateCharacter> for Being {
 }
 
 impl Handle<SetCore> for Being {
-    async fn handle(&mut self, set: SetCore, _: &mut Context) -> Result<BeingInfo, NotChanged> {
+    async fn handle(&mut self, set: SetCore, at: &mut Context) -> Result<BeingInfo, NotChanged> {
         self.mind.set_core(set.title, set.text).await?;
+        self.finish_forgetting(at);
         self.changed()
     }
 }
@@ -287,6 +323,12 @@ impl Handle<Remember> for Being {
             let why = format!("a memory has 1 to {TEXT_BYTES_MAX} bytes; this has {}", text.len());
             return Err(NotKept { why });
         }
+        if !is_name(speaker.as_deref()) {
+            let why = format!(
+                "a speaker is named on one line, in {SPEAKER_CHARS_MAX} characters at most"
+            );
+            return Err(NotKept { why });
+        }
         let at = at.unwrap_or_else(Timestamp::now);
         let kind = MemoryKind::Note;
         let new = NewMemory { kind, text, speaker, at, turn: None, subject: None };
@@ -298,28 +340,39 @@ impl Handle<Remember> for Being {
     }
 }
 
-impl Handle<RecallMemories> for Being {
-    async fn handle(
+impl HandleLater<RecallMemories> for Being {
+    async fn handle_later(
         &mut self,
         asked: RecallMemories,
-        _: &mut Context,
-    ) -> Result<Recollections, NotKept> {
-        let recall = Recall {
-            question: asked.question,
-            at: Timestamp::now(),
-            asked_by: None,
-            limit: asked.limit.unwrap_or(RECALL.0).clamp(1, RECALL.1) as usize,
-            filter: RecallFilter {
-                from: asked.from,
-                until: asked.until,
-                kinds: asked.kinds.into_iter().map(recollection::kind).collect(),
-                speaker: asked.speaker,
-                except_turns_from: None,
-            },
-        };
-        let recalled = self.mind.memories.recall(recall).await.map_err(|error| not_kept(&error))?;
-        Ok(Recollections { memories: recalled.iter().map(recollection::of).collect() })
+        promise: Promise<RecallMemories>,
+        at: &mut Context,
+    ) {
+        // With too many at a time, what comes next waits for one of them.
+        let Ok(place) = self.recalls.clone().acquire_owned().await else { return };
+        let mind = self.mind.clone();
+        at.spawn(async move {
+            promise.settle(recall(&mind, asked).await);
+            drop(place);
+        });
     }
+}
+
+async fn recall(mind: &Mind, asked: RecallMemories) -> Result<Recollections, NotKept> {
+    let recall = Recall {
+        question: asked.question,
+        at: Timestamp::now(),
+        asked_by: None,
+        limit: asked.limit.unwrap_or(RECALL.0).clamp(1, RECALL.1) as usize,
+        filter: RecallFilter {
+            from: asked.from,
+            until: asked.until,
+            kinds: asked.kinds.into_iter().map(recollection::kind).collect(),
+            speaker: asked.speaker,
+            except_turns_from: None,
+        },
+    };
+    let recalled = mind.memories.recall(recall).await.map_err(|error| not_kept(&error))?;
+    Ok(Recollections { memories: recalled.iter().map(recollection::of).collect() })
 }
 
 impl HandleLater<Forget> for Being {
@@ -330,9 +383,8 @@ impl HandleLater<Forget> for Being {
         };
         // It may take a while, and is done also if nobody waits for it any more.
         at.spawn(async move {
-            let forgotten = forgetting::forget(&mind, asked.what).await;
+            promise.settle(forgetting::forget(&mind, asked.what).await);
             home.tell(&mind).await;
-            promise.settle(forgotten);
             drop(place);
         });
     }
@@ -399,9 +451,8 @@ impl HandleLater<CancelReminder> for Being {
             return promise.refuse(NotKept { why: busy() });
         };
         at.spawn(async move {
-            let cancelled = reminding::cancel(&mind, asked.id).await;
+            promise.settle(reminding::cancel(&mind, asked.id).await);
             home.tell(&mind).await;
-            promise.settle(cancelled);
             drop(place);
         });
     }
@@ -430,12 +481,10 @@ impl Handle<TendIndex> for Being {
         let mind = self.mind.clone();
         // Once more, for a registry and a home that were not there yet.
         tell_name(&mind, context);
-        self.home.tell(&mind).await;
+        self.tell_home(context);
+        self.finish_forgetting(context);
         context.spawn(async move {
-            if let Err(error) = forgetting::finish(&mind).await {
-                let being = mind.id.as_str();
-                tracing::warn!(being, "something is not forgotten for good yet: {error}");
-            }
+            consolidating::consolidate(&mind).await;
             loop {
                 match mind.memories.tend().await {
                     Ok(true) => {}
@@ -457,6 +506,13 @@ fn tell_name(mind: &Mind, context: &Context) {
     let (id, name) = (mind.id.clone(), mind.who().character.name.clone());
     // A registry that is down now hears it when the being wakes the next time.
     let _unheard = context.to(registry()).try_tell(BeingRenamed { id, name });
+}
+
+/// Whether a speaker is named as one may be.
+fn is_name(speaker: Option<&str>) -> bool {
+    speaker.is_none_or(|name| {
+        name.chars().count() <= SPEAKER_CHARS_MAX as usize && !name.chars().any(char::is_control)
+    })
 }
 
 fn busy() -> String {

@@ -3,12 +3,19 @@
 
 #[path = "beings/bad.rs"]
 mod bad;
+#[path = "beings/consolidating.rs"]
+mod consolidating;
 #[path = "beings/embedding.rs"]
 mod embedding;
+#[path = "beings/failing.rs"]
+mod failing;
 #[path = "beings/remembering.rs"]
 mod remembering;
 #[path = "beings/reminding.rs"]
 mod reminding;
+#[allow(dead_code, reason = "most of what it plays is for the tests of providers")]
+#[path = "provider/server.rs"]
+mod server;
 #[path = "beings/world.rs"]
 mod world;
 

@@ -97,6 +97,12 @@ pub enum NotAnswered {
         /// What went wrong, and what to do.
         why: String,
     },
+    /// Whoever speaks gave a name that is none. Nothing is remembered.
+    #[error("a speaker is named on one line, in {max} characters at most")]
+    Speaker {
+        /// How many characters a name may have.
+        max: u32,
+    },
     /// So many talk with it already that no more can.
     #[error("{max} talk with it at the same time already, and no more can; ask again")]
     Busy {

@@ -15,15 +15,18 @@ use genii_protocols::budget::BudgetSpent;
 use genii_storage::memories::Recalled;
 use genii_storage::memories::{Memories, Memory, MemoryKind, NewMemory, Recall, RecallFilter};
 use genii_storage::store::{StoreError, Writer};
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use super::listener::Listener;
+use super::lorebook::PreparedLorebook;
 use super::mind::{Mind, RECENT_MAX, Who};
 use super::prompt::{
     self, Assembled, EstimatedTokens, PromptError, PromptInput, PromptSettings, TokenCounter, Turn,
 };
 use super::provider::{Piece, ProviderError, Remembered, Usage};
-use super::tables::{BUDGET, REMINDERS, StoredReminder, StoredTurn, TURNS};
+use super::tables::{BUDGET, LAST_TURN, REMINDERS, StoredReminder, StoredTurn, TURNS};
 use super::{TEXT_BYTES_MAX, facts, recollection, reminding};
 
 /// An answer that takes longer than this finds what was said on the disk.
@@ -55,6 +58,7 @@ pub(super) struct Saying {
 
 /// Answers what is said, and then thinks about it.
 pub(super) async fn answer(mind: Arc<Mind>, saying: Saying, mut listener: Listener) {
+    mind.consolidating.a_turn_begins();
     let turn = mind.turn.lock().await;
     let answered = Telling::new(&mind, saying).answer(&mut listener).await;
     match answered {
@@ -73,6 +77,7 @@ pub(super) async fn remind(
     mind: &Mind,
     due: &StoredReminder,
 ) -> Result<Option<StoredTurn>, NotKept> {
+    mind.consolidating.a_turn_begins();
     let _turn = mind.turn.lock().await;
     let is_there = mind.store.read(|reader| reader.contains(REMINDERS, &due.id));
     if !is_there.map_err(|error: StoreError| super::not_kept(&error))? {
@@ -217,7 +222,11 @@ impl<'a> Telling<'a> {
             greeting: None,
             seed: u64::from(answers),
         };
-        prompt::assemble(&input, &settings, &EstimatedTokens)
+        let assemble = || prompt::assemble(&input, &settings, &EstimatedTokens);
+        match self.who.lorebook.as_ref().is_some_and(PreparedLorebook::takes_a_while) {
+            true => beside_others(assemble),
+            false => assemble(),
+        }
     }
 
     fn core(&self) -> Vec<prompt::CoreBlock> {
@@ -385,6 +394,15 @@ impl<'a> Telling<'a> {
     }
 }
 
+/// Does what takes a while, so that others need not wait for this thread.
+fn beside_others<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::current().runtime_flavor() {
+        RuntimeFlavor::MultiThread => block_in_place(work),
+        // There is no other thread, and nobody else to wait but in tests.
+        _ => work(),
+    }
+}
+
 /// What is written of a turn.
 struct Writing {
     /// The reminder that is done with it.
@@ -408,7 +426,7 @@ impl Writing {
         let (id, said) = match &self.kept {
             Some((id, said)) => (*id, said.clone()),
             None => {
-                let id = writer.last(TURNS)?.map_or(1, |(last, _)| last + 1);
+                let id = next_turn(writer)?;
                 let said =
                     NewMemory { speaker: self.speaker.clone(), ..self.memory(id, &self.said) };
                 (id, Memories::put(writer, &said)?)
@@ -479,10 +497,19 @@ impl Failure {
     }
 }
 
+/// The number of the next turn. None has that of another, also not of one that was forgotten.
+fn next_turn(writer: &mut Writer) -> Result<u64, StoreError> {
+    let last = writer.last(TURNS)?.map_or(0, |(last, _)| last);
+    let next = writer.get(LAST_TURN, &())?.unwrap_or(0).max(last) + 1;
+    writer.insert(LAST_TURN, &(), &next)?;
+    Ok(next)
+}
+
 fn for_prompt(recalled: &Recalled) -> prompt::Recalled {
     let Memory { text, speaker, at, kind, .. } = recalled.memory.clone();
     // What was said in a conversation by nobody in particular was said by whoever asks now.
-    let speaker = speaker.or_else(|| (kind != MemoryKind::Note).then(|| USER.to_owned()));
+    let is_said = matches!(kind, MemoryKind::Turn | MemoryKind::Fact);
+    let speaker = speaker.or_else(|| is_said.then(|| USER.to_owned()));
     prompt::Recalled { memory: Remembered { text, speaker, at }, score: recalled.score }
 }
 

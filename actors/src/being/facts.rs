@@ -7,11 +7,13 @@
 use std::sync::LazyLock;
 
 use genii_protocols::Timestamp;
-use genii_storage::memories::{MemoriesError, MemoryKind, NewMemory};
+use genii_storage::memories::{Memories, Memory, MemoryKind, NewMemory};
+use genii_storage::store::{StoreError, Writer};
 use regex::Regex;
 
+use super::consolidating::Derived;
 use super::mind::Mind;
-use super::tables::FACTS;
+use super::tables::{DERIVED, FACTS};
 
 /// How many facts are taken from one turn.
 const FACTS_MAX: usize = 8;
@@ -76,30 +78,63 @@ fn subject(sentence: &str) -> Option<String> {
     })
 }
 
-/// Keeps facts, each in place of the one that held before. What cannot be kept is only logged: the turn
-/// that it is of is remembered anyhow.
-pub(super) async fn keep(mind: &Mind, facts: Vec<NewMemory>) {
-    for fact in facts {
-        if let Err(error) = keep_one(mind, fact).await {
-            tracing::warn!(being = mind.id.as_str(), "a fact was not kept: {error}");
+/// What has become of facts.
+#[derive(Default)]
+pub(super) struct Kept {
+    new: Vec<Memory>,
+    /// Those that no longer hold, each with the one that holds in its stead.
+    outdated: Vec<(u64, u64)>,
+}
+
+impl Kept {
+    /// Has them found, once the write of [`put`] has returned.
+    pub(super) async fn take_in(self, mind: &Mind) {
+        for (old, by) in self.outdated {
+            mind.memories.outdated(old, by);
         }
+        mind.memories.take_in(self.new).await;
     }
 }
 
-async fn keep_one(mind: &Mind, fact: NewMemory) -> Result<(), MemoriesError> {
-    let Some(subject) = fact.subject.clone() else { return Ok(()) };
-    let before = mind.store.read(|reader| reader.get(FACTS, &subject))?;
-    let before = before.map(|id| mind.memories.get(id)).transpose()?.flatten();
-    // One that was replaced when genii ended is not replaced again.
-    let before = before.filter(|before| before.replaced_by.is_none());
-    let new = match before {
-        Some(before) if before.text == fact.text => return Ok(()),
-        Some(before) => Some(mind.memories.replace(before.id, fact).await?),
-        None => mind.memories.remember(vec![fact]).await?.pop(),
-    };
-    let Some(new) = new else { return Ok(()) };
-    let noted = mind.store.write(move |writer| writer.insert(FACTS, &subject, &new.id).map(drop));
-    Ok(noted.await?)
+/// Keeps facts in a write of the caller's own, each in place of the one that held before, unless that is
+/// the same or was told later. `derived` says of which turns they may tell, if of more than the one that
+/// each names.
+pub(super) fn put(
+    writer: &mut Writer,
+    facts: &[NewMemory],
+    derived: Option<&Derived>,
+) -> Result<Kept, StoreError> {
+    let mut kept = Kept::default();
+    for fact in facts {
+        let Some(subject) = &fact.subject else { continue };
+        let before = writer.get(FACTS, subject)?.map(|id| Memories::find(writer, id));
+        let before = before.transpose()?.flatten().filter(|before| before.replaced_by.is_none());
+        if before.as_ref().is_some_and(|it| it.text == fact.text || it.at > fact.at) {
+            continue;
+        }
+        let new = Memories::put(writer, fact)?;
+        if let Some(before) = before {
+            Memories::outdate(writer, before.id, &new)?;
+            kept.outdated.push((before.id, new.id));
+        }
+        if let Some(derived) = derived {
+            writer.insert(DERIVED, &new.id, derived)?;
+        }
+        writer.insert(FACTS, subject, &new.id)?;
+        kept.new.push(new);
+    }
+    Ok(kept)
+}
+
+/// Keeps facts. What cannot be kept is only logged: the turn that it is of is remembered anyhow.
+pub(super) async fn keep(mind: &Mind, facts: Vec<NewMemory>) {
+    if facts.is_empty() {
+        return;
+    }
+    match mind.store.write(move |writer| put(writer, &facts, None)).await {
+        Ok(kept) => kept.take_in(mind).await,
+        Err(error) => tracing::warn!(being = mind.id.as_str(), "a fact was not kept: {error}"),
+    }
 }
 
 #[cfg(test)]

@@ -1,15 +1,37 @@
 //! Forgetting for good: when it is answered, nothing of what was forgotten is left in the folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use genii_protocols::Timestamp;
 use genii_protocols::being::{Forgettable, Forgotten, NotKept};
 use genii_storage::memories::{Memories, MemoriesError, Memory, PAGE_MAX};
-use genii_storage::store::StoreError;
+use genii_storage::store::{StoreError, Writer};
 
+use super::consolidating::Derived;
 use super::mind::{Mind, with_causes};
-use super::tables::{FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
+use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
+
+/// How often the store is written anew because something was removed meanwhile.
+const REWRITES_MAX: usize = 8;
+
+/// Whether something was removed whose bytes may still lie in the file. That is written down with it;
+/// here it is counted, so that what is removed while the file is written anew is not taken for gone.
+#[derive(Clone, Default)]
+pub(super) struct Owed(Arc<AtomicU64>);
+
+impl Owed {
+    /// Writes down that the file is to be written anew.
+    pub(super) fn owe(&self, writer: &mut Writer) -> Result<(), StoreError> {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        writer.insert(REWRITE_OWED, &(), &()).map(drop)
+    }
+
+    fn count(&self) -> u64 {
+        self.0.load(Ordering::SeqCst)
+    }
+}
 
 /// What is to go.
 struct Going {
@@ -37,6 +59,7 @@ pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgot
         return Ok(Forgotten { memories: 0, turns: 0, reminders: 0 });
     }
     let (gone, of_turns, of_reminders) = (memories.clone(), turns.clone(), reminders.clone());
+    let owed = mind.owed.clone();
     let removed = mind.store.write(move |writer| {
         Memories::remove(writer, &gone)?;
         for turn in &of_turns {
@@ -45,11 +68,13 @@ pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgot
         for reminder in &of_reminders {
             writer.remove(REMINDERS, reminder)?;
         }
+        for memory in &gone {
+            writer.remove(DERIVED, memory)?;
+        }
         writer.retain(FACTS, .., |_, memory| gone.binary_search(memory).is_err())?;
-        writer.insert(REWRITE_OWED, &(), &())?;
-        Ok::<_, StoreError>(())
+        owed.owe(writer)
     });
-    removed.await.map_err(|error| not_kept(&error))?;
+    removed.await.map_err(|error: StoreError| not_kept(&error))?;
     mind.recent.lock().retain(|turn| !turns.contains(&turn.id));
     mind.memories.purge(&memories).await.map_err(|error| not_kept(&error))?;
     finish(mind).await?;
@@ -60,32 +85,52 @@ pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgot
 /// Writes the store anew if something was removed from it: until then its bytes lie in the file. Does
 /// what was left undone when the disk was full, or genii ended.
 pub(super) async fn finish(mind: &Mind) -> Result<(), NotKept> {
-    let is_owed = mind.store.read(|reader| reader.contains(REWRITE_OWED, &()));
-    if is_owed.map_err(|error: StoreError| not_kept(&error))? {
+    for _ in 0..REWRITES_MAX {
+        let is_owed = mind.store.read(|reader| reader.contains(REWRITE_OWED, &()));
+        if !is_owed.map_err(|error: StoreError| not_kept(&error))? {
+            return Ok(());
+        }
+        let (before, owed) = (mind.owed.count(), mind.owed.clone());
         mind.store.rewrite().await.map_err(|error| not_kept(&error))?;
-        let settled = mind.store.write(|writer| writer.remove(REWRITE_OWED, &()).map(drop));
+        let settled = mind.store.write(move |writer| {
+            if owed.count() == before {
+                writer.remove(REWRITE_OWED, &())?;
+            }
+            Ok::<_, StoreError>(())
+        });
         settled.await.map_err(|error| not_kept(&error))?;
     }
-    Ok(())
+    let why = "it is removed, but its bytes may lie in the file until less else is removed";
+    Err(NotKept { why: why.to_owned() })
 }
 
-/// A turn goes with any memory of it, and a memory with its turn.
+/// A turn goes with any memory of it, and a memory with its turn; and with both go what was made of them,
+/// and the answers that quote them.
 fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
+    let derived = mind.store.read(|reader| {
+        let all = reader.range(DERIVED, ..);
+        all.collect::<Result<BTreeMap<u64, Derived>, StoreError>>()
+    })?;
     let mut memories = BTreeSet::new();
     let mut turns = BTreeSet::new();
     let mut reminders = Vec::new();
+    let mut quotes = Quotes::default();
     let is_meant = |memory: &Memory| match what {
         Forgettable::Memory { id: wanted } => memory.id == *wanted,
         Forgettable::Span { from, until } => is_within(memory.at, *from, *until),
-        Forgettable::Matching { text } => [Some(&memory.text), memory.speaker.as_ref()]
-            .into_iter()
-            .flatten()
-            .any(|part| matches(part, text)),
+        Forgettable::Matching { text } => {
+            [Some(&memory.text), memory.speaker.as_ref(), memory.subject.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|part| matches(part, text))
+        }
     };
     for_each_memory(mind, |memory| {
         if is_meant(&memory) {
+            quotes.add(&memory.text);
             memories.insert(memory.id);
-            turns.extend(memory.turn);
+            // A note that a being made by itself is no part of the turn that it names.
+            turns.extend(memory.turn.filter(|_| !derived.contains_key(&memory.id)));
         }
     })?;
     mind.store.read(|reader| {
@@ -102,10 +147,26 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
             }
         }
         turns.retain(|turn| reader.contains(TURNS, turn).unwrap_or(true));
+        for id in &turns {
+            if let Some(turn) = reader.get(TURNS, id)? {
+                quotes.add(&turn.said);
+            }
+        }
+        // What somebody says once more is theirs to say; what the being repeats is a copy.
+        for entry in reader.range(TURNS, ..) {
+            let (id, turn) = entry?;
+            if turn.answer.is_some_and(|answer| quotes.are_in(&answer)) {
+                turns.insert(id);
+            }
+        }
         Ok::<_, StoreError>(())
     })?;
     for_each_memory(mind, |memory| {
-        if memory.turn.is_some_and(|turn| turns.contains(&turn)) {
+        let is_made_of_it = derived.get(&memory.id).is_some_and(|derived| {
+            turns.range(derived.from..=derived.through).next().is_some()
+                || quotes.are_in(&memory.text)
+        });
+        if is_made_of_it || memory.turn.is_some_and(|turn| turns.contains(&turn)) {
             memories.insert(memory.id);
         }
     })?;
@@ -141,6 +202,54 @@ fn is_off(reminder: &StoredReminder, what: &Forgettable) -> bool {
         Forgettable::Memory { .. } => false,
         Forgettable::Span { from, until } => is_within(reminder.made, *from, *until),
         Forgettable::Matching { text } => matches(&reminder.text, text),
+    }
+}
+
+/// How many words a quote has from which it is known, and how many letters of it are looked at: who
+/// answers without a model cuts what is longer.
+const QUOTE_WORDS: usize = 3;
+const QUOTE_CHARS_MAX: usize = 350;
+
+/// Texts that may be quoted in others.
+#[derive(Default)]
+struct Quotes {
+    /// Their words, by the first of them.
+    long: HashMap<[String; QUOTE_WORDS], Vec<Vec<String>>>,
+    /// Those of few words, which count only as who answers without a model quotes.
+    short: Vec<String>,
+}
+
+impl Quotes {
+    fn add(&mut self, text: &str) {
+        let mut chars = 0;
+        let mut words = plain_words(text);
+        let is_cut = |word: &String| {
+            chars += word.chars().count() + 1;
+            chars > QUOTE_CHARS_MAX
+        };
+        let cut_at = words.iter().position(is_cut).unwrap_or(words.len()).max(1);
+        words.truncate(cut_at);
+        match words.first_chunk::<QUOTE_WORDS>().cloned() {
+            Some(beginning) => self.long.entry(beginning).or_default().push(words),
+            None if words.is_empty() => {}
+            None => self.short.push(format!("\u{201c}{}\u{201d}", text.trim())),
+        }
+    }
+
+    fn are_in(&self, text: &str) -> bool {
+        if self.short.iter().any(|quote| text.contains(quote)) {
+            return true;
+        }
+        if self.long.is_empty() {
+            return false;
+        }
+        let words = plain_words(text);
+        (0..words.len().saturating_sub(QUOTE_WORDS - 1)).any(|at| {
+            let rest = &words[at..];
+            let beginning = rest.first_chunk::<QUOTE_WORDS>();
+            let begun = beginning.and_then(|beginning| self.long.get(beginning));
+            begun.is_some_and(|quotes| quotes.iter().any(|quote| rest.starts_with(quote)))
+        })
     }
 }
 
@@ -195,6 +304,25 @@ mod tests {
         assert!(!matches("the blue teapot", "blue pot"));
         assert!(!matches("blue and a pot", "blue pot"));
         assert!(!matches("anything", " , "));
+    }
+
+    #[test]
+    fn quotes_are_known_by_their_words() {
+        let quotes = |texts: &[&str]| {
+            let mut quotes = Quotes::default();
+            texts.iter().for_each(|text| quotes.add(text));
+            quotes
+        };
+        let some = quotes(&["The quokka sleeps until noon.", "xyzzy-42", "", " ! "]);
+        assert!(some.are_in("On 1 May you told me: \u{201c}The quokka sleeps until noon.\u{201d}"));
+        assert!(some.are_in("As I said, the QUOKKA sleeps until noon"));
+        assert!(!some.are_in("The quokka sleeps until midnight"));
+        assert!(some.are_in("On 1 May I noted: \u{201c}xyzzy-42\u{201d}"));
+        assert!(!some.are_in("Is xyzzy-42 a good word?"), "few words are said by chance");
+        let long = quotes(&[&"one two three four five ".repeat(100)]);
+        let cut = "one two three four five ".repeat(17);
+        assert!(long.are_in(&format!("I noted: \u{201c}{}\u{2026}\u{201d}", &cut[..399])));
+        assert!(!quotes(&[]).are_in("anything at all"));
     }
 
     #[test]

@@ -29,7 +29,9 @@ use serde_json::{Map, Number, Value};
 
 use crate::being::character::CharacterError;
 use crate::being::character::fields::Fields;
-use crate::being::character::limits::{LORE_ENTRIES_MAX, LORE_KEY_BYTES_MAX, LORE_KEYS_MAX};
+use crate::being::character::limits::{
+    LORE_ENTRIES_MAX, LORE_KEY_BYTES_MAX, LORE_KEYS_IN_ALL_MAX, LORE_KEYS_MAX,
+};
 
 pub(in crate::being) use prepared::by_importance;
 pub use prepared::{
@@ -147,13 +149,20 @@ impl Lorebook {
     /// Reads the lorebook of a card, and keeps what it does not know.
     pub(in crate::being) fn read(fields: &Fields<'_>) -> Result<Self, CharacterError> {
         let entries = fields.tables("entries", LORE_ENTRIES_MAX)?;
+        let entries = entries.iter().map(LoreEntry::read).collect::<Result<Vec<_>, _>>()?;
+        let keys = |entry: &LoreEntry| entry.keys.len() + entry.secondary_keys.len();
+        let count = entries.iter().map(keys).sum();
+        if count > LORE_KEYS_IN_ALL_MAX {
+            let (place, count_max) = (fields.at("keys of all entries"), LORE_KEYS_IN_ALL_MAX);
+            return Err(CharacterError::TooMany { place, count, count_max });
+        }
         Ok(Self {
             name: fields.text("name")?.unwrap_or_default(),
             description: fields.text("description")?.unwrap_or_default(),
             scan_depth: fields.count("scan_depth")?,
             token_budget: fields.count("token_budget")?,
             recursive_scanning: fields.flag("recursive_scanning")?.unwrap_or_default(),
-            entries: entries.iter().map(LoreEntry::read).collect::<Result<_, _>>()?,
+            entries,
             rest: fields.rest(&BOOK_FIELDS),
         })
     }

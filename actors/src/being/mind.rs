@@ -18,7 +18,9 @@ use crate::beings::home::folders::LEAVING;
 
 use super::birth::Birth;
 use super::character::Character;
+use super::consolidating::Consolidating;
 use super::embedding::Chosen;
+use super::forgetting::Owed;
 use super::lorebook::PreparedLorebook;
 use super::provider::{self, Provider, ProviderKind, ProviderSettings};
 use super::shared::Shared;
@@ -54,6 +56,10 @@ pub(super) struct Mind {
     pub(super) recent: Mutex<VecDeque<StoredTurn>>,
     /// Held from what is said to its answer: there is one conversation, and it goes turn by turn.
     pub(super) turn: tokio::sync::Mutex<()>,
+    /// Whether something was removed whose bytes may still lie in the file.
+    pub(super) owed: Owed,
+    /// How conversations are consolidated.
+    pub(super) consolidating: Consolidating,
     shared: Arc<Shared>,
 }
 
@@ -108,6 +114,8 @@ impl Mind {
             who: RwLock::new(Arc::new(who)),
             recent: Mutex::new(kept.recent),
             turn: tokio::sync::Mutex::default(),
+            owed: Owed::default(),
+            consolidating: Consolidating::default(),
             shared,
         })
     }
@@ -214,8 +222,13 @@ impl Mind {
         let kept = core.clone().unwrap_or_else(|| self.who().core.clone());
         let who = Who::new(&self.id, &about, kept, &self.shared);
         let who = who.map_err(|why| NotChanged { why })?;
-        let written = about.clone();
+        let (written, owed) = (about.clone(), self.owed.clone());
+        // What stood there before is to be gone as what is forgotten is.
+        let goes = core.is_some() || about.character != self.about.read().character;
         let written = self.store.write(move |writer| {
+            if goes {
+                owed.owe(writer)?;
+            }
             writer.insert(ABOUT, &(), &written)?;
             if let Some(core) = &core {
                 writer.remove_range(CORE, ..)?;

@@ -40,6 +40,8 @@ use super::lorebook::PreparedLorebook;
 use super::provider::{Remembered, Request};
 
 pub use account::{LoreUse, PromptAccount, Selection, TokensByPart};
+pub(super) use gather::minute;
+pub(super) use quote::in_one_line;
 pub use tokens::{EstimatedTokens, TokenCounter};
 
 use pieces::Pieces;

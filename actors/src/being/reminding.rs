@@ -24,7 +24,7 @@ use genii_storage::store::{Reader, StoreError, Writer};
 use tokio::sync::Mutex;
 
 use super::mind::{Mind, with_causes};
-use super::tables::{LAST_REMINDER, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn};
+use super::tables::{LAST_REMINDER, REMINDERS, StoredReminder, StoredTurn};
 use super::{conversation, not_kept};
 
 /// Who says what a being is reminded of.
@@ -54,14 +54,19 @@ impl HomeLine {
         Self { home, telling: Mutex::default() }
     }
 
-    /// Tells it, whether or not it is heard. For what is no harm if it is not: that the next reminder
-    /// is later than the home takes it to be, and what it was told before.
+    /// Tells it, whether or not it is heard, and waits until it is or can't be. For what is no harm if
+    /// it is not: that the next reminder is later than the home takes it to be, and what it was told
+    /// before.
     pub(super) async fn tell(&self, mind: &Mind) {
         let _telling = self.telling.lock().await;
         match next(mind) {
             Ok(next) => {
+                // Asked, so that what is told next cannot overtake it: the home takes up each by itself.
                 let due = BeingDue { id: mind.id.clone(), next };
-                let _unheard = self.home.try_tell(due);
+                if let Err(error) = self.home.ask_within(due, HOME_PATIENCE).await {
+                    let being = mind.id.as_str();
+                    tracing::debug!(being, "its home has not heard when it is due: {error}");
+                }
             }
             Err(error) => {
                 let being = mind.id.as_str();
@@ -123,11 +128,12 @@ fn put(writer: &mut Writer, new: &StoredReminder) -> Result<Option<StoredReminde
 
 /// Takes a reminder back.
 pub(super) async fn cancel(mind: &Mind, id: u64) -> Result<Reminder, NotKept> {
+    let owed = mind.owed.clone();
     let cancelled = mind.store.write(move |writer| {
         let cancelled = writer.get(REMINDERS, &id)?;
         if writer.remove(REMINDERS, &id)? {
             // No turn has its text: nobody would have that gone later.
-            writer.insert(REWRITE_OWED, &(), &())?;
+            owed.owe(writer)?;
         }
         Ok::<_, StoreError>(cancelled)
     });

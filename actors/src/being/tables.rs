@@ -5,12 +5,19 @@ use genii_protocols::{Json, Name, Timestamp};
 use genii_storage::store::{Migration, Schema, Table};
 use serde::{Deserialize, Serialize};
 
+use super::consolidating::Derived;
+
 /// The store of a being.
-pub(super) const SCHEMA: Schema = Schema::new("being", 2, &[REMINDERS_COME]);
+pub(super) const SCHEMA: Schema = Schema::new("being", 3, &[REMINDERS_COME, SUMMARIES_COME]);
 
 /// A genii that knows nothing of reminders would not heed them: it is to refuse the store.
 const REMINDERS_COME: Migration =
     Migration { to: 2, what: "make room for reminders", run: |_| Ok(()) };
+
+/// A genii that knows nothing of what summaries were made of would not forget them with it, and would
+/// give the numbers of forgotten turns once more: it is to refuse the store.
+const SUMMARIES_COME: Migration =
+    Migration { to: 3, what: "make room for summaries", run: |_| Ok(()) };
 
 /// Who it is. One entry.
 pub(super) const ABOUT: Table<(), About> = Table::new("about");
@@ -21,8 +28,17 @@ pub(super) const CORE: Table<u64, Block> = Table::new("core");
 /// What was said to it, and what it answered.
 pub(super) const TURNS: Table<u64, StoredTurn> = Table::new("turns");
 
+/// The number of the last turn that there was. One entry, if there is any.
+pub(super) const LAST_TURN: Table<(), u64> = Table::new("last_turn");
+
 /// The memory of the fact that holds, for each subject.
 pub(super) const FACTS: Table<String, u64> = Table::new("facts");
+
+/// Through which turn conversations are consolidated. One entry, if any is.
+pub(super) const CONSOLIDATED: Table<(), u64> = Table::new("consolidated");
+
+/// What a memory was made of, for those that were made of several turns.
+pub(super) const DERIVED: Table<u64, Derived> = Table::new("derived");
 
 /// What it is to be reminded of.
 pub(super) const REMINDERS: Table<u64, StoredReminder> = Table::new("reminders");
@@ -103,6 +119,6 @@ mod tests {
         assert_eq!((block.unwrap().text.as_str(), reminders), ("Ann", 0));
         new.close_blocking().unwrap();
         let refused = open(&BEFORE).unwrap_err().to_string();
-        assert!(refused.contains("version 2"), "{refused}");
+        assert!(refused.contains("version 3"), "{refused}");
     }
 }

@@ -44,7 +44,7 @@ async fn a_folder_that_is_in_use_elsewhere_is_not_taken() {
     world.create("Alice").await;
     world.house.shutdown().await;
     let store = world.folder("alice").join("being.redb");
-    let schema = genii_storage::store::Schema::new("being", 2, &[]);
+    let schema = genii_storage::store::Schema::new("being", 3, &[]);
     let held = genii_storage::store::Store::open(store, &schema, &Default::default()).unwrap();
     let world = world.again().await;
     let answer = world.node.to(being("alice")).ask(AskHealth {}).await;

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use genii_protocols::being::AskHealth;
+use genii_protocols::being::{AskHealth, Recollection};
+use genii_storage::embed::Embedder;
+use genii_storage::embed::hashed::Hashed;
+use genii_storage::embed::onnx::{OnnxEmbedder, OnnxOptions};
 use genii_supervision::Status;
 
 use crate::world::{PATIENCE, World, being};
@@ -26,6 +29,23 @@ async fn embedder_of(world: &World, id: &str) -> String {
     state.0["embedder"].as_str().unwrap().to_owned()
 }
 
+/// Whether memories are as near to a question as an embedder has them.
+fn is_as_near(embedder: &dyn Embedder, question: &str, found: &[Recollection]) -> bool {
+    let near = found.iter().filter(|found| {
+        let similarity = &found.reasons.0["similarity"];
+        !similarity.is_null() && similarity["beside"].is_null()
+    });
+    let near: Vec<&Recollection> = near.collect();
+    assert!(!near.is_empty(), "none was found by its meaning: {found:?}");
+    near.iter().all(|found| {
+        let vectors = embedder.embed(&[question, &found.memory.text]).unwrap();
+        let own: f32 = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| a * b).sum();
+        let told = found.reasons.0["similarity"]["cosine"].as_f64().unwrap() as f32;
+        // What is kept of a vector is coarser.
+        (own - told).abs() < 0.02
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn another_embedder_makes_the_index_anew_and_all_is_found_meanwhile() {
     let world = World::new().await;
@@ -42,15 +62,22 @@ async fn another_embedder_makes_the_index_anew_and_all_is_found_meanwhile() {
     assert_eq!(found[0].memory.text, "the queen sings on the bridge");
     assert!(embedder_of(&world, "alice").await.starts_with("onnx-"));
     world.until(async |world| world.ask(&being("alice"), AskHealth {}).await.is_well).await;
-    let found = world.recall("alice", "who sings on the bridge").await;
+    let question = "who sings on the bridge";
+    let found = world.recall("alice", question).await;
     assert_eq!(found[0].memory.text, "the queen sings on the bridge");
+    let (model, hashed) =
+        (OnnxEmbedder::open(&tiny_model(), &OnnxOptions::default()), Hashed::new());
+    assert!(is_as_near(&model.unwrap(), question, &found), "{found:?}");
+    assert!(!is_as_near(&hashed, question, &found), "they tell the two apart");
     assert!(world.folder("alice").join("vectors").exists());
 
     // And back again.
     let world = world.again_with("").await;
     assert!(embedder_of(&world, "alice").await.starts_with("hashed-"));
-    let found = world.recall("alice", "who sings on the bridge").await;
+    world.until(async |world| world.ask(&being("alice"), AskHealth {}).await.is_well).await;
+    let found = world.recall("alice", question).await;
     assert_eq!(found[0].memory.text, "the queen sings on the bridge");
+    assert!(is_as_near(&hashed, question, &found), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,8 @@
 //! What a being remembers, and what it forgets for good.
 
-use genii_protocols::being::{Forget, Forgettable, MemoryKind, RecallMemories, ShowHistory};
+use genii_protocols::being::{
+    Forget, Forgettable, MemoryKind, Query, RecallMemories, Remember, SetCore, ShowHistory,
+};
 
 use crate::world::{World, being};
 
@@ -13,16 +15,14 @@ async fn what_was_said_is_found_after_the_end_of_genii_and_without_its_index() {
     let world = World::new().await;
     world.create("Alice").await;
     world.query("alice", "My cat is called Miso.").await;
-    for number in 0..30 {
-        world
-            .remember("alice", &format!("shelf {number} holds jam of year {}", 1990 + number))
-            .await;
+    // So many that most are in the index, and not only at hand.
+    for number in 0..600 {
+        world.remember("alice", &format!("shelf {number} holds jam of {}", 1990 + number)).await;
     }
-    let world = world.again().await;
     let index = world.folder("alice").join("vectors");
-    if index.exists() {
-        std::fs::remove_dir_all(index).unwrap();
-    }
+    world.until(async |_| index.exists()).await;
+    let world = world.again().await;
+    std::fs::remove_dir_all(index).unwrap();
     let answered = world.query("alice", "What is my cat called?").await;
     assert!(answered.text.contains("Miso"), "{}", answered.text);
 }
@@ -79,4 +79,59 @@ async fn what_is_forgotten_is_nowhere_any_more() {
     let empty = Forgettable::Matching { text: " ".to_owned() };
     let refused = world.refused(&being("alice"), forget(empty)).await;
     assert!(refused.why.contains("name at least a word"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_being_has_repeated_is_forgotten_with_what_it_repeats() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let note = world.remember("alice", "the quokka sleeps until noon").await;
+    let answered = world.query("alice", "When does the quokka sleep?").await;
+    assert!(answered.text.contains("the quokka sleeps until noon"), "{}", answered.text);
+    let other = world.query("alice", "Is it windy?").await.turn;
+    let what = Forgettable::Memory { id: note };
+    world.ask(&being("alice"), Forget { what }).await;
+    assert!(!contains(&world.bytes_of("alice"), "quokka"), "a trace is left");
+    let history = world.ask(&being("alice"), ShowHistory::default()).await;
+    assert_eq!(history.turns.iter().map(|turn| turn.id).collect::<Vec<_>>(), [other]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_turn_has_the_number_of_one_that_was_forgotten() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let first = world.query("alice", "The password is xylophone.").await.turn;
+    let what = Forgettable::Matching { text: "xylophone".to_owned() };
+    world.ask(&being("alice"), Forget { what }).await;
+    let world = world.again().await;
+    assert!(world.query("alice", "Is it windy?").await.turn > first);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_taken_out_of_its_mind_is_gone_from_the_disk() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let core = |text: Option<&str>| SetCore {
+        title: "whom I talk to".to_owned(),
+        text: text.map(str::to_owned),
+    };
+    world.ask(&being("alice"), core(Some("Ann, who fears xylophones"))).await;
+    assert!(contains(&world.bytes_of("alice"), "xylophones"));
+    world.ask(&being("alice"), core(None)).await;
+    world.until(async |world| !contains(&world.bytes_of("alice"), "xylophones")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_speaker_has_a_name_and_no_more() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    for name in ["x".repeat(101), "Ann\n[12] Bob".to_owned()] {
+        let speaker = Some(name);
+        let said = Query { said: "hi".to_owned(), speaker: speaker.clone(), path: Vec::new() };
+        let refused = world.refused(&being("alice"), said).await;
+        assert!(refused.to_string().contains("on one line"), "{refused}");
+        let note = Remember { text: "hi".to_owned(), speaker, at: None };
+        let refused = world.refused(&being("alice"), note).await;
+        assert!(refused.to_string().contains("on one line"), "{refused}");
+    }
 }

@@ -32,5 +32,8 @@ pub const LORE_ENTRIES_MAX: usize = 5_000;
 /// How many keys an entry of a lorebook may have, of each kind.
 pub const LORE_KEYS_MAX: usize = 256;
 
+/// How many keys a lorebook may have in all: each is looked for in what is said.
+pub const LORE_KEYS_IN_ALL_MAX: usize = 20_000;
+
 /// The longest key, in bytes.
 pub const LORE_KEY_BYTES_MAX: usize = 1_024;

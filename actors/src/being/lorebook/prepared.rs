@@ -12,6 +12,9 @@ use crate::being::prompt::TokenCounter;
 /// How many of the newest texts are searched for keys when a lorebook does not say.
 pub const SCAN_DEPTH_DEFAULT: u32 = 4;
 
+/// With more keys than this, searching a lorebook takes so long that others would wait.
+const KEYS_IN_PASSING_MAX: usize = 500;
+
 /// How many times entries that came may call others.
 pub const ROUNDS_MAX: usize = 3;
 
@@ -115,6 +118,11 @@ impl PreparedLorebook {
         }
     }
 
+    /// Whether searching it takes longer than others should wait for.
+    pub fn takes_a_while(&self) -> bool {
+        self.entries.iter().map(Prepared::keys).sum::<usize>() > KEYS_IN_PASSING_MAX
+    }
+
     /// Keys that can never match.
     pub fn problems(&self) -> &[LoreProblem] {
         &self.problems
@@ -187,6 +195,10 @@ struct Prepared {
 }
 
 impl Prepared {
+    fn keys(&self) -> usize {
+        self.keys.len() + self.also.iter().map(Vec::len).sum::<usize>() + self.never.len()
+    }
+
     fn new(index: usize, entry: &LoreEntry, patterns: &mut Patterns) -> Option<Self> {
         let (decorators, text) = split(&entry.content);
         let is_off = decorators.dont_activate && !decorators.activate;

@@ -71,7 +71,7 @@ fn memory_line(memory: &Remembered) -> String {
 }
 
 /// A time to the minute, such as `2026-03-01 09:30`.
-pub(super) fn minute(at: Timestamp) -> String {
+pub(in super::super) fn minute(at: Timestamp) -> String {
     const MINUTE_LEN: usize = "2026-03-01T09:30".len();
     let mut text = at.to_string().replacen('T', " ", 1);
     text.truncate(MINUTE_LEN);

@@ -23,7 +23,7 @@ pub(super) fn barred(text: &str) -> String {
 }
 
 /// A text in one line, such as the name of a speaker.
-pub(super) fn in_one_line(text: &str) -> String {
+pub(in super::super) fn in_one_line(text: &str) -> String {
     softened(text).split_whitespace().collect::<Vec<_>>().join(" ")
 }
 

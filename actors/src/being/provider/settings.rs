@@ -64,6 +64,10 @@ pub struct ProviderSettings {
     pub reply_tokens_field: ReplyTokensField,
     /// Whether the server is asked to count tokens; a few servers refuse the question.
     pub ask_usage: bool,
+    /// Whether it is asked, now and then, to sum up what was said and to note the facts in it.
+    pub consolidate: bool,
+    /// After how much quiet it is asked that. What is said meanwhile calls it off.
+    pub consolidate_after: TimeSpan,
     /// How many questions this being may ask in a minute; as many as it likes if not set.
     pub requests_per_minute: Option<u32>,
     /// How many tokens this being may use in a minute, of prompts and answers; as many as it likes if
@@ -92,6 +96,8 @@ impl Default for ProviderSettings {
             reply_tokens_max: 1_024,
             reply_tokens_field: ReplyTokensField::MaxTokens,
             ask_usage: true,
+            consolidate: true,
+            consolidate_after: TimeSpan::from_secs(20),
             requests_per_minute: None,
             tokens_per_minute: None,
         }

@@ -16,8 +16,8 @@ use tokio::sync::OnceCell;
 /// To how many servers connections are kept. A provider of one more makes connections of its own.
 const SERVERS_MAX: usize = 64;
 
-/// How many connections to one server are kept while nobody uses them.
-const IDLE_CONNECTIONS_MAX: usize = 32;
+/// How many connections to one server are kept while nobody uses them: about as many as beings talk at once.
+const IDLE_CONNECTIONS_MAX: usize = 256;
 
 /// How long they are kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(60);

@@ -1,0 +1,87 @@
+//! What becomes of what was said when its provider fails: each failure is told as what it is, and what was
+//! said is remembered, marked so.
+
+use std::time::Duration;
+
+use genii_protocols::Json;
+use genii_protocols::being::{
+    Converse, NotAnswered, ProviderFault, Query, SetProvider, ShowHistory, Turn,
+};
+
+use crate::server::{Script, Server, Step, begins, error, page, words};
+use crate::world::{World, being};
+
+const SAID: &str = "The kettle is on the stove.";
+
+async fn ask_of(world: &World, server: &Server, settings: Json) {
+    let Json(mut settings) = settings;
+    settings["kind"] = "openai".into();
+    settings["model"] = "m".into();
+    settings["base_url"] = server.base_url().into();
+    world.ask(&being("alice"), SetProvider { settings: Json(settings) }).await;
+}
+
+async fn last_turn(world: &World) -> Option<Turn> {
+    world.ask(&being("alice"), ShowHistory::default()).await.turns.into_iter().next()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_failure_of_a_provider_is_told_and_what_was_said_is_kept() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let words_then = |step: Step| -> Script {
+        let mut script = begins();
+        script.extend([words("It sings"), step]);
+        script
+    };
+    let cases = [
+        (error(401, "", "{}"), ProviderFault::Unauthorized, None),
+        (error(429, "", "{}"), ProviderFault::Limited, None),
+        (error(500, "", "{}"), ProviderFault::Failed, None),
+        (error(400, "", "{}"), ProviderFault::Refused, None),
+        (page("text/html", "<p>hello</p>"), ProviderFault::Garbage, None),
+        (vec![Step::Hang], ProviderFault::Silent, None),
+        (words_then(Step::Close), ProviderFault::BrokenOff, Some("It sings")),
+        (words_then(Step::Hang), ProviderFault::Silent, Some("It sings")),
+    ];
+    for (script, expected, answer) in cases {
+        let server = Server::start(vec![script]).await;
+        let settings = serde_json::json!({
+            "retries_max": 0, "first_token_timeout": "1s", "token_timeout": "1s",
+        });
+        ask_of(&world, &server, Json(settings)).await;
+        let query = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+        let refused = world.refused(&being("alice"), query).await;
+        let NotAnswered::Provider { kind, turn, why } = refused else { panic!("{refused:?}") };
+        assert_eq!(kind, expected, "{why}");
+        let last = last_turn(&world).await.unwrap();
+        assert_eq!((last.id, last.said.as_str()), (turn, SAID));
+        assert_eq!(last.answer.as_deref(), answer, "{why}");
+        assert_eq!(last.failure.as_deref(), Some(why.as_str()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_goes_away_calls_the_answer_off_and_the_turn_says_so() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let mut script = begins();
+    script.extend([words("It sings"), Step::Hang]);
+    let server = Server::start(vec![script]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let talk = Converse { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let mut answers = world.node.to(being("alice")).stream(talk).await.unwrap();
+    assert_eq!(answers.next().await.as_deref(), Some("It sings"));
+    drop(answers);
+    server.was_left_by(1).await;
+    world
+        .until(async |world| {
+            let why = last_turn(world).await.and_then(|turn| turn.failure).unwrap_or_default();
+            why.contains("whoever asked stopped listening")
+        })
+        .await;
+    let last = last_turn(&world).await.unwrap();
+    assert_eq!((last.said.as_str(), last.answer.as_deref()), (SAID, Some("It sings")));
+    // And it is there for the next.
+    tokio::time::timeout(Duration::from_secs(60), world.remember("alice", "tea")).await.unwrap();
+}
