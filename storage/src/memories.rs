@@ -75,7 +75,8 @@ pub struct MemoriesSettings {
     /// When so many memories are in the tail, a batch of them goes to the index. Below, there is no
     /// index; each costs about 2 KiB of memory, and all together a third of a millisecond a search.
     pub tail_max: usize,
-    /// How many go at a time, the oldest first. Each batch is one more file for the index.
+    /// How many go at a time, the oldest first. Each batch is one write to the store, which others wait
+    /// for some milliseconds, and one more file for the index.
     pub batch: usize,
     /// How many memories each way of searching brings, to be ranked: by words, half as many by vector, and
     /// from the tail.

@@ -31,10 +31,6 @@ use super::{Inner, Memories, MemoriesError, blocking};
 /// How many memories are settled or appended at a time when many wait.
 const MANY: usize = 2_048;
 
-/// How many memories one write settles. Others wait for it some milliseconds: the terms of each are
-/// counted.
-const SETTLED_AT_ONCE: usize = 32;
-
 /// How far an index that is being made anew has come, in ids of memories.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
@@ -203,7 +199,7 @@ impl Inner {
         let (entries, vectors) = self.entries(batch).await?;
         index.append(entries).await?;
         let vectors = Arc::new(vectors);
-        for part in stops.chunks(SETTLED_AT_ONCE) {
+        for part in stops.chunks(self.settings.batch.max(1)) {
             self.write_settled(part[part.len() - 1], &vectors).await?;
         }
         Ok(!stops.is_empty())
