@@ -324,9 +324,7 @@ impl Handle<Remember> for Being {
             return Err(NotKept { why });
         }
         if !is_name(speaker.as_deref()) {
-            let why = format!(
-                "a speaker is named on one line, in {SPEAKER_CHARS_MAX} characters at most"
-            );
+            let why = NotAnswered::Speaker { max: SPEAKER_CHARS_MAX }.to_string();
             return Err(NotKept { why });
         }
         let at = at.unwrap_or_else(Timestamp::now);
@@ -483,8 +481,10 @@ impl Handle<TendIndex> for Being {
         tell_name(&mind, context);
         self.tell_home(context);
         self.finish_forgetting(context);
+        // In a task of its own: it waits for quiet, and the index is not to wait for that.
+        let consolidated = mind.clone();
+        context.spawn(async move { consolidating::consolidate(&consolidated).await });
         context.spawn(async move {
-            consolidating::consolidate(&mind).await;
             loop {
                 match mind.memories.tend().await {
                     Ok(true) => {}

@@ -114,13 +114,22 @@ pub(super) async fn consolidate(mind: &Mind) {
     loop {
         let who = mind.who();
         let is_wanted = !who.is_offline() && who.provider_settings.consolidate;
-        if !is_wanted || !mind.store.read(is_due).unwrap_or(false) {
+        if !is_wanted {
             return;
+        }
+        match mind.store.read(is_due) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                let being = mind.id.as_str();
+                return tracing::warn!(being, "its turns cannot be read: {}", with_causes(&error));
+            }
         }
         // What is being said just now is said to its end first.
         drop(mind.turn.lock().await);
         begun.borrow_and_update();
-        let quiet = who.provider_settings.consolidate_after.0 * (1 << pace.called_off);
+        let after = who.provider_settings.consolidate_after.0;
+        let quiet = after.saturating_mul(1 << pace.called_off);
         if timeout(quiet, begun.changed()).await.is_ok() {
             continue;
         }
