@@ -70,6 +70,7 @@ pub use table::Table;
 pub use writer::Writer;
 
 use batch::job;
+use reader::Source;
 use shared::Shared;
 
 /// How much a store may use.
@@ -121,6 +122,27 @@ impl Store {
     ) -> Result<Self, OpenError> {
         let shared = Shared::open(path.into(), *schema, options.clone())?;
         Ok(Self { shared: Arc::new(shared) })
+    }
+
+    /// Reads from a closed store as it would be if it were opened, and leaves its file as it is. Every
+    /// checksum is looked at first. Blocking, for as long as it takes to read the file.
+    ///
+    /// # Errors
+    /// Those of `work`; [`OpenError`] as those of [`Store::open`], and when there is no file.
+    pub fn read_closed<T, E>(
+        path: &Path,
+        schema: &Schema,
+        work: impl FnOnce(&Reader) -> Result<T, E>,
+    ) -> Result<T, E>
+    where
+        E: From<OpenError> + From<StoreError>,
+    {
+        let generation = opening::look_into(path, schema)?;
+        let moment = generation.begin_read()?;
+        let read = work(&Reader::new(Arc::clone(&generation), Source::Moment(moment)));
+        // What closing writes goes nowhere.
+        let _unneeded = generation.close();
+        read
     }
 
     /// Reads from one moment of the store: what is committed while `work` runs is not seen by it.

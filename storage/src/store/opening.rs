@@ -145,6 +145,13 @@ pub(super) fn verify(path: &Path) -> Result<(), OpenError> {
     Ok(())
 }
 
+/// Opens a store as [`open`] does, every checksum looked at, and leaves its file as it is.
+pub(super) fn look_into(path: &Path, schema: &Schema) -> Result<Arc<Generation>, OpenError> {
+    let generation = Arc::new(Generation::new(path, open_over(path, &wary_builder())?));
+    schema.settle(&generation)?;
+    Ok(generation)
+}
+
 /// Opens a file without changing it.
 pub(super) fn open_over(path: &Path, builder: &Builder) -> Result<Database, OpenError> {
     let file = match open_to_write(path) {

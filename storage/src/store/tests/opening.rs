@@ -86,6 +86,28 @@ fn an_old_store_is_brought_on_step_by_step() {
 }
 
 #[test]
+fn a_closed_store_is_read_as_if_it_were_brought_on_and_stays_as_it_is() {
+    let folder = folder();
+    old_store(&folder);
+    let path = path_in(&folder);
+    let before = fs::read(&path).unwrap();
+    let note = |schema: &Schema| {
+        let key = ("plain".to_owned(), 1);
+        Store::read_closed(&path, schema, |reader| Ok::<_, OpenError>(reader.get(NOTES, &key)?))
+    };
+    assert_eq!(note(&V3).unwrap().map(|note| note.words), Some(3));
+    assert!(matches!(note(&V3_BY_ERROR), Err(OpenError::Migration { .. })));
+    assert_eq!(fs::read(&path).unwrap(), before);
+    let open = open(&folder, &V3).unwrap();
+    assert!(matches!(note(&V3), Err(OpenError::Locked { .. })));
+    drop(open);
+    assert_eq!(note(&V3).unwrap().map(|note| note.words), Some(3));
+    fs::remove_file(&path).unwrap();
+    assert!(matches!(note(&V3), Err(OpenError::Missing { .. })));
+    assert!(!path.exists());
+}
+
+#[test]
 fn a_migration_that_fails_leaves_the_store_as_it_was() {
     for (schema, says) in [(V3_BY_ERROR, "no way"), (V3_BY_PANIC, "it panicked: no way")] {
         let folder = folder();
