@@ -1,11 +1,17 @@
-//! What lies in a file that was exported, looked at before anything is made of it.
+//! What lies in a file that was exported, or in a folder that was found, looked at before anything is made
+//! of it.
 
+use std::io;
 use std::path::Path;
 
-use genii_protocols::{Name, Timestamp};
-use genii_storage::store::{OpenError, Store, StoreError, StoreOptions, check};
+use genii_protocols::{Json, Name, Timestamp};
+use genii_storage::store::{OpenError, Store, StoreError, check};
 
+use crate::beings::home::folders::STORE;
+
+use super::birth::Birth;
 use super::character::Character;
+use super::reminding;
 use super::tables::{ABOUT, SCHEMA};
 
 /// A being in a file.
@@ -37,7 +43,7 @@ pub enum NotImported {
 }
 
 impl Imported {
-    /// Looks into a file, which is checked whole, and brought to the schema of this genii. Blocking.
+    /// Looks into a file, which is checked whole, entry by entry, and stays as it is. Blocking.
     ///
     /// # Errors
     /// When it holds no being that can live here.
@@ -46,14 +52,49 @@ impl Imported {
         if !report.is_whole() {
             return Err(NotImported::Failed { why: format!("it is damaged: {report}") });
         }
-        let store = Store::open(file, &SCHEMA, &StoreOptions::default())?;
-        let about = store.read(|reader| reader.get(ABOUT, &()));
-        store.close_blocking()?;
-        let about = about?.ok_or_else(|| NotImported::Failed {
+        Self::in_store(file)
+    }
+
+    /// Looks at one that lies in a folder where beings live, born or still to be, and changes nothing of it.
+    /// Blocking.
+    ///
+    /// # Errors
+    /// When it holds no being that can live here.
+    pub fn lying_in(folder: &Path, id: &Name) -> Result<Self, NotImported> {
+        let failed = |error: io::Error| NotImported::Failed { why: error.to_string() };
+        match Birth::read(folder).map_err(failed)? {
+            Some(Birth { created, character, .. }) => {
+                Ok(Self { id: id.clone(), name: name_in(&character)?, created })
+            }
+            None => Self::in_store(&folder.join(STORE)),
+        }
+    }
+
+    fn in_store(file: &Path) -> Result<Self, NotImported> {
+        let about = Store::read_closed(file, &SCHEMA, |reader| {
+            Ok::<_, NotImported>(reader.get(ABOUT, &())?)
+        })?;
+        let about = about.ok_or_else(|| NotImported::Failed {
             why: "it does not say who it is of".to_owned(),
         })?;
-        let character = Character::try_from(&about.character)
-            .map_err(|error| NotImported::Failed { why: error.to_string() })?;
-        Ok(Self { id: about.id, name: character.name, created: about.created })
+        Ok(Self { id: about.id, name: name_in(&about.character)?, created: about.created })
     }
+}
+
+/// When one that sleeps is to be reminded of something next, by its store; never, if it has none. Blocking.
+///
+/// # Errors
+/// When the store cannot be read.
+pub(crate) fn next_reminder(store: &Path) -> Result<Option<Timestamp>, NotImported> {
+    match Store::read_closed(store, &SCHEMA, |reader| {
+        Ok::<_, NotImported>(reminding::first(reader)?)
+    }) {
+        Err(NotImported::Open(OpenError::Missing { .. })) => Ok(None),
+        read => read,
+    }
+}
+
+fn name_in(character: &Json) -> Result<String, NotImported> {
+    let character = Character::try_from(character);
+    Ok(character.map_err(|error| NotImported::Failed { why: error.to_string() })?.name)
 }

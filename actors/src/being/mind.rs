@@ -14,7 +14,7 @@ use genii_storage::store::{OpenError, Reader, Store, StoreError, StoreOptions};
 use genii_supervision::StartError;
 use parking_lot::{Mutex, RwLock};
 
-use crate::beings::home::folders::LEAVING;
+use crate::beings::home::folders::{LEAVING, STORE};
 
 use super::birth::Birth;
 use super::character::Character;
@@ -37,9 +37,6 @@ const CORE_TITLE_BYTES_MAX: usize = 100;
 
 /// How long a block may be, in bytes.
 const CORE_TEXT_BYTES_MAX: usize = 8_192;
-
-/// The store of a being, in its folder.
-const STORE_FILE: &str = "being.redb";
 
 /// Its index of memories, in its folder. Deleting it loses nothing.
 const INDEX_FOLDER: &str = "vectors";
@@ -273,7 +270,7 @@ impl Who {
 
 /// Opens the store; that of a being which is new is made.
 fn open_store(id: Name, folder: &Path) -> Result<(Store, Kept), StartError> {
-    let path = folder.join(STORE_FILE);
+    let path = folder.join(STORE);
     if folder.join(LEAVING).exists() {
         // Where it lives now, the registry knows.
         return Err(StartError::failed("it is about to move to another machine, or has moved"));

@@ -185,7 +185,12 @@ async fn publish(mind: &Mind, node: &Node, due: StoredReminder, turn: StoredTurn
 
 /// When the next one is due.
 fn next(mind: &Mind) -> Result<Option<Timestamp>, StoreError> {
-    mind.store.read(|reader| Ok(all(reader)?.first().map(|reminder| reminder.at)))
+    mind.store.read(first)
+}
+
+/// When the first of them is due.
+pub(super) fn first(reader: &Reader) -> Result<Option<Timestamp>, StoreError> {
+    Ok(all(reader)?.first().map(|reminder| reminder.at))
 }
 
 /// All of them, the next first.

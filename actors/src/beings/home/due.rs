@@ -11,6 +11,7 @@
 //! | the clock is set | it is looked at every [`LOOK_MAX`] at least; who is told too early says so |
 //! | the file is deleted, or is new | each being is asked once |
 //! | a being came with its folder | it is asked |
+//! | one that is to be asked sleeps | its store is looked at, and it sleeps on if nothing is due |
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};

@@ -20,7 +20,7 @@ use crate::beings::errands::Lodging;
 pub(crate) const LEAVING: &str = "leaving";
 
 /// The store of a being, in its folder.
-const STORE: &str = "being.redb";
+pub(crate) const STORE: &str = "being.redb";
 
 const COMING: &str = ".coming";
 const ASIDE: &str = ".aside";

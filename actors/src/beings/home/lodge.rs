@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use genii_protocols::being::{AskHealth, Export};
+use genii_protocols::being::{AskHealth, Export, Heeded};
 use genii_protocols::beings::{BeingDue, BeingState, Checked, CheckedTable, NoBeing, Soundness};
-use genii_protocols::{Address, Destination, Json, Name, NodeName};
+use genii_protocols::{Address, Destination, Json, Name, NodeName, Timestamp};
 use genii_runtime::nursery::{Kept, Mood, Tenancy};
 use genii_runtime::{House, Nursery, NurserySettings};
 use genii_storage::store::{self, Finding, OpenError, Repair, TableReport};
@@ -19,7 +19,7 @@ use super::due::{Due, by_mail};
 use super::folders::Folders;
 use super::tenancies::{self, Tenancies};
 use crate::being::birth::Birth;
-use crate::being::imported::{Imported, NotImported};
+use crate::being::imported::{Imported, NotImported, next_reminder};
 use crate::beings::errands::{
     Adopt, Amiss, AskLodging, AskStates, CheckHere, Discard, DropParcel, Found, IsolateHere, Leave,
     ListLodgers, Lodgers, Lodging, LookAt, LookInto, MakeHere, MissHere, Offered, Pack, Packed,
@@ -44,6 +44,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// How long a being may take to end what it does, and to let go of its folder.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How large a store may be, in bytes, for its reminders to be looked at while its being sleeps.
+const LOOKED_AT_MAX: u64 = 4 << 20;
 
 /// How many beings are listed at a time.
 const LIST_MAX: usize = 20_000;
@@ -154,7 +157,17 @@ impl Lodge {
 
     /// Wakes those whose time has come, for ever.
     pub(super) fn heed(&self) -> impl Future<Output = ()> + Send + use<> {
-        let heed = by_mail(self.house.node().clone(), self.nursery.group().clone());
+        let by_mail = by_mail(self.house.node().clone(), self.nursery.group().clone());
+        let (nursery, folders) = (self.nursery.clone(), self.folders.clone());
+        let heed = move |id: Name| {
+            let (nursery, folders, mail) = (nursery.clone(), folders.clone(), by_mail(id.clone()));
+            async move {
+                match sleeps_on(&nursery, &folders, &id).await {
+                    Some(next) => Ok(Heeded { reminder: None, next }),
+                    None => mail.await,
+                }
+            }
+        };
         self.due.clone().watch(heed)
     }
 
@@ -236,10 +249,19 @@ impl Lodge {
     }
 
     pub(super) async fn look_at(&self, LookAt { id }: LookAt) -> Result<Found, Amiss> {
-        let file = self.folders.store_of(&id);
-        let (found, copy) = self.look(file).await?;
-        copy.remove();
-        Ok(found)
+        // Whoever is awake has its store to itself.
+        let address = self.address(&id);
+        let asleep = match self.nursery.has(&address) {
+            true => self.nursery.keep_asleep(&address).await.map(Some),
+            false => Some(None),
+        };
+        let asleep = asleep.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+        let folder = self.folders.of(&id);
+        let looked = tokio::task::spawn_blocking(move || Imported::lying_in(&folder, &id)).await;
+        drop(asleep);
+        let senseless = |error: NotImported| Amiss::Senseless { why: error.to_string() };
+        let Imported { id, name, created } = looked.map_err(Amiss::failed)?.map_err(senseless)?;
+        Ok(Found { id, name, created })
     }
 
     /// Who is in a file that was exported. A copy of it is looked at, so that it stays as it is.
@@ -587,6 +609,25 @@ impl Scratch {
     fn keep(self) -> PathBuf {
         self.0
     }
+}
+
+/// When one that sleeps is due, if it need not be woken yet. A large store takes as long to be looked at as
+/// its being to wake.
+async fn sleeps_on(nursery: &Nursery, folders: &Folders, id: &Name) -> Option<Option<Timestamp>> {
+    let address = Address::new(nursery.group(), id);
+    if nursery.mood(&address) != Some(Mood::Asleep) {
+        return None;
+    }
+    let asleep = nursery.keep_asleep(&address).await?;
+    let store = folders.store_of(id);
+    let looked = tokio::task::spawn_blocking(move || {
+        let bytes = store.metadata().map_or(0, |about| about.len());
+        (bytes <= LOOKED_AT_MAX).then(|| next_reminder(&store))
+    });
+    // What is wrong with it is told by whoever wakes it.
+    let next = looked.await.ok()??.ok()?;
+    drop(asleep);
+    next.is_none_or(|next| next > Timestamp::now()).then_some(next)
 }
 
 async fn open_nursery(

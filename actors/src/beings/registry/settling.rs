@@ -5,6 +5,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::{StreamExt, stream};
 use genii_protocols::beings::NoBeing;
 use genii_protocols::{Name, NodeName};
 use genii_runtime::GroupEvent;
@@ -22,6 +23,9 @@ const PERIOD: Duration = Duration::from_secs(2);
 
 /// How long a home may take to say who is in it.
 const LIST_PATIENCE: Duration = Duration::from_secs(120);
+
+/// How many beings are settled at the same time.
+const SETTLED_AT_ONCE: usize = 16;
 
 /// How many beings are remembered that are not settled. The others are when their home is found next.
 const UNSETTLED_MAX: usize = 10_000;
@@ -80,12 +84,19 @@ impl Shared {
         let (mut seen, mut after) = (HashSet::new(), None);
         loop {
             let page = self.homes.ask_within(node, ListLodgers { after }, LIST_PATIENCE).await?;
+            let mut unsettled = Vec::new();
             for (id, lodging) in page.lodgers {
                 if !self.is_as_written(node, &id, lodging)? {
-                    self.settle_one(node, &id).await;
+                    unsettled.push(id.clone());
                 }
                 seen.insert(id);
             }
+            // Many at once, so that those that are written down share a commit.
+            let settling =
+                stream::iter(unsettled).for_each_concurrent(SETTLED_AT_ONCE, async |id| {
+                    self.settle_one(node, &id).await;
+                });
+            settling.await;
             after = page.more;
             if after.is_none() {
                 break;

@@ -9,7 +9,7 @@ use genii_protocols::beings::{
     BeingEntry, BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing,
     Isolation, ListBeings, MigrateBeing, NoBeing,
 };
-use genii_protocols::{Address, AskError, Json, Message, Name, NodeName};
+use genii_protocols::{Address, AskError, Json, Message, Name, NodeName, Timestamp};
 use genii_runtime::cluster::{Cluster, Timing};
 use genii_runtime::link::simulated::Waters;
 use genii_runtime::topology::Topology;
@@ -17,6 +17,7 @@ use genii_runtime::{House, Node, NodeOptions};
 use tempfile::TempDir;
 
 use super::book::{Book, Entry, Stage};
+use crate::being::birth::Birth;
 use crate::beings::home::folders::LEAVING;
 
 /// How long anything may take.
@@ -451,6 +452,40 @@ async fn of_two_copies_the_one_of_the_book_lives_and_none_is_lost() {
     world.boot("main").await;
     world.boot("pc2").await;
     world.comes_to_live("alice", "pc2", "main").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_that_nobody_knows_are_taken_in_be_they_born_or_not() {
+    let mut world = World::new().await;
+    world.create("alice", Some("main")).await;
+    world.main().ask(&being("alice"), note(BOAT)).await;
+    world.end().await;
+    let store = world.folder("main", "alice").join("being.redb");
+    copy(&store, &world.folder("pc2", "twin").join("being.redb"));
+    let unborn = world.folder("pc2", "unborn");
+    std::fs::create_dir(&unborn).unwrap();
+    let character = Json(serde_json::json!({ "name": "Una" }));
+    let birth = Birth { created: Timestamp::now(), character, provider: Json::default() };
+    birth.write(&unborn).unwrap();
+    let senseless = world.folder("pc2", "senseless");
+    copy(&store, &senseless.join("being.redb"));
+    std::fs::write(senseless.join("being.redb"), b"nothing of the sort").unwrap();
+    world.boot("main").await;
+    world.boot("pc2").await;
+    let known = async |id: &str| {
+        let known = world.main().try_ask(&registry(), GetBeing { id: name(id) }).await;
+        known.ok().map(|entry| (entry.name, entry.node))
+    };
+    until(async || known("twin").await.is_some() && known("unborn").await.is_some()).await;
+    assert_eq!(known("twin").await, Some(("alice".to_owned(), node("pc2"))));
+    assert_eq!(known("unborn").await, Some(("Una".to_owned(), node("pc2"))));
+    assert_eq!(known("senseless").await, None);
+    let recall = RecallMemories { question: BOAT.to_owned(), ..RecallMemories::default() };
+    let found = world.main().ask(&being("twin"), recall).await;
+    assert_eq!(found.memories.len(), 1);
+    assert!(unborn.join("birth.json").exists(), "nobody is woken to be taken in");
+    world.main().ask(&being("unborn"), note(BOAT)).await;
     world.end().await;
 }
 
