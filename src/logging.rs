@@ -9,15 +9,19 @@ use std::sync::{Mutex, PoisonError};
 use genii_runtime::logbook::Level as LogLevel;
 use genii_runtime::{Node, scope};
 use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
+use tracing_subscriber::filter::{FilterExt, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
-use tracing_subscriber::layer::{Context, SubscriberExt};
+use tracing_subscriber::layer::{Context, Filter as LayerFilter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{EnvFilter, Layer};
 
 use crate::data::Data;
 use crate::fault::Fault;
 use crate::settings::Settings;
+
+/// With what the targets of LanceDB's crates begin.
+const INDEX_TARGET: &str = "lance";
 
 /// Begins to log.
 ///
@@ -28,14 +32,24 @@ pub fn begin(data: &Data, settings: &Settings, node: &Node) -> Result<(), Fault>
     let file = LogFile::open(&data.logs(), max_len, kept).map_err(|error| {
         Fault::new(format!("the log file in {} cannot be opened: {error}", data.logs().display()))
     })?;
-    let filter = || settings.text("log").parse::<EnvFilter>().unwrap_or_default();
+    let directives = settings.text("log");
     let file = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(file);
     let registry = tracing_subscriber::registry()
-        .with(file.with_filter(filter()))
-        .with(AgentLog { node: node.clone() }.with_filter(filter()));
+        .with(file.with_filter(filter(directives)))
+        .with(AgentLog { node: node.clone() }.with_filter(filter(directives)));
     // Somebody who logs already, as a test may, goes on doing so.
     let _already_logging = registry.try_init();
     Ok(())
+}
+
+/// What is logged. What the index of memories tells of its own doings, which is much, is logged only from
+/// warnings on, unless it is named.
+pub fn filter<S: Subscriber>(directives: &str) -> impl LayerFilter<S> + use<S> {
+    let is_named = directives.contains(INDEX_TARGET);
+    let is_wanted = move |about: &Metadata<'_>| {
+        is_named || !about.target().starts_with(INDEX_TARGET) || *about.level() <= Level::WARN
+    };
+    directives.parse::<EnvFilter>().unwrap_or_default().and(filter_fn(is_wanted))
 }
 
 /// Writes the lines of an agent's own code into the agent's log.
@@ -201,5 +215,27 @@ mod tests {
         let again = LogFile::open(scratch.path(), 10, 3).unwrap();
         (&again).write_all(b"five.....\n").unwrap();
         assert_eq!(read(1), "four.....\n", "what was there before counts");
+    }
+    #[test]
+    fn the_index_is_logged_from_warnings_on_unless_it_is_named() {
+        let logged = |directives: &str| {
+            let scratch = tempfile::tempdir().unwrap();
+            let file = LogFile::open(scratch.path(), 10_000, 1).unwrap();
+            let lines = tracing_subscriber::fmt::layer().with_ansi(false).with_writer(file);
+            let registry =
+                tracing_subscriber::registry().with(lines.with_filter(filter(directives)));
+            tracing::subscriber::with_default(registry, || {
+                tracing::info!(target: "lance_index::words", "a segment was read");
+                tracing::warn!(target: "lance::index", "a segment is missing");
+                tracing::info!("a being woke");
+            });
+            let text = std::fs::read_to_string(path(scratch.path(), 0)).unwrap();
+            let told = ["was read", "is missing", "woke"].map(|what| text.contains(what));
+            (told[0], told[1], told[2])
+        };
+        assert_eq!(logged("info"), (false, true, true));
+        assert_eq!(logged("info,lance_index=info"), (true, true, true));
+        assert_eq!(logged("warn"), (false, true, false));
+        assert_eq!(logged("off"), (false, false, false));
     }
 }

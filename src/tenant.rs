@@ -9,8 +9,12 @@ use std::time::Duration;
 use genii_actors::being::process::tenant::{self, Lease, NICE, THREADS, WORD};
 use rustix::process::{Resource, Rlimit, getrlimit, nice, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::writer::MakeWriterExt;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+
+use crate::logging;
 
 /// How many threads may wait for files at a time.
 const BLOCKING_THREADS_MAX: usize = 16;
@@ -79,6 +83,7 @@ fn limit(lease: &Lease) -> std::io::Result<()> {
 /// being.
 fn begin_to_log(level: &str) {
     let writer = std::io::stderr.with_max_level(tracing::Level::WARN).or_else(std::io::stdout);
-    let log = tracing_subscriber::fmt().with_writer(writer).with_ansi(false).without_time();
-    log.with_env_filter(level.parse::<EnvFilter>().unwrap_or_default()).init();
+    let lines =
+        tracing_subscriber::fmt::layer().with_writer(writer).with_ansi(false).without_time();
+    tracing_subscriber::registry().with(lines.with_filter(logging::filter(level))).init();
 }
