@@ -141,7 +141,9 @@ impl Memories {
         if memories.0.embedder.is_quick() {
             memories.0.embed_all().await?;
         }
-        memories.0.tell_progress(0);
+        // What it is really like is told by whoever first looks into it.
+        let settled = memories.0.live.read().settled;
+        memories.0.tell_progress(if memories.0.access.has_files() { settled } else { 0 });
         memories.tend_if_due();
         Ok(memories)
     }

@@ -149,26 +149,57 @@ pub fn rank_by_share(
     limit: usize,
     share: impl Fn(u64) -> f32,
 ) -> Vec<Ranked> {
-    let mut sorted = candidates.to_vec();
-    sorted.sort_by_key(|candidate| candidate.id);
-    sorted.dedup_by_key(|candidate| candidate.id);
+    let sorted = sorted(candidates);
     let matches = Matches::new(question, &sorted, statistics, weights);
-    let mut found: Vec<(f32, usize)> = (0..sorted.len())
-        .map(|at| (share(sorted[at].id), at))
-        .filter(|(share, _)| *share > 0.0)
-        .map(|(share, at)| {
-            (share * Parts::new(question, &sorted, &matches, weights, at).total(), at)
-        })
-        .filter(|(total, _)| *total > 0.0)
-        .collect();
-    found.sort_by(|(a, at), (b, bt)| b.total_cmp(a).then(bt.cmp(at)));
-    found.truncate(limit);
+    let found = best(question, &sorted, &matches, weights, limit, share);
     let ranked = |(total, at): (f32, usize)| {
         let parts = Parts::new(question, &sorted, &matches, weights, at);
         let reasons = Reasons::new(question, &sorted, &matches, &parts, at);
         Ranked { id: sorted[at].id, score: readable(total), reasons }
     };
     found.into_iter().map(ranked).collect()
+}
+
+/// The ids of those candidates that answer best, of which the neighbours are to be looked at.
+pub fn most_telling(
+    question: &Question,
+    candidates: &[Candidate<'_>],
+    statistics: &Statistics,
+    weights: &Weights,
+    limit: usize,
+) -> Vec<u64> {
+    let sorted = sorted(candidates);
+    let matches = Matches::new(question, &sorted, statistics, weights);
+    let best = best(question, &sorted, &matches, weights, limit, |_| 1.0);
+    best.into_iter().map(|(_, at)| sorted[at].id).collect()
+}
+
+/// In the order of their ids, each once.
+fn sorted<'a>(candidates: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
+    let mut sorted = candidates.to_vec();
+    sorted.sort_by_key(|candidate| candidate.id);
+    sorted.dedup_by_key(|candidate| candidate.id);
+    sorted
+}
+
+/// The highest totals, and of which candidates they are.
+fn best(
+    question: &Question,
+    sorted: &[Candidate<'_>],
+    matches: &Matches<'_>,
+    weights: &Weights,
+    limit: usize,
+    share: impl Fn(u64) -> f32,
+) -> Vec<(f32, usize)> {
+    let mut found: Vec<(f32, usize)> = (0..sorted.len())
+        .map(|at| (share(sorted[at].id), at))
+        .filter(|(share, _)| *share > 0.0)
+        .map(|(share, at)| (share * Parts::new(question, sorted, matches, weights, at).total(), at))
+        .filter(|(total, _)| *total > 0.0)
+        .collect();
+    found.sort_by(|(a, at), (b, bt)| b.total_cmp(a).then(bt.cmp(at)));
+    found.truncate(limit);
+    found
 }
 
 /// From 0 to 1, with 0.78 for a total of 1 and 0.53 for one of a half.

@@ -9,6 +9,7 @@
 //! | `words` | where words begin and end, in any script, folded to plain lower case |
 //! | `english` | words that say nothing, and one form for all forms of a word |
 //! | `line` | a line of a transcript: who, when, what |
+//! | `terms` | terms as they are kept |
 
 use genii_protocols::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -19,9 +20,11 @@ use self::line::Line;
 pub mod dates;
 mod english;
 mod line;
+mod terms;
 mod words;
 
 pub(crate) use self::english::{is_silent, terms as terms_and_words};
+pub use self::terms::Terms;
 pub use self::words::folded_words;
 
 /// Which analysis this is. It goes up whenever a text may give other terms than before.
@@ -40,7 +43,7 @@ pub const WORD_CHARS_MAX: usize = 48;
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Analysis {
     /// Its terms in their order, each as often as it occurs, without words that say nothing.
-    pub terms: Vec<String>,
+    pub terms: Terms,
     /// The name of who said it, as folded words.
     pub speaker: Vec<String>,
     /// The day on which it was said.
@@ -67,7 +70,7 @@ impl Analysis {
         let mut speaker: Vec<String> =
             speaker.map(|name| folded_words(name).collect()).unwrap_or_default();
         speaker.truncate(line::LABEL_WORDS_MAX);
-        let terms = self::terms(line.text);
+        let terms = self::terms(line.text).into_iter().collect();
         Self { terms, speaker, day, dates: days, tells_time, asks: asks(line.text) }
     }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use super::folder::{self, Generation};
-use super::table::Location;
+use super::table::{Location, Reach};
 use super::{Entry, Index, IndexError, IndexShare, Opened, Progress, Shape, Tended, erased};
 
 /// An index that is being made anew. It gets all entries in the order of their ids, and takes the
@@ -41,7 +41,7 @@ impl Rebuild {
             let generation = generation.await?;
             let location = Location::new(folder, &folder::part(folder), generation)?;
             let table = location.create(share.session(), &shape).await?;
-            let made = Index::new(location, share.clone(), shape, table, None);
+            let made = Index::new(location, share.clone(), shape, table, None, Reach::default());
             Ok(Self { folder: folder.to_owned(), generation, made })
         })
         .await

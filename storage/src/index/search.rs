@@ -1,14 +1,17 @@
 //! Searching: by words and by nearness, among all entries or some of them.
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float32Type, UInt64Type};
+use arrow_array::{Float32Array, RecordBatch};
 use futures_util::TryStreamExt;
+use lance::Dataset;
+use lance::dataset::scanner::Scanner;
+use lance_index::scalar::FullTextSearchQuery;
+use lance_index::scalar::inverted::query::{FtsQuery, MatchQuery, Operator};
+use lancedb::DistanceType;
 use lancedb::expr::{DfExpr, col, lit};
-use lancedb::index::scalar::{FtsQuery, FullTextSearchQuery, MatchQuery, Operator};
-use lancedb::query::{ExecutableQuery, QueryBase, Select};
-use lancedb::{DistanceType, Table};
 
+use super::ids::Ids;
 use super::rows::{AT, ID, KIND, SPEAKER, TERMS, VECTOR};
 
 /// How many hits one search gives at most.
@@ -20,9 +23,17 @@ pub const TERMS_MAX: usize = 256;
 /// How many partitions of the index of vectors are searched at least.
 const PROBES: usize = 10;
 
+/// LanceDB's names for where a row lies, which of a table like ours is its address, and for how well it
+/// fits.
+const ROW_ID: &str = "_rowid";
+const SCORE: &str = "_score";
+const DISTANCE: &str = "_distance";
+
 /// Which entries a search is among. The default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filter {
+    /// Those through this id; newer ones need not be found, which is quicker where they are not indexed yet.
+    pub through: Option<u64>,
     /// Those from this time on, in microseconds since 1970.
     pub from: Option<i64>,
     /// Those before this time, in microseconds since 1970.
@@ -33,6 +44,15 @@ pub struct Filter {
     pub speaker: Option<String>,
     /// None of these.
     pub except: Vec<u64>,
+}
+
+/// Where a search looks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Within {
+    /// In the indices alone.
+    Indices,
+    /// Also, row by row, at what is in none yet.
+    All,
 }
 
 /// One entry that was found.
@@ -65,61 +85,85 @@ pub(super) fn among(ids: &[u64]) -> DfExpr {
 
 /// Entries that hold at least one of the terms, the best first.
 pub(super) async fn words(
-    table: &Table,
+    dataset: &Dataset,
+    ids: &Ids,
     terms: &[&str],
     filter: &Filter,
+    within: Within,
     limit: usize,
-) -> lancedb::Result<Vec<Hit>> {
+) -> lance::Result<Vec<Hit>> {
     let terms = &terms[..terms.len().min(TERMS_MAX)];
     let terms = MatchQuery::new(terms.join(" "))
         .with_column(Some(TERMS.to_owned()))
         .with_operator(Operator::Or);
-    let mut query = table
-        .query()
-        .full_text_search(FullTextSearchQuery::new_query(FtsQuery::Match(terms)))
-        .select(Select::columns(&[ID, "_score"]))
-        .limit(limit);
-    if let Some(expr) = filter.expr() {
-        query = query.only_if_expr(expr);
-    }
-    let found = query.execute().await?.try_collect::<Vec<_>>().await?;
-    Ok(ranked(&found, "_score", |score| score))
+    let mut scanner = dataset.scan();
+    scanner.full_text_search(FullTextSearchQuery::new_query(FtsQuery::Match(terms)))?;
+    let found = hits(scanner, filter, within, limit, SCORE).await?;
+    ranked(dataset, ids, &found, SCORE, |score| score).await
 }
 
 /// The entries with the nearest vectors, the nearest first.
 pub(super) async fn nearest(
-    table: &Table,
+    dataset: &Dataset,
+    ids: &Ids,
     unit: Vec<f32>,
     filter: &Filter,
+    within: Within,
     limit: usize,
-) -> lancedb::Result<Vec<Hit>> {
-    let mut query = table
-        .query()
-        .nearest_to(unit)?
-        .column(VECTOR)
-        .distance_type(DistanceType::Dot)
-        // More partitions are searched by themselves when a filter leaves too few entries.
-        .minimum_nprobes(PROBES)?
-        .maximum_nprobes(None)?
-        .select(Select::columns(&[ID, "_distance"]))
-        .limit(limit);
-    if let Some(expr) = filter.expr() {
-        query = query.only_if_expr(expr);
-    }
-    let found = query.execute().await?.try_collect::<Vec<_>>().await?;
+) -> lance::Result<Vec<Hit>> {
+    let mut scanner = dataset.scan();
+    scanner
+        .nearest(VECTOR, &Float32Array::from(unit), limit)?
+        .distance_metric(DistanceType::Dot.into())
+        .minimum_nprobes(PROBES)
+        // No more than these, or LanceDB searches two hundred by itself: what it reckons from how near
+        // the partitions are was measured with vectors that are not of one length. More are still
+        // searched when a filter leaves too few entries.
+        .search_effort(0.0)?;
+    let found = hits(scanner, filter, within, limit, DISTANCE).await?;
     // Of unit vectors, LanceDB's distance is one less the cosine.
-    Ok(ranked(&found, "_distance", |distance| 1.0 - distance))
+    ranked(dataset, ids, &found, DISTANCE, |distance| 1.0 - distance).await
+}
+
+/// What a search finds: where the rows lie, and how well they fit.
+async fn hits(
+    mut scanner: Scanner,
+    filter: &Filter,
+    within: Within,
+    limit: usize,
+    fits: &str,
+) -> lance::Result<Vec<RecordBatch>> {
+    scanner.disable_scoring_autoprojection();
+    scanner.project(&[fits])?.with_row_id().prefilter(true);
+    scanner.limit(Some(limit as i64), None)?;
+    if let Some(expr) = filter.expr() {
+        scanner.filter_expr(expr);
+    }
+    if within == Within::Indices {
+        scanner.fast_search();
+    }
+    scanner.try_into_stream().await?.try_collect().await
 }
 
 /// The hits of all batches, the best first, and of equals the older.
-fn ranked(batches: &[RecordBatch], column: &str, score: fn(f32) -> f32) -> Vec<Hit> {
-    let of = |batch: &RecordBatch| {
-        let ids = batch.column_by_name(ID)?.as_primitive_opt::<UInt64Type>()?.clone();
-        let scores = batch.column_by_name(column)?.as_primitive_opt::<Float32Type>()?.clone();
-        Some((0..batch.num_rows()).map(move |row| (ids.value(row), scores.value(row))))
-    };
-    let found = batches.iter().filter_map(of).flatten();
-    let mut hits: Vec<Hit> = found.map(|(id, raw)| Hit { id, score: score(raw) }).collect();
+async fn ranked(
+    dataset: &Dataset,
+    ids: &Ids,
+    batches: &[RecordBatch],
+    fits: &str,
+    score: fn(f32) -> f32,
+) -> lance::Result<Vec<Hit>> {
+    let (mut rows, mut scores) = (Vec::new(), Vec::new());
+    for batch in batches {
+        let found = batch.column_by_name(ROW_ID).zip(batch.column_by_name(fits));
+        let Some((found, fit)) = found else { continue };
+        rows.extend_from_slice(found.as_primitive::<UInt64Type>().values());
+        scores.extend(fit.as_primitive::<Float32Type>().values().iter().map(|raw| score(*raw)));
+    }
+    let ids = ids.of(dataset, &rows).await?;
+    let found = ids.into_iter().zip(scores);
+    let mut hits: Vec<Hit> =
+        found.filter_map(|(id, score)| id.map(|id| Hit { id, score })).collect();
     hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
-    hits
+    Ok(hits)
 }

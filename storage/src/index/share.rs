@@ -7,6 +7,8 @@ use std::sync::Arc;
 use lancedb::{ObjectStoreRegistry, Session};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::cache::RecentlyUsed;
+
 /// How much the indices of a process may take together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexShareSettings {
@@ -32,6 +34,7 @@ pub struct IndexShare(Arc<Inner>);
 
 struct Inner {
     session: Arc<Session>,
+    index_cache_bytes: usize,
     heavy: Arc<Semaphore>,
 }
 
@@ -40,11 +43,18 @@ impl IndexShare {
     pub fn new(settings: &IndexShareSettings) -> Self {
         let session = session(settings.index_cache_bytes, settings.metadata_cache_bytes);
         let heavy = Arc::new(Semaphore::new(settings.heavy_at_once.max(1)));
-        Self(Arc::new(Inner { session, heavy }))
+        let index_cache_bytes = settings.index_cache_bytes;
+        Self(Arc::new(Inner { session, index_cache_bytes, heavy }))
     }
 
     pub(super) fn session(&self) -> Arc<Session> {
         Arc::clone(&self.0.session)
+    }
+
+    /// How many bytes of indices are read before they are asked for: so many that one being alone leaves
+    /// room for others.
+    pub(super) fn warm_bytes(&self) -> u64 {
+        self.0.index_cache_bytes as u64 / 4 * 3
     }
 
     /// Leave to do something heavy, when it is its turn.
@@ -63,5 +73,6 @@ impl fmt::Debug for IndexShare {
 /// LanceDB keeps what it has read in a session.
 pub(super) fn session(index_cache_bytes: usize, metadata_cache_bytes: usize) -> Arc<Session> {
     let registry = Arc::new(ObjectStoreRegistry::default());
-    Arc::new(Session::new(index_cache_bytes, metadata_cache_bytes, registry))
+    let indices = Arc::new(RecentlyUsed::new(index_cache_bytes));
+    Arc::new(Session::with_index_cache_backend(indices, metadata_cache_bytes, registry))
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use futures_util::FutureExt;
+use lance::Dataset;
 use lancedb::index::Index as IndexKind;
 use lancedb::index::scalar::FtsIndexBuilder;
 use lancedb::{Session, Table};
@@ -14,7 +15,16 @@ use lancedb::{Session, Table};
 use super::error::{Cause, IndexError};
 use super::folder::Generation;
 use super::rows::{ID, Shape, TERMS};
-use super::upkeep::WORDS;
+use super::upkeep::{Makeup, NEAR, WORDS};
+
+/// How far the indices of a table go.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Reach {
+    /// Everything through this id is in all of them.
+    pub(super) through: Option<u64>,
+    /// There is one of vectors.
+    pub(super) has_near: bool,
+}
 
 /// Where a table lies.
 #[derive(Debug, Clone)]
@@ -92,15 +102,26 @@ fn terms_as_they_are() -> FtsIndexBuilder {
         .with_position(false)
 }
 
-/// The highest id in a table. Rows are in the order of their ids, so it is the last one's.
-pub(super) async fn through(table: &Table) -> lancedb::Result<Option<u64>> {
-    let dataset = super::dataset(table).await?;
-    let rows = dataset.count_rows(None).await?;
+/// The highest id in a table.
+pub(super) async fn through(dataset: &Dataset) -> lance::Result<Option<u64>> {
+    last_of(dataset, dataset.count_rows(None).await? as u64).await
+}
+
+/// Through which id the indices of a table cover everything.
+pub(super) async fn reach(dataset: &Dataset) -> lance::Result<Reach> {
+    let makeup = Makeup::of(dataset).await?;
+    let (words, near) = (makeup.covered(WORDS).unwrap_or(0), makeup.covered(NEAR));
+    let rows = near.map_or(words, |near| near.min(words));
+    Ok(Reach { through: last_of(dataset, rows).await?, has_near: near.is_some() })
+}
+
+/// The highest id among the first so many rows. They are in the order of their ids, so it is the last one's.
+async fn last_of(dataset: &Dataset, rows: u64) -> lance::Result<Option<u64>> {
     let Some(last) = rows.checked_sub(1) else {
         return Ok(None);
     };
     let id = dataset.schema().project(&[ID])?;
-    let batch = dataset.take(&[last as u64], id).await?;
+    let batch = dataset.take(&[last], id).await?;
     let ids =
         batch.column_by_name(ID).and_then(|ids| ids.as_primitive_opt::<UInt64Type>().cloned());
     Ok(ids.and_then(|ids| ids.values().first().copied()))

@@ -9,7 +9,7 @@ use tokio::sync::OwnedMutexGuard;
 use super::aside::aside;
 use super::progress::Teller;
 use super::upkeep::{Makeup, Step};
-use super::{Index, IndexError, Inner, dataset, erased, share, steps};
+use super::{Index, IndexError, Inner, dataset, erased, share, steps, table};
 
 /// How many bytes of what it reads work aside keeps, of each sort.
 const ASIDE_CACHE_BYTES: usize = 16 << 20;
@@ -77,7 +77,7 @@ impl Index {
 }
 
 impl Inner {
-    async fn dataset(&self) -> Result<Arc<Dataset>, IndexError> {
+    pub(super) async fn dataset(&self) -> Result<Arc<Dataset>, IndexError> {
         self.location.guard("reading its version", dataset(&self.table)).await
     }
 
@@ -97,9 +97,24 @@ impl Inner {
         Ok(makeup.next_step(partitions))
     }
 
-    /// Turns to the newest version, which work aside may have made.
+    /// Turns to the newest version, which work aside may have made, when all that a search in it needs is
+    /// at hand.
     async fn refresh(&self) -> Result<(), IndexError> {
-        self.location.guard("reading its newest version", self.table.checkout_latest()).await
+        let present = self.dataset().await?;
+        let mut newest = (*present).clone();
+        let reading = async {
+            newest.checkout_latest().await?;
+            if newest.version().version == present.version().version {
+                return Ok(None);
+            }
+            self.make_ready(&newest).await?;
+            table::reach(&newest).await.map(Some)
+        };
+        let reach = self.location.guard::<_, lance::Error>("reading its newest version", reading);
+        let Some(reach) = reach.await? else { return Ok(()) };
+        self.location.guard("turning to its newest version", self.table.checkout_latest()).await?;
+        *self.reach.lock() = reach;
+        Ok(())
     }
 
     async fn take(&self, step: Step, tending: Held) -> Result<Tended, IndexError> {

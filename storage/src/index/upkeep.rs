@@ -1,12 +1,12 @@
 //! Upkeep: what keeps an index small and quick while it grows by a few entries at a time.
 //!
-//! Every append makes one more fragment (a file of rows) that is searched row by row, and one more
-//! version of the table. Left alone, both would grow without end. So:
+//! Every append makes one more fragment (a file of rows) that is in no index, and would be searched row by
+//! row, and one more version of the table. Left alone, both would grow without end. So:
 //!
 //! | when | then |
 //! |---|---|
 //! | [`FRESH_FRAGMENTS_MAX`] fragments are not indexed yet | they are gathered into one |
-//! | [`FRESH_ROWS_MAX`] rows are not indexed yet | they become a segment of each index, merged with the newest segments that are not much larger |
+//! | rows are not indexed yet | they become a segment of each index, merged with the newest segments that are not much larger |
 //! | fragments of one segment are alike in size | they are gathered into one |
 //! | more than a tenth of a fragment's rows is deleted | it is written anew without them |
 //! | there are [`NEAR_FROM_ROWS`] rows, or twice as many as at the last time | the index of vectors is trained anew |
@@ -21,12 +21,8 @@ use std::collections::BTreeMap;
 use lance::Dataset;
 use lance::index::DatasetIndexExt;
 
-/// How many fragments may be searched row by row, before they are gathered.
+/// From how many fragments on they are gathered before they are indexed.
 pub(super) const FRESH_FRAGMENTS_MAX: usize = 8;
-
-/// How many rows may be searched one by one, before they are indexed. Below, a small being has no
-/// index at all, which is quicker to open.
-pub(super) const FRESH_ROWS_MAX: u64 = 1_024;
 
 /// From how many rows on there is an index of vectors. Below, comparing with all of them is as quick
 /// and finds more.
@@ -117,6 +113,13 @@ impl Makeup {
             .or_else(|| self.gather_alike())
     }
 
+    /// How many rows, from the first on, are all in an index, if there is such an index.
+    pub(super) fn covered(&self, index: &str) -> Option<u64> {
+        let covered = self.fragments.iter().take_while(|fragment| self.is_in(index, fragment.id));
+        let rows = || covered.map(|fragment| fragment.rows - fragment.deleted).sum();
+        self.segments.contains_key(index).then(rows)
+    }
+
     fn rows(&self) -> u64 {
         self.fragments.iter().map(|fragment| fragment.rows - fragment.deleted).sum()
     }
@@ -128,11 +131,7 @@ impl Makeup {
 
     fn gather_fresh(&self) -> Option<Step> {
         let mut fresh = self.alike().filter(|run| !self.is_in(WORDS, run[0].id));
-        let is_due = |run: &[Fragment]| {
-            let rows: u64 = run.iter().map(|fragment| fragment.rows).sum();
-            run.len() >= FRESH_FRAGMENTS_MAX || (run.len() > 1 && rows >= FRESH_ROWS_MAX)
-        };
-        fresh.find(|run| is_due(run)).map(gathered)
+        fresh.find(|run| run.len() >= FRESH_FRAGMENTS_MAX).map(gathered)
     }
 
     fn index(&self) -> Option<Step> {
@@ -141,7 +140,7 @@ impl Makeup {
         let segments = self.segments.get(WORDS)?;
         let sizes: Vec<u64> = segments.iter().map(|segment| self.rows_in(segment)).collect();
         let step = Step::Index { rows, merged: carried(&sizes, rows) };
-        (rows >= FRESH_ROWS_MAX).then_some(step)
+        (rows > 0).then_some(step)
     }
 
     fn train(&self, partitions: Option<usize>) -> Option<Step> {

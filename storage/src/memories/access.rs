@@ -42,7 +42,10 @@ impl Access {
 
     async fn open(&self, next: u64) -> Result<Index, IndexError> {
         let why = match Index::open(&self.folder, &self.share, self.shape.clone()).await? {
-            Opened::Ready(index) if index.through() < Some(next) => return Ok(index),
+            Opened::Ready(index) if index.through() < Some(next) => {
+                warm_aside(index.clone());
+                return Ok(index);
+            }
             Opened::Ready(_) => "it has memories that were never kept".to_owned(),
             Opened::Absent => "there is none".to_owned(),
             Opened::ToBeMadeAnew { why } => why,
@@ -82,7 +85,9 @@ impl Access {
         };
         // Should that fail, the next look tells what is there.
         *place = Place::Unopened;
-        *place = Place::Open(made.finish(replaced.as_ref()).await?);
+        let index = made.finish(replaced.as_ref()).await?;
+        warm_aside(index.clone());
+        *place = Place::Open(index);
         Ok(())
     }
 
@@ -93,4 +98,14 @@ impl Access {
             *place = Place::Unopened;
         }
     }
+}
+
+/// Whoever opens it does not wait, and searches go on meanwhile.
+fn warm_aside(index: Index) {
+    tokio::spawn(async move {
+        // What is wrong with it is told to whoever asks it.
+        if let Err(error) = index.warm().await {
+            tracing::debug!(%error, "a memory index was not read ahead");
+        }
+    });
 }

@@ -126,9 +126,10 @@ impl RecallFilter {
             && is_before_eyes.is_none_or(|(from, turn)| turn < from)
     }
 
-    /// The same for the index, which knows no turns.
-    pub(super) fn for_index(&self) -> Filter {
+    /// The same for the index, which knows no turns, among memories through an id.
+    pub(super) fn for_index(&self, through: u64) -> Filter {
         Filter {
+            through: Some(through),
             from: self.from.map(micros),
             until: self.until.map(micros),
             kinds: self.kinds.iter().map(|kind| kind.code()).collect(),

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use crate::embed::EmbedFor;
 use crate::index::{Hit, Index, IndexError};
 use crate::ranking::tail::dot;
-use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
+use crate::ranking::{
+    Candidate, NEIGHBOURS, Question, Ranked, Statistics, most_telling, rank_by_share,
+};
 use crate::store::StoreError;
 
 use super::live::Live;
@@ -24,6 +26,10 @@ const BELOW_ITS_SUCCESSOR: f32 = 0.99;
 
 /// How often a search is tried again when the index is replaced meanwhile.
 const SEARCHES_MAX: usize = 3;
+
+/// Of how many of the best hits the neighbours are looked at: those of others could not be among the best,
+/// since they have a share only of what stands beside them.
+const TELLING_MAX: usize = 80;
 
 /// Up to how many memories in the tail are searched in passing.
 const IN_PASSING_MAX: usize = 512;
@@ -114,11 +120,12 @@ impl Memories {
 
     async fn try_index(&self, asked: &Asked, settled: u64) -> Result<Hits, MemoriesError> {
         let index = self.0.index().await?;
-        let through = index.through().unwrap_or(0).min(settled);
-        let (words, near) = self.0.ask(&index, asked).await?;
-        let around =
-            |hit: &Hit| hit.id.saturating_sub(NEIGHBOURS)..=hit.id.saturating_add(NEIGHBOURS);
-        Ok(Hits { through, ids: words.iter().chain(&near).flat_map(around).collect() })
+        let through = index.covered().unwrap_or(0).min(settled);
+        if through == 0 {
+            return Ok(Hits { through, ids: BTreeSet::new() });
+        }
+        let (words, near) = self.0.ask(&index, asked, through).await?;
+        Ok(Hits { through, ids: words.iter().chain(&near).map(|hit| hit.id).collect() })
     }
 }
 
@@ -134,10 +141,15 @@ impl Inner {
         }
     }
 
-    async fn ask(&self, index: &Index, asked: &Asked) -> Result<(Vec<Hit>, Vec<Hit>), IndexError> {
+    async fn ask(
+        &self,
+        index: &Index,
+        asked: &Asked,
+        through: u64,
+    ) -> Result<(Vec<Hit>, Vec<Hit>), IndexError> {
         let (terms, limit) = (asked.question.search_terms(), self.settings.candidates);
         let terms: Vec<&str> = terms.split(' ').collect();
-        let filter = asked.filter.for_index();
+        let filter = asked.filter.for_index(through);
         let words = index.words(&terms, &filter, limit);
         let near = async {
             match asked.vector.iter().any(|number| *number != 0.0) {
@@ -163,16 +175,31 @@ impl Inner {
         let read = scan::Scan { store: &self.store, asked, weights: &self.weights };
         read.count(counted.max(settled) + 1..=covered_from - 1, &mut counts)?;
         let (mut ranked, scanned) = read.rank(missing, &counts)?;
-        let fetched = self.fetch(hits, covered_from)?;
+        let fetched = self.fetch(asked, hits, covered_from, &counts)?;
         ranked.extend(self.rank(asked, fetched, covered_from, &counts)?);
         Ok((self.recalled(asked, ranked)?, scanned))
     }
 
-    /// The gists of what the index brought, and of what lies before the tail.
-    fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<BTreeMap<u64, Gist>, StoreError> {
+    /// The gists of what the index brought, of what stands beside the best of that, and of what lies before
+    /// the tail.
+    fn fetch(
+        &self,
+        asked: &Asked,
+        hits: &Hits,
+        covered_from: u64,
+        counts: &Statistics,
+    ) -> Result<BTreeMap<u64, Gist>, StoreError> {
         let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
         let ids: BTreeSet<u64> = hits.ids.iter().copied().chain(before_tail).collect();
-        self.gists(&ids)
+        let mut gists = self.gists(&ids)?;
+        let candidates = gists.iter().map(|(id, gist)| gist.candidate(*id, &asked.vector));
+        let candidates: Vec<Candidate<'_>> = candidates.collect();
+        let Asked { question, .. } = asked;
+        let best = most_telling(question, &candidates, counts, &self.weights, TELLING_MAX);
+        let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
+        let beside = best.into_iter().flat_map(around).filter(|id| !gists.contains_key(id));
+        gists.extend(self.gists(&beside.collect())?);
+        Ok(gists)
     }
 
     fn gists(&self, ids: &BTreeSet<u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {

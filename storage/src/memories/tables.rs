@@ -12,12 +12,11 @@
 //! A memory is settled when it is in the index, its terms are counted and its gist has its vector.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::RangeBounds;
+use std::ops::{RangeBounds, RangeInclusive};
 
 use genii_protocols::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::ranking::tail::dot;
 use crate::ranking::{Candidate, Question, Statistics};
 use crate::store::{Reader, StoreError, Table, Writer};
 use crate::text::{self, Analysis};
@@ -64,13 +63,13 @@ impl Gist {
 
     /// As a candidate for a question with this vector.
     pub(super) fn candidate(&self, id: u64, vector: &[f32]) -> Candidate<'_> {
-        let similarity = self.vector.as_ref().map(|own| dot(&own.unit(), vector));
+        let similarity = self.vector.as_ref().map(|own| own.cosine(vector));
         Candidate { id, at: self.brief.at, analysis: &self.analysis, similarity }
     }
 
     /// Its terms, each once.
     fn terms(&self) -> BTreeSet<&str> {
-        self.analysis.terms.iter().map(String::as_str).collect()
+        self.analysis.terms.iter().collect()
     }
 }
 
@@ -246,8 +245,16 @@ pub(super) fn gists_of(
     reader: &Reader,
     ids: &BTreeSet<u64>,
 ) -> Result<BTreeMap<u64, Gist>, StoreError> {
-    let mut gists: BTreeMap<u64, Gist> =
-        reader.get_all(GISTS, ids.iter().copied())?.into_iter().collect();
+    let mut runs: Vec<RangeInclusive<u64>> = Vec::new();
+    for id in ids {
+        match runs.last_mut() {
+            // Over one that is not wanted it is quicker to read on than to look for the next.
+            Some(run) if id - run.end() <= 2 => *run = *run.start()..=*id,
+            _ => runs.push(*id..=*id),
+        }
+    }
+    let gists = reader.within(GISTS, runs, |id| ids.contains(id))?;
+    let mut gists: BTreeMap<u64, Gist> = gists.into_iter().collect();
     let missing = ids.iter().copied().filter(|id| !gists.contains_key(id));
     let missing = reader.get_all(MEMORIES, missing.collect::<Vec<_>>())?;
     gists.extend(missing.into_iter().map(|(id, memory)| (id, Gist::of(&memory))));

@@ -161,6 +161,7 @@ async fn what_is_remembered_is_found_at_once_and_after_each_step() {
     assert!(house.vectors().exists());
     assert_eq!(memories.0.live.read().tail.len(), 12, "the newest stay in the tail");
     let memories = house.reopened(memories).await;
+    assert_eq!(*memories.progress().borrow(), Progress { done: 48, total: 48 }, "it has its index");
     assert_found(&memories, some(60)).await;
     assert_eq!(memories.count().unwrap(), 60);
 }

@@ -4,13 +4,18 @@
 //! |---|---|
 //! | memories were removed, and not purged | they are purged |
 //! | memories in the tail have no vector | some get theirs |
-//! | the index lacks settled memories | it gets the next of them |
+//! | the index lacks settled memories | it gets the next of them, and is brought to cover them |
 //! | there are memories that neither are settled nor in the tail, or the tail is long | a batch is settled |
 //! | the index has grown | its own upkeep takes a step |
 //!
-//! A batch goes to the index first and is written down as settled then. A crash in between lets it go
-//! there a second time, where it is passed over. Which steps are due is told by the store and the index
+//! A batch is appended to the index and covered by it, and is written down as settled then: until that it
+//! stays in the tail, so that no recall has to look at rows one by one. A crash in between lets it go to
+//! the index a second time, where it is passed over. Which steps are due is told by the store and the index
 //! themselves, so that a step that is not finished is just taken again.
+//!
+//! A step of the index may take seconds. What is told meanwhile is embedded beside it, and goes to the index
+//! in one larger batch after it; and after each batch the index's own upkeep has its turn. So neither starves
+//! however much comes.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -18,6 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
 use crate::index::{Entry, Index, Tended};
@@ -30,6 +36,10 @@ use super::{Inner, Memories, MemoriesError, blocking};
 
 /// How many memories are settled or appended at a time when many wait.
 const MANY: usize = 2_048;
+
+/// An index that is made anew is brought to cover what was appended after so many, and again each time that
+/// there are twice as many: seldom enough to merge little, and often enough for recall to find more in it.
+const COVERED_FROM: u64 = 16_384;
 
 /// How far an index that is being made anew has come, in ids of memories.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -45,6 +55,8 @@ pub struct Progress {
 pub(super) struct Worker {
     is_working: AtomicBool,
     is_stopped: AtomicBool,
+    /// Much waits while the worker is at work already, or part of its work has ended.
+    has_news: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -65,6 +77,7 @@ impl Memories {
     /// Has upkeep done if much waits for it.
     pub(super) fn tend_if_due(&self) {
         if self.0.is_due() {
+            self.0.worker.has_news.notify_one();
             self.tend_aside();
         }
     }
@@ -115,31 +128,49 @@ impl Inner {
         if self.embed_some().await? {
             return Ok(true);
         }
-        let (settled, count) = (self.live.read().settled, self.due_count());
-        if settled == 0 && count == 0 {
+        if self.live.read().settled == 0 && self.due_count() == 0 {
             return Ok(false);
         }
         let index = self.index().await?;
-        let done = self.tend_index(&index, settled, count).await;
+        let done = self.tend_index(&index).await;
         if let Err(MemoriesError::Index(error)) = &done {
             self.access.heed(error).await;
         }
         done
     }
 
-    async fn tend_index(
-        &self,
-        index: &Index,
-        settled: u64,
-        count: usize,
-    ) -> Result<bool, MemoriesError> {
-        if self.catch_up(index, settled).await? {
+    async fn tend_index(&self, index: &Index) -> Result<bool, MemoriesError> {
+        if self.embed_beside(self.catch_up(index)).await? {
             return Ok(true);
         }
-        if count > 0 {
-            return self.settle(index, settled, count).await;
-        }
-        Ok(index.tend().await? != Tended::Nothing)
+        let has_settled = self.embed_beside(self.settle(index)).await?;
+        let tended = self.embed_beside(async { Ok(index.tend().await?) }).await?;
+        Ok(has_settled | (tended != Tended::Nothing))
+    }
+
+    /// Does something that may take a while. What is told meanwhile gets its vectors.
+    async fn embed_beside<T>(
+        &self,
+        work: impl Future<Output = Result<T, MemoriesError>>,
+    ) -> Result<T, MemoriesError> {
+        let has_news = &self.worker.has_news;
+        let is_over = AtomicBool::new(false);
+        let work = async {
+            let done = work.await;
+            is_over.store(true, Ordering::SeqCst);
+            has_news.notify_one();
+            done
+        };
+        let embedding = async {
+            while !is_over.load(Ordering::SeqCst) {
+                if !self.embed_some().await? {
+                    has_news.notified().await;
+                }
+            }
+            Ok(())
+        };
+        let (done, embedded) = tokio::join!(work, embedding);
+        embedded.and(done)
     }
 
     /// The index, which is made if there is none.
@@ -148,14 +179,15 @@ impl Inner {
         Ok(self.access.get(next).await?)
     }
 
-    /// How many memories are to be settled now.
+    /// How many memories are to be settled now: so many batches that the tail is no longer long.
     fn due_count(&self) -> usize {
-        let (live, settings) = (self.live.read(), &self.settings);
-        let batch = settings.batch.clamp(1, settings.tail_max.max(1));
-        match live.has_gap() {
-            true => self.many(),
-            false if live.tail.len() >= settings.tail_max.max(1) => batch,
-            false => 0,
+        let (live, longest) = (self.live.read(), self.settings.tail_max.max(1));
+        let batch = self.settings.batch.clamp(1, longest);
+        let excess = live.tail.len().checked_sub(longest);
+        match excess.map(|excess| (excess / batch + 1) * batch) {
+            _ if live.has_gap() => self.many(),
+            Some(count) => count.min(MANY),
+            None => 0,
         }
     }
 
@@ -164,33 +196,42 @@ impl Inner {
         if self.embedder.is_quick() { MANY } else { self.settings.batch.clamp(1, MANY) }
     }
 
-    /// Appends the next of the settled memories that the index lacks; whether it lacked any.
-    async fn catch_up(&self, index: &Index, settled: u64) -> Result<bool, MemoriesError> {
-        let through = index.through().unwrap_or(0);
-        if through >= settled {
+    /// Brings the index a step nearer to what is settled; whether that was needed.
+    async fn catch_up(&self, index: &Index) -> Result<bool, MemoriesError> {
+        let settled = self.live.read().settled;
+        let (through, covered) = (index.through().unwrap_or(0), index.covered().unwrap_or(0));
+        if covered >= settled {
             return Ok(false);
+        }
+        self.tell_progress(covered);
+        let is_amid = through > covered && through - covered < covered.max(COVERED_FROM);
+        if through >= settled || !is_amid {
+            let tended = index.tend().await?;
+            self.tell_progress(index.covered().unwrap_or(0));
+            if tended != Tended::Nothing {
+                return Ok(true);
+            }
         }
         let batch = self.batch(through + 1..=settled, self.many()).await?;
         if batch.is_empty() {
+            // What the last of them were was removed.
             self.tell_progress(settled);
             return Ok(false);
         }
         let (entries, _) = self.entries(batch).await?;
         index.append(entries).await?;
-        self.tell_progress(index.through().unwrap_or(0));
         Ok(true)
     }
 
-    /// Settles the oldest memories that are not; whether there were any.
-    async fn settle(
-        &self,
-        index: &Index,
-        settled: u64,
-        count: usize,
-    ) -> Result<bool, MemoriesError> {
-        let gap_ends = {
+    /// Settles the oldest memories that are not, if that is due; whether there were any.
+    async fn settle(&self, index: &Index) -> Result<bool, MemoriesError> {
+        let count = self.due_count();
+        if count == 0 {
+            return Ok(false);
+        }
+        let (settled, gap_ends) = {
             let live = self.live.read();
-            live.has_gap().then(|| live.tail_from - 1)
+            (live.settled, live.has_gap().then(|| live.tail_from - 1))
         };
         let batch = self.batch(settled + 1..=gap_ends.unwrap_or(u64::MAX), count).await?;
         let mut stops: Vec<u64> = batch.iter().map(|(memory, _)| memory.id).collect();
@@ -198,6 +239,7 @@ impl Inner {
         stops.extend(gap_ends.filter(|_| batch.len() < count));
         let (entries, vectors) = self.entries(batch).await?;
         index.append(entries).await?;
+        while index.covered() < index.through() && index.tend().await? != Tended::Nothing {}
         let vectors = Arc::new(vectors);
         for part in stops.chunks(self.settings.batch.max(1)) {
             self.write_settled(part[part.len() - 1], &vectors).await?;

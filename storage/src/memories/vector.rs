@@ -1,6 +1,11 @@
 //! Vectors as they are stored: a byte for each number.
 
+use std::fmt;
+
+use serde::de::Visitor;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::ranking::tail::dot;
 
 /// The largest number that a byte with a sign holds on either side.
 const LARGEST: f32 = 127.0;
@@ -21,8 +26,21 @@ impl Serialize for Vector {
 
 impl<'de> Deserialize<'de> for Vector {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let bytes = serde_bytes::ByteBuf::deserialize(deserializer)?;
-        Ok(Self(bytes.iter().map(|byte| byte.cast_signed()).collect()))
+        deserializer.deserialize_bytes(Numbers)
+    }
+}
+
+struct Numbers;
+
+impl Visitor<'_> for Numbers {
+    type Value = Vector;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a byte for each number")
+    }
+
+    fn visit_bytes<E>(self, bytes: &[u8]) -> Result<Vector, E> {
+        Ok(Vector(bytes.iter().map(|byte| byte.cast_signed()).collect()))
     }
 }
 
@@ -33,6 +51,12 @@ impl Vector {
         let is_finite = numbers.iter().all(|number| number.is_finite());
         let scale = if is_finite && largest > 0.0 { LARGEST / largest } else { 0.0 };
         Self(numbers.iter().map(|number| (number * scale).round() as i8).collect())
+    }
+
+    /// The cosine of the angle to a vector of length one; 0 if either is all zeros.
+    pub(super) fn cosine(&self, unit: &[f32]) -> f32 {
+        let square: i64 = self.0.iter().map(|number| i64::from(i32::from(*number).pow(2))).sum();
+        if square > 0 { dot(&self.0, unit) / (square as f32).sqrt() } else { 0.0 }
     }
 
     /// With length one, or all zeros.
@@ -50,17 +74,16 @@ mod tests {
     use super::*;
     use crate::embed::Embedder;
     use crate::embed::hashed::Hashed;
-    use crate::ranking::tail::dot;
 
     #[test]
     fn a_stored_vector_points_where_it_pointed() {
         let embedder = Hashed::new();
         let texts = ["the key is under the blue pot", "where is the key", "a chess tournament", ""];
         let exact = embedder.embed(&texts).unwrap();
-        let stored: Vec<_> = exact.iter().map(|exact| Vector::new(exact).unit()).collect();
+        let stored: Vec<_> = exact.iter().map(|exact| Vector::new(exact)).collect();
         for (a, stored_a) in exact.iter().zip(&stored) {
             for (b, stored_b) in exact.iter().zip(&stored) {
-                assert!((dot(a, b) - dot(stored_a, stored_b)).abs() < 0.01);
+                assert!((dot(a, b) - stored_a.cosine(&stored_b.unit())).abs() < 0.01);
             }
         }
     }
@@ -78,5 +101,7 @@ mod tests {
         assert_eq!(Vector::new(&[1.0, f32::NAN]).unit(), [0.0, 0.0]);
         assert_eq!(Vector::new(&[f32::INFINITY]).unit(), [0.0]);
         assert_eq!(Vector::new(&[0.0, 0.0]).unit(), [0.0, 0.0]);
+        assert_eq!(Vector::new(&[0.0, 0.0]).cosine(&[1.0, 0.0]), 0.0);
+        assert_eq!(Vector::new(&[0.5, 0.0]).cosine(&[]), 0.0);
     }
 }

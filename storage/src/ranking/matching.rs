@@ -6,6 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::spelling::Spelling;
 use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights};
+use crate::text::Terms;
 
 /// Memories further apart than this in time are not of one conversation.
 const APART_MAX: Duration = Duration::from_secs(3_600);
@@ -157,13 +158,13 @@ impl<'a> Asked<'a> {
     /// of as many zeros, and is left so.
     fn in_one<'c>(
         &self,
-        terms: &'c [String],
+        terms: &'c Terms,
         spellings: &mut Spellings<'c>,
         counts: &mut [f32],
         row: &mut [Match<'c>],
     ) {
-        for term in terms {
-            if let Some(at) = self.terms.get(term.as_str()) {
+        for term in terms.iter() {
+            if let Some(at) = self.terms.get(term) {
                 counts[*at] += 1.0;
             }
             self.match_spelling(term, terms.len(), spellings, row);

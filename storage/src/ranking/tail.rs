@@ -54,10 +54,10 @@ impl Tail {
     pub fn insert(&mut self, id: u64, at: Timestamp, analysis: Analysis, vector: Vec<f32>) {
         self.remove(id);
         self.length += analysis.terms.len() as u64;
-        for term in &analysis.terms {
+        for term in analysis.terms.iter() {
             match self.terms.get_mut(term) {
                 Some(with) => *with.entry(id).or_default() += 1,
-                None => drop(self.terms.insert(term.clone(), BTreeMap::from([(id, 1)]))),
+                None => drop(self.terms.insert(term.to_owned(), BTreeMap::from([(id, 1)]))),
             }
         }
         self.memories.insert(id, Memory { at, analysis, vector });
@@ -67,7 +67,7 @@ impl Tail {
     pub fn remove(&mut self, id: u64) -> bool {
         let Some(memory) = self.memories.remove(&id) else { return false };
         self.length -= memory.analysis.terms.len() as u64;
-        for term in &memory.analysis.terms {
+        for term in memory.analysis.terms.iter() {
             let Some(with) = self.terms.get_mut(term) else { continue };
             with.remove(&id);
             if with.is_empty() {
@@ -185,7 +185,7 @@ fn best(scores: impl Iterator<Item = (u64, f32)>, limit: usize) -> Vec<u64> {
 
 /// The product of two vectors, which is their cosine if both are of length one; 0 if they are not of
 /// one embedder.
-pub fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub fn dot<A: Copy + Into<f32>>(a: &[A], b: &[f32]) -> f32 {
     /// So many sums side by side, so that the processor takes several numbers at a time.
     const LANES: usize = 16;
     if a.len() != b.len() {
@@ -193,10 +193,10 @@ pub fn dot(a: &[f32], b: &[f32]) -> f32 {
     }
     let mut sums = [0.0; LANES];
     let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| a * b).sum();
+    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| (*a).into() * b).sum();
     for (a, b) in a.zip(b) {
         for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += a * b;
+            *sum += (*a).into() * b;
         }
     }
     sums.iter().sum::<f32>() + rest

@@ -8,7 +8,7 @@ struct Imagined {
     next_id: u32,
     /// How many rows were written anew by gathering.
     rewritten: u64,
-    /// Whether more comes while something is done.
+    /// Whether more comes while the next thing is done.
     is_busy: bool,
 }
 
@@ -55,7 +55,7 @@ impl Imagined {
 
     /// What comes while an index is made is in none.
     fn meanwhile(&mut self) {
-        if self.is_busy {
+        if std::mem::take(&mut self.is_busy) {
             self.append(30);
         }
     }
@@ -100,28 +100,20 @@ fn parts_are_merged_as_a_counter_carries() {
 }
 
 #[test]
-fn a_small_table_is_gathered_and_nothing_else() {
+fn what_was_appended_is_indexed_at_once_and_many_are_gathered_before() {
     let mut table = Imagined::new();
-    for _ in 0..FRESH_FRAGMENTS_MAX - 1 {
-        table.append(10);
-        assert_eq!(table.tend(), [], "a few fragments are left alone");
-    }
     table.append(10);
-    let done = table.tend();
-    assert_eq!(done, [Step::Gather { fragments: (0..8).collect() }]);
-    assert_eq!(table.makeup.fragments.len(), 1);
-}
-
-#[test]
-fn what_was_appended_in_small_batches_is_indexed_in_large_ones() {
-    let mut table = Imagined::new();
-    for _ in 0..16 {
-        table.append(64);
-        table.tend();
+    assert_eq!(table.tend(), [Step::Index { rows: 10, merged: 1 }]);
+    assert_eq!(table.makeup.covered(WORDS), Some(10));
+    for _ in 0..FRESH_FRAGMENTS_MAX {
+        table.append(10);
     }
-    assert_eq!(table.makeup.fresh(WORDS).count(), 0);
-    assert_eq!(table.makeup.segments[WORDS].len(), 1);
-    assert!(!table.makeup.segments.contains_key(NEAR), "there are too few rows for one");
+    assert_eq!(table.makeup.covered(WORDS), Some(10));
+    let done = table.tend();
+    let gathered = Step::Gather { fragments: (1..9).collect() };
+    assert_eq!(done[..2], [gathered, Step::Index { rows: 80, merged: 1 }]);
+    assert_eq!(table.makeup.covered(WORDS), Some(90));
+    assert_eq!(table.makeup.covered(NEAR), None, "there are too few rows for one");
 }
 
 #[test]
@@ -131,8 +123,7 @@ fn a_year_of_small_batches_leaves_few_parts_and_rewrites_little() {
         table.append(100);
         table.is_busy = round % 7 == 0;
         table.tend();
-        let fresh: u64 = table.makeup.fresh(WORDS).map(|one| one.rows).sum();
-        assert!(fresh < FRESH_ROWS_MAX);
+        assert_eq!(table.makeup.fresh(WORDS).count(), 0);
         assert!(table.makeup.fragments.len() < 20, "{:?}", table.makeup.fragments);
         let segments = table.makeup.segments.values().map(Vec::len).max();
         assert!(segments <= Some(8), "{:?}", table.makeup.segments);
@@ -147,8 +138,9 @@ fn vectors_are_indexed_from_some_rows_on_and_trained_anew_at_twice_as_many() {
     table.append(NEAR_FROM_ROWS - 1);
     assert!(!table.tend().iter().any(|step| matches!(step, Step::Train { .. })));
     table.append(1);
+    let indexed = Step::Index { rows: 1, merged: 0 };
     let trained = Step::Train { rows: NEAR_FROM_ROWS, partitions: 10 };
-    assert_eq!(table.tend(), [trained]);
+    assert_eq!(table.tend()[..2], [indexed, trained]);
     table.append(NEAR_FROM_ROWS - 1);
     let indexed = Step::Index { rows: NEAR_FROM_ROWS - 1, merged: 1 };
     let trained = Step::Train { rows: 2 * NEAR_FROM_ROWS - 1, partitions: 20 };
@@ -160,11 +152,14 @@ fn vectors_are_indexed_from_some_rows_on_and_trained_anew_at_twice_as_many() {
 #[test]
 fn a_fragment_with_many_deleted_rows_is_written_anew() {
     let mut table = Imagined::new();
-    table.append(100);
-    table.append(100);
-    table.makeup.fragments[0].deleted = 10;
+    for rows in [300, 100] {
+        table.append(rows);
+        table.tend();
+    }
+    table.makeup.fragments[1].deleted = 10;
     assert_eq!(table.tend(), []);
-    table.makeup.fragments[0].deleted = 11;
-    assert_eq!(table.tend(), [Step::Gather { fragments: vec![0] }]);
-    assert_eq!(table.makeup.rows(), 189);
+    table.makeup.fragments[1].deleted = 11;
+    assert_eq!(table.tend(), [Step::Gather { fragments: vec![1] }]);
+    assert_eq!(table.makeup.rows(), 389);
+    assert_eq!(table.makeup.covered(WORDS), Some(389));
 }
