@@ -25,6 +25,10 @@ const LIVING_BATCH: usize = 256;
 const REBUILD_BATCH: usize = 4_096;
 
 const SEARCHES: usize = 300;
+
+/// How many hits are asked for, as memories do.
+const WORDS_WANTED: usize = 100;
+const NEAR_WANTED: usize = 50;
 const SMALL_BEINGS: usize = 100;
 const SMALL_ENTRIES: usize = 100;
 
@@ -244,6 +248,9 @@ async fn one(index: &Index, world: &World, n: usize) -> (Vec<Hit>, Vec<Hit>) {
 async fn searches(which: &str, index: &Index, world: &World) {
     let all = Filter::default();
     some(&format!("words{which}"), &format!("nearest{which}"), index, world, &all).await;
+    // What they need was read by then.
+    let again = format!("{which}, again");
+    some(&format!("words{again}"), &format!("nearest{again}"), index, world, &all).await;
 }
 
 async fn filtered(index: &Index, world: &World) {
@@ -257,9 +264,10 @@ async fn filtered(index: &Index, world: &World) {
 async fn some(words: &str, near: &str, index: &Index, world: &World, filter: &Filter) {
     let terms = world.asked.iter().map(|(terms, _)| terms.iter().map(String::as_str).collect());
     let terms: Vec<Vec<&str>> = terms.collect();
-    let searches = terms.iter().map(|terms| timed(index.words(terms, filter, 10)));
+    let searches = terms.iter().map(|terms| timed(index.words(terms, filter, WORDS_WANTED)));
     line(words, &mut all(searches).await);
-    let searches = world.asked.iter().map(|(_, vector)| timed(index.nearest(vector, filter, 10)));
+    let vectors = world.asked.iter().map(|(_, vector)| vector);
+    let searches = vectors.map(|vector| timed(index.nearest(vector, filter, NEAR_WANTED)));
     line(near, &mut all(searches).await);
 }
 

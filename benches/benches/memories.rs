@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use genii_benches::beings::{BeingHouse, being, scratch, syncs};
 use genii_benches::speech::Speech;
-use genii_benches::{line, resident, size, timed};
+use genii_benches::{line, quiet, resident, size, timed};
 use genii_protocols::being::AskHealth;
 use tokio::runtime::Runtime;
 
@@ -35,6 +35,7 @@ async fn elder(memories: usize) {
     house.create(ID, None).await;
     grow(&house, memories).await;
     well(&house).await;
+    quiet().await;
     at_rest(&house).await;
     println!("  {:44} {:>9} MiB", "memory", resident() / 1024 / 1024);
     size(&house.folder(ID));
@@ -104,6 +105,7 @@ async fn anew(house: &BeingHouse) {
     println!("  made anew in {:.1} s", began.elapsed().as_secs_f64());
     line("remember, while it is made anew", &mut remembers);
     line("recall, while it is made anew", &mut recalls);
+    quiet().await;
     at_rest(house).await;
 }
 

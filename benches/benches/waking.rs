@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use genii_benches::beings::{BeingHouse, folder_of, scratch, syncs};
 use genii_benches::speech::Speech;
-use genii_benches::{line, resident};
+use genii_benches::{line, quiet, resident};
 use tokio::runtime::Runtime;
 
 const BEINGS: usize = 10_000;
@@ -79,6 +79,7 @@ async fn measure(is_full: bool, folder: &Path, beings: usize) {
     let house = BeingHouse::open(folder, &format!("awake_max = {awake_max}")).await;
     house.knows(beings as u64).await;
     let up = began.elapsed();
+    quiet().await;
     let mut dice = fastrand::Rng::with_seed(3);
     let mut order: Vec<usize> = (0..beings).collect();
     dice.shuffle(&mut order);
