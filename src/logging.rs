@@ -216,6 +216,7 @@ mod tests {
         (&again).write_all(b"five.....\n").unwrap();
         assert_eq!(read(1), "four.....\n", "what was there before counts");
     }
+
     #[test]
     fn the_index_is_logged_from_warnings_on_unless_it_is_named() {
         let logged = |directives: &str| {

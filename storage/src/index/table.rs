@@ -20,6 +20,8 @@ use super::upkeep::{Makeup, NEAR, WORDS};
 /// How far the indices of a table go.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Reach {
+    /// Of which version of the table that is.
+    pub(super) version: u64,
     /// Everything through this id is in all of them.
     pub(super) through: Option<u64>,
     /// There is one of vectors.
@@ -112,7 +114,8 @@ pub(super) async fn reach(dataset: &Dataset) -> lance::Result<Reach> {
     let makeup = Makeup::of(dataset).await?;
     let (words, near) = (makeup.covered(WORDS).unwrap_or(0), makeup.covered(NEAR));
     let rows = near.map_or(words, |near| near.min(words));
-    Ok(Reach { through: last_of(dataset, rows).await?, has_near: near.is_some() })
+    let (version, through) = (dataset.version().version, last_of(dataset, rows).await?);
+    Ok(Reach { version, through, has_near: near.is_some() })
 }
 
 /// The highest id among the first so many rows. They are in the order of their ids, so it is the last one's.

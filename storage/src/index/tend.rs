@@ -100,11 +100,12 @@ impl Inner {
     /// Turns to the newest version, which work aside may have made, when all that a search in it needs is
     /// at hand.
     async fn refresh(&self) -> Result<(), IndexError> {
-        let present = self.dataset().await?;
-        let mut newest = (*present).clone();
+        let mut newest = (*self.dataset().await?).clone();
+        // Not by the table's own version: an append turns it to what work aside has made, too.
+        let known = self.reach.lock().version;
         let reading = async {
             newest.checkout_latest().await?;
-            if newest.version().version == present.version().version {
+            if newest.version().version == known {
                 return Ok(None);
             }
             self.make_ready(&newest).await?;

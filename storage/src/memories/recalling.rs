@@ -27,8 +27,8 @@ const BELOW_ITS_SUCCESSOR: f32 = 0.99;
 /// How often a search is tried again when the index is replaced meanwhile.
 const SEARCHES_MAX: usize = 3;
 
-/// Of how many of the best hits the neighbours are looked at: those of others could not be among the best,
-/// since they have a share only of what stands beside them.
+/// Of how many of the best hits the neighbours are looked at: those of others are hardly ever among the best,
+/// since they have a share only of what stands beside them (see `docs/performance.md`).
 const TELLING_MAX: usize = 80;
 
 /// Up to how many memories in the tail are searched in passing.

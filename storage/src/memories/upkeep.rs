@@ -170,7 +170,7 @@ impl Inner {
             Ok(())
         };
         let (done, embedded) = tokio::join!(work, embedding);
-        embedded.and(done)
+        done.and_then(|done| embedded.map(|()| done))
     }
 
     /// The index, which is made if there is none.

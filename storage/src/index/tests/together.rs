@@ -128,7 +128,9 @@ async fn an_index_that_waits_for_its_turn_to_be_tended_is_in_nobody_s_way() {
     assert_eq!(found(&index, &["all"], &Filter::default()).await.len(), 17);
     assert!(!waiting.is_finished());
     drop(others);
-    assert_eq!(waiting.await.unwrap(), Tended::Gathered { files: 8 });
+    // The ninth goes along if it came before it was decided what to do.
+    let tended = waiting.await.unwrap();
+    assert!(matches!(tended, Tended::Gathered { files: 8 | 9 }), "{tended:?}");
     assert_eq!(found(&index, &["all"], &Filter::default()).await.len(), 17);
 }
 
