@@ -247,7 +247,12 @@ impl Running {
 
     /// Waits for a line that contains a text. Lines that were seen before count too.
     pub fn wait_for(&mut self, text: &str) -> String {
-        if let Some(line) = self.seen.iter().find(|line| line.contains(text)) {
+        self.wait_for_any(&[text])
+    }
+
+    fn wait_for_any(&mut self, texts: &[&str]) -> String {
+        let is_one = |line: &&String| texts.iter().any(|text| line.contains(text));
+        if let Some(line) = self.seen.iter().find(is_one) {
             return line.clone();
         }
         let until = Instant::now() + DEADLINE;
@@ -256,11 +261,11 @@ impl Running {
             match self.lines.recv_timeout(left) {
                 Ok(line) => {
                     self.seen.push(line.clone());
-                    if line.contains(text) {
+                    if is_one(&&line) {
                         return line;
                     }
                 }
-                Err(_) => panic!("waited in vain for {text:?} in:\n{}", self.seen.join("\n")),
+                Err(_) => panic!("waited in vain for {texts:?} in:\n{}", self.seen.join("\n")),
             }
         }
     }
@@ -290,8 +295,15 @@ impl Running {
         (status.code(), self.seen.join("\n"))
     }
 
-    /// Asks it to stop, and waits until it has, in good order.
+    /// Waits until its start is over, however that went.
+    pub fn until_up(&mut self) {
+        self.wait_for_any(&["agents are ready after", "is up, and hosts no agents yet"]);
+    }
+
+    /// Asks it to stop, and waits until it has, in good order: what is asked to stop while it starts has
+    /// been interrupted, and says so.
     pub fn stop(mut self) -> String {
+        self.until_up();
         self.signal(Signal::TERM);
         let (code, said) = self.end();
         assert_eq!(code, Some(0), "{said}");
