@@ -156,9 +156,10 @@ impl Index {
             return Ok(Opened::ToBeMadeAnew { why });
         }
         let dataset = location.guard("reading its version", dataset(&table)).await?;
-        let through = location.guard("reading its last row", table::through(&dataset)).await?;
-        let reach = location.guard("reading its makeup", table::reach(&dataset)).await?;
-        Ok(Opened::Ready(Self::new(location, share.clone(), shape, table, through, reach)))
+        let ids = Ids::default();
+        let extent =
+            location.guard("reading how far it goes", table::extent(&dataset, &ids)).await?;
+        Ok(Opened::Ready(Self::new(location, share.clone(), shape, table, ids, extent)))
     }
 
     fn new(
@@ -166,8 +167,8 @@ impl Index {
         share: IndexShare,
         shape: Shape,
         table: Table,
-        through: Option<u64>,
-        reach: Reach,
+        ids: Ids,
+        (through, reach): (Option<u64>, Reach),
     ) -> Self {
         Self(Arc::new(Inner {
             location,
@@ -176,7 +177,7 @@ impl Index {
             table,
             through: Mutex::new(through),
             reach: Mutex::new(reach),
-            ids: Ids::default(),
+            ids,
             warmth: Warmth::default(),
             readers: Readers::default(),
             writing: AsyncMutex::default(),
@@ -361,7 +362,7 @@ impl Inner {
 
     /// Has everything at hand that a search in a version needs.
     async fn make_ready(&self, dataset: &Dataset) -> lance::Result<()> {
-        self.ids.learn(dataset).await?;
+        let _spans = self.ids.learn(dataset).await?;
         self.warmth.warm(dataset, self.share.warm_bytes()).await
     }
 

@@ -2,6 +2,7 @@
 //! files as there are hits, and reading their ids there takes longer than the search itself.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
@@ -16,6 +17,9 @@ use super::rows::ID;
 /// LanceDB's name for where a row lies: the number of its fragment, and its place in that.
 const ROW: &str = "_rowaddr";
 
+/// Which ids the fragments of a dataset lie between.
+pub(super) type Spans = BTreeMap<u32, RangeInclusive<u64>>;
+
 /// The ids of all rows, as far as somebody asked for them.
 #[derive(Debug, Default)]
 pub(super) struct Ids {
@@ -26,7 +30,11 @@ pub(super) struct Ids {
 
 /// The ids of a fragment. Mostly each is one more than the one before, which takes no room.
 #[derive(Debug, Default, PartialEq)]
-struct Runs(Vec<Run>);
+struct Runs {
+    runs: Vec<Run>,
+    /// The lowest and the highest of all.
+    span: Option<(u64, u64)>,
+}
 
 #[derive(Debug, PartialEq)]
 struct Run {
@@ -53,14 +61,17 @@ impl Ids {
         Ok(rows.iter().map(id).collect())
     }
 
-    /// Reads the ids of a dataset that are not known yet, and forgets those of other fragments.
-    pub(super) async fn learn(&self, dataset: &Dataset) -> lance::Result<()> {
+    /// Reads the ids of a dataset that are not known yet, and forgets those of other fragments. From the
+    /// lowest to the highest of each fragment that has rows.
+    pub(super) async fn learn(&self, dataset: &Dataset) -> lance::Result<Spans> {
+        let mut spans = Spans::new();
         let numbers: BTreeSet<u32> = numbers(dataset).collect();
         for fragment in &numbers {
-            self.runs(dataset, *fragment).await?;
+            let runs = self.runs(dataset, *fragment).await?;
+            spans.extend(runs.span.map(|(lowest, highest)| (*fragment, lowest..=highest)));
         }
         self.of.lock().retain(|fragment, _| numbers.contains(fragment));
-        Ok(())
+        Ok(spans)
     }
 
     async fn runs(&self, dataset: &Dataset, fragment: u32) -> lance::Result<Arc<Runs>> {
@@ -77,13 +88,15 @@ impl Ids {
 impl Runs {
     fn push(&mut self, place: u32, id: u64) {
         if self.id_at(place) != Some(id) {
-            self.0.push(Run { place, id });
+            self.runs.push(Run { place, id });
         }
+        let (lowest, highest) = self.span.unwrap_or((id, id));
+        self.span = Some((lowest.min(id), highest.max(id)));
     }
 
     fn id_at(&self, place: u32) -> Option<u64> {
-        let at = self.0.partition_point(|run| run.place <= place).checked_sub(1)?;
-        Some(self.0[at].id + u64::from(place - self.0[at].place))
+        let at = self.runs.partition_point(|run| run.place <= place).checked_sub(1)?;
+        Some(self.runs[at].id + u64::from(place - self.runs[at].place))
     }
 }
 
@@ -126,9 +139,9 @@ mod tests {
     #[test]
     fn ids_that_follow_one_another_take_no_room_and_gaps_are_kept() {
         let mut runs = Runs::default();
-        let rows = [(0, 5), (1, 6), (2, 7), (3, 20), (4, 21), (7, 24), (8, 99)];
+        let rows = [(0, 5), (1, 6), (2, 7), (3, 20), (4, 21), (7, 24), (8, 99), (9, 3)];
         rows.iter().for_each(|(place, id)| runs.push(*place, *id));
-        assert_eq!(runs.0.len(), 3);
+        assert_eq!((runs.runs.len(), runs.span), (4, Some((3, 99))));
         for (place, id) in rows {
             assert_eq!(runs.id_at(place), Some(id));
         }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use tokio::sync::watch;
 
 use super::folder::{self, Generation};
+use super::ids::Ids;
 use super::table::{Location, Reach};
 use super::{Entry, Index, IndexError, IndexShare, Opened, Progress, Shape, Tended, erased};
 
@@ -41,7 +42,8 @@ impl Rebuild {
             let generation = generation.await?;
             let location = Location::new(folder, &folder::part(folder), generation)?;
             let table = location.create(share.session(), &shape).await?;
-            let made = Index::new(location, share.clone(), shape, table, None, Reach::default());
+            let empty = (None, Reach::default());
+            let made = Index::new(location, share.clone(), shape, table, Ids::default(), empty);
             Ok(Self { folder: folder.to_owned(), generation, made })
         })
         .await

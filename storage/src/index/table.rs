@@ -4,8 +4,6 @@ use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::UInt64Type;
 use futures_util::FutureExt;
 use lance::Dataset;
 use lancedb::index::Index as IndexKind;
@@ -14,7 +12,8 @@ use lancedb::{Session, Table};
 
 use super::error::{Cause, IndexError};
 use super::folder::Generation;
-use super::rows::{ID, Shape, TERMS};
+use super::ids::Ids;
+use super::rows::{Shape, TERMS};
 use super::upkeep::{Makeup, NEAR, WORDS};
 
 /// How far the indices of a table go.
@@ -104,28 +103,18 @@ fn terms_as_they_are() -> FtsIndexBuilder {
         .with_position(false)
 }
 
-/// The highest id in a table.
-pub(super) async fn through(dataset: &Dataset) -> lance::Result<Option<u64>> {
-    last_of(dataset, dataset.count_rows(None).await? as u64).await
-}
-
-/// Through which id the indices of a table cover everything.
-pub(super) async fn reach(dataset: &Dataset) -> lance::Result<Reach> {
+/// The highest id in a table, and how far its indices go. What is appended while older rows are gathered
+/// comes before these, so that the last row need not have the highest id.
+pub(super) async fn extent(dataset: &Dataset, ids: &Ids) -> lance::Result<(Option<u64>, Reach)> {
+    let spans = ids.learn(dataset).await?;
     let makeup = Makeup::of(dataset).await?;
-    let (words, near) = (makeup.covered(WORDS).unwrap_or(0), makeup.covered(NEAR));
-    let rows = near.map_or(words, |near| near.min(words));
-    let (version, through) = (dataset.version().version, last_of(dataset, rows).await?);
-    Ok(Reach { version, through, has_near: near.is_some() })
-}
-
-/// The highest id among the first so many rows. They are in the order of their ids, so it is the last one's.
-async fn last_of(dataset: &Dataset, rows: u64) -> lance::Result<Option<u64>> {
-    let Some(last) = rows.checked_sub(1) else {
-        return Ok(None);
-    };
-    let id = dataset.schema().project(&[ID])?;
-    let batch = dataset.take(&[last], id).await?;
-    let ids =
-        batch.column_by_name(ID).and_then(|ids| ids.as_primitive_opt::<UInt64Type>().cloned());
-    Ok(ids.and_then(|ids| ids.values().first().copied()))
+    let highest = spans.values().map(|span| *span.end()).max();
+    let has_near = makeup.has(NEAR);
+    let indices = [Some(WORDS), has_near.then_some(NEAR)];
+    let fresh = indices.into_iter().flatten().flat_map(|index| makeup.fresh(index));
+    // One without rows lacks nothing.
+    let lacking = fresh.filter_map(|fragment| spans.get(&fragment.id)).map(|span| *span.start());
+    let lacking = lacking.min();
+    let through = lacking.map_or(highest, |lacking| lacking.checked_sub(1));
+    Ok((highest, Reach { version: dataset.version().version, through, has_near }))
 }

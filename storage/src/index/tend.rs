@@ -109,7 +109,7 @@ impl Inner {
                 return Ok(None);
             }
             self.make_ready(&newest).await?;
-            table::reach(&newest).await.map(Some)
+            table::extent(&newest, &self.ids).await.map(|(_, reach)| Some(reach))
         };
         let reach = self.location.guard::<_, lance::Error>("reading its newest version", reading);
         let Some(reach) = reach.await? else { return Ok(()) };

@@ -113,11 +113,9 @@ impl Makeup {
             .or_else(|| self.gather_alike())
     }
 
-    /// How many rows, from the first on, are all in an index, if there is such an index.
-    pub(super) fn covered(&self, index: &str) -> Option<u64> {
-        let covered = self.fragments.iter().take_while(|fragment| self.is_in(index, fragment.id));
-        let rows = || covered.map(|fragment| fragment.rows - fragment.deleted).sum();
-        self.segments.contains_key(index).then(rows)
+    /// Whether there is an index.
+    pub(super) fn has(&self, index: &str) -> bool {
+        self.segments.contains_key(index)
     }
 
     fn rows(&self) -> u64 {
@@ -125,7 +123,7 @@ impl Makeup {
     }
 
     /// The fragments that an index does not cover.
-    fn fresh(&self, index: &str) -> impl Iterator<Item = &Fragment> {
+    pub(super) fn fresh(&self, index: &str) -> impl Iterator<Item = &Fragment> {
         self.fragments.iter().filter(move |fragment| !self.is_in(index, fragment.id))
     }
 

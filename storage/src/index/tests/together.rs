@@ -3,6 +3,8 @@
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use lance::dataset::index::DatasetIndexRemapperOptions;
+use lance::dataset::optimize::{CompactionOptions, commit_compaction, plan_compaction};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -52,6 +54,35 @@ async fn searches_go_on_while_the_index_grows_and_is_tended() {
         assert!(searcher.await.unwrap() > 0);
     }
     assert_eq!(index.count().await.unwrap(), 2_410);
+    for index in [index, open(dir.path()).await] {
+        assert_eq!((index.through(), index.covered()), (Some(2_410), Some(2_410)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn how_far_an_index_goes_is_known_though_rows_come_while_older_ones_are_gathered() {
+    let dir = TempDir::new().unwrap();
+    let index = created(dir.path()).await;
+    for n in 0..8 {
+        index.append(entries(n * 10 + 1..=n * 10 + 10)).await.unwrap();
+    }
+    let mut aside = (*index.0.dataset().await.unwrap()).clone();
+    let options = CompactionOptions::default();
+    let plan = plan_compaction(&aside, &options).await.unwrap();
+    let mut gathered = Vec::new();
+    for task in plan.compaction_tasks() {
+        gathered.push(task.execute(&aside).await.unwrap());
+    }
+    index.append(entries(81..=90)).await.unwrap();
+    let remap = Arc::new(DatasetIndexRemapperOptions::default());
+    commit_compaction(&mut aside, gathered, remap, &options).await.unwrap();
+    drop(index);
+    let index = open(dir.path()).await;
+    assert_eq!((index.through(), index.covered()), (Some(90), Some(0)));
+    index.append(entries(90..=91)).await.unwrap();
+    assert_eq!(index.count().await.unwrap(), 91, "none is in it twice");
+    tend_all(&index).await;
+    assert_eq!((index.through(), index.covered()), (Some(91), Some(91)));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
