@@ -26,6 +26,7 @@
 //! | writers that wait share one commit | [`Store::write`]: the first writes for those behind it |
 //! | a write happens whole or not at all, and leaves others alone | a failed one is taken out of its batch, and the rest is run again |
 //! | a reader sees one moment | [`Store::read`] |
+//! | a backup takes no place from another that is made at the same time | each has a file of its own until it is whole, and gets its name only while that is free or claimed |
 //! | one owner at a time | a lock on the file; a second open is [`OpenError::Locked`] |
 //! | what was removed can be made to be gone | [`Store::rewrite`] |
 //! | a store outlives its code | [`Schema`] and its migrations |
@@ -33,6 +34,7 @@
 //!
 //! Only this module knows redb.
 
+mod admit;
 mod backup;
 mod batch;
 mod check;
@@ -42,6 +44,7 @@ mod generation;
 mod key;
 mod opening;
 mod overlay;
+mod partial;
 mod reader;
 mod rewrite;
 mod schema;
@@ -60,16 +63,19 @@ use std::sync::mpsc;
 use tokio::sync::oneshot;
 use tokio::task::spawn_blocking;
 
+pub use admit::{AdmitError, admit, find_room};
 pub use backup::{BackupError, RestoreError, restore};
 pub use check::{Finding, Repair, Report, TableReport, check, repair};
 pub use errors::{OpenError, StoreError};
 pub use key::Key;
+pub use partial::NewFile;
 pub use reader::{Entries, Reader};
 pub use schema::{Migration, MigrationResult, Schema};
 pub use table::Table;
 pub use writer::Writer;
 
 use batch::job;
+use partial::IfThere;
 use reader::Source;
 use shared::Shared;
 
@@ -213,13 +219,27 @@ impl Store {
     }
 
     /// Makes a copy of this moment of the store, whole or not at all, while it is in use. What was
-    /// at `to` is replaced. The copy holds what lives, and nothing that was removed.
+    /// at `to` is replaced, but nothing that comes there while the copy is made. The copy holds what
+    /// lives, and nothing that was removed.
     ///
     /// # Errors
     /// [`BackupError`]; what was at `to` is then as it was.
     pub async fn backup(&self, to: impl Into<PathBuf>) -> Result<(), BackupError> {
-        let (shared, to) = (Arc::clone(&self.shared), to.into());
-        let made = spawn_blocking(move || backup::make(&shared, &to)).await;
+        self.back_up(to.into(), IfThere::Replace).await
+    }
+
+    /// [`Store::backup`] to a path where nothing is: nothing is replaced, and of all that are made
+    /// there at the same time one has it.
+    ///
+    /// # Errors
+    /// [`BackupError`]; it is [`BackupError::Taken`] when something is at `to`.
+    pub async fn backup_to_new(&self, to: impl Into<PathBuf>) -> Result<(), BackupError> {
+        self.back_up(to.into(), IfThere::Refuse).await
+    }
+
+    async fn back_up(&self, to: PathBuf, if_there: IfThere) -> Result<(), BackupError> {
+        let shared = Arc::clone(&self.shared);
+        let made = spawn_blocking(move || backup::make(&shared, &to, if_there)).await;
         made.unwrap_or_else(|_| Err(self.shared.stopped().into()))
     }
 
@@ -228,7 +248,15 @@ impl Store {
     /// # Errors
     /// As those of [`Store::backup`].
     pub fn backup_blocking(&self, to: &Path) -> Result<(), BackupError> {
-        backup::make(&self.shared, to)
+        backup::make(&self.shared, to, IfThere::Replace)
+    }
+
+    /// [`Store::backup_to_new`] for a thread that may block.
+    ///
+    /// # Errors
+    /// As those of [`Store::backup_to_new`].
+    pub fn backup_to_new_blocking(&self, to: &Path) -> Result<(), BackupError> {
+        backup::make(&self.shared, to, IfThere::Refuse)
     }
 
     /// Copies all that lives into a new file and puts that in the place of the old one, so that

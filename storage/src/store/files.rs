@@ -15,9 +15,6 @@ pub(super) const NEW: &str = ".new";
 /// What the file is called that takes the place of another when it is whole.
 pub(super) const REWRITE: &str = ".rewrite";
 
-/// What a backup is called until it is whole, and a store that is restored from one.
-pub(super) const PARTIAL: &str = ".partial";
-
 /// The file beside another whose name has this at its end.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);
@@ -44,28 +41,52 @@ pub(super) fn sync(path: &Path) -> io::Result<()> {
 }
 
 pub(super) fn sync_folder_of(path: &Path) -> io::Result<()> {
+    File::open(folder_of(path))?.sync_all()
+}
+
+pub(super) fn folder_of(path: &Path) -> &Path {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
+    folder.unwrap_or(Path::new("."))
 }
 
 pub(super) fn open_to_write(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).open(path)
 }
 
-/// A claim to a file that nobody has open, for as long as it is held.
-pub(super) struct Claim {
-    _file: FileBackend,
+/// How a file is opened that nobody but its owner may read, if it is made. Where files have no owners, as
+/// on many a stick, everybody may.
+pub(super) fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }
 
-/// Claims a file, if there is one. `Err` with [`ErrorKind::ResourceBusy`] when somebody has it.
+/// A claim to a file that nobody has open, for as long as it is held.
+pub(super) struct Claim {
+    file: FileBackend,
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        // To close the file is not enough: a process that is just being started may have it too.
+        let _unlocked = self.file.close();
+    }
+}
+
+/// Claims a file, if there is one. `Err` with [`ErrorKind::ResourceBusy`] when somebody has it, or
+/// has just replaced it.
 pub(super) fn claim(path: &Path) -> io::Result<Option<Claim>> {
     let file = match open_to_write(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        opened => FileBackend::new(opened?).map_err(io::Error::other)?,
+        opened => opened?,
     };
+    let about = file.metadata()?;
+    let file = FileBackend::new(file).map_err(io::Error::other)?;
     let locked = file.try_lock_range(Bound::Unbounded, Bound::Unbounded);
-    match locked.map_err(io::Error::from)? {
-        true => Ok(Some(Claim { _file: file })),
+    match locked.map_err(io::Error::from)? && is_still(path, &about)? {
+        true => Ok(Some(Claim { file })),
         false => Err(ErrorKind::ResourceBusy.into()),
     }
 }

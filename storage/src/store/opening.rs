@@ -1,6 +1,6 @@
 //! Opening a file as a store, and making a new one.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{ErrorKind, Read, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -12,10 +12,11 @@ use redb::{Builder, Database};
 use super::StoreOptions;
 use super::errors::{OpenError, panic_message};
 use super::files::{
-    NEW, PARTIAL, REWRITE, beside, is_still, open_to_write, remove_if_there, replace,
+    NEW, REWRITE, beside, is_still, open_to_write, private, remove_if_there, replace,
 };
 use super::generation::Generation;
 use super::overlay::Overlay;
+use super::partial::remove_all_for;
 use super::schema::Schema;
 
 /// How often the file may be replaced by others while it is opened, before it counts as theirs.
@@ -50,9 +51,8 @@ pub(super) fn open(
         if let Some(generation) = opened {
             // Left when something was cut short: the store is ours, so nobody is at it. They may
             // hold what was forgotten since.
-            for left in [REWRITE, PARTIAL] {
-                remove_if_there(&beside(path, left)).map_err(io)?;
-            }
+            remove_if_there(&beside(path, REWRITE)).map_err(io)?;
+            remove_all_for(path).map_err(io)?;
             return Ok(generation);
         }
     }
@@ -108,8 +108,7 @@ fn make_file(
     path: &Path,
     options: &StoreOptions,
 ) -> Result<Option<Database>, OpenError> {
-    let create =
-        || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(new);
+    let create = || private().create(true).truncate(false).open(new);
     let made = || {
         let file = create().map_err(|error| OpenError::io(path, error))?;
         lock(new, path, file, &builder(options))

@@ -7,7 +7,7 @@ use redb::{Database, ReadTransaction, TableHandle};
 
 use super::StoreOptions;
 use super::errors::{OpenError, StoreError};
-use super::files::{REWRITE, beside, remove_if_there, sync, sync_folder_of};
+use super::files::{REWRITE, beside, private, remove_if_there, sync, sync_folder_of};
 use super::generation::Generation;
 use super::opening::{builder, guard, lock};
 use super::reader::definition;
@@ -21,6 +21,7 @@ pub(super) fn rewrite(shared: &Arc<Shared>) -> Result<(), StoreError> {
     let seat = shared.take_seat()?;
     let present = shared.present_for(&seat)?;
     let aside = beside(path, REWRITE);
+    remove_if_there(&aside).map_err(|error| StoreError::io(&aside, error))?;
     let copied = copy(&present, &aside, &shared.options).and_then(|copy| {
         sync(&aside).and_then(|()| std::fs::rename(&aside, path)).map_err(io)?;
         Ok(copy)
@@ -33,8 +34,8 @@ pub(super) fn rewrite(shared: &Arc<Shared>) -> Result<(), StoreError> {
     sync_folder_of(path).map_err(io)
 }
 
-/// Makes a new file of all that lives in a store at this moment, synced. Damage is not copied, but
-/// an error.
+/// Makes a new file of all that lives in a store at this moment, synced, where there is none yet.
+/// Damage is not copied, but an error.
 pub(super) fn copy(
     from: &Generation,
     to: &Path,
@@ -61,10 +62,9 @@ pub(super) fn copy(
 }
 
 fn make(at: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
-    let io = |error| OpenError::io(at, error);
-    remove_if_there(at).map_err(io)?;
-    let file = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(at);
-    let made = lock(at, at, file.map_err(io)?, &builder(options))?;
+    let file = private().create_new(true).open(at);
+    let file = file.map_err(|error| OpenError::io(at, error))?;
+    let made = lock(at, at, file, &builder(options))?;
     made.ok_or_else(|| OpenError::Locked { path: at.to_owned() })
 }
 

@@ -1,5 +1,6 @@
 //! What a store promises, tried.
 
+mod backups;
 mod crash;
 mod damage;
 mod forgetting;

@@ -218,7 +218,9 @@ fn what_an_interrupted_beginning_left_is_no_hindrance() {
         fs::write(&new, left).unwrap();
         put(&store_in(&folder), 1, "one").unwrap();
         assert!(!new.exists());
-        for left in ["being.redb.rewrite", "being.redb.partial"] {
+        let lefts =
+            ["being.redb.rewrite", "being.redb.partial", "being.redb.partial-0123456789abcdef"];
+        for left in lefts {
             let left = folder.path().join(left);
             fs::write(&left, "half of it").unwrap();
             assert_eq!(texts(&store_in(&folder)).len(), 1);
