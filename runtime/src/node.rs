@@ -29,6 +29,7 @@ use crate::host::HostStart;
 use crate::link::sending::Link;
 use crate::logbook::Logbook;
 use crate::mail::Mail;
+use crate::nursery::Nest;
 use crate::process::keep::Keepers;
 use crate::protocol::Protocols;
 use crate::topics::Topics;
@@ -385,6 +386,11 @@ impl Node {
 
     fn forget(&self, address: &Address) {
         self.0.directory.forget(address);
+        self.forget_beside(address);
+    }
+
+    /// Forgets what is known of an address beside the way to it.
+    fn forget_beside(&self, address: &Address) {
         if let Some(cluster) = self.cluster() {
             cluster.changing().home_is(address, None);
         }
@@ -592,17 +598,27 @@ impl Observer for Watch {
         let Ok(address) = Address::from_shared(change.key.shared()) else { return };
         let Some(slot) = node.directory.find(&address) else { return };
         let nursery = node.directory.nursery(address.group());
+        let life = change.incarnation;
+        let is_expected = || {
+            let is_dozing = |nursery: &Arc<Nest>| nursery.is_dozing(&address);
+            slot.doorstep().is_some() || nursery.as_ref().is_some_and(is_dozing)
+        };
         match cause::of_status(&change.now) {
-            None => slot.open(change.incarnation),
-            // What waits on its doorstep is for the life that comes, or comes again.
-            Some(_) if slot.doorstep().is_some() && !has_failed(&change.now) => {}
-            // Nor does it matter how the life before ends.
-            Some(_) if nursery.as_ref().is_some_and(|nursery| nursery.is_dozing(&address)) => {}
+            None => match &nursery {
+                Some(nursery) => nursery.life_opens(&slot, life),
+                None => slot.open(life),
+            },
+            // What waits on its doorstep is for the life that comes, or comes again; nor does it matter
+            // how the life before ends, as long as it does not fail.
+            Some(_) if !has_failed(&change.now) && is_expected() => {}
             // Why it ended says more than that it was then forgotten.
             Some(_) if change.is_forgotten && slot.has_ended() => {}
             Some(cause) => {
                 let is_final = change.now != Status::Stopping;
-                slot.shut(change.incarnation, cause.clone(), is_final);
+                match &nursery {
+                    Some(nursery) => nursery.life_shuts(&slot, life, &cause, is_final),
+                    None => slot.shut(life, cause.clone(), is_final),
+                }
                 if change.before.is_alive() && !change.now.is_alive() {
                     tell_watchers(&slot, change, cause);
                 }
@@ -611,9 +627,13 @@ impl Observer for Watch {
         if let Some(cluster) = node.cluster.get() {
             cluster.changed(change);
         }
-        let is_asleep = nursery.is_some_and(|nursery| nursery.changed(&address, change));
-        if (change.is_forgotten || is_asleep) && slot.doorstep().is_none() {
-            Node(node).forget(&address);
+        let is_asleep = nursery.as_ref().is_some_and(|nursery| nursery.changed(&address, change));
+        match &nursery {
+            _ if !change.is_forgotten && !is_asleep => {}
+            // Somebody may have come for it meanwhile.
+            Some(nursery) if !nursery.put_away(&slot) => {}
+            Some(_) => Node(node).forget_beside(&address),
+            None => Node(node).forget(&address),
         }
     }
 

@@ -11,12 +11,17 @@
 //! | asleep | none | none | it wakes it |
 //! | waking | open: its doorstep | none, then `starting` | it waits on the doorstep |
 //! | awake | open: its life | `ready` | it is handled |
+//! | to be kept asleep | open: a new doorstep | `ready` | it waits until that has done what it was asked before |
 //! | dozing off | open: a new doorstep | `stopping` | it waits, and wakes it when it has stopped |
+//! | kept asleep | open: a doorstep | none | it waits until it may wake |
 //! | down, quarantined | shut, with the cause | the same | its sender is told the cause |
 //!
-//! Each change of these states is made under one lock, which is never held across a wait.
+//! Each change of these states is made under one lock, which is never held across a wait. One that fails
+//! while its next life is waited for already is down until it has been taken from its supervisor; what
+//! has waited goes on waiting.
 
 mod nest;
+mod places;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -118,8 +123,11 @@ impl Nursery {
     }
 
     /// Puts a resident to sleep when it has done what it was asked already, and keeps it asleep as long
-    /// as what is returned is held: what comes for it meanwhile waits. `None` if it is no resident, or
-    /// kept already.
+    /// as what is returned is held: what comes for it meanwhile waits. What it has not done within half a
+    /// minute is returned. `None` if it is no resident, kept already, or does not come to rest in time.
+    ///
+    /// If this is dropped half-way, nobody wants it kept any more: it does what it was asked before, and
+    /// what has come meanwhile wakes it again.
     pub async fn keep_asleep(&self, address: &Address) -> Option<Kept> {
         self.0.clone().keep_asleep(address).await
     }

@@ -2,6 +2,11 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "nursery/keeping.rs"]
+mod keeping;
+#[path = "nursery/setting.rs"]
+mod setting;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -17,6 +22,7 @@ use genii_supervision::{Backoff, ChildPolicy, GiveUp, Restart, StartError, Statu
 use parking_lot::Mutex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
 
 /// How long a resident rests here before it sleeps.
 const IDLE: Duration = Duration::from_secs(60);
@@ -62,6 +68,7 @@ message!(Panic = "dreamer.panic" -> ());
 struct Dreamer {
     life: u64,
     kept: Vec<u64>,
+    stops_for: u64,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +77,8 @@ struct DreamerSettings {
     is_broken: bool,
     #[serde(default)]
     starts_for: u64,
+    #[serde(default)]
+    stops_for: u64,
     #[serde(default)]
     needs_room: bool,
 }
@@ -97,8 +106,16 @@ impl Agent for Dreamer {
         }
         match settings.is_broken {
             true => Err(StartError::refused("its store is damaged")),
-            false => Ok(Self { life: context.incarnation(), kept: Vec::new() }),
+            false => Ok(Self {
+                life: context.incarnation(),
+                kept: Vec::new(),
+                stops_for: settings.stops_for,
+            }),
         }
+    }
+
+    async fn stop(&mut self, _: &mut Context) {
+        tokio::time::sleep(Duration::from_secs(self.stops_for)).await;
     }
 }
 
@@ -180,14 +197,30 @@ struct World {
 }
 
 /// A house with a nursery in which so many may be awake. Residents whose names begin with `broken` cannot
-/// start, those that begin with `poor` not without room, those that begin with `slow` take three seconds, those that begin with `elsewhere` are relays.
+/// start, those that begin with `poor` not without room; those that begin with `elsewhere` are relays; some
+/// [take long](takes).
 async fn world(awake_max: usize) -> World {
+    world_with(settings(awake_max)).await
+}
+
+async fn world_with(settings: NurserySettings) -> World {
     let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
     let catalogue = Catalogue::new().with::<Dreamer>("dreamer").with::<Elsewhere>("elsewhere");
     let house = House::begin(node.clone(), catalogue, Topology::default()).await.unwrap();
     house.up().await.unwrap();
-    let nursery = house.nursery(settings(awake_max)).await.unwrap();
+    let nursery = house.nursery(settings).await.unwrap();
     World { node, house, nursery }
+}
+
+/// How many seconds one takes to start and to stop, by how its name begins.
+fn takes(name: &str) -> (u64, u64) {
+    match name.split('-').next() {
+        Some("slow") => (3, 0),
+        Some("endless") => (1_000, 0),
+        Some("lingering") => (0, 3),
+        Some("staying") => (0, 200),
+        _ => (0, 0),
+    }
 }
 
 fn settings(awake_max: usize) -> NurserySettings {
@@ -203,7 +236,8 @@ fn settings(awake_max: usize) -> NurserySettings {
             settings: Json(serde_json::json!({
                 "is_broken": address.name().starts_with("broken"),
                 "needs_room": address.name().starts_with("poor"),
-                "starts_for": if address.name().starts_with("slow") { 3 } else { 0 },
+                "starts_for": takes(address.name()).0,
+                "stops_for": takes(address.name()).1,
             })),
         }),
         awake_max,
@@ -226,6 +260,13 @@ impl World {
 
     async fn tell(&self, who: &Address) -> (u64, Vec<u64>) {
         self.node.to(who.clone()).ask_within(Tell {}, Duration::from_secs(30)).await.unwrap()
+    }
+
+    /// Somebody asks one to ponder, and waits for it.
+    fn pondered(&self, who: &Address, seconds: u64) -> JoinHandle<Result<(), AskError<Never>>> {
+        let mail = self.node.to(who.clone());
+        let patience = Duration::from_secs(seconds) + IDLE;
+        tokio::spawn(async move { mail.ask_within(Ponder { seconds }, patience).await })
     }
 
     /// Waits until one is in a mood, for an hour at most.
@@ -445,6 +486,19 @@ async fn one_that_is_stopped_wakes_at_its_next_message() {
         }
     };
     tokio::time::timeout(Duration::from_secs(60), looking).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_is_stopped_while_it_starts_wakes_at_its_next_message() {
+    let world = world(2).await;
+    let slow = world.admit("slow-alice");
+    world.node.to(slow.clone()).tell(Keep { number: 1 }).await.unwrap();
+    world.comes_to(&slow, Mood::Awake).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.house.stop(slow.as_str()).await.unwrap();
+    assert_eq!(world.node.dead_letters().total(), 1, "what waited for that life is told of");
+    world.comes_to(&slow, Mood::Asleep).await;
+    assert!(world.tell(&slow).await.1.is_empty());
 }
 
 #[tokio::test(start_paused = true)]

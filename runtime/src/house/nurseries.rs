@@ -18,7 +18,8 @@ const INTENSITY: Intensity = Intensity { restarts: 5, window: Duration::from_sec
 
 impl House {
     /// The nursery of a group; it is opened if there is none yet, and then has no residents. One that
-    /// is there already stays as it is.
+    /// is there already is run by these settings from now on, but for its kind: those that are then too
+    /// many awake are put to sleep when they rest, and lives that have begun stay as they are.
     ///
     /// # Errors
     /// When its kind is not known, or the topology has its group.
@@ -27,6 +28,7 @@ impl House {
         let one_at_a_time = self.0.opening.lock().await;
         let group = settings.group.clone();
         if let Some(nest) = self.0.node.directory().nursery(group.as_str()) {
+            nest.set(settings);
             return Ok(Nursery(nest));
         }
         if self.topology().group(group.as_str()).is_some() {
@@ -52,9 +54,10 @@ impl House {
             None => Err(ChildError::Gone),
         };
         began.map_err(|error| NurseryError::NoSupervisor { group, why: error.to_string() })?;
-        let (house, of) = (Arc::downgrade(&self.0), settings.clone());
-        let make_child =
-            Box::new(move |address: &Address| House(house.upgrade()?).resident(&of, address));
+        let house = Arc::downgrade(&self.0);
+        let make_child = Box::new(move |settings: &NurserySettings, address: &Address| {
+            House(house.upgrade()?).resident(settings, address)
+        });
         let nest = Nest::new(node, settings, protocol, make_child);
         node.directory().add_nursery(&nest);
         drop(one_at_a_time);

@@ -1,17 +1,23 @@
 //! The nursery itself: who lives in it, who of them is awake, and how that changes.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `keeping` | how one comes to rest, and is kept asleep |
+
+mod keeping;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use genii_protocols::{Address, Cause, CauseKind, Name};
+use arc_swap::ArcSwap;
+use genii_protocols::{Address, Cause, CauseKind, Name, Sender};
 use genii_supervision::{Change, ChildError, ChildSpec, FailureKind, Key, Status};
 use parking_lot::{Mutex, MutexGuard, RwLock};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 
-use super::{Kept, Mood, NurserySettings};
+use super::places::{Place, Places};
+use super::{Mood, NurserySettings};
 use crate::directory::{Line, Slot};
 use crate::node::{Node, WeakNode};
 use crate::post;
@@ -19,16 +25,6 @@ use crate::protocol::AnyProtocol;
 
 /// How many may be woken at a time, beside those that are awake. To one more nothing can be sent.
 const WAKING_MAX: usize = 4_096;
-
-/// How often one that waits for a place looks whether somebody rests by now.
-const PLACE_LOOK: Duration = Duration::from_millis(10);
-
-/// How long one that is to be kept asleep may take to do what it was asked before. What it has not
-/// begun by then is returned.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How often to look whether one that is to be kept asleep has come to rest.
-const REST_LOOK: Duration = Duration::from_millis(5);
 
 /// The shortest and the longest wait between two looks at who has rested long enough.
 const TEND_PERIOD: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
@@ -38,11 +34,14 @@ const TEND_PERIOD: (Duration, Duration) = (Duration::from_millis(50), Duration::
 const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Makes the child that hosts a resident, as long as the house is there.
-pub(crate) type MakeChild = Box<dyn Fn(&Address) -> Option<ChildSpec> + Send + Sync>;
+pub(crate) type MakeChild =
+    Box<dyn Fn(&NurserySettings, &Address) -> Option<ChildSpec> + Send + Sync>;
 
 pub(crate) struct Nest {
     node: WeakNode,
-    settings: NurserySettings,
+    group: Name,
+    /// As they were set last.
+    settings: ArcSwap<NurserySettings>,
     make_child: MakeChild,
     protocol: Arc<dyn AnyProtocol>,
     residents: RwLock<HashSet<Address>>,
@@ -51,29 +50,56 @@ pub(crate) struct Nest {
     /// Those that do not sleep. Whoever changes how one stands holds this.
     stirring: Mutex<HashMap<Address, Stirring>>,
     /// Places for those that are awake.
-    places: Arc<Semaphore>,
-    /// How many wait for one.
-    waiting: AtomicUsize,
-    /// When it was last looked for one that rests, in vain.
-    looked_in_vain: Mutex<Option<Instant>>,
+    places: Arc<Places>,
 }
 
 /// One that does not sleep.
 struct Stirring {
-    mood: Mood,
+    stage: Stage,
     /// Its place, once it has one.
-    place: Option<OwnedSemaphorePermit>,
+    place: Option<Place>,
     /// It is to sleep until somebody lets it wake.
     is_kept: bool,
-    /// The life that is to end for that, with what it was sent before.
-    last_line: Option<Arc<Line>>,
+    /// The doorstep of the next life, while those who asked the last are told why that has failed.
+    put_aside: Option<Line>,
     /// Since when it is held back, if that may pass by itself.
     held_since: Option<Instant>,
 }
 
+/// How far one is that does not sleep.
+enum Stage {
+    /// It waits for a place. It has no life.
+    Waking,
+    /// It lives, is about to, or is held back because it failed.
+    Awake,
+    /// This life does what it was asked before; what comes waits for the next.
+    Draining(Arc<Line>),
+    /// Its life ends; what comes waits for the next.
+    Dozing,
+    /// It has no life any more, and is kept asleep.
+    Resting,
+}
+
 impl Stirring {
-    fn new(mood: Mood) -> Self {
-        Self { mood, place: None, is_kept: false, last_line: None, held_since: None }
+    fn new(stage: Stage) -> Self {
+        Self { stage, place: None, is_kept: false, put_aside: None, held_since: None }
+    }
+
+    fn mood(&self) -> Mood {
+        match self.stage {
+            Stage::Waking if self.is_kept => Mood::Dozing,
+            Stage::Waking => Mood::Waking,
+            Stage::Awake | Stage::Draining(_) => Mood::Awake,
+            Stage::Dozing | Stage::Resting => Mood::Dozing,
+        }
+    }
+
+    fn is_awake(&self) -> bool {
+        matches!(self.stage, Stage::Awake)
+    }
+
+    fn is_dozing(&self) -> bool {
+        matches!(self.stage, Stage::Dozing)
     }
 }
 
@@ -88,22 +114,29 @@ impl Nest {
     ) -> Arc<Self> {
         let nest = Arc::new(Self {
             node: node.downgrade(),
-            places: Arc::new(Semaphore::new(settings.awake_max.max(1))),
-            settings,
+            group: settings.group.clone(),
+            places: Arc::new(Places::new(settings.awake_max)),
+            settings: ArcSwap::from_pointee(settings),
             make_child,
             protocol,
             residents: RwLock::default(),
             hidden: RwLock::default(),
             stirring: Mutex::default(),
-            waiting: AtomicUsize::new(0),
-            looked_in_vain: Mutex::default(),
         });
         tokio::spawn(tend(Arc::downgrade(&nest)));
         nest
     }
 
+    /// It is run so from now on. Its group and its kind stay as they are.
+    pub(crate) fn set(self: &Arc<Self>, settings: NurserySettings) {
+        self.places.set_max(settings.awake_max);
+        self.settings.store(Arc::new(settings));
+        // Those that are too many sleep at once if they rest, and else as soon as they do.
+        self.make_room();
+    }
+
     pub(crate) fn group(&self) -> &Name {
-        &self.settings.group
+        &self.group
     }
 
     pub(super) fn len(&self) -> usize {
@@ -111,7 +144,7 @@ impl Nest {
     }
 
     pub(super) fn awake(&self) -> usize {
-        self.settings.awake_max.max(1) - self.places.available_permits()
+        self.places.taken()
     }
 
     pub(crate) fn has(&self, address: &Address) -> bool {
@@ -131,7 +164,7 @@ impl Nest {
 
     pub(super) fn mood(&self, address: &Address) -> Option<Mood> {
         let stirring = self.stirring.lock();
-        let mood = stirring.get(address).map_or(Mood::Asleep, |it| it.mood);
+        let mood = stirring.get(address).map_or(Mood::Asleep, Stirring::mood);
         self.has(address).then_some(mood)
     }
 
@@ -205,87 +238,107 @@ impl Nest {
         if stirring.contains_key(address) {
             return node.directory().find(address);
         }
-        if stirring.len() >= self.settings.awake_max + WAKING_MAX {
+        if stirring.len() >= self.settings.load().awake_max.saturating_add(WAKING_MAX) {
             let why = format!("{WAKING_MAX} others are being woken already; try again");
             tracing::warn!(%address, "is not woken: {why}");
             return Some(Slot::shut_for(address, Cause::new(CauseKind::Starting, why)));
         }
         let slot = node.directory().claim(address);
         self.put_doorstep(&slot);
-        stirring.insert(address.clone(), Stirring::new(Mood::Waking));
+        stirring.insert(address.clone(), Stirring::new(Stage::Waking));
         tokio::spawn(self.clone().wake(address.clone()));
         Some(slot)
     }
 
     fn put_doorstep(&self, slot: &Arc<Slot>) {
-        let capacity = self.settings.mailbox_capacity;
-        slot.expect(Line::doorstep(slot, capacity, self.protocol.clone()));
+        slot.expect(self.doorstep(slot));
+    }
+
+    fn doorstep(&self, slot: &Arc<Slot>) -> Line {
+        let capacity = self.settings.load().mailbox_capacity;
+        Line::doorstep(slot, capacity, self.protocol.clone())
+    }
+
+    /// A doorstep as it is after a life: what has come for the next waits on. Whoever finds it and has not
+    /// heard why there is no answer of that life hears at least that it has ended.
+    fn doorstep_after(&self, slot: &Arc<Slot>, life: u64, before: &Line) -> Line {
+        let mut doorstep = self.doorstep(slot);
+        doorstep.mailbox = before.mailbox.clone();
+        // The next life is no earlier than this.
+        let identity = Sender { address: slot.address.clone(), incarnation: life + 1 };
+        doorstep.identity = Arc::new(identity);
+        doorstep
     }
 
     async fn wake(self: Arc<Self>, address: Address) {
-        let place = self.place().await;
-        {
-            let mut stirring = self.stirring.lock();
-            let Some(it) = stirring.get_mut(&address) else { return };
-            if it.is_kept {
-                it.mood = Mood::Dozing;
-                return;
-            }
-            it.place = Some(place);
-            // From here on what becomes of its life is news of it.
-            it.mood = Mood::Awake;
+        let place = self.places.take(|| self.make_room()).await;
+        if !self.takes_place(&address, place) {
+            return;
         }
         let Some(node) = self.node.upgrade() else { return };
         let supervisor = node.tree().supervisor(self.group().as_str());
-        let added = match supervisor.zip((self.make_child)(&address)) {
+        let added = match supervisor.zip(self.child(&address)) {
             Some((supervisor, child)) => supervisor.add_child(child).await,
             None => Err(ChildError::Gone),
         };
-        let Err(error) = added else { return };
+        if let Err(error) = added {
+            self.is_not_woken(&node, &address, &error);
+        }
+    }
+
+    /// The child that hosts a resident, as things are set now.
+    fn child(&self, address: &Address) -> Option<ChildSpec> {
+        let settings = self.settings.load_full();
+        (self.make_child)(&settings, address)
+    }
+
+    /// One that is being woken has its turn; whether it is to live.
+    fn takes_place(&self, address: &Address, place: Place) -> bool {
         let mut stirring = self.stirring.lock();
-        tracing::warn!(%address, "cannot be woken: {error}");
-        stirring.remove(&address);
-        if let Some(slot) = node.directory().find(&address) {
-            let why = format!("it cannot be woken: {error}");
-            shut(&node, &slot, &Cause::new(CauseKind::StartFailed, why));
-        }
-    }
-
-    /// A place among those that are awake; sends one that rests to sleep if there is none.
-    async fn place(self: &Arc<Self>) -> OwnedSemaphorePermit {
-        if let Ok(place) = self.places.clone().try_acquire_owned() {
-            return place;
-        }
-        let _waiting = Waiting::new(&self.waiting);
-        let acquiring = self.places.clone().acquire_owned();
-        tokio::pin!(acquiring);
-        loop {
-            self.make_room();
-            tokio::select! {
-                place = &mut acquiring => {
-                    return place.expect("the places of a nursery are never closed");
-                }
-                () = tokio::time::sleep(PLACE_LOOK) => {}
+        match stirring.get_mut(address) {
+            Some(it) if matches!(it.stage, Stage::Waking) && it.is_kept => {
+                it.stage = Stage::Resting;
+                false
             }
+            Some(it) if matches!(it.stage, Stage::Waking) => {
+                it.place = Some(place);
+                // From here on what becomes of its life is news of it.
+                it.stage = Stage::Awake;
+                true
+            }
+            // It was let go of meanwhile, and may have been woken again.
+            _ => false,
         }
     }
 
-    /// Sends to sleep as many as there are that wait for a place, those first that have rested longest.
-    fn make_room(self: &Arc<Self>) {
-        let Some(node) = self.node.upgrade() else { return };
-        let mut in_vain = self.looked_in_vain.lock();
-        // One looks for all that wait.
-        if in_vain.is_some_and(|at| at.elapsed() < PLACE_LOOK) {
+    /// Nobody takes one as a child that is being woken. What waits for it is returned, unless it is
+    /// kept asleep: then it is for the next time.
+    fn is_not_woken(&self, node: &Node, address: &Address, error: &ChildError) {
+        tracing::warn!(%address, "cannot be woken: {error}");
+        let mut stirring = self.stirring.lock();
+        let Some(it) = stirring.get_mut(address).filter(|it| it.is_awake()) else { return };
+        if it.is_kept {
+            it.place = None;
+            it.stage = Stage::Resting;
             return;
         }
+        stirring.remove(address);
+        if let Some(slot) = node.directory().find(address) {
+            let why = format!("it cannot be woken: {error}");
+            shut(node, &slot, &Cause::new(CauseKind::StartFailed, why));
+        }
+    }
+
+    /// Sends as many to sleep as places are wanted, those first that have rested longest.
+    fn make_room(self: &Arc<Self>) {
+        let Some(node) = self.node.upgrade() else { return };
         let mut stirring = self.stirring.lock();
-        let dozing = stirring.values().filter(|it| it.mood == Mood::Dozing).count();
-        let wanted = self.waiting.load(Ordering::Relaxed).saturating_sub(dozing);
+        let leaving = stirring.values().filter(|it| it.is_dozing() && it.place.is_some()).count();
+        let wanted = self.places.wanted().saturating_sub(leaving);
         if wanted == 0 {
             return;
         }
         let mut resting = self.resting(&node, &stirring);
-        *in_vain = resting.is_empty().then(Instant::now);
         resting.sort_unstable_by_key(|(since, _)| *since);
         for (_, address) in resting.into_iter().take(wanted) {
             self.doze(&node, &mut stirring, &address);
@@ -296,7 +349,7 @@ impl Nest {
 
     /// Those that are awake and have nothing to do, each with since when.
     fn resting(&self, node: &Node, stirring: &All<'_>) -> Vec<(u64, Address)> {
-        let awake = stirring.iter().filter(|(_, it)| it.mood == Mood::Awake);
+        let awake = stirring.iter().filter(|(_, it)| it.is_awake());
         let resting = awake.filter_map(|(address, _)| {
             let slot = node.directory().find(address)?;
             let line = slot.open_line().filter(|line| !line.is_doorstep)?;
@@ -307,21 +360,18 @@ impl Nest {
     }
 
     /// Sends one to sleep that is awake, if nothing has come for it in the meantime.
-    fn doze(self: &Arc<Self>, node: &Node, stirring: &mut All<'_>, address: &Address) -> bool {
-        let slot = node.directory().find(address);
-        let life = slot.as_ref().and_then(|slot| slot.open_line());
-        let (Some(slot), Some(life)) = (slot, life) else { return false };
-        if !life.give_way() {
-            return false;
+    fn doze(self: &Arc<Self>, node: &Node, stirring: &mut All<'_>, address: &Address) {
+        let Some(slot) = node.directory().find(address) else { return };
+        if slot.open_line().is_some_and(|life| life.give_way()) {
+            self.put_doorstep(&slot);
+            self.send_off(stirring, address);
         }
-        self.put_doorstep(&slot);
-        self.send_off(stirring, address);
-        true
     }
 
+    /// The life of one ends from now on. A task of the nursery waits for that, and not who has wanted it.
     fn send_off(self: &Arc<Self>, stirring: &mut All<'_>, address: &Address) {
         if let Some(it) = stirring.get_mut(address) {
-            it.mood = Mood::Dozing;
+            it.stage = Stage::Dozing;
         }
         let (nest, address) = (self.clone(), address.clone());
         tokio::spawn(async move {
@@ -342,23 +392,36 @@ impl Nest {
         }
     }
 
-    /// The life of one that was sent to sleep has ended. It wakes again if somebody has come
-    /// meanwhile, unless it is kept asleep.
+    /// The life of one that was sent to sleep has ended.
     fn has_stopped(self: &Arc<Self>, address: &Address) {
         let Some(node) = self.node.upgrade() else { return };
         let mut stirring = self.stirring.lock();
-        let Some(it) = stirring.get_mut(address).filter(|it| it.mood == Mood::Dozing) else {
-            return;
-        };
+        let Some(it) = stirring.get_mut(address).filter(|it| it.is_dozing()) else { return };
         // Given back first: whoever waits for a place comes before one that wakes again.
         it.place = None;
-        if it.is_kept {
-            return;
+        it.stage = Stage::Resting;
+        let put_aside = it.put_aside.take();
+        let slot = node.directory().claim(address);
+        match put_aside {
+            Some(doorstep) => slot.expect(doorstep),
+            None if slot.doorstep().is_some_and(|it| !it.mailbox.is_closed()) => {}
+            // A start that was called off has closed the doorstep that it had taken over.
+            None => self.put_doorstep(&slot),
         }
+        self.sleep_or_wake(&node, &mut stirring, address);
+    }
+
+    /// One that has no life any more sleeps, or wakes again if somebody has come meanwhile; nothing if it
+    /// is kept asleep.
+    fn sleep_or_wake(self: &Arc<Self>, node: &Node, stirring: &mut All<'_>, address: &Address) {
+        let it = stirring.get_mut(address);
+        let Some(it) = it.filter(|it| matches!(it.stage, Stage::Resting) && !it.is_kept) else {
+            return;
+        };
         let slot = node.directory().find(address);
         let doorstep = slot.as_ref().and_then(|slot| slot.doorstep());
         if doorstep.is_some_and(|doorstep| !doorstep.give_way()) {
-            it.mood = Mood::Waking;
+            it.stage = Stage::Waking;
             tokio::spawn(self.clone().wake(address.clone()));
             return;
         }
@@ -368,14 +431,21 @@ impl Nest {
         }
     }
 
-    /// Sends those to sleep that have rested long enough.
+    /// Sends those to sleep that have rested long enough, and those that are too many.
     fn tend(self: &Arc<Self>) {
+        self.doze_off();
+        self.make_room();
+    }
+
+    /// Sends those to sleep that have rested long enough.
+    fn doze_off(self: &Arc<Self>) {
         let Some(node) = self.node.upgrade() else { return };
-        let idle_after = self.settings.idle_after.as_nanos().try_into().unwrap_or(u64::MAX);
+        let idle_after = self.settings.load().idle_after;
+        let idle_after = idle_after.as_nanos().try_into().unwrap_or(u64::MAX);
         let now = node.nanos(Instant::now());
         let mut stirring = self.stirring.lock();
         // These wake at their next message.
-        let held = stirring.iter().filter(|(_, it)| it.mood == Mood::Awake && !it.is_kept);
+        let held = stirring.iter().filter(|(_, it)| it.is_awake() && !it.is_kept);
         let held = held.filter(|(_, it)| {
             it.held_since.is_some_and(|since| since.elapsed() >= TRIED_AGAIN_AFTER)
         });
@@ -390,88 +460,70 @@ impl Nest {
         }
     }
 
-    // Being kept asleep.
-
-    pub(super) async fn keep_asleep(self: Arc<Self>, address: &Address) -> Option<Kept> {
-        let kept = self.clone().begin_to_keep(address)?;
-        let patience = Instant::now() + DRAIN_PATIENCE;
-        while !self.comes_to_rest(address, patience) {
-            tokio::time::sleep(REST_LOOK).await;
-        }
-        Some(kept)
-    }
-
-    /// From now on what comes for it waits. `None` if it is no resident, or kept already.
-    fn begin_to_keep(self: Arc<Self>, address: &Address) -> Option<Kept> {
-        let node = self.node.upgrade()?;
-        let mut stirring = self.stirring.lock();
-        if !self.has(address) {
-            return None;
-        }
-        let is_asleep = !stirring.contains_key(address);
-        let it = stirring.entry(address.clone()).or_insert_with(|| Stirring::new(Mood::Dozing));
-        if std::mem::replace(&mut it.is_kept, true) {
-            return None;
-        }
-        if is_asleep {
-            self.put_doorstep(&node.directory().claim(address));
-        }
-        drop(stirring);
-        Some(Kept { nest: self, address: address.clone() })
-    }
-
-    /// Takes the next step towards the rest of one that is kept asleep; whether it rests.
-    fn comes_to_rest(self: &Arc<Self>, address: &Address, patience: Instant) -> bool {
-        let Some(node) = self.node.upgrade() else { return true };
-        let mut stirring = self.stirring.lock();
-        let Some(it) = stirring.get_mut(address) else { return true };
-        match it.mood {
-            Mood::Dozing | Mood::Asleep => return it.place.is_none(),
-            Mood::Waking => return false,
-            Mood::Awake => {}
-        }
-        if it.last_line.is_none() {
-            let slot = node.directory().claim(address);
-            match slot.open_line() {
-                // It has begun to start. What waits for it is for that life.
-                Some(line) if line.is_doorstep => return false,
-                // What is in its mailbox already is handled before; what comes waits.
-                life => it.last_line = life,
-            }
-            self.put_doorstep(&slot);
-        }
-        let is_empty = it.last_line.as_ref().is_none_or(|line| {
-            line.slot.vitals.is_idle() && (line.mailbox.is_closed() || line.give_way())
-        });
-        if is_empty || Instant::now() >= patience {
-            self.send_off(&mut stirring, address);
-        }
-        false
-    }
-
-    /// One that was kept asleep may wake; it does if something waits for it.
-    pub(super) fn let_wake(self: &Arc<Self>, address: &Address) {
-        if let Some(it) = self.stirring.lock().get_mut(address) {
-            it.is_kept = false;
-            it.last_line = None;
-        }
-        self.has_stopped(address);
-    }
+    // What becomes of lives.
 
     /// Whether one is going to sleep, or kept asleep.
     pub(crate) fn is_dozing(&self, address: &Address) -> bool {
-        self.stirring.lock().get(address).is_some_and(|it| it.mood == Mood::Dozing)
+        let stirring = self.stirring.lock();
+        let stage = stirring.get(address).map(|it| &it.stage);
+        matches!(stage, Some(Stage::Dozing | Stage::Resting))
+    }
+
+    /// A life takes messages from now on, unless what comes is for the next.
+    pub(crate) fn life_opens(&self, slot: &Slot, life: u64) {
+        let stirring = self.stirring.lock();
+        let stage = stirring.get(&slot.address).map(|it| &it.stage);
+        if !matches!(stage, Some(Stage::Draining(_) | Stage::Dozing | Stage::Resting)) {
+            slot.open(life);
+        }
+    }
+
+    /// A life takes no messages any more, for this reason. What has come since it was to sleep is kept for
+    /// the next.
+    pub(crate) fn life_shuts(
+        self: &Arc<Self>,
+        slot: &Arc<Slot>,
+        life: u64,
+        cause: &Cause,
+        is_final: bool,
+    ) {
+        let Some(node) = self.node.upgrade() else { return };
+        let mut stirring = self.stirring.lock();
+        match stirring.get_mut(&slot.address) {
+            // It has no life: this is late news of the one before.
+            Some(Stirring { stage: Stage::Waking | Stage::Resting, .. }) => {}
+            Some(it) if !it.is_awake() => {
+                if let Some(doorstep) = slot.doorstep() {
+                    it.put_aside = Some(self.doorstep_after(slot, life, &doorstep));
+                }
+                // Told to those who have asked it.
+                slot.shut(life, cause.clone(), is_final);
+                if !it.is_dozing() {
+                    self.send_off(&mut stirring, &slot.address);
+                }
+            }
+            _ => {
+                return_what_waits(&node, slot, cause);
+                slot.shut(life, cause.clone(), is_final);
+            }
+        }
     }
 
     /// A resident stands otherwise on the board; whether it sleeps from now on without having been
     /// sent to sleep, since somebody stopped it or its supervisor.
     pub(crate) fn changed(&self, address: &Address, change: &Change) -> bool {
+        let Some(node) = self.node.upgrade() else { return false };
         let mut stirring = self.stirring.lock();
-        let Some(it) = stirring.get_mut(address).filter(|it| it.mood == Mood::Awake) else {
-            return false;
-        };
+        let Some(it) = stirring.get_mut(address).filter(|it| it.is_awake()) else { return false };
         let is_over = matches!(change.now, Status::Stopped(_) | Status::Completed);
         if is_over && !it.is_kept {
+            let slot = node.directory().find(address);
+            let doorstep = slot.and_then(|slot| slot.doorstep());
+            // A life has closed its doorstep when it is over: this is late news of the one before.
+            let is_late = doorstep.is_some_and(|doorstep| !doorstep.mailbox.is_closed());
+            if is_late && change.incarnation > 0 {
+                return false;
+            }
             stirring.remove(address);
             return true;
         }
@@ -484,38 +536,49 @@ impl Nest {
         }
         false
     }
-}
 
-/// Counts one that waits for a place, also if it stops waiting half-way.
-struct Waiting<'a>(&'a AtomicUsize);
-
-impl<'a> Waiting<'a> {
-    fn new(waiting: &'a AtomicUsize) -> Self {
-        waiting.fetch_add(1, Ordering::Relaxed);
-        Self(waiting)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+    /// Takes the slot of one that sleeps out of the directory, if nobody has come for it since; whether so.
+    pub(crate) fn put_away(&self, slot: &Arc<Slot>) -> bool {
+        let Some(node) = self.node.upgrade() else { return false };
+        let stirring = self.stirring.lock();
+        let known = node.directory().find(&slot.address);
+        let is_known = known.is_some_and(|known| Arc::ptr_eq(&known, slot));
+        if stirring.contains_key(&slot.address) || !is_known {
+            return false;
+        }
+        match slot.doorstep() {
+            // It was stopped before it had started.
+            Some(_) => {
+                let cause = Cause::new(CauseKind::Stopped, "it was stopped before it had started");
+                return_what_waits(&node, slot, &cause);
+                node.directory().put_away(slot);
+            }
+            None => node.directory().forget(&slot.address),
+        }
+        true
     }
 }
 
 /// Nobody takes messages here, for this reason; what waits is returned.
 fn shut(node: &Node, slot: &Arc<Slot>, cause: &Cause) {
+    return_what_waits(node, slot, cause);
+    slot.shut(u64::MAX, cause.clone(), true);
+    node.directory().forget(&slot.address);
+}
+
+/// What waits on a doorstep is returned, for this reason.
+fn return_what_waits(node: &Node, slot: &Slot, cause: &Cause) {
     if let Some(doorstep) = slot.doorstep() {
         doorstep.mailbox.close();
         post::give_back(node, &slot.address, doorstep.mailbox.take_rest(), cause);
     }
-    slot.shut(u64::MAX, cause.clone(), true);
-    node.directory().forget(&slot.address);
 }
 
 /// Looks from time to time who has rested long enough, as long as the nursery is there.
 async fn tend(nest: std::sync::Weak<Nest>) {
     loop {
-        let Some(period) = nest.upgrade().map(|nest| nest.settings.idle_after / 8) else { return };
+        let idle_after = nest.upgrade().map(|nest| nest.settings.load().idle_after);
+        let Some(period) = idle_after.map(|idle_after| idle_after / 8) else { return };
         tokio::time::sleep(period.clamp(TEND_PERIOD.0, TEND_PERIOD.1)).await;
         match nest.upgrade() {
             Some(nest) => nest.tend(),

@@ -1,0 +1,157 @@
+//! How one comes to rest, and is kept asleep.
+//!
+//! Whoever wants to keep one asleep waits; a task of the nursery does it. So it is done as well when nobody
+//! waits any more, as when an agent that has wanted it ends: only the wish to keep it is gone then, and what
+//! has come meanwhile wakes it again.
+//!
+//! | where it is | what is done |
+//! |---|---|
+//! | asleep, or waiting for a place | nothing: it has no life, and gets none as long as it is kept |
+//! | starting | it starts first, since what waits for it is for that life |
+//! | awake | it does what it was asked before, and then its life ends |
+//! | down, quarantined | it is taken from its supervisor |
+//!
+//! What has not been done within [`DRAIN_PATIENCE`] is returned; who does not rest within [`REST_PATIENCE`]
+//! is not kept.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use genii_protocols::{Address, Cause, CauseKind};
+use tokio::time::Instant;
+
+use super::{All, Nest, Stage, Stirring, return_what_waits};
+use crate::node::Node;
+use crate::nursery::Kept;
+
+/// How long one that is to be kept asleep may take to do what it was asked before. What it has not
+/// begun by then is returned.
+const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long whoever wants to keep one asleep waits until it rests: until it has done what it was asked, and
+/// has ended.
+const REST_PATIENCE: Duration = Duration::from_secs(90);
+
+/// How often to look whether one that is to be kept asleep has come to rest.
+const REST_LOOK: Duration = Duration::from_millis(5);
+
+impl Nest {
+    pub(crate) async fn keep_asleep(self: Arc<Self>, address: &Address) -> Option<Kept> {
+        let kept = self.begin_to_keep(address)?;
+        if self.rests(address) {
+            return Some(kept);
+        }
+        tokio::spawn(self.clone().drain(address.clone()));
+        let patience = Instant::now() + REST_PATIENCE;
+        while !self.rests(address) {
+            if Instant::now() >= patience {
+                tracing::warn!(%address, "does not come to rest within {REST_PATIENCE:?}");
+                return None;
+            }
+            tokio::time::sleep(REST_LOOK).await;
+        }
+        Some(kept)
+    }
+
+    /// From now on it is to rest. `None` if it is no resident, or kept already.
+    fn begin_to_keep(self: &Arc<Self>, address: &Address) -> Option<Kept> {
+        let node = self.node.upgrade()?;
+        let mut stirring = self.stirring.lock();
+        if !self.has(address) {
+            return None;
+        }
+        let is_asleep = !stirring.contains_key(address);
+        let it = stirring.entry(address.clone()).or_insert_with(|| Stirring::new(Stage::Resting));
+        if std::mem::replace(&mut it.is_kept, true) {
+            return None;
+        }
+        if is_asleep {
+            self.put_doorstep(&node.directory().claim(address));
+        }
+        drop(stirring);
+        Some(Kept { nest: self.clone(), address: address.clone() })
+    }
+
+    /// Whether one that is kept asleep has no life.
+    fn rests(&self, address: &Address) -> bool {
+        // Where the node has ended nobody has.
+        if self.node.upgrade().is_none() {
+            return true;
+        }
+        let stirring = self.stirring.lock();
+        let it = stirring.get(address).filter(|it| it.is_kept);
+        it.is_some_and(|it| matches!(it.stage, Stage::Waking | Stage::Resting))
+    }
+
+    /// Brings one to rest that is to be kept asleep.
+    async fn drain(self: Arc<Self>, address: Address) {
+        let patience = Instant::now() + DRAIN_PATIENCE;
+        while self.drains_on(&address, patience) {
+            tokio::time::sleep(REST_LOOK).await;
+        }
+    }
+
+    /// Takes the next step towards the rest of one; whether there are more.
+    fn drains_on(self: &Arc<Self>, address: &Address, patience: Instant) -> bool {
+        let Some(node) = self.node.upgrade() else { return false };
+        let mut stirring = self.stirring.lock();
+        let Some(it) = stirring.get_mut(address) else { return false };
+        let is_late = Instant::now() >= patience;
+        let is_done = match &it.stage {
+            Stage::Awake if it.is_kept => {
+                return self.begin_to_drain(&node, &mut stirring, address, is_late);
+            }
+            Stage::Draining(life) => is_late || life.mailbox.is_closed() || life.give_way(),
+            // Nobody wants it any more, or it is on its way without this.
+            _ => return false,
+        };
+        if is_done {
+            self.send_off(&mut stirring, address);
+        }
+        !is_done
+    }
+
+    /// What is in the mailbox of one already is handled before it rests; what comes waits. Whether there
+    /// are more steps to take.
+    fn begin_to_drain(
+        self: &Arc<Self>,
+        node: &Node,
+        stirring: &mut All<'_>,
+        address: &Address,
+        is_late: bool,
+    ) -> bool {
+        let slot = node.directory().claim(address);
+        let line = slot.open_line();
+        if let Some(doorstep) = line.as_ref().filter(|line| line.is_doorstep) {
+            // It has begun to start. What waits for it is for that life.
+            if !is_late && !doorstep.mailbox.is_closed() {
+                return true;
+            }
+            let why = "it was put to sleep before it had started";
+            return_what_waits(node, &slot, &Cause::new(CauseKind::Stopped, why));
+        }
+        self.put_doorstep(&slot);
+        match line.filter(|line| !line.is_doorstep) {
+            Some(life) => {
+                if let Some(it) = stirring.get_mut(address) {
+                    it.stage = Stage::Draining(life);
+                }
+                true
+            }
+            None => {
+                self.send_off(stirring, address);
+                false
+            }
+        }
+    }
+
+    /// One that was kept asleep may wake. It does if something waits for it, as soon as it has no life.
+    pub(crate) fn let_wake(self: &Arc<Self>, address: &Address) {
+        let Some(node) = self.node.upgrade() else { return };
+        let mut stirring = self.stirring.lock();
+        if let Some(it) = stirring.get_mut(address) {
+            it.is_kept = false;
+        }
+        self.sleep_or_wake(&node, &mut stirring, address);
+    }
+}
