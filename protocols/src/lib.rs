@@ -11,6 +11,7 @@
 //! | [`envelope`] | what surrounds a message on its way |
 //! | [`frame`] | what nodes say to each other on a link |
 //! | [`topic`] | what something that is published is about, and patterns of that |
+//! | [`managing`] | which messages are only for who may manage an agent |
 //! | [`fault`] | every way a message can fail to be answered, and the cause that travels with it |
 //! | [`wire`] | the one place that knows bincode |
 //! | [`json`], [`time`] | values that read well as JSON and travel well as bytes |
@@ -38,6 +39,7 @@ pub mod health;
 #[cfg(feature = "household")]
 pub mod household;
 pub mod json;
+pub mod managing;
 pub mod message;
 pub mod resources;
 pub mod time;

@@ -20,13 +20,15 @@ use crate::screen::{Screen, complain};
     "genii token new --allow 'memory/*' --name game",
     "genii token new --allow core/system-digital-twin --verbs ask --for 1h",
     "genii token new --allow 'being/*' --allow 'world.updates.**' --verbs ask,tell,subscribe",
+    "genii token new --allow being/marit --verbs ask,manage --for 1h",
 ]))]
 pub struct NewArgs {
     /// What it is for: addresses, as memory/recall, memory/*, being/guest-*; topics, as world.updates.*,
     /// world.**, topic:bell; or * for everything
     #[arg(long, value_name = "PATTERN", required = true)]
     allow: Vec<Pattern>,
-    /// What may be done there: ask, tell, stream, subscribe, publish, watch [default: all of it]
+    /// What may be done there: ask, tell, stream, subscribe, publish, watch [default: all of these]; and
+    /// manage, with which what is asked or told may change a being, write it out and make it forget
     #[arg(long, value_name = "VERBS", value_delimiter = ',')]
     verbs: Vec<Verb>,
     /// How long it counts; a year at most
@@ -43,7 +45,7 @@ pub struct NewArgs {
 /// Makes a token and prints it.
 pub fn run(args: &NewArgs, data: &Data) -> Result<ExitCode, Fault> {
     let verbs = match args.verbs.is_empty() {
-        true => Verb::ALL.to_vec(),
+        true => Verb::USUAL.to_vec(),
         false => args.verbs.clone(),
     };
     let (name, allow, span) = (args.name.clone(), args.allow.clone(), args.span.0);

@@ -92,6 +92,8 @@ async fn a_token_lives_from_its_making_to_its_end() {
     // Uses are written down when it stops, if not before.
     running.stop();
     let listed = house.json(&["token", "list", "--json"]);
+    // Nobody manages whom that was not given by name.
+    assert!(!listed.to_string().contains("manage"), "{listed}");
     let listed = listed.as_array().unwrap().iter().find(|token| token["id"] == id).unwrap().clone();
     // What it was let in for, and what it was then not allowed.
     assert_eq!((&listed["uses"], &listed["state"]), (&json!(4), &json!("revoked")));

@@ -53,6 +53,10 @@ fn words(refused: &Refused) -> String {
         Why::Unknown => format!("nobody here was given this token; {anew}"),
         Why::Expired => format!("the token {token} has expired; {anew}"),
         Why::Revoked => format!("the token {token} was revoked; {anew}"),
+        Why::Verb if verb == "manage" => format!(
+            "the token {token} does not allow to manage {target}, only to talk with it; {anew} with \
+             `manage` among its --verbs"
+        ),
         Why::Verb => format!("the token {token} does not allow to {verb}; {anew}"),
         Why::Scope if verb == "subscribe" => {
             format!("the token {token} does not allow to subscribe to {target}; {anew}")
@@ -146,5 +150,9 @@ mod tests {
                 Refused { why: Why::Scope, token, verb: verb.to_owned(), target }.to_string();
             assert!(said.contains(&format!("does not allow to {expected}")), "{said}");
         }
+        let (token, target) = ("3fa9c1d2".to_owned(), "being/marit".to_owned());
+        let said = Refused { why: Why::Verb, token, verb: "manage".to_owned(), target }.to_string();
+        assert!(said.contains("does not allow to manage being/marit, only to talk"), "{said}");
+        assert!(said.contains("`genii token new` makes with `manage` among its --verbs"), "{said}");
     }
 }

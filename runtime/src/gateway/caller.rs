@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use genii_protocols::api::{Refused, Why};
+use genii_protocols::managing::is_managing;
 use genii_protocols::{Address, Pattern, Topic};
 use tonic::Status;
 
@@ -59,6 +60,17 @@ impl Caller {
         match self.reaches(address) {
             true => Ok(()),
             false => Err(self.refused(Why::Scope, verb, address.as_str()).into()),
+        }
+    }
+
+    /// Whether it may say a message to an address that it reaches: some are only for who may manage who
+    /// lives there.
+    pub(super) fn check_message(&self, message: &str, address: &Address) -> Result<(), Status> {
+        match self {
+            Self::Holder(token) if is_managing(message) && !token.scope.has(Verb::Manage) => {
+                Err(self.refused(Why::Verb, Verb::Manage, address.as_str()).into())
+            }
+            _ => Ok(()),
         }
     }
 

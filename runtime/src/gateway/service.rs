@@ -53,12 +53,20 @@ impl Service {
         Self { house, guard, room, subscribing: Subscribing::default(), describing }
     }
 
-    /// Where a message goes, if the caller may send it there.
-    fn mail(&self, call: &Call, verb: Verb, to: &str) -> Result<Mail, Status> {
+    /// Where a message goes, and its name, if the caller may send it there.
+    fn mail(
+        &self,
+        call: &Call,
+        verb: Verb,
+        to: &str,
+        message: String,
+    ) -> Result<(Mail, MessageName), Status> {
         let to = Destination::parse(to);
         let to = to.map_err(|error| Status::invalid_argument(error.to_string()))?;
         call.caller.check(verb, &to.address)?;
-        Ok(self.house.node().to(to))
+        let message = MessageName::read(message)?;
+        call.caller.check_message(&message, &to.address)?;
+        Ok((self.house.node().to(to), message))
     }
 
     /// How long to wait: as the request says, no longer than the deadline of the call; if neither
@@ -100,8 +108,7 @@ impl Genii for Service {
     async fn ask(&self, request: Request<AskRequest>) -> Result<Response<AskReply>, Status> {
         let call = call_of(request.extensions())?;
         let AskRequest { to, message, payload, timeout_ms } = request.into_inner();
-        let mail = self.mail(&call, Verb::Ask, &to)?;
-        let message = MessageName::read(message)?;
+        let (mail, message) = self.mail(&call, Verb::Ask, &to, message)?;
         let wait = self.wait(&call, timeout_ms, self.house.node().limits().ask_timeout);
         let (content, form) = content(payload.as_ref());
         let answer = mail.ask_untyped(&message, content, wait).await;
@@ -116,8 +123,7 @@ impl Genii for Service {
     async fn tell(&self, request: Request<TellRequest>) -> Result<Response<TellReply>, Status> {
         let call = call_of(request.extensions())?;
         let TellRequest { to, message, payload, timeout_ms } = request.into_inner();
-        let mail = self.mail(&call, Verb::Tell, &to)?;
-        let message = MessageName::read(message)?;
+        let (mail, message) = self.mail(&call, Verb::Tell, &to, message)?;
         let wait = self.wait(&call, timeout_ms, self.house.node().limits().tell_patience);
         let (content, _) = content(payload.as_ref());
         let told_it = mail.tell_untyped(&message, content, wait).await;
@@ -133,8 +139,8 @@ impl Genii for Service {
     ) -> Result<Response<Self::StreamStream>, Status> {
         let call = call_of(request.extensions())?;
         let StreamRequest { to, message, payload, timeout_ms } = request.into_inner();
-        let mail = self.mail(&call, Verb::Stream, &to)?.until(call.deadline);
-        let message = MessageName::read(message)?;
+        let (mail, message) = self.mail(&call, Verb::Stream, &to, message)?;
+        let mail = mail.until(call.deadline);
         let asked = (timeout_ms > 0).then(|| Duration::from_millis(timeout_ms));
         let patience = asked.unwrap_or(self.house.node().limits().ask_timeout).min(WAIT_MAX);
         let (content, form) = content(payload.as_ref());

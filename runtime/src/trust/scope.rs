@@ -23,11 +23,25 @@ pub enum Verb {
     Publish,
     /// Watch what happens to agents.
     Watch,
+    /// Ask and tell also what is only for who may manage an agent
+    /// ([`genii_protocols::managing`]). It comes beside the verb by which that is said.
+    Manage,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 6] =
+    pub const ALL: [Self; 7] = [
+        Self::Ask,
+        Self::Tell,
+        Self::Stream,
+        Self::Subscribe,
+        Self::Publish,
+        Self::Watch,
+        Self::Manage,
+    ];
+
+    /// Those of a token of which nobody has said which: nobody manages whom that was not given by name.
+    pub const USUAL: [Self; 6] =
         [Self::Ask, Self::Tell, Self::Stream, Self::Subscribe, Self::Publish, Self::Watch];
 
     /// In one word.
@@ -39,6 +53,7 @@ impl Verb {
             Self::Subscribe => "subscribe",
             Self::Publish => "publish",
             Self::Watch => "watch",
+            Self::Manage => "manage",
         }
     }
 }
@@ -331,6 +346,20 @@ mod tests {
         assert!(covers("*", "**") && !covers("*/*", "world.updates"));
         let lamp = Address::parse("here/lamp").unwrap();
         assert!(!"**".parse::<Pattern>().unwrap().covers(&lamp));
+    }
+
+    #[test]
+    fn a_token_from_before_does_not_manage() {
+        let kept = r#"{"allow":["*"],
+            "verbs":["ask","tell","stream","subscribe","publish","watch"]}"#;
+        let scope: Scope = serde_json::from_str(kept).unwrap();
+        assert_eq!(scope.verbs, Verb::USUAL);
+        assert!(!scope.has(Verb::Manage));
+        for verb in Verb::ALL {
+            assert_eq!(verb.to_string().parse::<Verb>(), Ok(verb));
+            let kept = serde_json::to_value(verb).unwrap();
+            assert_eq!(kept, verb.word());
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@ mod bounds;
 mod closing;
 mod distance;
 mod garbage;
+mod managing;
 mod messages;
 mod place;
 mod raw;

@@ -233,13 +233,17 @@ pub struct Place {
 
 impl Place {
     pub async fn new() -> Self {
+        Self::with(Catalogue::new().with::<Worker>("worker"), TOPOLOGY).await
+    }
+
+    /// One in which others live.
+    pub async fn with(kinds: Catalogue, topology: &str) -> Self {
         let scratch = tempfile::tempdir().unwrap();
         let trust = scratch.path().join("trust");
         let name = NodeName::new("main").unwrap();
         Authority::found(&trust, &name, SystemTime::now()).unwrap();
         let node = Node::new(NodeOptions::new(name));
-        let kinds = Catalogue::new().with::<Worker>("worker");
-        let topology = Topology::parse(TOPOLOGY, &kinds).unwrap();
+        let topology = Topology::parse(topology, &kinds).unwrap();
         let house = House::begin(node, kinds, topology).await.unwrap();
         house.up().await.unwrap();
         let gateway = Gateway::new(house.clone(), &trust);
