@@ -3,7 +3,8 @@
 //! [`Character::read`] takes bytes and finds out by their content what they are: our own form in TOML
 //! or JSON, a Character Card of V1, V2 or V3 in JSON, or one in a PNG. A card is kept as it came, with
 //! all that we do not know of it, and [`Character::to_card`] gives it back to the letter as long as
-//! nothing was changed; what was changed is written into it, and the rest stays.
+//! nothing was changed; what is changed is written into it at once, so that what stood there before is
+//! gone, and the rest stays.
 //!
 //! Specifications: `malfoyslastname/character-card-spec-v2` (V1 and V2) and
 //! `kwaroran/character-card-spec-v3`. Where they leave a choice, `docs/characters.md` says ours.
@@ -30,7 +31,7 @@ pub use card::{Asset, CardVersion};
 pub use error::CharacterError;
 pub use macros::Names;
 
-use crate::being::lorebook::Lorebook;
+use crate::being::lorebook::{LoreProblem, Lorebook, PreparedLorebook};
 
 use limits::{CARD_BYTES_MAX, NAME_CHARS_MAX};
 
@@ -79,7 +80,7 @@ pub struct Character {
     pub modified: Option<Timestamp>,
     /// What it knows when the talk comes to it.
     pub lorebook: Option<Lorebook>,
-    /// The card that it was read from, to the letter.
+    /// The card that it was read from: to the letter, until something was changed.
     card: Option<String>,
 }
 
@@ -113,6 +114,12 @@ impl Character {
     /// # Errors
     /// [`CharacterError`], which says what is wrong, where, and what to do.
     pub fn read(bytes: &[u8]) -> Result<Import, CharacterError> {
+        let mut import = Self::read_any(bytes)?;
+        import.notes.extend(import.character.lorebook.iter().flat_map(lore_notes));
+        Ok(import)
+    }
+
+    fn read_any(bytes: &[u8]) -> Result<Import, CharacterError> {
         if bytes.len() > CARD_BYTES_MAX {
             return Err(CharacterError::TooLarge { bytes: bytes.len() });
         }
@@ -125,7 +132,7 @@ impl Character {
             return Err(CharacterError::Foreign { what, remedy });
         }
         let text = text::utf8(bytes, "the file")?;
-        match text.trim_start().as_bytes().first() {
+        match text::unmarked(text).trim_start().as_bytes().first() {
             None => Err(CharacterError::Empty),
             Some(b'{') => Self::read_json(text),
             Some(_) => {
@@ -141,17 +148,18 @@ impl Character {
         Json(plain::write(self))
     }
 
-    /// The same character with some fields of our own form changed; `null` empties one.
+    /// The same character with some fields of our own form changed; `null` empties one. What is changed
+    /// away is no longer in it, nor in the card that it came of.
     ///
     /// # Errors
-    /// [`CharacterError`], as for a character that is read.
+    /// [`CharacterError`], as for a character that is read, or as for [`Character::to_card`].
     pub fn with(&self, changes: &Json) -> Result<Self, CharacterError> {
         plain::changed(self, &changes.0)
     }
 
     /// The character as a card in JSON: to the letter the one that it was read from as long as nothing
     /// was changed. Otherwise a card of the version that it came in, or of the lowest later one that
-    /// can hold what it has by now; of V3, if it never was a card.
+    /// could hold all that it was changed to; of V3, if it never was a card.
     ///
     /// # Errors
     /// [`CharacterError::BadName`], [`CharacterError::Missing`], [`CharacterError::TooLarge`].
@@ -232,6 +240,26 @@ impl TryFrom<&Json> for Character {
     fn try_from(json: &Json) -> Result<Self, CharacterError> {
         plain::read_kept(&json.0)
     }
+}
+
+/// How many keys of a lorebook that never match are told one by one.
+const LORE_NOTES_MAX: usize = 10;
+
+/// What a person should know about a lorebook: which of its keys never match.
+fn lore_notes(book: &Lorebook) -> Vec<String> {
+    let book = PreparedLorebook::new(book);
+    let problems = book.problems();
+    let mut notes: Vec<String> = problems.iter().take(LORE_NOTES_MAX).map(lore_note).collect();
+    if problems.len() > LORE_NOTES_MAX {
+        notes.push(format!("The lorebook has {} such keys in all.", problems.len()));
+    }
+    notes
+}
+
+/// On one line, whatever is in the key.
+fn lore_note(LoreProblem { entry, key, why }: &LoreProblem) -> String {
+    let key = fields::shortened(key).replace(char::is_control, " ");
+    format!("The key `{key}` of `entries[{entry}]` of the lorebook never matches: {why}.")
 }
 
 /// What files are that people take for characters, and what to do with them.

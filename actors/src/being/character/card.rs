@@ -113,6 +113,18 @@ pub(super) fn write(character: &Character) -> Result<(CardVersion, String), Char
     pretty(version, &card)
 }
 
+/// The card that a changed character carries from now on, if it came of one: without what was changed
+/// away, which is to be forgotten.
+pub(super) fn kept(character: &Character) -> Result<Option<String>, CharacterError> {
+    if character.card.is_none() {
+        return Ok(None);
+    }
+    let (_, text) = write(character)?;
+    // It may have grown beyond what is read, and then the character could not be read again.
+    read(&text, WITHIN)?;
+    Ok(Some(text))
+}
+
 /// What a card says of assets. A card whose assets are not as they should be has none.
 pub(super) fn assets(text: &str) -> Vec<Asset> {
     let value: Value = text::json(text, WITHIN).unwrap_or_default();
@@ -251,15 +263,36 @@ fn raised(card: Value, from: CardVersion, to: CardVersion, values: &[CardValue])
     card
 }
 
+/// By what other names some programs repeat a text, for those that are older or read another form.
+const ALSO_CALLED: [(&str, &str); 6] = [
+    ("name", "char_name"),
+    ("description", "char_persona"),
+    ("scenario", "world_scenario"),
+    ("first_mes", "char_greeting"),
+    ("mes_example", "example_dialogue"),
+    ("creator_notes", "creatorcomment"),
+];
+
 fn put(card: &mut Value, version: CardVersion, it: &CardValue) {
+    set_repeated(card, it);
     if version > CardVersion::V1 {
         // Some programs repeat the texts of V1 at the top, for those that know no other.
         if card.get(it.key).is_some() {
             set(card, it);
         }
+        set_repeated(&mut card["data"], it);
         return set(&mut card["data"], it);
     }
     set(card, it);
+}
+
+/// Sets a field where an object has it under another name.
+fn set_repeated(object: &mut Value, it: &CardValue) {
+    for (_, name) in ALSO_CALLED.iter().filter(|(key, _)| *key == it.key) {
+        if let Some(repeated) = object.get_mut(name) {
+            *repeated = it.value.clone();
+        }
+    }
 }
 
 fn set(object: &mut Value, it: &CardValue) {

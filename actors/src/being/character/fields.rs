@@ -145,11 +145,11 @@ fn wrong_type(place: String, value: &Value, expected: &'static str) -> Character
     CharacterError::WrongType { place, found, expected }
 }
 
-/// How much of a field's name an error shows, in characters.
+/// How much of the name of a field is shown, or of a key of a lorebook, in characters.
 const SHOWN_CHARS_MAX: usize = 80;
 
-/// The name of a field as an error shows it: it may be as long as the file.
-fn shortened(key: &str) -> String {
+/// A name as a person is shown it: it may be as long as the file.
+pub(super) fn shortened(key: &str) -> String {
     match key.char_indices().nth(SHOWN_CHARS_MAX) {
         Some((end, _)) => format!("{}...", &key[..end]),
         None => key.to_owned(),

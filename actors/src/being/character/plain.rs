@@ -16,7 +16,7 @@ const NOTES_BY_LANGUAGE: &str = "notes_by_language";
 const CREATED: &str = "created";
 const MODIFIED: &str = "modified";
 const LOREBOOK: &str = "lorebook";
-/// The card that the character was read from, as text.
+/// The card that the character was read from, with what was changed since, as text.
 const CARD: &str = "card";
 
 /// Reads what a person wrote. In the lorebook of a card there may be what we do not know; elsewhere
@@ -68,7 +68,7 @@ pub(super) fn write(character: &Character) -> Value {
 
 pub(super) fn changed(character: &Character, changes: &Value) -> Result<Character, CharacterError> {
     let fields = Fields::of(changes, "")?;
-    // The card is what the character came of, and no part of it that could change.
+    // The card is what the character came of. It changes with it, and never by itself.
     let known = known();
     let changeable: Vec<&str> = known.into_iter().filter(|name| *name != CARD).collect();
     fields.only(&changeable)?;
@@ -76,7 +76,9 @@ pub(super) fn changed(character: &Character, changes: &Value) -> Result<Characte
     for (key, value) in fields.map() {
         whole[key] = value.clone();
     }
-    read(&whole)
+    let mut changed = read(&whole)?;
+    changed.card = card::kept(&changed)?;
+    Ok(changed)
 }
 
 /// All names of fields.

@@ -170,6 +170,21 @@ fn what_comes_unchanged_goes_unchanged() {
 }
 
 #[test]
+fn a_byte_order_mark_stays_with_the_card() {
+    for card in [v1(), v2(), v2().replace("chara_card_v2", "chara_card_v3")] {
+        let marked = format!("\u{feff}{card}");
+        let character = read(&marked);
+        assert_eq!(character.description, "An engine.");
+        assert_eq!(character.to_card().unwrap(), marked);
+        let kept = Character::try_from(&character.to_json()).unwrap();
+        assert_eq!(kept, character);
+        let picture = image(&[(b"tEXt", &card_chunk("chara", &marked)), (b"IDAT", b"x")]);
+        assert_eq!(read(&picture), character);
+        assert_eq!(kept.to_image(&picture).unwrap(), picture);
+    }
+}
+
+#[test]
 fn a_card_goes_from_file_to_image_and_back() {
     let card = read(TOBIN);
     let picture = card.to_image(VESPER).unwrap();
@@ -245,6 +260,56 @@ fn texts_that_a_card_repeats_at_its_top_change_there_too() {
 }
 
 #[test]
+fn texts_that_a_card_repeats_under_older_names_change_there_too() {
+    let mut card = value(&v2());
+    card["creatorcomment"] = "n".into();
+    card["data"]["char_persona"] = "An engine.".into();
+    let changes = json!({ "creator_notes": "m", "description": "New." });
+    let changed = read(card.to_string()).with(&Json(changes)).unwrap();
+    let card = value(&changed.to_card().unwrap());
+    assert_eq!((&card["creatorcomment"], card.get("creator_notes")), (&json!("m"), None));
+    assert_eq!(card["data"]["char_persona"], "New.");
+    assert_eq!(card["data"].get("char_name"), None, "what a card does not repeat stays so");
+}
+
+#[test]
+fn what_is_changed_away_is_forgotten() {
+    for card in [v2(), v2().replace("chara_card_v2", "chara_card_v3")] {
+        let mut repeated = value(&card);
+        repeated["description"] = "An engine.".into();
+        for card in [card, repeated.to_string()] {
+            let before = read(&card);
+            assert!(before.to_json().to_string().contains("An engine."));
+            let changed = before.with(&Json(json!({ "description": "New." }))).unwrap();
+            let stored = changed.to_json();
+            assert!(!stored.to_string().contains("An engine."), "{stored}");
+            let exported = value(&Character::try_from(&stored).unwrap().to_card().unwrap());
+            assert_eq!(exported["spec"], value(&card)["spec"]);
+            assert_eq!(exported["data"]["description"], "New.");
+            assert_eq!(exported["data"]["extensions"], json!({ "x/voice": "low" }));
+            assert_eq!(exported["x_top"], json!([1]));
+        }
+    }
+}
+
+#[test]
+fn a_change_to_what_is_so_already_leaves_the_card_to_the_letter() {
+    let same = read(TOBIN).with(&Json(json!({ "name": "Tobin Quill" }))).unwrap();
+    assert_eq!(same.to_card().unwrap().as_bytes(), TOBIN);
+}
+
+#[test]
+fn a_change_that_the_card_cannot_hold_is_refused() {
+    let mut card = value(&v1());
+    let lists = limits::JSON_DEPTH_MAX - 1;
+    card["x_deep"] = value(&format!("{}{}", "[".repeat(lists), "]".repeat(lists)));
+    let ada = read(card.to_string());
+    let refused = ada.with(&Json(json!({ "tags": ["x"] }))).unwrap_err().to_string();
+    assert!(refused.starts_with("`card` is nested deeper than 64"), "{refused}");
+    assert!(ada.with(&Json(json!({ "name": "Bo" }))).is_ok(), "it stays a card of V1");
+}
+
+#[test]
 fn what_cannot_be_changed_is_said() {
     let ada = read(v2());
     let refused = |changes: Value| ada.with(&Json(changes)).unwrap_err().to_string();
@@ -276,6 +341,36 @@ fn newer_cards_are_read_with_a_note() {
     let newer = v2().replace("\"2.0\"", "\"3.7\"").replace("chara_card_v2", "chara_card_v3");
     let notes = Character::read(newer.as_bytes()).unwrap().notes;
     assert!(notes[0].starts_with("The card is of version 3.7"), "{notes:?}");
+}
+
+#[test]
+fn keys_that_never_match_are_told_of_cards_and_of_our_own_form() {
+    let entry = json!({ "keys": ["fine", "(?<=a)\nb"], "use_regex": true, "content": "c" });
+    let mut card = value(&v2());
+    card["data"]["character_book"]["entries"][0] = entry.clone();
+    let card = card.to_string();
+    let own = json!({ "name": "Ada", "lorebook": { "entries": [entry] } }).to_string();
+    let toml = "name = 'Ada'\n[[lorebook.entries]]\n\
+        keys = ['fine', \"(?<=a)\\nb\"]\nuse_regex = true\ncontent = 'c'";
+    let picture = image(&[(b"tEXt", &card_chunk("chara", &card))]);
+    for bytes in [card.as_bytes(), own.as_bytes(), toml.as_bytes(), &picture[..]] {
+        let notes = Character::read(bytes).unwrap().notes;
+        let expected = "The key `(?<=a) b` of `entries[0]` of the lorebook never matches: \
+            look-around, including look-ahead and look-behind, is not supported.";
+        assert_eq!(notes, [expected]);
+    }
+    assert!(Character::read(TOBIN).unwrap().notes.is_empty());
+}
+
+#[test]
+fn of_many_keys_that_never_match_some_are_told_and_how_many_there_are() {
+    let keys = vec!["(".repeat(limits::LORE_KEY_BYTES_MAX); limits::LORE_KEYS_MAX];
+    let entry = json!({ "keys": keys, "use_regex": true, "content": "c" });
+    let many = json!({ "name": "Ada", "lorebook": { "entries": [entry] } });
+    let notes = Character::read(many.to_string().as_bytes()).unwrap().notes;
+    assert_eq!(notes.len(), LORE_NOTES_MAX + 1);
+    assert!(notes.iter().all(|note| note.len() < 300), "{notes:?}");
+    assert_eq!(notes[LORE_NOTES_MAX], "The lorebook has 256 such keys in all.");
 }
 
 #[test]

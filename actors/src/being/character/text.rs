@@ -5,15 +5,20 @@ use serde_json::Value;
 use super::error::CharacterError;
 use super::limits::{JSON_DEPTH_MAX, JSON_VALUES_MAX, TOML_BYTES_MAX};
 
-/// The text of bytes, without a byte order mark.
+/// The text of bytes, with a byte order mark if it has one: a card goes as it came.
 pub(super) fn utf8<'a>(bytes: &'a [u8], place: &'static str) -> Result<&'a str, CharacterError> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| CharacterError::NotUtf8 { place, offset: error.valid_up_to() })?;
-    Ok(text.strip_prefix('\u{feff}').unwrap_or(text))
+    std::str::from_utf8(bytes)
+        .map_err(|error| CharacterError::NotUtf8 { place, offset: error.valid_up_to() })
+}
+
+/// A text without a byte order mark, which no reader of JSON takes.
+pub(super) fn unmarked(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// The value of a JSON text.
 pub(super) fn json(text: &str, place: &'static str) -> Result<Value, CharacterError> {
+    let text = unmarked(text);
     // A parsed value takes up to a hundred times the bytes of its text, so it is measured first.
     measure(text, place)?;
     serde_json::from_str(text).map_err(|source| CharacterError::Json { place, source })
@@ -21,6 +26,7 @@ pub(super) fn json(text: &str, place: &'static str) -> Result<Value, CharacterEr
 
 /// The value of a TOML text.
 pub(super) fn toml(text: &str) -> Result<Value, CharacterError> {
+    let text = unmarked(text);
     if text.len() > TOML_BYTES_MAX {
         return Err(CharacterError::TomlTooLarge { bytes: text.len() });
     }

@@ -5,7 +5,8 @@ use regex::{Regex, RegexBuilder};
 /// How much text is searched for keys, in bytes: the newest (16 KiB).
 pub const SCAN_BYTES_MAX: usize = 16 << 10;
 
-/// How many patterns a lorebook may have: each takes up to some 200 KiB while its being is awake.
+/// How many patterns a lorebook may have: each takes up to some 200 KiB while its being is awake. Those
+/// that are wrong count too, because it may take as long to find that out.
 pub const PATTERNS_MAX: usize = 64;
 
 /// How large a compiled pattern may be, in bytes.
@@ -21,7 +22,7 @@ pub struct LoreProblem {
     pub entry: usize,
     /// The key.
     pub key: String,
-    /// What is wrong with it.
+    /// What is wrong with it, on one line.
     pub why: String,
 }
 
@@ -101,21 +102,36 @@ impl Patterns {
         shown: &str,
         is_case_sensitive: bool,
     ) -> Option<Key> {
-        let why = if self.left == 0 {
-            format!("a lorebook may have {PATTERNS_MAX} patterns, and this is one more")
-        } else {
-            match pattern(shown, is_case_sensitive) {
-                Ok(found) => {
-                    self.left -= 1;
-                    let finder = Finder::Pattern(Box::new(found));
-                    return Some(Key { shown: shown.to_owned(), finder });
-                }
-                Err(error) => error.to_string(),
+        match self.take(shown, is_case_sensitive) {
+            Ok(found) => {
+                let finder = Finder::Pattern(Box::new(found));
+                Some(Key { shown: shown.to_owned(), finder })
             }
-        };
-        self.problems.push(LoreProblem { entry, key: shown.to_owned(), why });
-        None
+            Err(why) => {
+                self.problems.push(LoreProblem { entry, key: shown.to_owned(), why });
+                None
+            }
+        }
     }
+
+    fn take(&mut self, shown: &str, is_case_sensitive: bool) -> Result<Regex, String> {
+        if self.left == 0 {
+            let why = format!("a lorebook may have {PATTERNS_MAX} patterns, and this is one more");
+            return Err(why);
+        }
+        self.left -= 1;
+        pattern(shown, is_case_sensitive).map_err(|error| reason(&error))
+    }
+}
+
+/// What is wrong with a pattern. The error draws the pattern too, and says this in its last line.
+fn reason(error: &regex::Error) -> String {
+    if let regex::Error::CompiledTooBig(bytes_max) = error {
+        return format!("it is beyond the size limit of {bytes_max} bytes, compiled");
+    }
+    let whole = error.to_string();
+    let last = whole.lines().next_back().unwrap_or_default();
+    last.strip_prefix("error: ").unwrap_or(last).to_owned()
 }
 
 /// A pattern, alone or as `/pattern/flags`.

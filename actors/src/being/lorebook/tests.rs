@@ -184,7 +184,8 @@ fn entries_stand_where_they_say() {
 fn patterns_that_are_wrong_or_too_large_or_too_many_are_told() {
     let problem =
         |key: &str| one(json!({ "use_regex": true, "keys": [key] })).problems()[0].why.clone();
-    assert!(problem("(a").contains("unclosed group"));
+    assert_eq!(problem("(a"), "unclosed group");
+    assert_eq!(problem("a\n(b"), "unclosed group", "on one line");
     assert!(problem("(\\w{1,200}){200}").contains("size limit"));
     let many: Vec<Value> = (0..=PATTERNS_MAX)
         .map(|at| json!({ "keys": [format!("^{at}$")], "use_regex": true, "content": "c" }))
@@ -193,6 +194,9 @@ fn patterns_that_are_wrong_or_too_large_or_too_many_are_told() {
     assert_eq!(book.problems().len(), 1);
     assert_eq!(book.problems()[0].entry, PATTERNS_MAX);
     assert!(comes(&book, &["63"]) && !comes(&book, &["64"]));
+    let wrong = one(json!({ "use_regex": true, "keys": vec!["(a"; PATTERNS_MAX + 1] }));
+    let last = &wrong.problems()[PATTERNS_MAX].why;
+    assert!(last.contains("one more"), "those that are wrong count too: {last}");
 }
 
 #[test]

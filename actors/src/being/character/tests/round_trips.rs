@@ -76,6 +76,7 @@ proptest! {
         let mut expected = card;
         expected["data"]["description"] = description.into();
         prop_assert_eq!(value(&changed.to_card().unwrap()), expected);
+        prop_assert_eq!(&Character::try_from(&changed.to_json()).unwrap(), &changed);
         prop_assert_eq!(read(changed.to_card().unwrap()).description, changed.description);
     }
 
