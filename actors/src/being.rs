@@ -51,7 +51,7 @@ use genii_protocols::being::{
     AskHealth, BeingHealth, BeingInfo, CancelReminder, Converse, Export, Forget, HeedReminders,
     History, ListReminders, NotAnswered, NotChanged, NotKept, NotSaid, Query, RecallMemories,
     Recollections, Remember, Remind, Reminders, Say, SetBudget, SetCore, SetProvider, ShowBeing,
-    ShowHistory, Turn, UpdateCharacter,
+    ShowHistory, Turn, UpdateCharacter, WouldForget,
 };
 use genii_protocols::beings::BeingRenamed;
 use genii_protocols::budget::Budget;
@@ -139,6 +139,7 @@ impl Agent for Being {
             .on::<Remember>()
             .on_later::<RecallMemories>()
             .on_later::<Forget>()
+            .on_later::<WouldForget>()
             .on_later::<Export>()
             .on_later::<Say>()
             .on_later::<Remind>()
@@ -383,6 +384,24 @@ impl HandleLater<Forget> for Being {
         at.spawn(async move {
             promise.settle(forgetting::forget(&mind, asked.what).await);
             home.tell(&mind).await;
+            drop(place);
+        });
+    }
+}
+
+impl HandleLater<WouldForget> for Being {
+    async fn handle_later(
+        &mut self,
+        asked: WouldForget,
+        promise: Promise<WouldForget>,
+        at: &mut Context,
+    ) {
+        let mind = self.mind.clone();
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            return promise.refuse(NotKept { why: busy() });
+        };
+        at.spawn(async move {
+            promise.settle(forgetting::would_forget(&mind, asked).await);
             drop(place);
         });
     }

@@ -9,6 +9,10 @@ mod consolidating;
 mod embedding;
 #[path = "beings/failing.rs"]
 mod failing;
+#[path = "beings/importing.rs"]
+mod importing;
+#[path = "beings/prompting.rs"]
+mod prompting;
 #[path = "beings/remembering.rs"]
 mod remembering;
 #[path = "beings/reminding.rs"]
@@ -23,14 +27,14 @@ use std::time::Duration;
 
 use genii_protocols::being::{
     AskHealth, Converse, NotAnswered, NotSaid, Query, RecallMemories, Remember, Say, SetCore,
-    ShowBeing, ShowHistory, UpdateCharacter,
+    SetProvider, ShowBeing, ShowHistory, UpdateCharacter,
 };
 use genii_protocols::beings::{
     BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing, ListBeings, NoBeing,
     RouteBeing, UpdateBeing,
 };
 use genii_protocols::{Address, AskError, Json};
-use world::{World, character, name, refusal};
+use world::{World, character, import, name, refusal};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_being_is_made_and_spoken_to() {
@@ -84,7 +88,7 @@ async fn beings_are_listed_found_and_deleted() {
 
     let folder = world.folder("bob");
     assert!(folder.exists());
-    world.ask(&world.registry, DeleteBeing { id: name("bob") }).await;
+    world.ask(&world.registry, DeleteBeing { id: name("bob"), lost: false }).await;
     assert!(!folder.exists());
     let route = world.refused(&world.registry, RouteBeing { id: name("bob") }).await;
     let NoBeing::NotFound { nearest, .. } = route else { panic!("{route:?}") };
@@ -147,10 +151,11 @@ async fn a_being_moves_in_one_file() {
     let again = ExportBeing { id: name("alice"), file: file.clone() };
     assert!(matches!(world.refused(&world.registry, again).await, NoBeing::Failed { .. }));
 
-    let import = ImportBeing { file: file.clone(), id: None, node: None };
-    assert!(matches!(world.refused(&world.registry, import).await, NoBeing::Taken { .. }));
-    let import = ImportBeing { file, id: Some(name("twin")), node: None };
-    let twin = world.ask(&world.registry, import).await;
+    let as_it_was = ImportBeing { id: None, ..import(&file, "alice") };
+    assert!(matches!(world.refused(&world.registry, as_it_was).await, NoBeing::Taken { .. }));
+    let twin = world.ask(&world.registry, import(&file, "twin")).await;
+    assert_eq!((twin.provider, twin.notes.len()), (None, 0));
+    let twin = twin.being;
     assert_eq!((twin.id.as_str(), twin.name.as_str()), ("twin", "Alice"));
     let found = world.recall("twin", "what is the boat called").await;
     assert_eq!(found[0].memory.text, "the boat is called Marigold");
@@ -235,6 +240,21 @@ async fn beings_talk_with_each_other_and_in_no_circle() {
     assert!(matches!(far, NotSaid::TooFar { .. }), "{far}");
     let nobody = world.refused(&alice, say("carl", &[])).await;
     assert!(matches!(nobody, NotSaid::NoSuchBeing { .. }), "{nobody}");
+
+    // Also of what is not answered.
+    let away = serde_json::json!({
+        "kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "none", "retries_max": 0,
+    });
+    let bob = Address::parse("being/bob").unwrap();
+    world.ask(&bob, SetProvider { settings: Json(away) }).await;
+    let text = "Has the ferry sunk?".to_owned();
+    let unheard = Say { to: name("bob"), text, path: Vec::new() };
+    let why = world.refused(&alice, unheard).await;
+    assert!(matches!(why, NotSaid::NotAnswered { .. }), "{why}");
+    for id in ["alice", "bob"] {
+        let found = world.recall(id, "ferry sunk").await;
+        assert!(found.iter().any(|it| it.memory.text.contains("ferry")), "{id}: {found:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -64,7 +64,9 @@ pub enum NotAnswered {
     #[error("nothing was said")]
     Nothing,
     /// What was said does not fit into a prompt. It is remembered all the same, up to 64 KiB.
-    #[error("what was said has about {tokens} tokens, and {max} find room; say it in parts")]
+    #[error(
+        "what was said has about {tokens} tokens, and {max} find room; say it in parts, or raise `prompt_tokens_max` in the settings of its provider"
+    )]
     TooLong {
         /// About how many tokens it has.
         tokens: u32,
@@ -359,6 +361,32 @@ pub struct Forget {
 }
 message!(Forget = "being.forget" -> Forgotten, refused by NotKept);
 
+/// Tell what a being would forget, and forget nothing.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct WouldForget {
+    /// What.
+    pub what: Forgettable,
+    /// How many are shown of each sort, the newest; 10 if it does not say, and 200 at most.
+    #[serde(default)]
+    pub limit: Option<u32>,
+}
+message!(WouldForget = "being.would_forget" -> AtStake, refused by NotKept);
+
+/// What would be forgotten.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AtStake {
+    /// How many of each sort would go.
+    pub all: Forgotten,
+    /// The newest of the memories.
+    pub memories: Vec<Memory>,
+    /// The newest of the turns.
+    pub turns: Vec<Turn>,
+    /// The newest of the turns of which only the answer would go.
+    pub answering: Vec<Turn>,
+    /// The newest of the reminders.
+    pub reminders: Vec<Reminder>,
+}
+
 /// What may be forgotten.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -376,20 +404,23 @@ pub enum Forgettable {
         until: Timestamp,
     },
     /// All memories, turns and reminders in which these words stand, in this order, whether large or
-    /// small.
+    /// small: in their text, in what a fact is about, or in the name of who said it.
     Matching {
         /// The words.
         text: String,
     },
 }
 
-/// What was forgotten.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What was forgotten: what was meant, what was made of it, and answers that quote it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Forgotten {
     /// How many memories.
     pub memories: u64,
     /// How many turns.
     pub turns: u64,
+    /// How many answers of turns of which the rest stays.
+    #[serde(default)]
+    pub answers: u64,
     /// How many reminders.
     pub reminders: u64,
 }

@@ -233,8 +233,52 @@ pub struct ImportBeing {
     /// The machine on which it is to live, as for one that is made.
     #[serde(default)]
     pub node: Option<NodeName>,
+    /// How it is kept apart from the others, as for one that is made: that is not in the file.
+    #[serde(default)]
+    pub isolation: Option<Isolation>,
+    /// Whether the provider in the file finds its words here, too; it answers offline if not. Whoever made
+    /// the file says with it which server is asked, and from where the house takes the key for that.
+    #[serde(default)]
+    pub with_provider: bool,
 }
-message!(ImportBeing = "beings.import" -> BeingEntry, refused by NoBeing);
+message!(ImportBeing = "beings.import" -> ImportedBeing, refused by NoBeing);
+
+/// A being that was taken in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ImportedBeing {
+    /// As the registry knows it from now on.
+    pub being: BeingEntry,
+    /// The provider that is in the file; none if it answered offline.
+    pub provider: Option<ImportedProvider>,
+    /// What a person should know about it, with what to do.
+    pub notes: Vec<String>,
+}
+
+/// A provider in a file that was exported. What it takes its key from is not told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ImportedProvider {
+    /// Of which kind it is, as `openai`; `unknown` if its settings make no sense.
+    pub kind: String,
+    /// The model, as the server calls it.
+    pub model: Option<String>,
+    /// Where the server is.
+    pub base_url: Option<String>,
+    /// Whether it finds the words of the being here, too; otherwise that answers offline.
+    pub is_kept: bool,
+}
+
+impl fmt::Display for ImportedProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.kind)?;
+        if let Some(model) = &self.model {
+            write!(f, ", {model}")?;
+        }
+        match &self.base_url {
+            Some(base_url) => write!(f, " at {base_url}"),
+            None => Ok(()),
+        }
+    }
+}
 
 /// Write a being into one file, with all that it remembers.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -262,6 +306,10 @@ message!(MigrateBeing = "beings.migrate" -> BeingEntry, refused by NoBeing);
 pub struct DeleteBeing {
     /// Its id.
     pub id: Name,
+    /// Its machine is lost for good: the being is given up, and its id is free. If the machine comes back
+    /// after all, what it has of the being is put aside there, and does not live.
+    #[serde(default)]
+    pub lost: bool,
 }
 message!(DeleteBeing = "beings.delete" -> BeingEntry, refused by NoBeing);
 

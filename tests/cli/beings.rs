@@ -2,10 +2,12 @@
 //! of genii.
 
 use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Stdio;
 
+use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
@@ -37,6 +39,33 @@ fn chat(house: &House, args: &[&str], lines: &str) -> Said {
 
 fn recalled(house: &House, id: &str, query: &str) -> String {
     house.json(&["being", "recall", id, query, "--json"]).to_string()
+}
+
+/// Has a being ask a server for its words that begins each answer with these, and never goes on.
+fn with_a_provider_that_stops_after(house: &House, id: &str, words: &str) {
+    let server = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/v1", server.local_addr().unwrap());
+    let piece = json!({ "choices": [{ "index": 0, "delta": { "content": words } }] });
+    let beginning =
+        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {piece}\n\n");
+    std::thread::spawn(move || {
+        let mut askers = Vec::new();
+        for mut asker in server.incoming().map_while(Result::ok) {
+            let _has_begun = asker.read(&mut [0; 64]).unwrap();
+            asker.write_all(beginning.as_bytes()).unwrap();
+            // One that is let go of would have come to its end.
+            askers.push(asker);
+        }
+    });
+    house.json(&["being", "provider", id, "--base-url", &url, "--model", "slow", "--json"]);
+}
+
+/// The last turn of a conversation, once there is one.
+fn last_turn(house: &House, id: &str) -> Value {
+    wait_until(&format!("a turn of {id}"), || {
+        let history = house.json(&["being", "history", id, "--json"]);
+        history["turns"].get(0).cloned()
+    })
 }
 
 #[test]
@@ -106,6 +135,28 @@ fn what_it_is_told_outlives_a_kill_and_is_forgotten_for_good() {
 }
 
 #[test]
+fn what_is_said_outlives_a_kill_in_mid_answer_and_is_marked() {
+    let house = House::new();
+    let mut running = house.up(HOUSE);
+    create(&house, "marit");
+    with_a_provider_that_stops_after(&house, "marit", "A fine name");
+    let mut terminal = Terminal::open(&house, "being ask marit 'My boat is called Sandpiper.'");
+    terminal.wait_for("A fine name");
+    let kept = last_turn(&house, "marit");
+    running.signal(Signal::KILL);
+    running.end();
+    let running = house.up(HOUSE);
+    let last = last_turn(&house, "marit");
+    assert_eq!((&last["id"], &last["said"]), (&kept["id"], &json!("My boat is called Sandpiper.")));
+    let failure = last["failure"].as_str().unwrap_or_default();
+    assert!(failure.contains("not answered to the end"), "{last}");
+    let shown = house.genii(&["being", "history", "marit"]).out;
+    assert!(shown.contains("Sandpiper") && shown.contains(failure), "{shown}");
+    assert!(recalled(&house, "marit", "what is the boat called?").contains("Sandpiper"));
+    running.stop();
+}
+
+#[test]
 fn a_being_is_written_out_taken_in_and_deleted() {
     let house = House::new();
     let running = house.up(HOUSE);
@@ -114,6 +165,7 @@ fn a_being_is_written_out_taken_in_and_deleted() {
     let exported = house.json(&["being", "export", "marit", "marit.being", "--json"]);
     let file = house.path("marit.being");
     assert_eq!(exported["bytes"], file.metadata().unwrap().len());
+    assert!(exported["node"].is_string(), "{exported}");
     let again = house.genii(&["being", "export", "marit", "marit.being"]);
     assert_eq!(again.code, 1, "it overwrote the file: {}", again.out);
     let taken = house.genii(&["being", "import", "marit.being"]);
@@ -127,6 +179,50 @@ fn a_being_is_written_out_taken_in_and_deleted() {
     let gone = house.genii(&["being", "show", "marit"]);
     assert!(gone.code == 1 && gone.err.contains("no being is called marit"), "{}", gone.err);
     assert!(recalled(&house, "copy", "where is the key?").contains("blue pot"));
+    running.stop();
+}
+
+#[test]
+fn a_provider_comes_with_a_file_only_if_that_is_said() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let url = "http://127.0.0.1:9/v1";
+    house.json(&["being", "provider", "marit", "--base-url", url, "--model", "wise-1", "--json"]);
+    let written = house.genii(&["being", "export", "marit", "marit.being"]);
+    assert!(written.out.contains("marit.being on "), "{}", written.out);
+    let twin = house.json(&["being", "import", "marit.being", "--id", "twin", "--json"]);
+    let expected =
+        json!({ "kind": "openai", "model": "wise-1", "base_url": url, "is_kept": false });
+    assert_eq!(twin["provider"], expected);
+    let other = house.genii(&["being", "import", "marit.being", "--id", "other"]);
+    assert!(other.out.contains("note: `being provider other "), "{}", other.out);
+    let friend = ["being", "import", "marit.being", "--id", "friend", "--with-provider", "--json"];
+    assert_eq!(house.json(&friend)["provider"]["is_kept"], true);
+    for (id, by) in [("twin", "offline"), ("other", "offline"), ("friend", "wise-1")] {
+        let finds = house.json(&["being", "provider", id, "--json"]);
+        assert!(finds["provider"].as_str().unwrap().contains(by), "{id}: {finds}");
+    }
+    running.stop();
+}
+
+#[test]
+fn what_can_be_no_export_is_refused_at_once_and_leaves_nothing() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    mkfifoat(CWD, house.path("tap"), Mode::RUSR | Mode::WUSR).unwrap();
+    fs::create_dir(house.path("den")).unwrap();
+    house.file("letter", "Dear Ann,");
+    for (file, says) in
+        [("/dev/zero", "device"), ("tap", "pipe"), ("den", "folder"), ("letter", "not a store")]
+    {
+        let refused = house.genii(&["being", "import", file, "--id", "marit"]);
+        assert!(refused.code == 1 && refused.err.contains(says), "{file}: {}", refused.err);
+    }
+    for folder in [".going", ".coming"] {
+        let left = fs::read_dir(house.path("data/beings").join(folder));
+        assert_eq!(left.map_or(0, Iterator::count), 0, "{folder}");
+    }
     running.stop();
 }
 

@@ -207,6 +207,26 @@ fn one_that_gets_too_little_memory_says_which_setting_it_is() {
 }
 
 #[test]
+fn one_that_is_taken_in_is_kept_apart_as_it_is_said_then() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    create(&house, "marit", "process");
+    remember(&house, "marit", "The spare key is under the blue pot");
+    house.json(&["being", "export", "marit", "marit.being", "--json"]);
+    let usual = house.json(&["being", "import", "marit.being", "--id", "ann", "--json"]);
+    assert_eq!(usual["isolation"], "actor");
+    let import = ["being", "import", "marit.being", "--id", "tobin", "--isolation"];
+    let apart = house.json(&[&import[..], &["process", "--json"]].concat());
+    assert_eq!(apart["isolation"], "process");
+    process_of(&house, "tobin", None);
+    assert_eq!(tenants(&house), 2);
+    assert!(recalled(&house, "tobin", "where is the key?").contains("blue pot"));
+    let wrong = house.genii(&[&import[..], &["cage"]].concat());
+    assert!(wrong.code == 2 && wrong.err.contains("process"), "{}", wrong.err);
+    running.stop();
+}
+
+#[test]
 fn none_outlives_genii_also_not_a_kill() {
     let house = House::new();
     let mut running = house.up(&topology(""));
@@ -216,7 +236,10 @@ fn none_outlives_genii_also_not_a_kill() {
     running.signal(Signal::KILL);
     running.end();
     house.wait_for_no_process();
+    let annex = house.path("data/annexes/marit");
+    assert!(annex.exists(), "nobody was left to remove it");
     let running = house.up(&topology(""));
+    assert!(!annex.exists(), "it sleeps, and needs none");
     assert!(recalled(&house, "marit", "where is the key?").contains("blue pot"));
     assert_eq!(house.json(&["being", "list", "--json"])[0]["isolation"], "process");
     running.stop();

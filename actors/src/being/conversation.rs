@@ -1,5 +1,5 @@
 //! One turn of a conversation: what was said, what is remembered of it, the answer, and that both are
-//! kept.
+//! kept, with the facts that are told in it.
 //!
 //! What is kept, and when: an answer is told to be whole when the turn is safe on the disk. What was
 //! said is kept also if nothing comes of it, with why; an answer that takes longer than
@@ -19,6 +19,8 @@ use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
+use super::character::Names;
+use super::character::macros::expand;
 use super::listener::Listener;
 use super::lorebook::PreparedLorebook;
 use super::mind::{Mind, RECENT_MAX, Who};
@@ -35,6 +37,9 @@ const KEPT_AFTER: Duration = Duration::from_millis(50);
 /// How long whoever listens may take for some words before they are taken for gone.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(60);
 
+/// And how long for all of an answer: others wait behind them.
+const LISTENING_MAX: Duration = Duration::from_secs(600);
+
 /// How many memories a prompt is offered.
 const RECALLED_MAX: usize = 24;
 
@@ -47,8 +52,11 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What whoever talks with a being is called, if they do not say.
 const USER: &str = "User";
 
+/// What a greeting makes its choices by: the same as where a chat shows it.
+const GREETING_SEED: u64 = 0;
+
 /// Why a turn has no answer that is just being given. Read if genii ends meanwhile.
-const UNFINISHED: &str = "it was not answered to the end: genii ended meanwhile";
+pub(super) const UNFINISHED: &str = "it was not answered to the end: genii ended meanwhile";
 
 /// What is said to a being, and by whom.
 pub(super) struct Saying {
@@ -56,19 +64,15 @@ pub(super) struct Saying {
     pub(super) speaker: Option<String>,
 }
 
-/// Answers what is said, and then thinks about it.
+/// Answers what is said.
 pub(super) async fn answer(mind: Arc<Mind>, saying: Saying, mut listener: Listener) {
     mind.consolidating.a_turn_begins();
-    let turn = mind.turn.lock().await;
-    let answered = Telling::new(&mind, saying).answer(&mut listener).await;
-    match answered {
-        Ok((answered, facts)) => {
-            listener.finish(Ok(answered)).await;
-            facts::keep(&mind, facts).await;
-        }
-        Err(why) => listener.finish(Err(why)).await,
-    }
-    drop(turn);
+    let answered = {
+        let _turn = mind.turn.lock().await;
+        Telling::new(&mind, saying).answer(&mut listener).await
+    };
+    // Who does not take the end of it finds the turn in the history.
+    let _taken = tokio::time::timeout(LISTENER_PATIENCE, listener.finish(answered)).await;
 }
 
 /// Says to a being what it is to be reminded of, while nobody listens. The turn that it is kept as, with
@@ -106,6 +110,19 @@ struct Telling<'a> {
     reminder: Option<u64>,
     /// The turn, once it is kept to its end.
     done: Option<StoredTurn>,
+    /// How long it may still be waited for whoever listens.
+    patience: Duration,
+}
+
+/// The newest turns, as a prompt has them.
+struct Newest {
+    turns: Vec<Turn>,
+    /// Of which stored turn each is; none of the greeting.
+    of: Vec<Option<u64>>,
+    /// How many of them were answered.
+    answers: u32,
+    /// Which greeting the conversation began with, if its beginning is there.
+    greeting: Option<u32>,
 }
 
 /// What came of asking the provider.
@@ -125,15 +142,14 @@ enum Failure {
 impl<'a> Telling<'a> {
     fn new(mind: &'a Mind, saying: Saying) -> Self {
         let (who, at) = (mind.who(), Timestamp::now());
-        Self { mind, who, at, saying, kept: None, reminder: None, done: None }
+        let patience = LISTENING_MAX;
+        Self { mind, who, at, saying, kept: None, reminder: None, done: None, patience }
     }
 
-    async fn answer(
-        &mut self,
-        listener: &mut Listener,
-    ) -> Result<(Answered, Vec<NewMemory>), NotAnswered> {
-        let recalled = self.recall().await?;
-        let Assembled { request, account } = match self.assemble(&recalled) {
+    async fn answer(&mut self, listener: &mut Listener) -> Result<Answered, NotAnswered> {
+        let newest = self.newest()?;
+        let mut recalled = self.recall(&newest).await?;
+        let Assembled { request, account } = match self.assemble(&newest, &mut recalled) {
             Ok(assembled) => assembled,
             Err(PromptError::Empty) => return Err(NotAnswered::Nothing),
             Err(PromptError::TooLong { tokens, tokens_max: max }) => {
@@ -170,18 +186,24 @@ impl<'a> Telling<'a> {
             return Err(NotAnswered::Provider { kind: failure.kind(), why, turn });
         }
         let (provider, is_cut_off) = (self.who.provider.label(), usage.is_cut_off);
-        let facts = facts::of(&self.saying.said, self.saying.speaker.as_deref(), self.at, turn);
         let recalled = taken;
-        let answered =
-            Answered { turn, text, recalled, provider, prompt_tokens, reply_tokens, is_cut_off };
-        Ok((answered, facts))
+        Ok(Answered { turn, text, recalled, provider, prompt_tokens, reply_tokens, is_cut_off })
     }
 
     /// What is remembered of what was said.
-    async fn recall(&self) -> Result<Vec<Recalled>, NotAnswered> {
-        // A model reads the newest turns anyhow. Who answers without one does not.
-        let newest = self.mind.recent.lock().front().map(|turn| turn.id);
-        let except_turns_from = newest.filter(|_| !self.who.is_offline());
+    async fn recall(&self, newest: &Newest) -> Result<Vec<Recalled>, NotAnswered> {
+        // A model reads the newest turns anyhow, those that find room. Who answers without one does not.
+        let Newest { turns, of, .. } = newest;
+        let fit = match self.who.is_offline() {
+            true => 0,
+            false => prompt::turns_that_fit(
+                &self.saying.said,
+                turns,
+                &self.prompt_settings(),
+                &EstimatedTokens,
+            ),
+        };
+        let except_turns_from = whole_from(of, turns.len() - fit);
         let recall = Recall {
             question: self.saying.said.clone(),
             at: self.at,
@@ -201,32 +223,68 @@ impl<'a> Telling<'a> {
         Ok(recalled)
     }
 
-    fn assemble(&self, recalled: &[Recalled]) -> Result<Assembled, PromptError> {
+    /// Makes the prompt, in which nothing stands as a turn and as a memory too: what would is taken out
+    /// of what was recalled.
+    fn assemble(
+        &self,
+        newest: &Newest,
+        recalled: &mut Vec<Recalled>,
+    ) -> Result<Assembled, PromptError> {
+        loop {
+            let assembled = self.assemble_of(newest, recalled)?;
+            let account = &assembled.account;
+            let oldest = account.turns.taken.iter().min().map(|place| *place as usize);
+            let from = oldest.and_then(|oldest| whole_from(&newest.of, oldest));
+            let Some(from) = from.filter(|_| !self.who.is_offline()) else { return Ok(assembled) };
+            let is_double = |recalled: &Recalled| recalled.memory.turn >= Some(from);
+            let mut taken = account.memories.taken.iter();
+            if !taken.any(|place| recalled.get(*place as usize).is_some_and(is_double)) {
+                return Ok(assembled);
+            }
+            recalled.retain(|recalled| !is_double(recalled));
+        }
+    }
+
+    fn assemble_of(
+        &self,
+        newest: &Newest,
+        recalled: &[Recalled],
+    ) -> Result<Assembled, PromptError> {
         let memories: Vec<prompt::Recalled> = recalled.iter().map(for_prompt).collect();
-        let (turns, answers) = self.recent();
-        let settings = PromptSettings {
-            reply_tokens_max: self.who.provider_settings.reply_tokens_max,
-            temperature: self.who.provider_settings.temperature,
-            ..PromptSettings::default()
-        };
+        let settings = self.prompt_settings();
         let input = PromptInput {
             character: &self.who.character,
             lorebook: self.who.lorebook.as_ref(),
             core: &self.core(),
             memories: &memories,
-            turns: &turns,
+            turns: &newest.turns,
             said: &self.saying.said,
-            user: self.saying.speaker.as_deref().unwrap_or(USER),
+            user: self.user(),
             now: self.at,
-            answers,
-            greeting: None,
-            seed: u64::from(answers),
+            answers: newest.answers,
+            greeting: newest.greeting,
+            seed: u64::from(newest.answers),
         };
         let assemble = || prompt::assemble(&input, &settings, &EstimatedTokens);
         match self.who.lorebook.as_ref().is_some_and(PreparedLorebook::takes_a_while) {
             true => beside_others(assemble),
             false => assemble(),
         }
+    }
+
+    fn prompt_settings(&self) -> PromptSettings {
+        let settings = &self.who.provider_settings;
+        PromptSettings {
+            tokens_max: settings.prompt_tokens_max,
+            reply_tokens_max: settings.reply_tokens_max,
+            temperature: settings.temperature,
+            ..PromptSettings::default()
+        }
+    }
+
+    /// What whoever speaks is called.
+    fn user(&self) -> &str {
+        self.saying.speaker.as_deref().unwrap_or(USER)
     }
 
     fn core(&self) -> Vec<prompt::CoreBlock> {
@@ -236,20 +294,34 @@ impl<'a> Telling<'a> {
             .collect()
     }
 
-    /// The newest turns, and how many of them were answered.
-    fn recent(&self) -> (Vec<Turn>, u32) {
+    /// The newest turns. Where a conversation begins, the being has greeted whoever it talks with.
+    fn newest(&self) -> Result<Newest, NotAnswered> {
+        let first = self.mind.store.read(|reader| reader.first(TURNS));
+        let first = first.map_err(|error: StoreError| not_kept(&error))?.map(|(first, _)| first);
         let recent = self.mind.recent.lock();
-        let mut turns = Vec::with_capacity(recent.len() * 2);
+        let room = recent.len() * 2 + 1;
+        let (mut turns, mut of) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let is_from_its_beginning = first == recent.front().map(|turn| turn.id);
+        let character = &self.who.character;
+        let greeting = character.greeting(0).filter(|_| is_from_its_beginning);
+        if let Some(greeting) = greeting {
+            let names = Names::new(character.called(), self.user());
+            let text = expand(greeting, &names, GREETING_SEED).trim().to_owned();
+            turns.push(Turn { speaker: None, text });
+            of.push(None);
+        }
         let mut answers = 0;
         for turn in recent.iter() {
             let speaker = turn.speaker.clone().or_else(|| Some(USER.to_owned()));
             turns.push(Turn { speaker, text: turn.said.clone() });
+            of.push(Some(turn.id));
             if let Some(answer) = &turn.answer {
                 answers += 1;
                 turns.push(Turn { speaker: None, text: answer.clone() });
+                of.push(Some(turn.id));
             }
         }
-        (turns, answers)
+        Ok(Newest { turns, of, answers, greeting: greeting.map(|_| 0) })
     }
 
     fn may_spend(&self, tokens: u64) -> Result<Result<(), BudgetSpent>, NotAnswered> {
@@ -326,12 +398,17 @@ impl<'a> Telling<'a> {
         listener: &mut Listener,
         mut early: std::pin::Pin<&mut tokio::time::Sleep>,
     ) -> Result<bool, NotAnswered> {
-        let handing = tokio::time::timeout(LISTENER_PATIENCE, listener.piece(text));
+        let began = Instant::now();
+        let patience = LISTENER_PATIENCE.min(self.patience);
+        let handing = tokio::time::timeout(patience, listener.piece(text));
         tokio::pin!(handing);
         loop {
             tokio::select! {
                 biased;
-                handed = &mut handing => return Ok(matches!(handed, Ok(Ok(())))),
+                handed = &mut handing => {
+                    self.patience = self.patience.saturating_sub(began.elapsed());
+                    return Ok(matches!(handed, Ok(Ok(()))));
+                }
                 () = early.as_mut(), if self.kept.is_none() => self.keep_unfinished().await?,
             }
         }
@@ -362,7 +439,11 @@ impl<'a> Telling<'a> {
         spent: u64,
         reminder: Option<u64>,
     ) -> Result<StoredTurn, NotAnswered> {
+        // What a being reminds itself of tells nothing of whoever it talks with.
+        let is_told = self.kept.is_none() && self.reminder.is_none();
+        let facts = || facts::of(&self.saying.said, self.saying.speaker.as_deref(), self.at);
         let writing = Writing {
+            facts: is_told.then(facts).unwrap_or_default(),
             reminder,
             kept: self.kept.clone(),
             at: self.at,
@@ -376,11 +457,12 @@ impl<'a> Telling<'a> {
             spent,
         };
         let written = self.mind.store.write(move |writer| writing.write(writer)).await;
-        let (turn, said, answered) = written.map_err(|error| not_kept(&error))?;
+        let (turn, said, answered, facts) = written.map_err(|error| not_kept(&error))?;
         let is_new = self.kept.is_none();
         self.kept = Some((turn.id, said.clone()));
         let new: Vec<Memory> = is_new.then_some(said).into_iter().chain(answered).collect();
         self.mind.memories.take_in(new).await;
+        facts.take_in(self.mind).await;
         let id = turn.id;
         let mut recent = self.mind.recent.lock();
         if recent.back().is_some_and(|last| last.id == id) {
@@ -403,8 +485,16 @@ fn beside_others<T>(work: impl FnOnce() -> T) -> T {
     }
 }
 
+/// The oldest turn that is whole among those from a place on.
+fn whole_from(of: &[Option<u64>], place: usize) -> Option<u64> {
+    let before = place.checked_sub(1).and_then(|before| of[before]);
+    of[place..].iter().copied().flatten().find(|turn| Some(*turn) != before)
+}
+
 /// What is written of a turn.
 struct Writing {
+    /// The facts that are told in it.
+    facts: Vec<NewMemory>,
     /// The reminder that is done with it.
     reminder: Option<u64>,
     kept: Option<(u64, Memory)>,
@@ -422,7 +512,7 @@ impl Writing {
     fn write(
         &self,
         writer: &mut Writer,
-    ) -> Result<(StoredTurn, Memory, Option<Memory>), StoreError> {
+    ) -> Result<(StoredTurn, Memory, Option<Memory>, facts::Kept), StoreError> {
         let (id, said) = match &self.kept {
             Some((id, said)) => (*id, said.clone()),
             None => {
@@ -450,6 +540,9 @@ impl Writing {
             memories: std::iter::once(&said).chain(&answered).map(|memory| memory.id).collect(),
         };
         writer.insert(TURNS, &id, &turn)?;
+        let of_this_turn = |fact: &NewMemory| NewMemory { turn: Some(id), ..fact.clone() };
+        let facts: Vec<NewMemory> = self.facts.iter().map(of_this_turn).collect();
+        let facts = facts::put(writer, &facts, None)?;
         if let Some(reminder) = self.reminder {
             writer.remove(REMINDERS, &reminder)?;
         }
@@ -458,13 +551,14 @@ impl Writing {
             budget.charge(self.at, self.spent);
             writer.insert(BUDGET, &(), &budget)?;
         }
-        Ok((turn, said, answered))
+        Ok((turn, said, answered, facts))
     }
 
+    /// The turn keeps all of a text; what is found again is its beginning.
     fn memory(&self, turn: u64, text: &str) -> NewMemory {
         NewMemory {
             kind: MemoryKind::Turn,
-            text: text.to_owned(),
+            text: text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned(),
             speaker: None,
             at: self.at,
             turn: Some(turn),

@@ -10,7 +10,7 @@ use crate::beings::parcels::sum;
 
 use super::mind::{Mind, with_causes};
 
-/// Writes the file. Another that is there is left alone.
+/// Writes the file, for its owner alone. Another that is there is left alone.
 pub(super) async fn export(mind: &Mind, file: String) -> Result<Exported, NotKept> {
     let path = PathBuf::from(&file);
     if !path.is_absolute() {
@@ -19,7 +19,7 @@ pub(super) async fn export(mind: &Mind, file: String) -> Result<Exported, NotKep
     if path.exists() {
         return Err(NotKept { why: format!("{file} is there already; name another file") });
     }
-    mind.store.backup(path.clone()).await.map_err(|error| not_kept(&error))?;
+    mind.store.backup_to_new(path.clone()).await.map_err(|error| not_kept(&error))?;
     let summed = tokio::task::spawn_blocking(move || sum(&path)).await;
     let summed = summed.unwrap_or_else(|error| Err(io::Error::other(error)));
     let (bytes, sha256) = summed.map_err(|error| not_kept(&error))?;

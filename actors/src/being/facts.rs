@@ -1,8 +1,9 @@
 //! Facts that people tell of themselves, and that change: where they live, what their dog is called.
 //!
-//! They are found by plain rules, after the answer was given, and kept as they were said. When another
-//! is told of the same subject, the one before is not overwritten: it is kept with the time until
-//! which it held. What the rules do not know is not lost, since each turn is remembered as it is.
+//! They are found by plain rules, and kept as they were said, in the same write as the turn that tells
+//! them: no crash comes between. When another is told of the same subject, the one before is not
+//! overwritten: it is kept with the time until which it held. What the rules do not know is not lost,
+//! since each turn is remembered as it is.
 
 use std::sync::LazyLock;
 
@@ -25,7 +26,7 @@ const SENTENCE_BYTES_MAX: usize = 300;
 const RULES: [(&str, &str); 7] = [
     (r"^(?:hi,? |hello,? )?my name is \w+", "name"),
     (
-        r"^(?:and |now |so )?i(?: now| have)? (?:live|lived|moved|am living|'m living)(?: now)? (?:in|to|at) \w+",
+        r"^(?:and |now |so )?(?:i(?: now)? live|i(?: now| have|'ve)? moved|i(?: am|'m)(?: now)? living)(?: now)? (?:in|to|at) \w+",
         "home",
     ),
     (r"^(?:and |now |so )?i(?: now)? work (?:as|at|for|in) \w+", "work"),
@@ -44,8 +45,8 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// The facts that somebody tells in a turn.
-pub(super) fn of(said: &str, speaker: Option<&str>, at: Timestamp, turn: u64) -> Vec<NewMemory> {
+/// The facts that somebody tells in a turn. Its number is known to whoever keeps it.
+pub(super) fn of(said: &str, speaker: Option<&str>, at: Timestamp) -> Vec<NewMemory> {
     let whose = speaker.unwrap_or("whoever talks with it");
     let sentences = said.split_inclusive(['.', '!', '?', '\n', ';']);
     let facts = sentences.map(str::trim).filter_map(|sentence| {
@@ -55,7 +56,7 @@ pub(super) fn of(said: &str, speaker: Option<&str>, at: Timestamp, turn: u64) ->
             text: sentence.to_owned(),
             speaker: speaker.map(str::to_owned),
             at,
-            turn: Some(turn),
+            turn: None,
             subject: Some(format!("{subject} of {}", whose.to_lowercase())),
         })
     });
@@ -126,17 +127,6 @@ pub(super) fn put(
     Ok(kept)
 }
 
-/// Keeps facts. What cannot be kept is only logged: the turn that it is of is remembered anyhow.
-pub(super) async fn keep(mind: &Mind, facts: Vec<NewMemory>) {
-    if facts.is_empty() {
-        return;
-    }
-    match mind.store.write(move |writer| put(writer, &facts, None)).await {
-        Ok(kept) => kept.take_in(mind).await,
-        Err(error) => tracing::warn!(being = mind.id.as_str(), "a fact was not kept: {error}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -144,13 +134,18 @@ mod tests {
     #[test]
     fn what_people_tell_of_themselves_is_a_fact() {
         let check = |said: &str, subjects: &[&str]| {
-            let facts = of(said, Some("Ann"), Timestamp::now(), 1);
+            let facts = of(said, Some("Ann"), Timestamp::now());
             let found: Vec<_> = facts.iter().filter_map(|fact| fact.subject.as_deref()).collect();
             assert_eq!(found, subjects, "{said}");
         };
         check("My name is Ann.", &["name of ann"]);
         check("Hello! I moved to Lisbon last week.", &["home of ann"]);
         check("I live in Porto. I work as a baker!", &["home of ann", "work of ann"]);
+        check("I'm living in Porto now.", &["home of ann"]);
+        check("So I am now living at home again.", &["home of ann"]);
+        check("I've moved to Lisbon!", &["home of ann"]);
+        check("I lived in Paris as a child.", &[]);
+        check("I have lived in Paris.", &[]);
         check("My dog is called Rex, and he is old.", &["name of the dog of ann"]);
         check("My old dog\u{2019}s name is Rex", &["name of the old dog of ann"]);
         check("My favourite colour is green", &["favourite colour of ann"]);
@@ -162,15 +157,15 @@ mod tests {
 
     #[test]
     fn a_fact_is_kept_as_it_was_said() {
-        let facts = of("Well. My cat is named Miso!", None, Timestamp::now(), 7);
+        let facts = of("Well. My cat is named Miso!", None, Timestamp::now());
         assert_eq!(facts[0].text, "My cat is named Miso!");
-        assert_eq!((facts[0].speaker.as_deref(), facts[0].turn), (None, Some(7)));
+        assert_eq!(facts[0].speaker.as_deref(), None);
     }
 
     #[test]
     fn long_texts_are_looked_through_within_bounds() {
         let many = "My cat is named Miso. ".repeat(1_000);
-        assert_eq!(of(&many, None, Timestamp::now(), 1).len(), FACTS_MAX);
-        assert!(of(&"my ".repeat(1_000_000), None, Timestamp::now(), 1).is_empty());
+        assert_eq!(of(&many, None, Timestamp::now()).len(), FACTS_MAX);
+        assert!(of(&"my ".repeat(1_000_000), None, Timestamp::now()).is_empty());
     }
 }

@@ -5,13 +5,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use genii_protocols::Timestamp;
-use genii_protocols::being::{Forgettable, Forgotten, NotKept};
+use genii_protocols::being::{AtStake, Forgettable, Forgotten, NotKept, WouldForget};
 use genii_storage::memories::{Memories, MemoriesError, Memory, PAGE_MAX};
 use genii_storage::store::{StoreError, Writer};
 
 use super::consolidating::Derived;
+use super::conversation::UNFINISHED;
 use super::mind::{Mind, with_causes};
 use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
+use super::{recollection, reminding};
+
+/// How many are shown of what would go, of each sort, unless it is said otherwise, and at most.
+const SHOWN: (u32, u32) = (10, 200);
 
 /// How often the store is written anew because something was removed meanwhile.
 const REWRITES_MAX: usize = 8;
@@ -33,53 +38,140 @@ impl Owed {
     }
 }
 
+/// Why a turn has no answer any more.
+const ANSWER_FORGOTTEN: &str = "its answer quoted what was forgotten";
+
 /// What is to go.
+#[derive(Debug, Clone, Default)]
 struct Going {
-    memories: Vec<u64>,
-    turns: Vec<u64>,
-    reminders: Vec<u64>,
+    memories: BTreeSet<u64>,
+    turns: BTreeSet<u64>,
+    /// Turns that stay, but for their answers.
+    answers: BTreeSet<u64>,
+    reminders: BTreeSet<u64>,
+}
+
+impl Going {
+    fn counts(&self) -> Forgotten {
+        Forgotten {
+            memories: self.memories.len() as u64,
+            turns: self.turns.len() as u64,
+            answers: self.answers.len() as u64,
+            reminders: self.reminders.len() as u64,
+        }
+    }
+
+    /// Removes it, and what was made of it since it was looked for; and what that adds to it.
+    fn remove(mut self, writer: &mut Writer) -> Result<Self, StoreError> {
+        for entry in writer.range(DERIVED, ..) {
+            let (memory, derived) = entry?;
+            if derived.is_of_any(&self.turns) || derived.is_of_any(&self.answers) {
+                self.memories.insert(memory);
+            }
+        }
+        let memories: Vec<u64> = self.memories.iter().copied().collect();
+        Memories::remove(writer, &memories)?;
+        for memory in &memories {
+            writer.remove(DERIVED, memory)?;
+        }
+        writer.retain(FACTS, .., |_, memory| !self.memories.contains(memory))?;
+        for turn in &self.turns {
+            writer.remove(TURNS, turn)?;
+        }
+        for id in &self.answers {
+            if let Some(mut turn) = writer.get(TURNS, id)? {
+                without_answer(&mut turn);
+                writer.insert(TURNS, id, &turn)?;
+            }
+        }
+        for reminder in &self.reminders {
+            writer.remove(REMINDERS, reminder)?;
+        }
+        Ok(self)
+    }
+}
+
+/// Leaves of a turn what was said.
+fn without_answer(turn: &mut StoredTurn) {
+    turn.answer = None;
+    turn.failure = Some(ANSWER_FORGOTTEN.to_owned());
+    turn.memories.truncate(1);
 }
 
 /// Forgets.
 pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgotten, NotKept> {
+    let going = {
+        // Nothing is said meanwhile that would belong to it.
+        let _turn = mind.turn.lock().await;
+        let going = look(mind, what).await?;
+        if going.counts() == Forgotten::default() {
+            going
+        } else {
+            let owed = mind.owed.clone();
+            let removed = mind.store.write(move |writer| {
+                owed.owe(writer)?;
+                going.clone().remove(writer)
+            });
+            let gone = removed.await.map_err(|error: StoreError| not_kept(&error))?;
+            let mut recent = mind.recent.lock();
+            recent.retain(|turn| !gone.turns.contains(&turn.id));
+            let quoting = recent.iter_mut().filter(|turn| gone.answers.contains(&turn.id));
+            quoting.for_each(without_answer);
+            gone
+        }
+    };
+    // What is left is to be done to files, and may take long: it can be spoken to meanwhile.
+    let memories: Vec<u64> = going.memories.iter().copied().collect();
+    if !memories.is_empty() {
+        mind.memories.purge(&memories).await.map_err(|error| not_kept(&error))?;
+    }
+    // Also where nothing was found: what was removed before may not be gone for good yet.
+    finish(mind).await?;
+    Ok(going.counts())
+}
+
+/// Tells what would be forgotten.
+pub(super) async fn would_forget(mind: &Arc<Mind>, asked: WouldForget) -> Result<AtStake, NotKept> {
+    let limit = asked.limit.unwrap_or(SHOWN.0).clamp(1, SHOWN.1) as usize;
+    let going = look(mind, asked.what).await?;
+    let shown = mind.store.read(|reader| {
+        let newest =
+            |ids: &BTreeSet<u64>| ids.iter().rev().take(limit).copied().collect::<Vec<_>>();
+        let mut stake = AtStake {
+            all: going.counts(),
+            memories: Vec::new(),
+            turns: Vec::new(),
+            answering: Vec::new(),
+            reminders: Vec::new(),
+        };
+        for id in newest(&going.memories) {
+            let memory = Memories::find(reader, id)?;
+            stake.memories.extend(memory.as_ref().map(recollection::memory));
+        }
+        for id in newest(&going.turns) {
+            stake.turns.extend(reader.get(TURNS, &id)?.map(super::shown));
+        }
+        for id in newest(&going.answers) {
+            stake.answering.extend(reader.get(TURNS, &id)?.map(super::shown));
+        }
+        for id in newest(&going.reminders) {
+            stake.reminders.extend(reader.get(REMINDERS, &id)?.map(reminding::told));
+        }
+        Ok::<_, StoreError>(stake)
+    });
+    shown.map_err(|error| not_kept(&error))
+}
+
+/// Looks for what is to go, beside others.
+async fn look(mind: &Arc<Mind>, what: Forgettable) -> Result<Going, NotKept> {
     if let Forgettable::Matching { text } = &what
         && text.trim().is_empty()
     {
         return Err(NotKept { why: "name at least a word of what is to be forgotten".to_owned() });
     }
-    // Nothing is said meanwhile that would belong to it.
-    let _turn = mind.turn.lock().await;
-    let looking = mind.clone();
-    let going = tokio::task::spawn_blocking(move || going(&looking, &what)).await;
-    let going = going.map_err(|error| not_kept(&error))?.map_err(|error| not_kept(&error))?;
-    let Going { memories, turns, reminders } = going;
-    if memories.is_empty() && turns.is_empty() && reminders.is_empty() {
-        // What was removed before may not be gone for good yet.
-        finish(mind).await?;
-        return Ok(Forgotten { memories: 0, turns: 0, reminders: 0 });
-    }
-    let (gone, of_turns, of_reminders) = (memories.clone(), turns.clone(), reminders.clone());
-    let owed = mind.owed.clone();
-    let removed = mind.store.write(move |writer| {
-        Memories::remove(writer, &gone)?;
-        for turn in &of_turns {
-            writer.remove(TURNS, turn)?;
-        }
-        for reminder in &of_reminders {
-            writer.remove(REMINDERS, reminder)?;
-        }
-        for memory in &gone {
-            writer.remove(DERIVED, memory)?;
-        }
-        writer.retain(FACTS, .., |_, memory| gone.binary_search(memory).is_err())?;
-        owed.owe(writer)
-    });
-    removed.await.map_err(|error: StoreError| not_kept(&error))?;
-    mind.recent.lock().retain(|turn| !turns.contains(&turn.id));
-    mind.memories.purge(&memories).await.map_err(|error| not_kept(&error))?;
-    finish(mind).await?;
-    let [memories, turns, reminders] = [memories, turns, reminders].map(|which| which.len() as u64);
-    Ok(Forgotten { memories, turns, reminders })
+    let mind = mind.clone();
+    let going = tokio::task::spawn_blocking(move || going(&mind, &what)).await;
+    going.map_err(|error| not_kept(&error))?.map_err(|error| not_kept(&error))
 }
 
 /// Writes the store anew if something was removed from it: until then its bytes lie in the file. Does
@@ -105,15 +197,13 @@ pub(super) async fn finish(mind: &Mind) -> Result<(), NotKept> {
 }
 
 /// A turn goes with any memory of it, and a memory with its turn; and with both go what was made of them,
-/// and the answers that quote them.
+/// and the answers that quote them. What somebody said that got such an answer stays.
 fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
     let derived = mind.store.read(|reader| {
         let all = reader.range(DERIVED, ..);
         all.collect::<Result<BTreeMap<u64, Derived>, StoreError>>()
     })?;
-    let mut memories = BTreeSet::new();
-    let mut turns = BTreeSet::new();
-    let mut reminders = Vec::new();
+    let Going { mut memories, mut turns, mut answers, mut reminders } = Going::default();
     let mut quotes = Quotes::default();
     let is_meant = |memory: &Memory| match what {
         Forgettable::Memory { id: wanted } => memory.id == *wanted,
@@ -143,7 +233,7 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         for entry in reader.range(REMINDERS, ..) {
             let (id, reminder) = entry?;
             if is_off(&reminder, what) {
-                reminders.push(id);
+                reminders.insert(id);
             }
         }
         turns.retain(|turn| reader.contains(TURNS, turn).unwrap_or(true));
@@ -155,23 +245,23 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         // What somebody says once more is theirs to say; what the being repeats is a copy.
         for entry in reader.range(TURNS, ..) {
             let (id, turn) = entry?;
-            if turn.answer.is_some_and(|answer| quotes.are_in(&answer)) {
-                turns.insert(id);
+            let is_quoting = turn.answer.is_some_and(|answer| quotes.are_in(&answer));
+            if is_quoting && !turns.contains(&id) {
+                answers.insert(id);
+                memories.extend(turn.memories.get(1));
             }
         }
         Ok::<_, StoreError>(())
     })?;
     for_each_memory(mind, |memory| {
         let is_made_of_it = derived.get(&memory.id).is_some_and(|derived| {
-            turns.range(derived.from..=derived.through).next().is_some()
-                || quotes.are_in(&memory.text)
+            derived.is_of_any(&turns) || derived.is_of_any(&answers) || quotes.are_in(&memory.text)
         });
         if is_made_of_it || memory.turn.is_some_and(|turn| turns.contains(&turn)) {
             memories.insert(memory.id);
         }
     })?;
-    let (memories, turns) = (memories.into_iter().collect(), turns.into_iter().collect());
-    Ok(Going { memories, turns, reminders })
+    Ok(Going { memories, turns, answers, reminders })
 }
 
 fn for_each_memory(mind: &Mind, mut look: impl FnMut(Memory)) -> Result<(), MemoriesError> {
@@ -190,7 +280,9 @@ fn goes(turn: &StoredTurn, what: &Forgettable) -> bool {
         Forgettable::Span { from, until } => is_within(turn.at, *from, *until),
         Forgettable::Matching { text } => {
             let said = [Some(&turn.said), turn.speaker.as_ref()];
-            let parts = [turn.answer.as_ref(), turn.failure.as_ref()];
+            // What genii itself says of a turn is nobody's to forget.
+            let is_told = |why: &&String| ![ANSWER_FORGOTTEN, UNFINISHED].contains(&why.as_str());
+            let parts = [turn.answer.as_ref(), turn.failure.as_ref().filter(is_told)];
             said.into_iter().chain(parts).flatten().any(|part| matches(part, text))
         }
     }

@@ -4,15 +4,17 @@
 use std::io;
 use std::path::Path;
 
+use genii_protocols::beings::ImportedProvider;
 use genii_protocols::{Json, Name, Timestamp};
-use genii_storage::store::{OpenError, Store, StoreError, check};
+use genii_storage::store::{AdmitError, OpenError, Store, StoreError, StoreOptions, check};
 
 use crate::beings::home::folders::STORE;
 
 use super::birth::Birth;
 use super::character::Character;
+use super::provider::{ProviderKind, ProviderSettings};
 use super::reminding;
-use super::tables::{ABOUT, SCHEMA};
+use super::tables::{ABOUT, About, SCHEMA};
 
 /// A being in a file.
 #[derive(Debug, Clone)]
@@ -28,6 +30,9 @@ pub struct Imported {
 /// Why a file cannot be taken in.
 #[derive(Debug, thiserror::Error)]
 pub enum NotImported {
+    /// The file is not even copied.
+    #[error("it cannot be taken in: {0}")]
+    Admit(#[from] AdmitError),
     /// The file is no store, damaged, of something else or newer than this genii.
     #[error("it cannot be taken in: {0}")]
     Open(#[from] OpenError),
@@ -70,15 +75,63 @@ impl Imported {
         }
     }
 
-    fn in_store(file: &Path) -> Result<Self, NotImported> {
+    /// As [`Imported::of`], of a file that was checked before. Blocking.
+    pub(crate) fn in_store(file: &Path) -> Result<Self, NotImported> {
         let about = Store::read_closed(file, &SCHEMA, |reader| {
             Ok::<_, NotImported>(reader.get(ABOUT, &())?)
         })?;
-        let about = about.ok_or_else(|| NotImported::Failed {
-            why: "it does not say who it is of".to_owned(),
-        })?;
+        let about = about.ok_or_else(nobody)?;
         Ok(Self { id: about.id, name: name_in(&about.character)?, created: about.created })
     }
+}
+
+/// Settles who finds the words of a being that came in a file, of which this is a copy. It answers offline
+/// from now on, unless its provider is kept: whoever made the file has chosen with it which server is asked,
+/// and from where the house takes the key for that. Which provider it is; none if it answered offline before.
+/// Durable when this returns. Blocking.
+///
+/// # Errors
+/// When the copy cannot be read or written, or the provider that is kept makes no sense.
+pub(crate) fn settle_provider(
+    copy: &Path,
+    is_kept: bool,
+) -> Result<Option<ImportedProvider>, NotImported> {
+    let store = Store::open(copy, &SCHEMA, &StoreOptions::default())?;
+    let about = store.read(|reader| reader.get(ABOUT, &()))?.ok_or_else(nobody)?;
+    let provider = provider_in(&about.provider, is_kept)?;
+    if !is_kept && !about.provider.0.is_null() {
+        let about = About { provider: Json::default(), ..about };
+        store.write_blocking(move |writer| writer.insert(ABOUT, &(), &about).map(drop))?;
+    }
+    store.close_blocking()?;
+    Ok(provider)
+}
+
+/// What is told of the settings of a provider. Those that make no sense are not repeated: what stands in
+/// them may be a key.
+fn provider_in(settings: &Json, is_kept: bool) -> Result<Option<ImportedProvider>, NotImported> {
+    if settings.0.is_null() {
+        return Ok(None);
+    }
+    let read = serde_json::from_value::<ProviderSettings>(settings.0.clone()).ok();
+    let (kind, model, base_url) = match read.filter(|settings| settings.check().is_ok()) {
+        Some(settings) => match settings.kind {
+            ProviderKind::Offline => return Ok(None),
+            ProviderKind::OpenAi => ("openai", settings.model, settings.base_url),
+        },
+        None if is_kept => {
+            let why = "the settings of its provider make no sense; take it in without them";
+            return Err(NotImported::Failed { why: why.to_owned() });
+        }
+        None => ("unknown", None, None),
+    };
+    // A model is one line; whoever reads URLs leaves out of them what is none of theirs.
+    let base_url = base_url.map(|url| url.replace(char::is_control, ""));
+    Ok(Some(ImportedProvider { kind: kind.to_owned(), model, base_url, is_kept }))
+}
+
+fn nobody() -> NotImported {
+    NotImported::Failed { why: "it does not say who it is of".to_owned() }
 }
 
 /// When one that sleeps is to be reminded of something next, by its store; never, if it has none. Blocking.
@@ -97,4 +150,57 @@ pub(crate) fn next_reminder(store: &Path) -> Result<Option<Timestamp>, NotImport
 fn name_in(character: &Json) -> Result<String, NotImported> {
     let character = Character::try_from(character);
     Ok(character.map_err(|error| NotImported::Failed { why: error.to_string() })?.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What is told of a provider in a file, and what is left of it in the copy.
+    fn settled(provider: &Value, is_kept: bool) -> (Result<Option<String>, String>, Value) {
+        let folder = tempfile::tempdir().unwrap();
+        let copy = folder.path().join(STORE);
+        let about = About {
+            id: Name::new("alice").unwrap(),
+            created: Timestamp::now(),
+            character: Json(json!({ "name": "Alice" })),
+            provider: Json(provider.clone()),
+        };
+        let store = Store::open(&copy, &SCHEMA, &StoreOptions::default()).unwrap();
+        store.write_blocking(move |writer| writer.insert(ABOUT, &(), &about).map(drop)).unwrap();
+        store.close_blocking().unwrap();
+        let told = settle_provider(&copy, is_kept).map_err(|error| error.to_string());
+        let told = told.map(|provider| provider.map(|provider| provider.to_string()));
+        let left = Store::read_closed(&copy, &SCHEMA, |reader| {
+            Ok::<_, NotImported>(reader.get(ABOUT, &())?)
+        });
+        (told, left.unwrap().unwrap().provider.0)
+    }
+
+    #[test]
+    fn no_provider_stays_in_a_copy_unless_it_is_kept() {
+        let check = |provider: &Value, told: Option<&str>| {
+            let told: Result<_, String> = Ok(told.map(str::to_owned));
+            assert_eq!(settled(provider, false), (told.clone(), Value::Null));
+            assert_eq!(settled(provider, true), (told, provider.clone()));
+        };
+        check(&Value::Null, None);
+        check(&json!({ "kind": "offline", "consolidate": false }), None);
+        let url = "http://localhost:1/v1";
+        let server = json!({ "kind": "openai", "base_url": url, "model": "m", "key_env": "HOME" });
+        check(&server, Some("openai, m at http://localhost:1/v1"));
+    }
+
+    #[test]
+    fn a_provider_that_makes_no_sense_is_left_out_and_not_repeated() {
+        let senseless = json!({ "kind": "openai", "retries_max": "sk-123" });
+        assert_eq!(settled(&senseless, false), (Ok(Some("unknown".to_owned())), Value::Null));
+        let (refused, left) = settled(&senseless, true);
+        let refused = refused.unwrap_err();
+        assert!(refused.contains("take it in without"), "{refused}");
+        assert!(!refused.contains("sk-123"), "{refused}");
+        assert_eq!(left, senseless);
+    }
 }

@@ -21,7 +21,7 @@
 //! | this agent is stopped | the process ends in good order, or is killed when that takes too long |
 //! | genii ends, also by `kill -9` | the process is killed by its keeper |
 
-mod annex;
+pub(crate) mod annex;
 mod lease;
 pub mod tenant;
 mod watch;

@@ -4,7 +4,7 @@
 use genii_protocols::being::{
     AskHealth, CancelReminder, Converse, Export, Forget, HeedReminders, ListReminders, Query,
     RecallMemories, Remember, Remind, Say, SetBudget, SetCore, SetProvider, ShowBeing, ShowHistory,
-    UpdateCharacter,
+    UpdateCharacter, WouldForget,
 };
 use genii_protocols::{Destination, Json};
 use genii_runtime::{Agent, Context, Protocol, Relay, Relays};
@@ -28,6 +28,7 @@ pub(super) fn protocol<A: Relays>() -> Protocol<A> {
         .pass::<Remember>()
         .pass::<RecallMemories>()
         .pass::<Forget>()
+        .pass::<WouldForget>()
         .pass::<Export>()
         .pass::<Say>()
         .pass::<Remind>()

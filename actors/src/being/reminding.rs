@@ -201,6 +201,6 @@ fn all(reader: &Reader) -> Result<Vec<StoredReminder>, StoreError> {
     Ok(all)
 }
 
-fn told(StoredReminder { id, at, text, made }: StoredReminder) -> Reminder {
+pub(super) fn told(StoredReminder { id, at, text, made }: StoredReminder) -> Reminder {
     Reminder { id, at, text, made }
 }

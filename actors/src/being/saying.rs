@@ -13,7 +13,7 @@ use genii_runtime::{Context, Mail};
 use genii_storage::memories::{MemoryKind, NewMemory};
 
 use super::mind::Mind;
-use super::registry;
+use super::{TEXT_BYTES_MAX, registry};
 
 /// Through how many beings something may go.
 const HOPS_MAX: usize = 4;
@@ -44,26 +44,42 @@ impl Errand {
         let query = Query { said: text.clone(), speaker: Some(own.clone()), path };
         let pass_on = PassOn { to: to.clone(), query };
         let patience = PASS_ON_PATIENCE + REGISTRY_PATIENCE;
-        let passed = self.registry.ask_within(pass_on, patience).await;
-        let PassedOn { by, answered } = passed.map_err(|error| match error {
-            AskError::Refused(refused) => refused,
-            AskError::Fault(fault) => NotSaid::NotAnswered { why: fault.to_string() },
-        })?;
-        let answer = answered.text;
-        let now = Timestamp::now();
-        let turn = |speaker: &str, text: &str| NewMemory {
-            kind: MemoryKind::Turn,
-            text: text.to_owned(),
-            speaker: Some(speaker.to_owned()),
-            at: now,
-            turn: None,
-            subject: None,
+        let asked = turn(&own, &text);
+        let PassedOn { by, answered } = match self.registry.ask_within(pass_on, patience).await {
+            Ok(passed) => passed,
+            Err(AskError::Refused(NotSaid::NotAnswered { why })) => {
+                return Err(self.unanswered(asked, why).await);
+            }
+            Err(AskError::Refused(refused)) => return Err(refused),
+            Err(AskError::Fault(fault)) => {
+                return Err(self.unanswered(asked, fault.to_string()).await);
+            }
         };
-        let kept = vec![turn(&own, &text), turn(to.as_str(), &answer)];
-        let kept = self.mind.memories.remember(kept).await;
+        let answer = turn(to.as_str(), &answered.text);
+        let kept = self.mind.memories.remember(vec![asked, answer]).await;
         kept.map_err(|error| NotSaid::NotAnswered {
             why: format!("{} answered, and it cannot be remembered: {error}", to.as_str()),
         })?;
-        Ok(Said { by, text: answer })
+        Ok(Said { by, text: answered.text })
+    }
+
+    /// The other may have heard it, and remembers that then: so does who said it.
+    async fn unanswered(&self, asked: NewMemory, mut why: String) -> NotSaid {
+        if let Err(error) = self.mind.memories.remember(vec![asked]).await {
+            why += &format!("; and what was said cannot be remembered: {error}");
+        }
+        NotSaid::NotAnswered { why }
+    }
+}
+
+/// What somebody said just now, as it is remembered: its beginning, if it is very long.
+fn turn(speaker: &str, text: &str) -> NewMemory {
+    NewMemory {
+        kind: MemoryKind::Turn,
+        text: text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned(),
+        speaker: Some(speaker.to_owned()),
+        at: Timestamp::now(),
+        turn: None,
+        subject: None,
     }
 }

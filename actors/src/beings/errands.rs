@@ -3,7 +3,7 @@
 //! The registry decides where a being lives, and its book is the last word on it; a home has the folders
 //! of one machine. Each of these can be said again: what has been done already is not done twice.
 
-use genii_protocols::beings::{BeingState, Checked, Isolation};
+use genii_protocols::beings::{BeingState, Checked, ImportedProvider, Isolation};
 use genii_protocols::{Destination, Json, Name, NodeName, Timestamp, message};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -104,6 +104,8 @@ pub struct Standing {
 pub struct MakeHere {
     /// Its id.
     pub id: Name,
+    /// By what its making is told from any other.
+    pub making: u64,
     /// When it was made.
     pub created: Timestamp,
     /// Its character, in our own form.
@@ -143,6 +145,17 @@ pub struct RemoveHere {
 }
 message!(RemoveHere = "homes.remove" -> (), refused by Amiss);
 
+/// Take a being back that did not come to live: what this making of it has made, and nothing that lies here
+/// of anybody else.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct TakeBack {
+    /// The being.
+    pub id: Name,
+    /// Which making.
+    pub making: u64,
+}
+message!(TakeBack = "homes.take_back" -> (), refused by Amiss);
+
 /// Let a being be spoken to of which nothing is here, so that who does is told.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct MissHere {
@@ -151,13 +164,14 @@ pub struct MissHere {
 }
 message!(MissHere = "homes.miss" -> (), refused by Amiss);
 
-/// Put a being aside that is said to live elsewhere. Nothing of it is lost.
+/// Put aside what lies here of a being that is not to live here: its folder, and a copy of it that has come.
+/// Nothing of that is lost. Says where it is from now on.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct PutAside {
     /// The being.
     pub id: Name,
 }
-message!(PutAside = "homes.put_aside" -> (), refused by Amiss);
+message!(PutAside = "homes.put_aside" -> Vec<String>, refused by Amiss);
 
 /// Say who lives in a folder here.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
@@ -211,11 +225,13 @@ pub struct Packed {
     pub isolation: Option<Isolation>,
 }
 
-/// Give away a file that was exported. A copy of it is looked into, so that it stays as it is.
+/// Give away a copy of a file that was exported, which stays as it is.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct LookInto {
     /// The file, on the machine of the home; an absolute path.
     pub file: String,
+    /// Whether the provider in it stays in the copy; otherwise whoever is in that answers offline.
+    pub with_provider: bool,
 }
 message!(LookInto = "homes.look_into" -> Offered, refused by Amiss);
 
@@ -224,7 +240,9 @@ message!(LookInto = "homes.look_into" -> Offered, refused by Amiss);
 pub struct Offered {
     /// Who.
     pub found: Found,
-    /// The file.
+    /// The provider that is in the file; none if it answered offline.
+    pub provider: Option<ImportedProvider>,
+    /// The copy.
     pub parcel: Parcel,
 }
 
@@ -261,6 +279,8 @@ pub struct Receive {
     pub parcel: Parcel,
     /// How it is kept apart; as all are if it does not say.
     pub isolation: Option<Isolation>,
+    /// By what its making is told from any other, if it is none that moves.
+    pub making: Option<u64>,
 }
 message!(Receive = "homes.receive" -> (), refused by Amiss);
 

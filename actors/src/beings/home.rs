@@ -6,6 +6,7 @@
 //! | `folders` | where they lie on the disk |
 //! | `lodge` | who lives here, is awake, comes or leaves |
 //! | `tenancies` | how each is kept apart from the others |
+//! | `turns` | who does something with the folders of one, one after the other |
 //!
 //! Each machine has a home, at this address. Its beings can be spoken to as long as it is up, whatever
 //! becomes of the registry, which decides who lives where.
@@ -14,6 +15,7 @@ mod due;
 pub(crate) mod folders;
 mod lodge;
 mod tenancies;
+mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,7 +30,7 @@ use tokio::sync::Semaphore;
 use super::errands::{
     Adopt, Amiss, AskLodging, AskStates, CheckHere, Discard, DropParcel, HOMES, IsolateHere, Leave,
     ListLodgers, LookAt, LookInto, MakeHere, MissHere, Pack, PutAside, ReadParcel, Receive,
-    RemoveHere, Stay,
+    RemoveHere, Stay, TakeBack,
 };
 use crate::being::embedding::{self, EmbedderSettings};
 use crate::being::process::ProcessLimits;
@@ -87,6 +89,7 @@ impl Agent for Home {
             .on_later::<IsolateHere>()
             .on_later::<CheckHere>()
             .on_later::<RemoveHere>()
+            .on_later::<TakeBack>()
             .on_later::<MissHere>()
             .on_later::<PutAside>()
             .on_later::<LookAt>()
@@ -110,6 +113,7 @@ impl Agent for Home {
         let homes = Name::new(HOMES).map_err(|error| StartError::refused(error.to_string()))?;
         context.join_group(&homes).map_err(|error| StartError::failed(error.to_string()))?;
         context.spawn(lodge.heed());
+        context.spawn(lodge.tend_parcels());
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
         Ok(Self { lodge: Arc::new(lodge), errands })
     }
@@ -189,6 +193,7 @@ answered_by_lodge! {
     IsolateHere => isolate;
     CheckHere => check;
     RemoveHere => remove;
+    TakeBack => take_back;
     MissHere => miss;
     PutAside => put_aside;
     LookAt => look_at;

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `book` | what is known of each being, on the disk: the last word on where it lives |
 //! | `homes` | the homes of beings, one on each machine |
+//! | `lost` | beings of machines that are lost for good, and what remains of others where they do not live |
 //! | `making` | beings come and go |
 //! | `moving` | a being moves to another machine |
 //! | `passing` | what beings ask each other, which goes through here |
@@ -11,10 +12,12 @@
 //!
 //! What was begun when genii ended, or a machine was lost, is settled as soon as both are there again: a
 //! being that was being made and was never told of goes, one that was being deleted goes too, one that
-//! was moving is on one machine, and a folder that the book does not have is taken in.
+//! was moving is on one machine, and a folder that the book does not have is taken in. Nothing of that takes
+//! away what lay there before, nor the only copy of a being.
 
 mod book;
 mod homes;
+mod lost;
 mod making;
 mod moving;
 mod passing;
@@ -348,6 +351,14 @@ impl Shared {
         tracing::info!(being = id.as_str(), "{text}");
         let key = Key::from(self.address(id).shared());
         self.node.tree().record(&key, 0, What::Note { text: text.into() });
+    }
+
+    fn note_deleted(&self, id: &Name) {
+        self.note(id, "was deleted, with all that it remembered");
+    }
+
+    fn note_moved(&self, id: &Name, from: &NodeName, to: &NodeName) {
+        self.note(id, &format!("has moved from {from} to {to}"));
     }
 
     /// Keeps others from doing something with a being at the same time, as soon as nobody else does.

@@ -4,11 +4,11 @@ use genii_protocols::being::ShowHistory;
 use genii_protocols::being::{
     AskHealth, NotAnswered, ProviderFault, Query, SetBudget, SetProvider,
 };
-use genii_protocols::beings::{BeingState, GetBeing, ImportBeing, NoBeing};
+use genii_protocols::beings::{BeingState, GetBeing, NoBeing};
 use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{AskError, CauseKind, Fault, Json};
 
-use crate::world::{World, being, name};
+use crate::world::{World, being, import, name};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_being_with_a_damaged_store_is_held_back_and_no_other() {
@@ -99,12 +99,12 @@ async fn a_file_that_holds_no_being_is_refused_and_leaves_nothing() {
     let world = World::new().await;
     let file = world.folder("").with_file_name("nonsense.being");
     std::fs::write(&file, b"this is no being").unwrap();
-    let import = |file: String| ImportBeing { file, id: Some(name("alice")), node: None };
-    let refused = world.refused(&world.registry, import(file.display().to_string())).await;
+    let import = |file: &str| import(file, "alice");
+    let refused = world.refused(&world.registry, import(file.to_str().unwrap())).await;
     assert!(matches!(refused, NoBeing::Senseless { .. }), "{refused}");
-    let missing = world.refused(&world.registry, import("/nowhere/x.being".to_owned())).await;
+    let missing = world.refused(&world.registry, import("/nowhere/x.being")).await;
     assert!(matches!(missing, NoBeing::Senseless { .. }), "{missing}");
-    let relative = world.refused(&world.registry, import("x.being".to_owned())).await;
+    let relative = world.refused(&world.registry, import("x.being")).await;
     assert!(relative.to_string().contains("absolute"), "{relative}");
     assert!(!world.folder("alice").exists());
     world.create_as("alice", "Alice").await;

@@ -76,6 +76,26 @@ async fn some_turns_are_summed_up_and_what_was_made_of_them_goes_with_them() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_made_of_an_answer_that_is_emptied_goes_with_it() {
+    const SECRET: &str = "the heron nests in the old mill";
+    let mut scripts = scripts(answer(&[NOTES]));
+    scripts[6] = answer(&["You told me: the heron nests in the old mill."]);
+    let (world, server) = (World::new().await, Server::start(scripts).await);
+    alice(&world, &server).await;
+    let note = world.remember("alice", SECRET).await;
+    talk(&world).await;
+    world.until(async |world| asked(world).await == EVERY as u64 + 1).await;
+    let what = Forgettable::Memory { id: note };
+    let forgotten = world.ask(&being("alice"), Forget { what }).await;
+    assert_eq!((forgotten.turns, forgotten.answers), (0, 1));
+    let bytes = String::from_utf8_lossy(&world.bytes_of("alice")).into_owned();
+    for gone in ["heron nests", "Quillmarsh", "Heronsbridge"] {
+        assert!(!bytes.contains(gone), "{gone}");
+    }
+    assert!(bytes.contains("Tansy7."), "what was said stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_kept_of_what_was_forgotten_while_it_was_summed_up() {
     let mut notes = answer(&[NOTES]);
     notes.insert(1, Step::Pause(Duration::from_secs(2)));

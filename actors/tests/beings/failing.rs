@@ -9,7 +9,7 @@ use genii_protocols::being::{
 };
 
 use crate::server::{Script, Server, Step, begins, error, page, words};
-use crate::world::{World, being};
+use crate::world::{PATIENCE, World, being};
 
 const SAID: &str = "The kettle is on the stove.";
 
@@ -23,6 +23,17 @@ async fn ask_of(world: &World, server: &Server, settings: Json) {
 
 async fn last_turn(world: &World) -> Option<Turn> {
     world.ask(&being("alice"), ShowHistory::default()).await.turns.into_iter().next()
+}
+
+/// Waits until the last turn says that nobody listened to its end.
+async fn until_called_off(world: &World) -> Turn {
+    world
+        .until(async |world| {
+            let why = last_turn(world).await.and_then(|turn| turn.failure).unwrap_or_default();
+            why.contains("whoever asked stopped listening")
+        })
+        .await;
+    last_turn(world).await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -74,14 +85,25 @@ async fn whoever_goes_away_calls_the_answer_off_and_the_turn_says_so() {
     assert_eq!(answers.next().await.as_deref(), Some("It sings"));
     drop(answers);
     server.was_left_by(1).await;
-    world
-        .until(async |world| {
-            let why = last_turn(world).await.and_then(|turn| turn.failure).unwrap_or_default();
-            why.contains("whoever asked stopped listening")
-        })
-        .await;
-    let last = last_turn(&world).await.unwrap();
+    let last = until_called_off(&world).await;
     assert_eq!((last.said.as_str(), last.answer.as_deref()), (SAID, Some("It sings")));
     // And it is there for the next.
     tokio::time::timeout(Duration::from_secs(60), world.remember("alice", "tea")).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_waits_for_the_whole_and_goes_away_calls_it_off_too() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let server = Server::start(vec![vec![Step::Hang]]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let alice = world.node.to(being("alice"));
+    let query = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    tokio::select! {
+        answered = alice.ask_within(query, PATIENCE) => panic!("{answered:?}"),
+        () = world.until(async |_| !server.seen().is_empty()) => {}
+    }
+    tokio::time::timeout(PATIENCE, server.was_left_by(1)).await.expect("the connection is kept");
+    let last = until_called_off(&world).await;
+    assert_eq!((last.said.as_str(), last.answer.as_deref()), (SAID, None));
 }

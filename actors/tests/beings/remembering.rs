@@ -1,8 +1,10 @@
 //! What a being remembers, and what it forgets for good.
 
 use genii_protocols::being::{
-    Forget, Forgettable, MemoryKind, Query, RecallMemories, Remember, SetCore, ShowHistory,
+    Forget, Forgettable, MemoryKind, Query, RecallMemories, Remember, SetCore, SetProvider,
+    ShowHistory, WouldForget,
 };
+use genii_protocols::{Json, Timestamp};
 
 use crate::world::{World, being};
 
@@ -38,16 +40,31 @@ async fn a_fact_that_changes_is_kept_with_the_time_in_which_it_held() {
         kinds: vec![MemoryKind::Fact],
         ..RecallMemories::default()
     };
-    // A fact is kept after the answer was given.
-    world
-        .until(async |world| {
-            let found = world.ask(&being("alice"), facts.clone()).await.memories;
-            let old = found.iter().find(|it| it.memory.text.contains("Porto"));
-            let new = found.iter().find(|it| it.memory.text.contains("Lisbon"));
-            old.is_some_and(|old| old.memory.until.is_some())
-                && new.is_some_and(|new| new.memory.until.is_none())
-        })
-        .await;
+    let found = world.ask(&being("alice"), facts).await.memories;
+    let fact = |of: &str| found.iter().find(|it| it.memory.text.contains(of)).unwrap();
+    assert!(fact("Porto").memory.until.is_some(), "{found:?}");
+    assert!(fact("Lisbon").memory.until.is_none(), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fact_is_kept_also_when_no_answer_comes() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.query("alice", "I live in Porto.").await;
+    let nobody = serde_json::json!({
+        "kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "none", "retries_max": 0,
+    });
+    world.ask(&being("alice"), SetProvider { settings: Json(nobody) }).await;
+    let said = Query { said: "I moved to Lisbon.".to_owned(), speaker: None, path: Vec::new() };
+    world.refused(&being("alice"), said).await;
+    let facts = RecallMemories {
+        question: "where do I live, Porto or Lisbon".to_owned(),
+        kinds: vec![MemoryKind::Fact],
+        ..RecallMemories::default()
+    };
+    let found = world.ask(&being("alice"), facts).await.memories;
+    let held: Vec<_> = found.iter().filter(|it| it.memory.until.is_none()).collect();
+    assert!(held.len() == 1 && held[0].memory.text.contains("Lisbon"), "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,12 +105,67 @@ async fn what_a_being_has_repeated_is_forgotten_with_what_it_repeats() {
     let note = world.remember("alice", "the quokka sleeps until noon").await;
     let answered = world.query("alice", "When does the quokka sleep?").await;
     assert!(answered.text.contains("the quokka sleeps until noon"), "{}", answered.text);
-    let other = world.query("alice", "Is it windy?").await.turn;
+    world.query("alice", "Is it windy?").await;
     let what = Forgettable::Memory { id: note };
-    world.ask(&being("alice"), Forget { what }).await;
-    assert!(!contains(&world.bytes_of("alice"), "quokka"), "a trace is left");
+    let forgotten = world.ask(&being("alice"), Forget { what }).await;
+    assert_eq!((forgotten.memories, forgotten.turns, forgotten.answers), (1, 0, 1));
+    let bytes = world.bytes_of("alice");
+    assert!(!contains(&bytes, "until noon"), "a trace is left");
+    assert!(contains(&bytes, "does the quokka sleep"), "what was asked is not what is forgotten");
     let history = world.ask(&being("alice"), ShowHistory::default()).await;
-    assert_eq!(history.turns.iter().map(|turn| turn.id).collect::<Vec<_>>(), [other]);
+    let asked = history.turns.iter().find(|turn| turn.id == answered.turn).unwrap();
+    let why = asked.failure.as_deref().unwrap();
+    assert!(asked.answer.is_none() && why.contains("quoted what was forgotten"), "{asked:?}");
+    assert!(history.turns.iter().any(|turn| turn.answer.is_some()), "the other stays whole");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_would_be_forgotten_is_what_is() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.remember("alice", "the quokka sleeps until noon").await;
+    world.query("alice", "When does it sleep, the quokka?").await;
+    let by_ann = Remember {
+        text: "the ferry is late".to_owned(),
+        speaker: Some("Quokka Ann".to_owned()),
+        at: None,
+    };
+    world.ask(&being("alice"), by_ann).await;
+    world.remember("alice", "quokkas are others").await;
+    let what = Forgettable::Matching { text: "quokka".to_owned() };
+    let asked = WouldForget { what: what.clone(), limit: None };
+    let stake = world.ask(&being("alice"), asked.clone()).await;
+    assert!(stake.memories.iter().any(|memory| memory.text.contains("ferry")), "{stake:?}");
+    assert_eq!(stake.turns.len(), 1, "{stake:?}");
+    assert_eq!(world.ask(&being("alice"), asked).await, stake, "nothing was forgotten by looking");
+    let forgotten = world.ask(&being("alice"), Forget { what }).await;
+    assert_eq!(forgotten, stake.all);
+    assert!(forgotten.memories >= 3 && forgotten.turns == 1, "{forgotten:?}");
+    assert!(contains(&world.bytes_of("alice"), "quokkas are others"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn all_of_a_span_of_time_is_forgotten_and_no_more() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let at = |day: u8| -> Timestamp {
+        serde_json::from_value(format!("2026-05-{day:02}T10:00:00Z").into()).unwrap()
+    };
+    for (day, text) in [(3, "the first xylophone"), (4, "the second"), (5, "the third")] {
+        let (text, at) = (text.to_owned(), Some(at(day)));
+        world.ask(&being("alice"), Remember { text, speaker: None, at }).await;
+    }
+    let turn = world.query("alice", "Is it windy?").await.turn;
+    let span = |from, until| Forget { what: Forgettable::Span { from, until } };
+    let forgotten = world.ask(&being("alice"), span(at(3), at(5))).await;
+    assert_eq!((forgotten.memories, forgotten.turns), (2, 0));
+    let bytes = world.bytes_of("alice");
+    assert!(!contains(&bytes, "xylophone") && contains(&bytes, "the third"));
+    let now = world.ask(&being("alice"), ShowHistory::default()).await.turns[0].at;
+    let forgotten = world.ask(&being("alice"), span(now, Timestamp::now())).await;
+    assert_eq!(forgotten.turns, 1);
+    let left = world.ask(&being("alice"), ShowHistory::default()).await.turns;
+    assert!(left.iter().all(|it| it.id != turn), "{left:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

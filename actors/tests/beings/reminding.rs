@@ -6,14 +6,12 @@ use genii_protocols::being::{
     CancelReminder, Forget, Forgettable, HeedReminders, ListReminders, Remind, Reminder, SetBudget,
     SetProvider, ShowHistory, Turn,
 };
-use genii_protocols::beings::{
-    BeingDue, BeingState, DeleteBeing, ExportBeing, GetBeing, ImportBeing, NoBeing,
-};
+use genii_protocols::beings::{BeingDue, BeingState, DeleteBeing, ExportBeing, GetBeing, NoBeing};
 use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{Address, Json, Pattern, Timestamp};
 use genii_runtime::Heard;
 
-use crate::world::{PATIENCE, World, being, name};
+use crate::world::{PATIENCE, World, being, import, name};
 
 /// So soon that a test can wait for it.
 const SOON: Duration = Duration::from_millis(300);
@@ -275,9 +273,9 @@ async fn reminders_go_with_a_being_that_moves_and_end_with_it() {
     remind(&world, "alice", SOON_ENOUGH, "One.").await;
     let file = world.folder("").with_file_name("alice.being").display().to_string();
     world.ask(&world.registry, ExportBeing { id: name("alice"), file: file.clone() }).await;
-    world.ask(&world.registry, DeleteBeing { id: name("alice") }).await;
+    world.ask(&world.registry, DeleteBeing { id: name("alice"), lost: false }).await;
     let mut said = world.node.subscribe(&[Pattern::parse("beings.*.said").unwrap()]).unwrap();
-    world.ask(&world.registry, ImportBeing { file, id: Some(name("twin")), node: None }).await;
+    world.ask(&world.registry, import(&file, "twin")).await;
     assert_eq!(heard(&mut said).await["being"], "twin");
     assert_eq!(until_reminded(&world, "twin", 1).await[0].said, "One.");
     let due = BeingDue { id: name("alice"), next: Some(after(Duration::ZERO)) };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use genii_protocols::being::{Answered, Query, RecallMemories, Recollection, Remember};
-use genii_protocols::beings::{BeingEntry, CreateBeing};
+use genii_protocols::beings::{BeingEntry, CreateBeing, ImportBeing};
 use genii_protocols::{Address, AskError, Json, Message, Name, NodeName};
 use genii_runtime::topology::Topology;
 use genii_runtime::{House, Node, NodeOptions};
@@ -143,6 +143,12 @@ pub fn being(id: &str) -> Address {
 
 fn create(id: Option<Name>, called: &str) -> CreateBeing {
     CreateBeing { id, character: character(called), provider: None, node: None, isolation: None }
+}
+
+/// Takes a being in under an id, and nothing more is said of it.
+pub fn import(file: &str, id: &str) -> ImportBeing {
+    let (file, id) = (file.to_owned(), Some(name(id)));
+    ImportBeing { file, id, node: None, isolation: None, with_provider: false }
 }
 
 pub fn character(called: &str) -> Json {

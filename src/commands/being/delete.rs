@@ -1,4 +1,4 @@
-//! `being delete`: deletes a being for good.
+//! `being delete`: deletes a being for good, or gives one up whose machine is lost.
 
 use genii_protocols::beings::{BeingEntry, DeleteBeing};
 use serde::{Deserialize, Serialize};
@@ -21,28 +21,44 @@ pub struct Args {
     /// Delete it without asking
     #[arg(long, short)]
     yes: bool,
+    /// Its machine is lost for good: give it up, so that its id is free. If the machine comes back, what
+    /// it has of the being is put aside there, and does not live
+    #[arg(long)]
+    #[serde(default)]
+    lost: bool,
 }
 
 /// The being that is no more.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Deleted {
     deleted: BeingEntry,
+    /// It was given up, and something of it may be left on its machine.
+    is_lost: bool,
 }
 
 impl Command for Delete {
     const NAME: &'static str = "being delete";
     const ABOUT: &'static str = "Delete a being for good, with all that it remembers";
-    const EXAMPLES: &'static [&'static str] =
-        &["being delete marit", "being delete marit --yes      without asking"];
+    const EXAMPLES: &'static [&'static str] = &[
+        "being delete marit",
+        "being delete marit --yes      without asking",
+        "being delete marit --lost     its machine does not come back",
+    ];
     type Args = Args;
     type Said = Deleted;
 
     fn doubt(args: &Args) -> Option<Doubt> {
         let id = &args.being.id;
-        (!args.yes).then(|| Doubt {
-            question: format!("Delete {id} for good, with all that it remembers?"),
-            at_stake: Some(("being show", json!({ "id": id }))),
-        })
+        // One that was being made or deleted when its machine was lost cannot be shown.
+        let at_stake = (!args.lost).then(|| ("being show", json!({ "id": id })));
+        let question = match args.lost {
+            false => format!("Delete {id} for good, with all that it remembers?"),
+            true => format!(
+                "Give {id} up, since its machine is lost? It does not live again by itself if that comes \
+                 back: what is there is put aside."
+            ),
+        };
+        (!args.yes).then_some(Doubt { question, at_stake })
     }
 
     fn done(args: &Args, data: &Data) {
@@ -50,16 +66,19 @@ impl Command for Delete {
     }
 
     async fn serve(args: Args, side: Side, out: Out<Deleted>) -> Result<(), Refusal> {
-        let delete = DeleteBeing { id: args.being.id };
+        let Args { being, lost: is_lost, .. } = args;
+        let delete = DeleteBeing { id: being.id, lost: is_lost };
         let deleted = reach::registry_ask_within(&side, delete, reach::LONG_PATIENCE).await?;
-        out.say(Deleted { deleted }).await
+        out.say(Deleted { deleted, is_lost }).await
     }
 
-    fn show(Deleted { deleted }: Deleted, screen: &mut Screen) {
-        let name = words::harmless(&deleted.name);
-        screen.line(format!(
-            "{} ({name}) is no more, and nothing that it remembered is left",
-            deleted.id
-        ));
+    fn show(Deleted { deleted, is_lost }: Deleted, screen: &mut Screen) {
+        let (id, name, node) = (&deleted.id, words::harmless(&deleted.name), &deleted.node);
+        screen.line(match is_lost {
+            false => format!("{id} ({name}) is no more, and nothing that it remembered is left"),
+            true => format!(
+                "{id} ({name}) is given up; if {node} comes back, what it has of it is put aside there"
+            ),
+        });
     }
 }

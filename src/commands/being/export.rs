@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use genii_protocols::NodeName;
 use genii_protocols::being::Exported;
 use genii_protocols::beings::ExportBeing;
 use serde::{Deserialize, Serialize};
@@ -18,9 +19,18 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     being: Being,
-    /// The file, on the machine where the being lives; one that is there is not overwritten
+    /// The file, which is written on the machine of the registry; one that is there is not overwritten
     #[arg(value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     file: PathBuf,
+}
+
+/// What was written, and where it is.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Written {
+    #[serde(flatten)]
+    exported: Exported,
+    /// The machine on which the file is, that of the registry.
+    node: NodeName,
 }
 
 impl Command for Export {
@@ -28,22 +38,23 @@ impl Command for Export {
     const ABOUT: &'static str = "Write a being into one file, with all that it remembers";
     const EXAMPLES: &'static [&'static str] = &["being export marit marit.being"];
     type Args = Args;
-    type Said = Exported;
+    type Said = Written;
 
     fn prepare(args: &mut Args) -> Result<(), Fault> {
         args.file = absolute(&args.file)?;
         Ok(())
     }
 
-    async fn serve(args: Args, side: Side, out: Out<Exported>) -> Result<(), Refusal> {
+    async fn serve(args: Args, side: Side, out: Out<Written>) -> Result<(), Refusal> {
         let file = args.file.display().to_string();
         let export = ExportBeing { id: args.being.id, file };
-        out.say(reach::registry_ask_within(&side, export, reach::LONG_PATIENCE).await?).await
+        let exported = reach::registry_ask_within(&side, export, reach::LONG_PATIENCE).await?;
+        out.say(Written { exported, node: reach::registry_node(&side) }).await
     }
 
-    fn show(exported: Exported, screen: &mut Screen) {
+    fn show(Written { exported, node }: Written, screen: &mut Screen) {
         let Exported { file, bytes, sha256 } = exported;
-        screen.line(format!("{file}: {}, SHA-256 {sha256}", words::bytes(bytes)));
+        screen.line(format!("{file} on {node}: {}, SHA-256 {sha256}", words::bytes(bytes)));
     }
 }
 

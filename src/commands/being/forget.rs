@@ -1,15 +1,12 @@
 //! `being forget`: has a being forget for good.
 
+use genii_protocols::Timestamp;
 use genii_protocols::being::{
-    Forget as ForgetThis, Forgettable, Forgotten, ListReminders, MemoryKind, RecallMemories,
-    Recollection, Reminder, Turn,
+    AtStake, Forget as ForgetThis, Forgettable, Forgotten, Memory, MemoryKind, WouldForget,
 };
-use genii_protocols::{Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::history::newest;
-use super::recall::RECALLED_MAX;
 use super::{Being, moment, reach, words};
 use crate::chat;
 use crate::commands::{Command, Out, Refusal, Side};
@@ -17,11 +14,8 @@ use crate::data::Data;
 use crate::doubt::Doubt;
 use crate::screen::Screen;
 
-/// How many turns are looked at to show what would go, the newest.
-const LOOKED_AT_MAX: usize = 1_000;
-
-/// How many reminders are looked at; no being has more.
-const REMINDERS_MAX: u32 = 1_000;
+/// How many of each are told of.
+const STAKE_MAX: u32 = 200;
 
 /// How many memories, turns and reminders are shown to a person of what would go, of each.
 const SHOWN_MAX: usize = 10;
@@ -51,7 +45,7 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     matching: Option<String>,
     /// Show what would go, and forget nothing
-    #[arg(long, conflicts_with = "memory")]
+    #[arg(long)]
     dry_run: bool,
     /// Forget without asking
     #[arg(long, short)]
@@ -62,17 +56,8 @@ pub struct Args {
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Said {
-    /// What would go, as far as it was looked for.
-    AtStake {
-        /// Memories that would go.
-        memories: Vec<Recollection>,
-        /// Turns that would go, the newest first.
-        turns: Vec<Turn>,
-        /// Reminders that would go.
-        reminders: Vec<Reminder>,
-        /// More may go: not everything was looked at.
-        may_be_more: bool,
-    },
+    /// What would go.
+    AtStake(AtStake),
     /// What was forgotten.
     Forgotten(Forgotten),
 }
@@ -114,18 +99,12 @@ impl Command for Forget {
             return None;
         }
         let id = &args.being.id;
-        let question = match args.memory {
-            Some(memory) => {
-                format!("Have {id} forget memory {memory} for good, with the turn that it is of?")
-            }
-            None => format!("Have {id} forget this for good?"),
-        };
+        let question = format!("Have {id} forget this for good?");
         let looking = json!({
-            "id": id, "memory": null, "from": args.from, "until": args.until,
+            "id": id, "memory": args.memory, "from": args.from, "until": args.until,
             "matching": args.matching, "dry_run": true, "yes": false,
         });
-        let at_stake = args.memory.is_none().then_some((Self::NAME, looking));
-        Some(Doubt { question, at_stake })
+        Some(Doubt { question, at_stake: Some((Self::NAME, looking)) })
     }
 
     fn done(args: &Args, data: &Data) {
@@ -139,7 +118,9 @@ impl Command for Forget {
         let what = args.what()?;
         let id = &args.being.id;
         if args.dry_run {
-            return out.say(at_stake(&side, id, &what).await?).await;
+            let asked = WouldForget { what, limit: Some(STAKE_MAX) };
+            let stake = reach::ask_within(&side, id, asked, reach::LONG_PATIENCE).await?;
+            return out.say(Said::AtStake(stake)).await;
         }
         let forgotten =
             reach::ask_within(&side, id, ForgetThis { what }, reach::LONG_PATIENCE).await?;
@@ -148,114 +129,59 @@ impl Command for Forget {
 
     fn show(said: Said, screen: &mut Screen) {
         match said {
-            Said::Forgotten(Forgotten { memories: 0, turns: 0, reminders: 0 }) => {
+            Said::Forgotten(all) if all == Forgotten::default() => {
                 screen.line("nothing was forgotten: it remembers nothing of that");
             }
-            Said::Forgotten(Forgotten { memories, turns, reminders }) => {
-                let mut parts =
-                    vec![many(memories, "memory", "memories"), many(turns, "turn", "turns")];
-                if reminders > 0 {
-                    parts.push(many(reminders, "reminder", "reminders"));
-                }
-                screen.line(format!("forgotten for good: {}", parts.join(", ")));
+            Said::Forgotten(all) => {
+                screen.line(format!("forgotten for good: {}", counted(&all)));
             }
-            Said::AtStake { memories, turns, reminders, may_be_more } => {
-                show_stake(&memories, &turns, &reminders, may_be_more, screen);
-            }
+            Said::AtStake(stake) => show_stake(&stake, screen),
         }
     }
 }
 
-/// Looks for what would go.
-async fn at_stake(side: &Side, id: &Name, what: &Forgettable) -> Result<Said, Refusal> {
-    let (question, from, until) = match what {
-        Forgettable::Matching { text } => (text.clone(), None, None),
-        Forgettable::Span { from, until } => (String::new(), Some(*from), Some(*until)),
-        Forgettable::Memory { .. } => (String::new(), None, None),
-    };
-    let found = match question.is_empty() {
-        // There are no words to find memories by; the turns of that time show what it is.
-        true => Vec::new(),
-        false => {
-            let limit = Some(RECALLED_MAX);
-            let recall = RecallMemories { question, limit, from, until, ..Default::default() };
-            reach::ask(side, id, recall).await?.memories
-        }
-    };
-    let is_full = found.len() >= RECALLED_MAX as usize;
-    let goes = |found: &Recollection| {
-        // A turn is shown as a turn.
-        found.memory.kind != MemoryKind::Turn && is_of(what, &[&found.memory.text], found.memory.at)
-    };
-    let memories = found.into_iter().filter(goes).collect();
-    let turn_goes = |turn: &Turn| {
-        is_of(what, &[&turn.said, turn.answer.as_deref().unwrap_or_default()], turn.at)
-    };
-    let turns = newest(side, id, None, LOOKED_AT_MAX, turn_goes).await?;
-    let limit = Some(REMINDERS_MAX);
-    let mut reminders = reach::ask(side, id, ListReminders { limit }).await?.reminders;
-    reminders.retain(|reminder| is_of(what, &[&reminder.text], reminder.made));
-    let may_be_more = is_full || turns.older.is_some() || matches!(what, Forgettable::Span { .. });
-    Ok(Said::AtStake { memories, turns: turns.turns, reminders, may_be_more })
-}
-
-/// Whether something with these texts, of this time, would go.
-fn is_of(what: &Forgettable, texts: &[&str], at: Timestamp) -> bool {
-    match what {
-        Forgettable::Memory { .. } => false,
-        Forgettable::Span { from, until } => *from <= at && at < *until,
-        Forgettable::Matching { text } => {
-            let words = |text: &str| {
-                let words = text.split_whitespace().map(str::to_lowercase);
-                words.collect::<Vec<_>>().join(" ")
-            };
-            let wanted = words(text);
-            texts.iter().any(|text| words(text).contains(&wanted))
-        }
-    }
-}
-
-fn show_stake(
-    memories: &[Recollection],
-    turns: &[Turn],
-    reminders: &[Reminder],
-    may_be_more: bool,
-    screen: &mut Screen,
-) {
-    let all = memories.len() + turns.len() + reminders.len();
-    if all == 0 {
-        screen.line(match may_be_more {
-            true => "nothing was found that would go; it was not looked for everywhere",
-            false => "nothing would go",
-        });
+fn show_stake(stake: &AtStake, screen: &mut Screen) {
+    let AtStake { all, memories, turns, answering, reminders } = stake;
+    if *all == Forgotten::default() {
+        screen.line("nothing would go");
         return;
     }
-    let memory = |found: &Recollection| {
-        let text = words::in_short(&found.memory.text, SHOWN_LETTERS);
-        format!("  {}: {text}", words::about(&found.memory, screen))
-    };
-    let turn = |turn: &Turn| {
-        let text = words::in_short(&turn.said, SHOWN_LETTERS);
-        format!("  turn {} {}: {text}", turn.id, screen.faint(&turn.at.to_string()))
-    };
-    let lines = memories.iter().take(SHOWN_MAX).map(memory);
-    let reminder = |reminder: &Reminder| {
+    screen.line(format!("this would go: {}", counted(all)));
+    // A turn is shown as a turn.
+    let is_of_turn = |memory: &&Memory| memory.kind == MemoryKind::Turn;
+    let memories_shown = memories.iter().filter(is_of_turn).count() + SHOWN_MAX;
+    for memory in memories.iter().filter(|memory| !is_of_turn(memory)).take(SHOWN_MAX) {
+        let text = words::in_short(&memory.text, SHOWN_LETTERS);
+        screen.line(format!("  {}: {text}", words::about(memory, screen)));
+    }
+    for (kept, turns) in [("", turns), ("only the answer of ", answering)] {
+        for turn in turns.iter().take(SHOWN_MAX) {
+            let text = words::in_short(&turn.said, SHOWN_LETTERS);
+            let when = screen.faint(&turn.at.to_string());
+            screen.line(format!("  {kept}turn {} {when}: {text}", turn.id));
+        }
+    }
+    for reminder in reminders.iter().take(SHOWN_MAX) {
         let text = words::in_short(&reminder.text, SHOWN_LETTERS);
-        format!("  {}: {text}", words::reminder(reminder, screen))
-    };
-    let lines = lines.chain(turns.iter().take(SHOWN_MAX).map(turn));
-    let lines = lines.chain(reminders.iter().take(SHOWN_MAX).map(reminder));
-    let lines: Vec<String> = lines.collect();
-    screen.line("this would go:");
-    for line in &lines {
-        screen.line(line);
+        screen.line(format!("  {}: {text}", words::reminder(reminder, screen)));
     }
-    if all > lines.len() {
-        screen.line(format!("  and {} more", all - lines.len()));
+    let most = all.turns.max(all.answers).max(all.reminders);
+    if most > SHOWN_MAX as u64 || all.memories > memories_shown as u64 {
+        screen.line(screen.faint("  the newest of each are shown"));
     }
-    if may_be_more {
-        screen.line(screen.faint("  and perhaps what is older or was not found"));
-    }
+}
+
+/// How much it is, in words.
+fn counted(all: &Forgotten) -> String {
+    let each = [
+        (all.memories, "memory", "memories"),
+        (all.turns, "turn", "turns"),
+        (all.answers, "answer that quotes it", "answers that quote it"),
+        (all.reminders, "reminder", "reminders"),
+    ];
+    let parts = each.into_iter().filter(|(count, ..)| *count > 0);
+    let parts: Vec<String> = parts.map(|(count, one, more)| many(count, one, more)).collect();
+    parts.join(", ")
 }
 
 fn many(count: u64, one: &str, more: &str) -> String {

@@ -51,8 +51,7 @@ impl Command for History {
 
     async fn serve(args: Args, side: Side, out: Out<Talk>) -> Result<(), Refusal> {
         let Args { being: Being { id }, limit, before } = args;
-        let being::History { turns, older } =
-            newest(&side, &id, before, limit as usize, |_| true).await?;
+        let being::History { turns, older } = newest(&side, &id, before, limit as usize).await?;
         out.say(Talk { being: id, turns, older }).await
     }
 
@@ -70,25 +69,21 @@ impl Command for History {
     }
 }
 
-/// The newest turns before one of which this is true, the newest first, of so many that are looked at.
-///
-/// # Errors
-/// When the being does not tell.
-pub async fn newest(
+/// The newest turns before one, the newest first, so many at most.
+async fn newest(
     side: &Side,
     id: &Name,
     mut before: Option<u64>,
-    looked_at_max: usize,
-    is_wanted: impl Fn(&Turn) -> bool,
+    most: usize,
 ) -> Result<being::History, Refusal> {
-    let (mut turns, mut left) = (Vec::new(), looked_at_max);
+    let (mut turns, mut left) = (Vec::new(), most);
     loop {
         let limit = u32::try_from(left).unwrap_or(PAGE).min(PAGE);
         let page = reach::ask(side, id, ShowHistory { before, limit: Some(limit) }).await?;
         left = left.saturating_sub(page.turns.len());
         // Without turns it would go on for ever.
         let older = page.older.filter(|_| !page.turns.is_empty());
-        turns.extend(page.turns.into_iter().filter(&is_wanted));
+        turns.extend(page.turns);
         match older {
             Some(_) if left > 0 => before = older,
             older => return Ok(being::History { turns, older }),

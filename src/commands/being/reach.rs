@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use genii_protocols::being::{Answered, Converse};
 use genii_protocols::beings::{BeingEntry, GetBeing, ListBeings, NoBeing};
-use genii_protocols::{Address, AskError, Destination, Fault, Json, Message, Name};
+use genii_protocols::{Address, AskError, Destination, Fault, Json, Message, Name, NodeName};
 use genii_runtime::{House, JsonNext};
 
 use super::words;
@@ -30,6 +30,12 @@ const ASIDE_PATIENCE: Duration = Duration::from_secs(2);
 /// The registry of all beings.
 fn registry() -> Address {
     Address::parse("beings/registry").expect("it is written as an address is")
+}
+
+/// The machine on which that is, as far as is known here.
+pub fn registry_node(side: &Side) -> NodeName {
+    let elsewhere = side.house.home_of(registry().as_str());
+    elsewhere.unwrap_or_else(|| side.house.node().name().clone())
 }
 
 /// Where a being is spoken to.

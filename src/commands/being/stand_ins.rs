@@ -152,11 +152,20 @@ impl Handle<ImportBeing> for Registry {
         &mut self,
         import: ImportBeing,
         _: &mut Context,
-    ) -> Result<BeingEntry, NoBeing> {
-        match import.file.ends_with(".being") {
-            true => Ok(entry(import.id.unwrap_or_else(|| name("ann")).as_str())),
-            false => Err(NoBeing::Failed { why: format!("{} is no export", import.file) }),
+    ) -> Result<ImportedBeing, NoBeing> {
+        if !import.file.ends_with(".being") {
+            return Err(NoBeing::Failed { why: format!("{} is no export", import.file) });
         }
+        let being = entry(import.id.unwrap_or_else(|| name("ann")).as_str());
+        let provider = ImportedProvider {
+            kind: "openai".to_owned(),
+            model: Some("llama".to_owned()),
+            base_url: Some("http://localhost:1/v1".to_owned()),
+            is_kept: import.with_provider,
+        };
+        let notes = vec![format!("its provider: {provider}")];
+        let being = BeingEntry { isolation: import.isolation, ..being };
+        Ok(ImportedBeing { being, provider: Some(provider), notes })
     }
 }
 
@@ -203,6 +212,7 @@ impl Agent for Marit {
             .on::<Remember>()
             .on::<RecallMemories>()
             .on::<Forget>()
+            .on::<WouldForget>()
             .on::<Say>()
             .on::<Remind>()
             .on::<ListReminders>()
@@ -374,7 +384,31 @@ impl Handle<RecallMemories> for Marit {
 
 impl Handle<Forget> for Marit {
     async fn handle(&mut self, _: Forget, _: &mut Context) -> Result<Forgotten, NotKept> {
-        Ok(Forgotten { memories: 2, turns: 1, reminders: 0 })
+        Ok(Forgotten { memories: 2, turns: 1, answers: 0, reminders: 0 })
+    }
+}
+
+impl Handle<WouldForget> for Marit {
+    async fn handle(&mut self, asked: WouldForget, _: &mut Context) -> Result<AtStake, NotKept> {
+        let words = match asked.what {
+            Forgettable::Matching { text } => text.to_lowercase(),
+            _ => String::new(),
+        };
+        let is_meant = |text: &str| text.to_lowercase().contains(&words);
+        let note = recollection(3, "Ann is allergic to NUTS").memory;
+        let memories: Vec<_> = [note].into_iter().filter(|it| is_meant(&it.text)).collect();
+        let reminders = self.reminders.iter().filter(|it| is_meant(&it.text)).cloned();
+        let reminders: Vec<_> = reminders.collect();
+        let found = memories.len() as u64;
+        // More of each than are shown.
+        let all = Forgotten {
+            memories: 12 * found,
+            turns: found,
+            answers: found,
+            reminders: reminders.len() as u64,
+        };
+        let (turns, answering) = (Vec::new(), Vec::new());
+        Ok(AtStake { all, memories, turns, answering, reminders })
     }
 }
 

@@ -177,14 +177,18 @@ async fn history_is_paged_and_shown_in_the_order_of_time() {
 async fn what_would_be_forgotten_is_shown_first() {
     let side = side(1).await;
     let stake = json(&side, "being forget marit --matching nuts --dry-run").await;
-    let memories = stake["at_stake"]["memories"].as_array().unwrap();
-    assert_eq!(memories.len(), 1, "the cat is not in it: {stake}");
-    let seen = shown(&side, "being forget marit --matching 'word 44' --dry-run").await;
-    assert!(seen.contains("this would go") && seen.contains("and 1 more"), "{seen}");
+    assert_eq!(stake["at_stake"]["all"]["memories"], 12, "{stake}");
+    let seen = shown(&side, "being forget marit --matching nuts --dry-run").await;
+    let all = "this would go: 12 memories, 1 turn, 1 answer that quotes it\n";
+    assert!(seen.contains(all) && seen.contains("allergic to NUTS"), "{seen}");
+    assert!(seen.contains("the newest of each are shown"), "{seen}");
     let seen = shown(&side, "being forget marit --matching xyz --dry-run").await;
     assert_eq!(seen, "nothing would go\n");
     let gone = json(&side, "being forget marit --memory 3 --yes").await;
-    assert_eq!(gone, json!({ "forgotten": { "memories": 2, "turns": 1, "reminders": 0 } }));
+    assert_eq!(
+        gone,
+        json!({ "forgotten": { "memories": 2, "turns": 1, "answers": 0, "reminders": 0 } })
+    );
     let backwards = "being forget marit --from 2026-05-04 --until 2026-05-03 --yes";
     assert!(refused(&side, backwards).await.contains("no time lies between"));
     assert!(
@@ -234,8 +238,12 @@ fn what_cannot_be_undone_is_asked_first() {
     let (command, arguments) = at_stake.unwrap();
     assert_eq!((command, &arguments["dry_run"]), ("being forget", &json!(true)));
     assert!(doubt("being delete marit").unwrap().0.contains("Delete marit for good"));
+    let (question, at_stake) = doubt("being delete marit --lost").unwrap();
+    assert!(question.contains("put aside"), "{question}");
+    assert_eq!(at_stake, None, "one that is not whole cannot be shown");
     for sure in [
         "being delete marit --yes",
+        "being delete marit --lost -y",
         "being forget marit --memory 1 -y",
         "being forget marit --matching x --dry-run",
         "being recall marit x",
@@ -293,8 +301,17 @@ async fn beings_are_written_out_taken_in_deleted_and_talk_with_each_other() {
     let side = side(2).await;
     let exported = json(&side, "being export marit m.being").await;
     assert!(exported["file"].as_str().unwrap().starts_with('/'), "{exported}");
-    assert!(shown(&side, "being export marit m.being").await.contains("2.0 KiB, SHA-256 abab"));
-    assert_eq!(json(&side, "being import m.being --id ann").await["id"], "ann");
+    assert_eq!(exported["node"], "test");
+    let seen = shown(&side, "being export marit m.being").await;
+    assert!(seen.contains("m.being on test: 2.0 KiB, SHA-256 abab"), "{seen}");
+    let taken = json(&side, "being import m.being --id ann").await;
+    let expected = (&json!("ann"), &json!(false), &json!(null));
+    assert_eq!((&taken["id"], &taken["provider"]["is_kept"], &taken["isolation"]), expected);
+    let taken = json(&side, "being import m.being --with-provider --isolation process").await;
+    let expected = (&json!(true), &json!("process"));
+    assert_eq!((&taken["provider"]["is_kept"], &taken["isolation"]), expected);
+    let seen = shown(&side, "being import m.being").await;
+    assert!(seen.contains("note: its provider: openai, llama at http://localhost:1/v1"), "{seen}");
     assert!(refused(&side, "being import m.zip").await.contains("is no export"));
     assert_eq!(json(&side, "being say marit tobin 'ahoy'").await["text"], "ahoy");
     assert!(refused(&side, "being say marit ann x").await.contains("no being is called ann"));
@@ -302,6 +319,8 @@ async fn beings_are_written_out_taken_in_deleted_and_talk_with_each_other() {
     assert!(shown(&side, "being migrate marit pc2").await.contains("marit lives on pc2"));
     assert_eq!(json(&side, "being delete tobin --yes").await["deleted"]["id"], "tobin");
     assert!(refused(&side, "being delete tobin --yes").await.contains("no being is called tobin"));
+    let seen = shown(&side, "being delete marit --lost --yes").await;
+    assert!(seen.contains("if test comes back, what it has of it is put aside"), "{seen}");
 }
 
 #[test]

@@ -6,7 +6,7 @@
 //! by anybody, and can reach nothing but the window; and each has an annex of its own, so that no being's
 //! process can reach that of another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::os::unix::fs::DirBuilderExt;
@@ -23,12 +23,14 @@ use genii_runtime::{Limits, Mail, Node, NodeOptions};
 use genii_supervision::{
     StartError, Supervisor, SupervisorFlags, SupervisorHandle, SupervisorSpec,
 };
+use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::lease::Lease;
 use super::tenant;
 use super::window::{Outside, Window};
 use crate::being::{home, registry};
+use crate::beings::home::folders::remove_folder;
 
 /// The folder of the annexes, in the folder of the node.
 const FOLDER: &str = "annexes";
@@ -72,8 +74,8 @@ impl Annex {
                 "genii has no folder in which a being's process could find its keys",
             )
         })?;
-        let folder = data.join(FOLDER).join(being.name());
-        let made = spawn_blocking(move || AnnexFolder::make(folder)).await;
+        let (folder, open) = (data.join(FOLDER).join(being.name()), Open::of(house));
+        let made = spawn_blocking(move || AnnexFolder::make(folder, open)).await;
         let folder = made.map_err(|error| StartError::failed(error.to_string()))??;
         let at = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let trust = folder.house();
@@ -180,21 +182,74 @@ async fn open_window(node: &Node, being: &Address) -> Result<SupervisorHandle, S
     Supervisor::start(spec, node.tree().clone()).await.map_err(StartError::Failed)
 }
 
+/// Removes what is left of annexes that are not open: of those that a genii had open that was killed.
+/// Blocking.
+///
+/// # Errors
+/// When the folder of the annexes cannot be read. What cannot be removed is said in the log.
+pub(crate) fn clear(house: &Node) -> io::Result<()> {
+    let Some(data) = house.data() else { return Ok(()) };
+    let open = Open::of(house);
+    let annexes = match std::fs::read_dir(data.join(FOLDER)) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        annexes => annexes?,
+    };
+    for annex in annexes {
+        open.clear(&annex?.path());
+    }
+    Ok(())
+}
+
+/// Removes what is left of the annex of a being that is no more. Blocking.
+pub(crate) fn forget(house: &Node, being: &Name) {
+    if let Some(data) = house.data() {
+        Open::of(house).clear(&data.join(FOLDER).join(being.as_str()));
+    }
+}
+
+/// The folders of the annexes that a node has open.
+#[derive(Default)]
+struct Open(Mutex<HashSet<PathBuf>>);
+
+impl Open {
+    fn of(house: &Node) -> Arc<Self> {
+        house.shared(Self::default)
+    }
+
+    /// Removes a folder, if it is not that of an open annex. None is opened there meanwhile.
+    fn clear(&self, folder: &Path) {
+        let open = self.0.lock();
+        if open.contains(folder) {
+            return;
+        }
+        if let Err(error) = remove_folder(folder) {
+            tracing::warn!("{} cannot be removed: {error}", folder.display());
+        }
+    }
+}
+
 /// The folder of an annex: for its owner alone, made anew, and removed when this is dropped.
-struct AnnexFolder(PathBuf);
+struct AnnexFolder {
+    path: PathBuf,
+    open: Arc<Open>,
+}
 
 impl AnnexFolder {
     /// Makes it, with an authority that signs for the two ends and for nobody else. Blocking.
-    fn make(path: PathBuf) -> Result<Self, StartError> {
-        let failed = |error: io::Error| {
-            StartError::failed(format!("its annex {} cannot be made: {error}", path.display()))
-        };
-        remove(&path).map_err(failed)?;
-        let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path);
-        made.map_err(failed)?;
-        let folder = Self(path);
+    fn make(path: PathBuf, open: Arc<Open>) -> Result<Self, StartError> {
+        open.0.lock().insert(path.clone());
+        let folder = Self { path, open };
+        folder.make_anew().map_err(|error| {
+            let path = folder.path.display();
+            StartError::failed(format!("its annex {path} cannot be made: {error}"))
+        })?;
         folder.sign().map_err(|error| StartError::of(&error))?;
         Ok(folder)
+    }
+
+    fn make_anew(&self) -> io::Result<()> {
+        remove_folder(&self.path)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path)
     }
 
     fn sign(&self) -> Result<(), TrustError> {
@@ -211,25 +266,47 @@ impl AnnexFolder {
     }
 
     fn house(&self) -> PathBuf {
-        self.0.join(HOUSE)
+        self.path.join(HOUSE)
     }
 
     fn tenant(&self) -> PathBuf {
-        self.0.join(TENANT)
+        self.path.join(TENANT)
     }
 }
 
 impl Drop for AnnexFolder {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.0) {
-            tracing::warn!("{} cannot be removed: {error}", self.0.display());
-        }
+        self.open.0.lock().remove(&self.path);
+        self.open.clear(&self.path);
     }
 }
 
-fn remove(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_left_of_annexes_goes_and_those_that_are_open_stay() {
+        let data = tempfile::tempdir().unwrap();
+        let house = Node::new(NodeOptions {
+            data: Some(data.path().to_owned()),
+            ..NodeOptions::new(NodeName::new("main").unwrap())
+        });
+        clear(&house).unwrap();
+        let annex = |being: &str| data.path().join(FOLDER).join(being);
+        let leave = |being: &str| {
+            std::fs::create_dir_all(annex(being).join(TENANT)).unwrap();
+            std::fs::write(annex(being).join(TENANT).join("outcome.json"), "{}").unwrap();
+        };
+        ["alice", "bob", "carla"].into_iter().for_each(leave);
+        let open = AnnexFolder::make(annex("alice"), Open::of(&house)).unwrap();
+        assert!(!open.tenant().join("outcome.json").exists(), "it is made anew");
+        forget(&house, &Name::new("bob").unwrap());
+        forget(&house, &Name::new("alice").unwrap());
+        assert!(!annex("bob").exists() && annex("alice").exists() && annex("carla").exists());
+        clear(&house).unwrap();
+        assert!(annex("alice").join(HOUSE).exists() && !annex("carla").exists());
+        drop(open);
+        assert!(!annex("alice").exists());
     }
 }

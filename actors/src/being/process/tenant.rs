@@ -29,9 +29,15 @@ pub const THREADS: usize = 2;
 /// How much it is nicer to the other processes of the machine than genii is.
 pub const NICE: i32 = 5;
 
-/// What is set for the libraries of a process, which would make a thread for each core otherwise.
-pub(super) const ENVIRONMENT: [(&str, &str); 3] =
-    [("LANCE_CPU_THREADS", "1"), ("LANCE_IO_THREADS", "2"), ("RAYON_NUM_THREADS", "1")];
+/// What is set for the libraries of a process, which would make a thread for each core otherwise, and for
+/// the allocator of glibc, which keeps an arena for each thread: with two, a being that is told much takes a
+/// third less memory, and a sixth more time.
+pub(super) const ENVIRONMENT: [(&str, &str); 4] = [
+    ("LANCE_CPU_THREADS", "1"),
+    ("LANCE_IO_THREADS", "2"),
+    ("RAYON_NUM_THREADS", "1"),
+    ("MALLOC_ARENA_MAX", "2"),
+];
 
 /// How long the being may take to end in good order: less than its process.
 const STOP_PATIENCE: Duration = Duration::from_secs(12);

@@ -143,7 +143,9 @@ fn what_was_said_stays_whole_or_is_refused() {
     assert!(assembled.account.is_character_cut);
     let refused = parts.assemble_by(10, &EstimatedTokens).unwrap_err();
     assert_eq!(refused, PromptError::TooLong { tokens: least - 1, tokens_max: 10 });
-    assert!(refused.to_string().contains("say it in parts"));
+    let what_to_do =
+        "say it in parts, or raise `prompt_tokens_max` in the settings of the provider";
+    assert!(refused.to_string().ends_with(what_to_do), "{refused}");
     assert_eq!(
         Parts::new(" \n").assemble_by(99, &EstimatedTokens).unwrap_err(),
         PromptError::Empty

@@ -58,6 +58,9 @@ pub struct ProviderSettings {
     pub concurrent_max: u32,
     /// How freely the model chooses its words, from 0 to 2; its own way if not set.
     pub temperature: Option<f32>,
+    /// How many tokens a prompt may have at most, by a guess. Together with `reply_tokens_max` no more
+    /// than the model's window.
+    pub prompt_tokens_max: u32,
     /// How many tokens an answer may have at most.
     pub reply_tokens_max: u32,
     /// By which name the server is told of it.
@@ -93,6 +96,7 @@ impl Default for ProviderSettings {
             backoff_cap: TimeSpan::from_secs(20),
             concurrent_max: 4,
             temperature: None,
+            prompt_tokens_max: 6_000,
             reply_tokens_max: 1_024,
             reply_tokens_field: ReplyTokensField::MaxTokens,
             ask_usage: true,

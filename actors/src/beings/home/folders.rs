@@ -4,12 +4,13 @@
 //! |---|---|
 //! | `ID/` | a being |
 //! | `ID/leaving` | a mark: the being is about to move away, and is not to wake |
+//! | `ID/making` | by what the making of the being here is told from any other |
 //! | `.coming/ID/` | a copy that has come from another machine |
-//! | `.aside/` | beings that the registry knows elsewhere, and files that say why |
-//! | `.going/` | what is being removed, or only looked at; empty after each start |
+//! | `.aside/` | what is not to live here, and is kept |
+//! | `.going/` | what is being removed, or only needed for a while; empty after each start |
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use genii_protocols::Name;
@@ -22,9 +23,18 @@ pub(crate) const LEAVING: &str = "leaving";
 /// The store of a being, in its folder.
 pub(crate) const STORE: &str = "being.redb";
 
+/// What says in a folder by which making it came to be, for that to be taken back.
+const MAKING: &str = "making";
+
+/// The largest number that is read there, in digits.
+const MAKING_DIGITS_MAX: u64 = 20;
+
 const COMING: &str = ".coming";
 const ASIDE: &str = ".aside";
 const GOING: &str = ".going";
+
+/// How often it is tried to remove a folder into which somebody puts something meanwhile.
+const REMOVE_TRIES: usize = 5;
 
 /// The folder that holds them all.
 #[derive(Debug, Clone)]
@@ -101,11 +111,45 @@ impl Folders {
         })
     }
 
-    /// The folder of a new being. Fails if something lies there.
-    pub(super) fn make(&self, id: &Name) -> io::Result<PathBuf> {
-        let folder = self.of(id);
-        std::fs::create_dir(&folder)?;
-        Ok(folder)
+    /// Makes the folder of a new being, with what `fill` puts into it: it is there whole or not at all.
+    /// Fails if something lies there.
+    pub(super) fn make(
+        &self,
+        id: &Name,
+        making: u64,
+        fill: impl FnOnce(&Path) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let new = self.scratch(&format!("new-{:016x}", fastrand::u64(..)))?;
+        std::fs::create_dir(&new)?;
+        let made = mark_made(&new, making).and_then(|()| fill(&new)).and_then(|()| {
+            // An empty folder would be replaced.
+            match self.is_taken(id) {
+                true => Err(io::ErrorKind::AlreadyExists.into()),
+                false => std::fs::rename(&new, self.of(id)),
+            }
+        });
+        if made.is_err() {
+            // What cannot be removed, the next start removes.
+            let _at_the_next_start = remove_folder(&new);
+        }
+        made?;
+        sync(&self.0)
+    }
+
+    /// Whether a being was made here by this making.
+    pub(super) fn is_made_by(&self, id: &Name, making: u64) -> io::Result<bool> {
+        is_marked(&self.of(id), making)
+    }
+
+    /// Removes what this making has made of a being, however far it has come, and nothing else.
+    pub(super) fn take_back(&self, id: &Name, making: u64) -> io::Result<()> {
+        if is_marked(&self.coming(id), making)? {
+            self.discard(id)?;
+        }
+        match self.is_made_by(id, making)? {
+            true => self.take_out(id),
+            false => Ok(()),
+        }
     }
 
     /// Marks that a being is about to move away.
@@ -124,13 +168,34 @@ impl Folders {
         }
     }
 
-    /// An empty folder for a copy that comes, and the file in it.
-    pub(super) fn receive(&self, id: &Name) -> io::Result<PathBuf> {
+    /// An empty folder for a copy that comes, and the file in it. A copy that lies there is put aside when
+    /// a being is made anew: it may be the only one of another.
+    pub(super) fn receive(&self, id: &Name, making: Option<u64>) -> io::Result<PathBuf> {
         let folder = self.coming(id);
-        remove_folder(&folder)?;
+        match making {
+            Some(_) => self.keep_stranded(&folder, id)?,
+            None => self.discard(id)?,
+        }
         make_folder(&self.0.join(COMING))?;
         make_folder(&folder)?;
+        if let Some(making) = making {
+            mark_made(&folder, making)?;
+        }
         Ok(folder.join(STORE))
+    }
+
+    /// Puts a copy aside that lies where another is to come.
+    fn keep_stranded(&self, folder: &Path, id: &Name) -> io::Result<()> {
+        if let Some(aside) = self.move_aside(folder, id)? {
+            tracing::warn!(
+                being = id.as_str(),
+                "a copy that had come before, and may be the only one, is put aside: look at it with \
+                 `being import {}`, or remove {} if nobody needs it",
+                aside.join(STORE).display(),
+                aside.display()
+            );
+        }
+        Ok(())
     }
 
     /// A copy has come whole: it is there also after a crash.
@@ -147,8 +212,9 @@ impl Folders {
         sync(&self.0)
     }
 
+    /// Takes a copy that has come out of sight in one step, and removes it.
     pub(super) fn discard(&self, id: &Name) -> io::Result<()> {
-        remove_folder(&self.coming(id))
+        self.put_out(&self.coming(id), id)?.map_or(Ok(()), |out| remove_folder(&out))
     }
 
     /// A path, for something that the next start removes if this one cannot.
@@ -160,13 +226,13 @@ impl Folders {
 
     /// Takes a being out of sight in one step, whatever happens while it is removed.
     pub(super) fn take_out(&self, id: &Name) -> io::Result<()> {
-        self.put_out(id)?.map_or(Ok(()), |out| remove_folder(&out))
+        self.put_out(&self.of(id), id)?.map_or(Ok(()), |out| remove_folder(&out))
     }
 
     /// As [`Folders::take_out`], of one that lives elsewhere: what cannot be removed is removed by the
     /// next start.
     pub(super) fn leave(&self, id: &Name) -> io::Result<()> {
-        if let Some(out) = self.put_out(id)?
+        if let Some(out) = self.put_out(&self.of(id), id)?
             && let Err(error) = remove_folder(&out)
         {
             tracing::warn!(being = id.as_str(), "what it left behind is not all gone: {error}");
@@ -174,25 +240,30 @@ impl Folders {
         Ok(())
     }
 
-    fn put_out(&self, id: &Name) -> io::Result<Option<PathBuf>> {
-        if !self.is_taken(id) {
+    fn put_out(&self, folder: &Path, id: &Name) -> io::Result<Option<PathBuf>> {
+        if folder.symlink_metadata().is_err() {
             return Ok(None);
         }
         let unique = self.scratch(&format!("{}-{:016x}", id.as_str(), fastrand::u64(..)))?;
-        std::fs::rename(self.of(id), &unique)?;
+        std::fs::rename(folder, &unique)?;
         sync(&self.0)?;
         Ok(Some(unique))
     }
 
-    /// Puts a being aside, where it is kept and does not live. Where that is; `None` if nothing is here.
-    pub(super) fn put_aside(&self, id: &Name) -> io::Result<Option<PathBuf>> {
-        if !self.is_taken(id) {
+    /// Puts a being aside, and a copy of it that has come: they are kept, and do not live. Where they are.
+    pub(super) fn put_aside(&self, id: &Name) -> io::Result<Vec<PathBuf>> {
+        let folders = [self.of(id), self.coming(id)];
+        folders.iter().filter_map(|folder| self.move_aside(folder, id).transpose()).collect()
+    }
+
+    fn move_aside(&self, folder: &Path, id: &Name) -> io::Result<Option<PathBuf>> {
+        if folder.symlink_metadata().is_err() {
             return Ok(None);
         }
         let aside = self.0.join(ASIDE);
         make_folder(&aside)?;
         let unique = aside.join(format!("{}-{:016x}", id.as_str(), fastrand::u64(..)));
-        std::fs::rename(self.of(id), &unique)?;
+        std::fs::rename(folder, &unique)?;
         sync(&aside)?;
         sync(&self.0)?;
         Ok(Some(unique))
@@ -214,10 +285,38 @@ fn sync(folder: &Path) -> io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
-fn remove_folder(folder: &Path) -> io::Result<()> {
-    match std::fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// Marks a folder as made by a making. The mark is there also after a crash.
+fn mark_made(folder: &Path, making: u64) -> io::Result<()> {
+    let mut file = File::create(folder.join(MAKING))?;
+    file.write_all(making.to_string().as_bytes())?;
+    file.sync_all()?;
+    sync(folder)
+}
+
+/// Whether a folder was made by this making.
+fn is_marked(folder: &Path, making: u64) -> io::Result<bool> {
+    let file = match File::open(folder.join(MAKING)) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            return Ok(false);
+        }
+        file => file?,
+    };
+    let mut mark = Vec::new();
+    file.take(MAKING_DIGITS_MAX + 1).read_to_end(&mut mark)?;
+    Ok(mark == making.to_string().as_bytes())
+}
+
+/// Removes a folder with all that is in it, if it is there.
+pub(crate) fn remove_folder(folder: &Path) -> io::Result<()> {
+    let mut more_tries = 1..REMOVE_TRIES;
+    loop {
+        match std::fs::remove_dir_all(folder).map_err(|error| (error.kind(), error)) {
+            Ok(()) | Err((io::ErrorKind::NotFound, _)) => return Ok(()),
+            Err((io::ErrorKind::DirectoryNotEmpty, _)) if more_tries.next().is_some() => {}
+            Err((_, error)) => return Err(error),
+        }
     }
 }
 

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::being::{AskHealth, Export, Heeded};
-use genii_protocols::beings::{BeingDue, BeingState, Checked, CheckedTable, NoBeing, Soundness};
+use genii_protocols::beings::{
+    BeingDue, BeingState, Checked, CheckedTable, ImportedProvider, NoBeing, Soundness,
+};
 use genii_protocols::{Address, Destination, Json, Name, NodeName, Timestamp};
 use genii_runtime::nursery::{Kept, Mood, Tenancy};
 use genii_runtime::{House, Nursery, NurserySettings};
@@ -18,14 +20,16 @@ use super::HomeSettings;
 use super::due::{Due, by_mail};
 use super::folders::Folders;
 use super::tenancies::{self, Tenancies};
+use super::turns::Turns;
 use crate::being::birth::Birth;
-use crate::being::imported::{Imported, NotImported, next_reminder};
+use crate::being::imported::{Imported, NotImported, next_reminder, settle_provider};
+use crate::being::process::annex;
 use crate::beings::errands::{
     Adopt, Amiss, AskLodging, AskStates, CheckHere, Discard, DropParcel, Found, IsolateHere, Leave,
     ListLodgers, Lodgers, Lodging, LookAt, LookInto, MakeHere, MissHere, Offered, Pack, Packed,
-    Parcel, Piece, PutAside, ReadParcel, Receive, RemoveHere, Standing, States, Stay,
+    Parcel, Piece, PutAside, ReadParcel, Receive, RemoveHere, Standing, States, Stay, TakeBack,
 };
-use crate::beings::parcels::{OfferedFile, Parcels, blocking, fetch};
+use crate::beings::parcels::{OfferedFile, Parcels, Scratch, blocking, drop_aside, fetch};
 
 /// The kind of beings in the catalogue.
 const KIND: &str = "being";
@@ -64,6 +68,9 @@ const KNOWN_LOOK: Duration = Duration::from_millis(20);
 /// How often it is tried to end that at a moment at which nothing comes.
 const DISMISS_TRIES: usize = 50;
 
+/// How large a file may be that is taken in, in bytes.
+const IMPORT_BYTES_MAX: u64 = 64 << 30;
+
 /// How long an export may take.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(600);
 
@@ -73,8 +80,10 @@ pub(super) struct Lodge {
     nursery: Nursery,
     tenancies: Arc<Tenancies>,
     due: Due,
-    parcels: Parcels,
+    parcels: Arc<Parcels>,
     movings: Arc<Movings>,
+    /// The registry may give up waiting for what goes on here, and ask for something else.
+    turns: Turns,
 }
 
 /// Those that are about to leave or have left. It outlives the home when that crashes, so that none of
@@ -139,6 +148,10 @@ impl Lodge {
         let (folders, all) = opened.await.map_err(|error| {
             StartError::failed(format!("its folder {shown} cannot be made or read: {error}"))
         })?;
+        let node = house.node().clone();
+        if let Err(error) = blocking(move || annex::clear(&node)).await {
+            tracing::warn!("what is left of annexes is not looked at: {error}");
+        }
         // Only now: whoever wakes meanwhile, as after a crash of this agent, is kept apart as before.
         *movings.tenancies.write() = Some(tenancies.clone());
         let nursery = open_nursery(house, settings, movings.clone()).await?;
@@ -151,8 +164,9 @@ impl Lodge {
             nursery.admit(id);
         }
         let house = house.clone();
-        let parcels = Parcels::default();
-        Ok(Self { folders, house, nursery, tenancies, due, parcels, movings })
+        let parcels = Arc::default();
+        let turns = Turns::default();
+        Ok(Self { folders, house, nursery, tenancies, due, parcels, movings, turns })
     }
 
     /// Wakes those whose time has come, for ever.
@@ -169,6 +183,11 @@ impl Lodge {
             }
         };
         self.due.clone().watch(heed)
+    }
+
+    /// Lets go of files that nobody fetches any more, for ever.
+    pub(super) fn tend_parcels(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.parcels.clone().tend()
     }
 
     pub(super) async fn close(&self) {
@@ -202,6 +221,12 @@ impl Lodge {
     ) -> Result<T, Amiss> {
         let folders = self.folders.clone();
         blocking(move || work(folders)).await
+    }
+
+    /// For a file that is needed for a while.
+    async fn scratch(&self, why: &str) -> Result<Scratch, Amiss> {
+        let name = format!("{why}-{:016x}", fastrand::u64(..));
+        self.aside(move |folders| Scratch::make(folders.scratch(&name)?)).await
     }
 
     // Who is here.
@@ -264,22 +289,18 @@ impl Lodge {
         Ok(Found { id, name, created })
     }
 
-    /// Who is in a file that was exported. A copy of it is looked at, so that it stays as it is.
-    async fn look(&self, file: PathBuf) -> Result<(Found, Scratch), Amiss> {
-        let name = format!("look-{:016x}", fastrand::u64(..));
-        let copy = self.aside(move |folders| folders.scratch(&name)).await.map(Scratch)?;
+    /// Who is in a file that was exported, and by whom its words are found. A copy of it is looked at, and
+    /// settled, so that it stays as it is.
+    async fn look(
+        &self,
+        file: PathBuf,
+        with_provider: bool,
+    ) -> Result<(Found, Option<ImportedProvider>, Scratch), Amiss> {
+        let copy = self.scratch("look").await?;
         let looked = tokio::task::spawn_blocking(move || {
-            let restored = genii_storage::store::restore(&file, &copy.0);
-            let found = restored
-                .map_err(|error| NotImported::Failed { why: error.to_string() })
-                .and_then(|_| Imported::of(&copy.0));
-            match found {
-                Ok(Imported { id, name, created }) => Ok((Found { id, name, created }, copy)),
-                Err(error) => {
-                    copy.remove();
-                    Err(Amiss::Senseless { why: error.to_string() })
-                }
-            }
+            let found = take_copy(&file, copy.path(), with_provider);
+            let senseless = |error: NotImported| Amiss::Senseless { why: error.to_string() };
+            found.map(|(found, provider)| (found, provider, copy)).map_err(senseless)
         });
         looked.await.map_err(Amiss::failed)?
     }
@@ -287,19 +308,23 @@ impl Lodge {
     // Making and removing.
 
     pub(super) async fn make(&self, asked: MakeHere) -> Result<(), Amiss> {
-        let MakeHere { id, created, character, provider, isolation } = asked;
+        let MakeHere { id, making, created, character, provider, isolation } = asked;
         let birth = Birth { created, character, provider };
+        let _turn = self.turns.take(&id).await;
         if self.folders.is_taken(&id) {
             return Err(Amiss::Taken { id });
         }
         let of = id.clone();
         let tenancies = self.tenancies.clone();
         self.aside(move |folders| {
-            let folder = folders.make(&of)?;
-            if let Some(isolation) = isolation {
-                tenancies.set(&of, isolation)?;
-            }
-            birth.write(&folder)
+            folders.make(&of, making, |folder| {
+                if let Some(isolation) = isolation {
+                    tenancies::write(folder, isolation)?;
+                }
+                birth.write(folder)
+            })?;
+            tenancies.recall(&of);
+            Ok(())
         })
         .await?;
         self.nursery.admit(&id);
@@ -335,7 +360,9 @@ impl Lodge {
 
     /// Removes a being: its address, and its folder with all that is in it.
     pub(super) async fn remove(&self, RemoveHere { id }: RemoveHere) -> Result<(), Amiss> {
+        let _turn = self.turns.take(&id).await;
         self.dismiss(&id).await?;
+        self.parcels.forget_of(&id).await;
         self.aside(move |folders| {
             folders.discard(&id)?;
             folders.take_out(&id)
@@ -343,18 +370,28 @@ impl Lodge {
         .await
     }
 
-    pub(super) async fn put_aside(&self, PutAside { id }: PutAside) -> Result<(), Amiss> {
+    /// Removes what one making of a being has made, and leaves all else as it is. If that goes on it is
+    /// waited for: nothing is made of it later.
+    pub(super) async fn take_back(&self, asked: TakeBack) -> Result<(), Amiss> {
+        let TakeBack { id, making } = asked;
+        let _turn = self.turns.take(&id).await;
+        let of = id.clone();
+        if self.aside(move |folders| folders.is_made_by(&of, making)).await? {
+            self.dismiss(&id).await?;
+        }
+        self.aside(move |folders| folders.take_back(&id, making)).await
+    }
+
+    pub(super) async fn put_aside(&self, PutAside { id }: PutAside) -> Result<Vec<String>, Amiss> {
+        let _turn = self.turns.take(&id).await;
         self.dismiss(&id).await?;
         let of = id.clone();
-        if let Some(aside) = self.aside(move |folders| folders.put_aside(&of)).await? {
-            let (being, aside) = (id.as_str(), aside.display().to_string());
-            tracing::warn!(
-                being,
-                aside,
-                "lives elsewhere by the book, and what was here is put aside"
-            );
+        let aside = self.aside(move |folders| folders.put_aside(&of)).await?;
+        let aside: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
+        for aside in &aside {
+            tracing::warn!(being = id.as_str(), aside, "is not to live here, and is put aside");
         }
-        Ok(())
+        Ok(aside)
     }
 
     /// It cannot be spoken to here any more.
@@ -374,7 +411,12 @@ impl Lodge {
         }
         self.due.forget(id).await;
         self.tenancies.forget(id);
-        Ok(())
+        let (node, id) = (self.house.node().clone(), id.clone());
+        blocking(move || {
+            annex::forget(&node, &id);
+            Ok(())
+        })
+        .await
     }
 
     // Giving away.
@@ -384,9 +426,9 @@ impl Lodge {
         if !file.is_absolute() {
             return Err(Amiss::Senseless { why: format!("{} is no absolute path", asked.file) });
         }
-        let (found, copy) = self.look(file).await?;
-        let parcel = self.parcels.offer(OfferedFile::Made(copy.keep())).await?;
-        Ok(Offered { found, parcel })
+        let (found, provider, copy) = self.look(file, asked.with_provider).await?;
+        let parcel = self.parcels.offer(OfferedFile::Made(copy), None).await?;
+        Ok(Offered { found, provider, parcel })
     }
 
     pub(super) async fn pack(&self, Pack { id, to_leave }: Pack) -> Result<Packed, Amiss> {
@@ -400,12 +442,21 @@ impl Lodge {
 
     /// A copy of one that lives on.
     async fn pack_copy(&self, id: Name) -> Result<Parcel, Amiss> {
-        let name = format!("export-{:016x}", fastrand::u64(..));
-        let copy = self.aside(move |folders| folders.scratch(&name)).await?;
-        let export = Export { file: copy.display().to_string() };
-        let being = self.house.node().to(self.address(&id));
-        being.ask_within(export, EXPORT_PATIENCE).await.map_err(Amiss::failed)?;
-        self.parcels.offer(OfferedFile::Made(copy)).await
+        let copy = self.scratch("export").await?;
+        let export = Export { file: copy.path().display().to_string() };
+        let address = self.address(&id);
+        let being = self.house.node().to(address.clone());
+        if let Err(error) = being.ask_within(export, EXPORT_PATIENCE).await {
+            drop_aside(copy).await;
+            return Err(Amiss::failed(error));
+        }
+        let parcel = self.parcels.offer(OfferedFile::Made(copy), Some(id)).await?;
+        // Looked at only now: whoever removes it after that lets go of what is given away of it.
+        if !self.nursery.has(&address) {
+            self.parcels.forget(parcel.ticket).await;
+            return Err(Amiss::failed("it was removed while it was written out"));
+        }
+        Ok(parcel)
     }
 
     async fn pack_to_leave(&self, id: Name) -> Result<Parcel, Amiss> {
@@ -425,7 +476,8 @@ impl Lodge {
             self.aside(move |folders| folders.mark_leaving(&of)).await?;
             self.movings.held.lock().insert(id.clone(), kept);
         }
-        self.parcels.offer(OfferedFile::Kept(self.folders.store_of(&id))).await
+        let store = OfferedFile::Kept(self.folders.store_of(&id));
+        self.parcels.offer(store, Some(id.clone())).await
     }
 
     pub(super) async fn read_parcel(&self, asked: ReadParcel) -> Result<Piece, Amiss> {
@@ -433,14 +485,16 @@ impl Lodge {
     }
 
     pub(super) async fn drop_parcel(&self, asked: DropParcel) -> Result<(), Amiss> {
-        self.parcels.forget(asked.ticket);
+        self.parcels.forget(asked.ticket).await;
         Ok(())
     }
 
     // Coming and leaving.
 
     pub(super) async fn receive(&self, asked: Receive) -> Result<(), Amiss> {
-        let Receive { id, from, parcel, isolation } = asked;
+        let Receive { id, from, parcel, isolation, making } = asked;
+        // Also over what is cleared away in the end: nobody has begun anew there meanwhile.
+        let _turn = self.turns.take(&id).await;
         if self.movings.left.lock().contains_key(&id) {
             let why = "it has just left, and what came for it meanwhile is still sent after it; try \
                        again in some seconds";
@@ -449,8 +503,12 @@ impl Lodge {
         if self.folders.is_taken(&id) {
             return Err(Amiss::Taken { id });
         }
-        let of = id.clone();
-        let file = self.aside(move |folders| folders.receive(&of)).await?;
+        let (of, bytes) = (id.clone(), parcel.bytes);
+        let file = self.aside(move |folders| {
+            store::find_room(folders.path(), bytes).map_err(std::io::Error::other)?;
+            folders.receive(&of, making)
+        });
+        let file = file.await?;
         let of = id.clone();
         let received = match self.fetch_and_check(&from, &parcel, file).await {
             Ok(()) => {
@@ -465,7 +523,7 @@ impl Lodge {
             Err(why) => Err(why),
         };
         if received.is_err() {
-            self.discard(Discard { id }).await?;
+            self.aside(move |folders| folders.discard(&id)).await?;
         }
         received
     }
@@ -478,12 +536,13 @@ impl Lodge {
     ) -> Result<(), Amiss> {
         let from = self.house.node().to(from.clone());
         fetch(&from, parcel, file.clone()).await?;
-        let (_, copy) = self.look(file).await?;
-        copy.remove();
-        Ok(())
+        let checked = tokio::task::spawn_blocking(move || Imported::of(&file)).await;
+        let senseless = |error: NotImported| Amiss::Senseless { why: error.to_string() };
+        checked.map_err(Amiss::failed)?.map(drop).map_err(senseless)
     }
 
     pub(super) async fn adopt(&self, Adopt { id }: Adopt) -> Result<(), Amiss> {
+        let _turn = self.turns.take(&id).await;
         let (of, tenancies) = (id.clone(), self.tenancies.clone());
         self.aside(move |folders| {
             match folders.lodging(&of)? {
@@ -501,6 +560,7 @@ impl Lodge {
     }
 
     pub(super) async fn discard(&self, Discard { id }: Discard) -> Result<(), Amiss> {
+        let _turn = self.turns.take(&id).await;
         self.aside(move |folders| folders.discard(&id)).await
     }
 
@@ -597,18 +657,21 @@ impl Drop for Packing<'_> {
     }
 }
 
-/// A file that was made to be looked at.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn remove(self) {
-        // What cannot be removed lies where the next start does it.
-        let _at_the_next_start = std::fs::remove_file(self.0);
-    }
-
-    fn keep(self) -> PathBuf {
-        self.0
-    }
+/// Copies a file that was exported, if it can be one and has room, and settles by whom the words of the being
+/// in it are found. Blocking.
+fn take_copy(
+    file: &Path,
+    copy: &Path,
+    with_provider: bool,
+) -> Result<(Found, Option<ImportedProvider>), NotImported> {
+    let bytes = store::admit(file, IMPORT_BYTES_MAX)?;
+    store::find_room(copy.parent().unwrap_or(copy), bytes)?;
+    let restored = store::restore(file, copy);
+    restored.map_err(|error| NotImported::Failed { why: error.to_string() })?;
+    // It was checked whole when it was restored.
+    let Imported { id, name, created } = Imported::in_store(copy)?;
+    let provider = settle_provider(copy, with_provider)?;
+    Ok((Found { id, name, created }, provider))
 }
 
 /// When one that sleeps is due, if it need not be woken yet. A large store takes as long to be looked at as

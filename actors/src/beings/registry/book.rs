@@ -5,17 +5,30 @@ use std::ops::Bound;
 use std::path::Path;
 
 use genii_protocols::{Name, NodeName, Timestamp};
-use genii_storage::store::{Reader, Schema, Store, StoreError, StoreOptions, Table};
+use genii_storage::store::{
+    Migration, Reader, Schema, Store, StoreError, StoreOptions, Table, Writer,
+};
 use genii_supervision::StartError;
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 
 use crate::beings::home::folders::make_folder;
 
-const SCHEMA: Schema = Schema::new("beings", 1, &[]);
+const SCHEMA: Schema = Schema::new("beings", 2, &[REMAINS_COME]);
+
+/// A genii that knows nothing of what remains of beings that were given up or deleted would take it in
+/// again: it is to refuse the book.
+const REMAINS_COME: Migration =
+    Migration { to: 2, what: "make room for what remains of beings", run: |_| Ok(()) };
 
 /// The beings, by id.
 const BEINGS: Table<String, Entry> = Table::new("beings");
+
+/// By what the making of a being is told from any other, of those that are being made.
+const MAKINGS: Table<String, u64> = Table::new("makings");
+
+/// What may lie on machines where its being is not to live, by id and machine.
+const REMAINS: Table<Place, Remains> = Table::new("remains");
 
 /// The file, in the folder of the beings. No being can have its name: it has a dot in it.
 const FILE: &str = "registry.redb";
@@ -56,6 +69,33 @@ impl Entry {
     pub(super) fn is_there(&self) -> bool {
         !matches!(self.stage, Stage::Coming | Stage::Going)
     }
+
+    /// The machine to which it is about to move, or from which it has moved.
+    fn other(&self) -> Option<&NodeName> {
+        match &self.stage {
+            Stage::Moving { to: other } | Stage::Arriving { from: other } => Some(other),
+            Stage::Coming | Stage::Living | Stage::Going => None,
+        }
+    }
+}
+
+/// What may lie of a being on a machine where it is not to live.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Remains {
+    /// When the being was made: another may have its id by now.
+    pub(super) created: Timestamp,
+    pub(super) fate: Fate,
+}
+
+/// What has become of a being of which something remains.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Fate {
+    /// It lives on another machine.
+    Moved,
+    /// It was deleted.
+    Deleted,
+    /// It was given up with a machine.
+    GivenUp,
 }
 
 pub(super) struct Book {
@@ -120,14 +160,50 @@ impl Book {
         self.store.read(|reader| reader.range(BEINGS, ..).map(|entry| Ok(entry?.1)).collect())
     }
 
-    /// Writes down what is known of a being. Two do not do so for the same being at the same time.
+    /// By what the making of a being is told from any other, if it is being made.
+    pub(super) fn making(&self, id: &Name) -> Result<Option<u64>, StoreError> {
+        self.store.read(|reader| reader.get(MAKINGS, &id.as_str().to_owned()))
+    }
+
+    /// Writes down that a being is about to be made.
+    pub(super) async fn begin(&self, entry: Entry, making: u64) -> Result<(), StoreError> {
+        self.write(entry, Some(making), false).await
+    }
+
+    /// Writes down what is known of a being. Two do not do so for the same being at the same time. If it
+    /// was on its way between two machines, something of it may remain on the other one.
     pub(super) async fn put(&self, entry: Entry) -> Result<(), StoreError> {
+        self.write(entry, None, false).await
+    }
+
+    /// As [`Book::put`], of one of which nothing remains on that other machine.
+    pub(super) async fn put_alone(&self, entry: Entry) -> Result<(), StoreError> {
+        self.write(entry, None, true).await
+    }
+
+    async fn write(
+        &self,
+        entry: Entry,
+        making: Option<u64>,
+        is_alone: bool,
+    ) -> Result<(), StoreError> {
         let node = entry.node.clone();
         let put = self.store.write(move |writer| {
             let id = entry.id.as_str().to_owned();
             let before: Option<Entry> = writer.get(BEINGS, &id)?;
             // What it is called it says itself, also while something else is done with it.
             let name = before.as_ref().map_or(&entry.name, |before| &before.name).clone();
+            match making {
+                Some(making) => writer.insert(MAKINGS, &id, &making)?,
+                None => writer.remove(MAKINGS, &id)?,
+            };
+            if let Some(before) = &before {
+                keep_what_remains(writer, before, &entry, is_alone)?;
+            }
+            if entry.stage == Stage::Living {
+                // So what lies there is no remains.
+                writer.remove(REMAINS, &place(&entry.id, &entry.node))?;
+            }
             writer.insert(BEINGS, &id, &Entry { name, ..entry.clone() })?;
             Ok::<_, StoreError>(before.map(|before| before.node))
         });
@@ -136,11 +212,79 @@ impl Book {
         Ok(())
     }
 
+    /// Strikes a being. What may remain of it elsewhere is that of one that was deleted.
     pub(super) async fn strike(&self, id: &Name) -> Result<(), StoreError> {
         let id = id.as_str().to_owned();
-        let taken = self.store.write(move |writer| writer.take(BEINGS, &id)).await?;
-        self.moved(taken.map(|entry: Entry| entry.node), None);
+        let struck = self.store.write(move |writer| {
+            writer.remove(MAKINGS, &id)?;
+            end_moved(writer, &id, Fate::Deleted)?;
+            writer.take(BEINGS, &id)
+        });
+        let taken: Option<Entry> = struck.await?;
+        self.moved(taken.map(|entry| entry.node), None);
         Ok(())
+    }
+
+    /// Strikes a being that is given up, and keeps on which machines something of it may lie.
+    pub(super) async fn give_up(&self, entry: &Entry) -> Result<(), StoreError> {
+        let id = entry.id.as_str().to_owned();
+        let remains = Remains { created: entry.created, fate: Fate::GivenUp };
+        let nodes = [Some(&entry.node), entry.other()].into_iter().flatten();
+        let places: Vec<_> = nodes.map(|node| place(&entry.id, node)).collect();
+        let given_up = self.store.write(move |writer| {
+            end_moved(writer, &id, Fate::GivenUp)?;
+            for place in &places {
+                writer.insert(REMAINS, place, &remains)?;
+            }
+            writer.remove(MAKINGS, &id)?;
+            writer.take(BEINGS, &id)
+        });
+        let taken: Option<Entry> = given_up.await?;
+        self.moved(taken.map(|entry| entry.node), None);
+        Ok(())
+    }
+
+    /// What may lie on a machine of a being of that id that is not to live there.
+    pub(super) fn remains(
+        &self,
+        id: &Name,
+        node: &NodeName,
+    ) -> Result<Option<Remains>, StoreError> {
+        self.store.read(|reader| reader.get(REMAINS, &place(id, node)))
+    }
+
+    /// On how many machines something may lie, of all beings.
+    pub(super) fn remains_len(&self) -> Result<u64, StoreError> {
+        self.store.read(|reader| reader.len(REMAINS))
+    }
+
+    /// Whether something may lie anywhere of a being of that id that is not to live there.
+    pub(super) fn has_remains(&self, id: &Name) -> Result<bool, StoreError> {
+        self.store.read(|reader| Ok(!remains_of(reader, id.as_str())?.is_empty()))
+    }
+
+    /// The beings of which something may lie on a machine where they are not to live.
+    pub(super) fn remaining_on(&self, node: &NodeName) -> Result<Vec<Name>, StoreError> {
+        self.store.read(|reader| {
+            let mut ids = Vec::new();
+            for row in reader.range(REMAINS, ..) {
+                let ((id, on), _) = row?;
+                if on == node.as_str() {
+                    ids.extend(Name::new(&id).ok());
+                }
+            }
+            Ok(ids)
+        })
+    }
+
+    /// Nothing lies on that machine any more of one that is not to live there.
+    pub(super) async fn forget_remains(
+        &self,
+        id: &Name,
+        node: &NodeName,
+    ) -> Result<(), StoreError> {
+        let place = place(id, node);
+        self.store.write(move |writer| writer.remove(REMAINS, &place).map(drop)).await
     }
 
     fn moved(&self, from: Option<NodeName>, to: Option<NodeName>) {
@@ -169,6 +313,59 @@ impl Book {
     }
 }
 
+/// A being and a machine, as the book has them.
+type Place = (String, String);
+
+fn place(id: &Name, node: &NodeName) -> Place {
+    (id.as_str().to_owned(), node.as_str().to_owned())
+}
+
+/// If a being is not on its way any more: keeps in mind that something of it may lie on the other
+/// machine, unless it is alone. What is kept of another that had its id stays.
+fn keep_what_remains(
+    writer: &mut Writer,
+    before: &Entry,
+    entry: &Entry,
+    is_alone: bool,
+) -> Result<(), StoreError> {
+    let is_left = |other: &&NodeName| **other != entry.node && entry.other() != Some(*other);
+    let Some(left) = before.other().filter(is_left) else { return Ok(()) };
+    let place = place(&entry.id, left);
+    let known: Option<Remains> = writer.get(REMAINS, &place)?;
+    if known.is_some_and(|remains| remains.fate != Fate::Moved) {
+        return Ok(());
+    }
+    let remains = Remains { created: entry.created, fate: Fate::Moved };
+    match is_alone {
+        true => writer.remove(REMAINS, &place)?,
+        false => writer.insert(REMAINS, &place, &remains)?,
+    };
+    Ok(())
+}
+
+/// What remains of one that has moved is from now on that of one that is no more.
+fn end_moved(writer: &mut Writer, id: &str, fate: Fate) -> Result<(), StoreError> {
+    for (place, remains) in remains_of(writer, id)? {
+        if remains.fate == Fate::Moved {
+            writer.insert(REMAINS, &place, &Remains { fate, ..remains })?;
+        }
+    }
+    Ok(())
+}
+
+/// What may lie of a being where it is not to live.
+fn remains_of(reader: &Reader, id: &str) -> Result<Vec<(Place, Remains)>, StoreError> {
+    let mut found = Vec::new();
+    for row in reader.range(REMAINS, (id.to_owned(), String::new())..) {
+        let (place, remains) = row?;
+        if place.0 != id {
+            break;
+        }
+        found.push((place, remains));
+    }
+    Ok(found)
+}
+
 fn page(
     reader: &Reader,
     after: Option<Name>,
@@ -194,4 +391,75 @@ fn page(
         found.push(entry);
     }
     Ok((found, None))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_book_from_before_remains_were_kept_is_brought_up_to_date() {
+        const BEFORE: Schema = Schema::new("beings", 1, &[]);
+        let folder = tempfile::tempdir().unwrap();
+        let open = || Store::open(folder.path().join(FILE), &BEFORE, &StoreOptions::default());
+        let (id, node) = (Name::new("alice").unwrap(), NodeName::new("pc2").unwrap());
+        let (name, created) = ("Alice".to_owned(), Timestamp::now());
+        let stage = Stage::Living;
+        let alice = Entry { id: id.clone(), name, node: node.clone(), created, stage };
+        let (old, entry) = (open().unwrap(), alice.clone());
+        let key = id.as_str().to_owned();
+        old.write_blocking(move |writer| writer.insert(BEINGS, &key, &entry).map(drop)).unwrap();
+        old.close_blocking().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        assert_eq!(book.get(&id).unwrap().as_ref(), Some(&alice));
+        book.give_up(&alice).await.unwrap();
+        assert_eq!((book.get(&id).unwrap(), book.count_on(&node)), (None, 0));
+        let given_up = Remains { created, fate: Fate::GivenUp };
+        assert_eq!(book.remains(&id, &node).unwrap(), Some(given_up));
+        book.put(alice).await.unwrap();
+        assert_eq!(book.remains(&id, &node).unwrap(), None, "another lives in its place");
+        book.close().await;
+        drop(book);
+        let refused = open().unwrap_err().to_string();
+        assert!(refused.contains("version 2"), "{refused}");
+    }
+
+    #[tokio::test]
+    async fn what_may_remain_where_a_being_was_is_kept_until_nothing_does() {
+        let folder = tempfile::tempdir().unwrap();
+        let book = Book::open(folder.path()).unwrap();
+        let id = Name::new("alice").unwrap();
+        let (old, new) = (NodeName::new("main").unwrap(), NodeName::new("pc2").unwrap());
+        let (name, created) = ("Alice".to_owned(), Timestamp::now());
+        let (node, stage) = (old.clone(), Stage::Living);
+        let alice = Entry { id: id.clone(), name, node, created, stage };
+        let on = |node: &NodeName, stage| Entry { node: node.clone(), stage, ..alice.clone() };
+        let moving = || on(&old, Stage::Moving { to: new.clone() });
+        let arriving = || on(&new, Stage::Arriving { from: old.clone() });
+        let fate = |node: &NodeName| book.remains(&id, node).unwrap().map(|remains| remains.fate);
+        for (steps, is_alone, then, at, kept) in [
+            (vec![moving()], false, on(&old, Stage::Living), &new, Some(Fate::Moved)),
+            (vec![moving()], true, on(&old, Stage::Living), &new, None),
+            (vec![moving(), arriving()], false, on(&new, Stage::Living), &old, Some(Fate::Moved)),
+            (vec![moving(), arriving()], true, on(&new, Stage::Living), &old, None),
+            (vec![moving(), arriving()], false, on(&new, Stage::Going), &old, Some(Fate::Moved)),
+            (vec![moving()], false, on(&old, Stage::Going), &new, Some(Fate::Moved)),
+        ] {
+            for step in steps {
+                book.put(step).await.unwrap();
+            }
+            match is_alone {
+                true => book.put_alone(then.clone()).await.unwrap(),
+                false => book.put(then.clone()).await.unwrap(),
+            }
+            assert_eq!(fate(at), kept, "{then:?}");
+            assert_eq!(fate(&then.node), None, "{then:?}");
+            book.strike(&id).await.unwrap();
+            assert_eq!(fate(at), kept.map(|_| Fate::Deleted), "{then:?}");
+            assert_eq!(book.has_remains(&id).unwrap(), kept.is_some());
+            book.forget_remains(&id, at).await.unwrap();
+            assert!(book.remaining_on(at).unwrap().is_empty());
+        }
+        book.close().await;
+    }
 }

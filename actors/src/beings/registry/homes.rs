@@ -59,6 +59,12 @@ impl Homes {
         Err(NoBeing::Failed { why })
     }
 
+    /// Whether a machine is out of reach: it is not linked, nor this one.
+    pub(super) fn is_away(&self, node: &NodeName) -> bool {
+        let is_linked = self.node.cluster().is_some_and(|cluster| cluster.is_connected(node));
+        !is_linked && node != self.node.name()
+    }
+
     /// Asks the home of a machine for something that it does at once.
     pub(super) async fn ask<M>(&self, node: &NodeName, message: M) -> Result<M::Reply, NoBeing>
     where

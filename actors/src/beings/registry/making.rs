@@ -6,14 +6,14 @@ use std::time::Duration;
 use genii_protocols::being::Exported;
 use genii_protocols::beings::{
     BeingEntry, CheckBeing, Checked, CreateBeing, DeleteBeing, ExportBeing, ImportBeing,
-    IsolateBeing, NoBeing,
+    ImportedBeing, ImportedProvider, IsolateBeing, NoBeing,
 };
 use genii_protocols::{Json, Name, NodeName, Timestamp};
 
 use super::super::errands::{
-    Adopt, CheckHere, IsolateHere, LookInto, MakeHere, Pack, Receive, RemoveHere,
+    Adopt, CheckHere, IsolateHere, LookInto, MakeHere, Offered, Pack, Receive, RemoveHere, TakeBack,
 };
-use super::super::parcels::fetch;
+use super::super::parcels::{Claim, fetch};
 use super::book::{Entry, Stage};
 use super::{BEINGS_MAX, Shared, Taken, failed, senseless};
 use crate::being::character::Character;
@@ -48,6 +48,7 @@ impl Shared {
             };
             let make = MakeHere {
                 id: id.clone(),
+                making: fastrand::u64(..),
                 created,
                 character: character.clone(),
                 provider: provider.clone(),
@@ -80,28 +81,39 @@ impl Shared {
         name: String,
         make: MakeHere,
     ) -> Result<BeingEntry, NoBeing> {
-        let entry = self.begun(&make.id, name, node, make.created).await?;
+        let making = make.making;
+        let entry = self.begun(&make.id, name, node, make.created, making).await?;
         let made = self.homes.ask(node, make).await;
-        self.finish(entry, made).await
+        self.finish(entry, making, made).await
     }
 
-    pub(super) async fn import(&self, asked: ImportBeing) -> Result<BeingEntry, NoBeing> {
-        let node = self.home_for(asked.node)?;
+    pub(super) async fn import(&self, asked: ImportBeing) -> Result<ImportedBeing, NoBeing> {
+        let ImportBeing { file, id, node, isolation, with_provider } = asked;
+        let node = self.home_for(node)?;
+        // Said before the whole file is read, if it is known.
+        if let Some(id) = &id {
+            self.refuse_taken(id)?;
+        }
         // Read where the registry is, wherever it is to live.
         let here = self.homes.on(self.node.name())?;
-        let look = LookInto { file: asked.file };
+        let look = LookInto { file, with_provider };
         let offered = self.homes.ask_within(self.node.name(), look, FILE_PATIENCE).await?;
-        let (found, parcel) = (offered.found, offered.parcel);
-        let id = asked.id.unwrap_or(found.id);
+        let Offered { found, provider, parcel } = offered;
+        let _until_it_has_come = Claim::on(&parcel, self.node.to(here.clone()));
+        let id = id.unwrap_or(found.id);
         let _taken = self.unknown(self.take(&id).await?)?;
-        let entry = self.begun(&id, found.name, &node, found.created).await?;
-        let receive = Receive { id: id.clone(), from: here, parcel, isolation: None };
+        let making = fastrand::u64(..);
+        let entry = self.begun(&id, found.name, &node, found.created, making).await?;
+        let of = Some(making);
+        let receive = Receive { id: id.clone(), from: here, parcel, isolation, making: of };
         let received = self.homes.ask_within(&node, receive, FILE_PATIENCE).await;
         let made = match received {
             Ok(()) => self.homes.ask(&node, Adopt { id }).await,
             Err(why) => Err(why),
         };
-        self.finish(entry, made).await
+        let being = self.finish(entry, making, made).await?;
+        let notes = provider.iter().map(|provider| note_of(provider, &being.id)).collect();
+        Ok(ImportedBeing { being, provider, notes })
     }
 
     /// Where a new being is to live.
@@ -121,19 +133,24 @@ impl Shared {
     /// An id that is taken hold of, if no being has it. Looked at then: before that another may have been
     /// made of it.
     fn unknown<'a>(&self, taken: Taken<'a>) -> Result<Taken<'a>, NoBeing> {
-        match self.book.get(&taken.id).map_err(failed)? {
-            None => Ok(taken),
-            Some(_) => Err(NoBeing::Taken { id: taken.id.clone() }),
+        self.refuse_taken(&taken.id).map(|()| taken)
+    }
+
+    fn refuse_taken(&self, id: &Name) -> Result<(), NoBeing> {
+        match self.book.get(id).map_err(failed)? {
+            None => Ok(()),
+            Some(_) => Err(NoBeing::Taken { id: id.clone() }),
         }
     }
 
-    /// Notes that a being is about to be.
+    /// Notes that a being is about to be, and by what its making is told from any other.
     async fn begun(
         &self,
         id: &Name,
         name: String,
         node: &NodeName,
         created: Timestamp,
+        making: u64,
     ) -> Result<Entry, NoBeing> {
         if self.book.len().map_err(failed)? >= BEINGS_MAX {
             let why = format!("there are {BEINGS_MAX} beings already, and no more can be");
@@ -141,20 +158,23 @@ impl Shared {
         }
         let (id, node) = (id.clone(), node.clone());
         let entry = Entry { id, name, node, created, stage: Stage::Coming };
-        self.book.put(entry.clone()).await.map_err(failed)?;
+        self.book.begin(entry.clone(), making).await.map_err(failed)?;
         Ok(entry)
     }
 
     /// Waits until a new being is well, or takes it back.
-    async fn finish(&self, entry: Entry, made: Result<(), NoBeing>) -> Result<BeingEntry, NoBeing> {
+    async fn finish(
+        &self,
+        entry: Entry,
+        making: u64,
+        made: Result<(), NoBeing>,
+    ) -> Result<BeingEntry, NoBeing> {
         let lives = match made {
             Ok(()) => self.is_well(&entry.id, &entry.node).await,
             Err(why) => Err(why),
         };
         if let Err(why) = lives {
-            // What lay there before is nobody's to take away.
-            let was_there = matches!(why, NoBeing::Taken { .. });
-            self.undo(&entry, !was_there).await;
+            self.undo(&entry, making).await;
             return Err(why);
         }
         let entry = Entry { stage: Stage::Living, ..entry };
@@ -166,18 +186,17 @@ impl Shared {
         Ok(self.shown(entry).await)
     }
 
-    async fn undo(&self, entry: &Entry, is_ours: bool) {
-        let removed = match is_ours {
-            true => self.homes.ask(&entry.node, RemoveHere { id: entry.id.clone() }).await,
-            false => Ok(()),
-        };
-        let struck = match removed {
+    async fn undo(&self, entry: &Entry, making: u64) {
+        let back = TakeBack { id: entry.id.clone(), making };
+        let struck = match self.homes.ask(&entry.node, back).await {
             Ok(()) => self.book.strike(&entry.id).await.map_err(failed),
             Err(why) => Err(why),
         };
-        if struck.is_err() {
-            self.unsettled(&entry.id);
+        if let Err(why) = struck {
+            tracing::debug!(being = entry.id.as_str(), "is not taken back yet: {why}");
         }
+        // What lies there all the same lay there before, and is taken in.
+        self.unsettled(&entry.id);
     }
 
     pub(super) async fn export(&self, asked: ExportBeing) -> Result<Exported, NoBeing> {
@@ -188,6 +207,12 @@ impl Shared {
         }
         if path.exists() {
             let why = format!("{file} is there already; name another file");
+            return Err(NoBeing::Failed { why });
+        }
+        let folder = path.parent().unwrap_or(&path);
+        if !folder.is_dir() {
+            let folder = folder.display();
+            let why = format!("there is no folder {folder}; make it, or name another file");
             return Err(NoBeing::Failed { why });
         }
         let entry = self.find(&id).await?;
@@ -219,13 +244,22 @@ impl Shared {
 
     pub(super) async fn delete(
         &self,
-        DeleteBeing { id }: DeleteBeing,
+        DeleteBeing { id, lost }: DeleteBeing,
     ) -> Result<BeingEntry, NoBeing> {
+        if lost {
+            return self.give_up(id).await;
+        }
         self.find(&id).await?;
         let _taken = self.take(&id).await?;
         let entry = self.find(&id).await?;
         // Said before anything is written, if its machine is away.
-        self.homes.on(&entry.node)?;
+        if let Err(why) = self.homes.on(&entry.node) {
+            let why = format!(
+                "{why}; if that machine is lost for good, `being delete {id} --lost` gives the being \
+                 up with it"
+            );
+            return Err(NoBeing::Failed { why });
+        }
         let shown = self.shown(entry.clone()).await;
         let going = Entry { stage: Stage::Going, ..entry };
         self.book.put(going.clone()).await.map_err(failed)?;
@@ -234,9 +268,19 @@ impl Shared {
             let why = format!("it is being deleted, and not all of it is gone yet: {why}");
             return Err(NoBeing::Failed { why });
         }
-        self.book.strike(&id).await.map_err(failed)?;
-        self.note(&id, "was deleted, with all that it remembered");
+        self.strike_deleted(&id).await?;
         Ok(shown)
+    }
+
+    /// Nothing of a being that is deleted lies any more where it lived.
+    pub(super) async fn strike_deleted(&self, id: &Name) -> Result<(), NoBeing> {
+        self.book.strike(id).await.map_err(failed)?;
+        self.note_deleted(id);
+        if self.book.has_remains(id).map_err(failed)? {
+            // What it has left elsewhere is to go as well.
+            self.unsettled(id);
+        }
+        Ok(())
     }
 }
 
@@ -250,6 +294,18 @@ fn check_provider(settings: &Json) -> Result<(), NoBeing> {
         why: format!("the settings of its provider make no sense: {error}"),
     })?;
     provider::make(&settings, &ProviderShare::new(), 0).map(drop).map_err(senseless)
+}
+
+/// What a person should know about the provider of a being that was taken in.
+fn note_of(provider: &ImportedProvider, id: &Name) -> String {
+    match provider.is_kept {
+        true => format!("the provider in the file finds its words here, too: {provider}"),
+        // What stands in the file is for nobody to paste into a shell.
+        false => format!(
+            "`being provider {id} --base-url URL --model MODEL` sets who finds its words; it answers \
+             offline, and the provider in the file is left out: {provider}"
+        ),
+    }
 }
 
 /// A name as an id: small letters and digits, with hyphens between words.

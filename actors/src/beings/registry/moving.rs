@@ -20,6 +20,7 @@ use genii_protocols::{AskError, Destination, Fault, Name, NodeName};
 use tokio::time::Instant;
 
 use super::super::errands::{Adopt, Discard, Leave, Pack, Receive, Stay};
+use super::super::parcels::Claim;
 use super::book::{Entry, Stage};
 use super::{Shared, failed};
 
@@ -50,6 +51,7 @@ impl Shared {
         }
         let source = self.homes.on(&entry.node)?;
         self.homes.on(&to)?;
+        self.refuse_more_remains()?;
         let moving = Stage::Moving { to: to.clone() };
         self.book.put(Entry { stage: moving, ..entry.clone() }).await.map_err(failed)?;
         if let Err(why) = self.ship(&id, &entry.node, source, &to).await {
@@ -83,7 +85,8 @@ impl Shared {
         let pack = Pack { id: id.clone(), to_leave: true };
         let packed = self.homes.ask_within(from, pack, PACK_PATIENCE).await?;
         let (parcel, isolation) = (packed.parcel, packed.isolation);
-        let receive = Receive { id: id.clone(), from: source, parcel, isolation };
+        let _until_it_has_come = Claim::on(&parcel, self.node.to(source.clone()));
+        let receive = Receive { id: id.clone(), from: source, parcel, isolation, making: None };
         self.homes.ask_within(to, receive, RECEIVE_PATIENCE).await
     }
 
@@ -94,8 +97,8 @@ impl Shared {
         self.is_well(id, to).await?;
         self.homes.ask(from, Leave { id: id.clone(), to: to.clone() }).await?;
         let living = Entry { stage: Stage::Living, ..moved.clone() };
-        self.book.put(living.clone()).await.map_err(failed)?;
-        self.note(id, &format!("has moved from {from} to {to}"));
+        self.book.put_alone(living.clone()).await.map_err(failed)?;
+        self.note_moved(id, from, to);
         Ok(living)
     }
 
@@ -104,7 +107,10 @@ impl Shared {
         let id = entry.id.clone();
         let stays = self.homes.ask(&entry.node, Stay { id: id.clone() }).await;
         let discarded = self.homes.ask(to, Discard { id: id.clone() }).await;
-        let written = self.book.put(entry).await;
+        let written = match discarded {
+            Ok(()) => self.book.put_alone(entry).await,
+            Err(_) => self.book.put(entry).await,
+        };
         if stays.is_err() || discarded.is_err() || written.is_err() {
             self.unsettled(&id);
         }

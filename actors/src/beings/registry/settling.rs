@@ -1,19 +1,20 @@
 //! Homes are brought to what the book says: when one is found, and after something that did not come to
-//! its end.
+//! its end. Each is seen to for itself, so that one that hangs holds up no other.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::stream::FuturesUnordered;
 use futures_util::{StreamExt, stream};
 use genii_protocols::beings::NoBeing;
 use genii_protocols::{Name, NodeName};
 use genii_runtime::GroupEvent;
-use tokio::time::Instant;
+use tokio::time::MissedTickBehavior;
 
 use super::super::errands::{
-    Adopt, AskLodging, Discard, Leave, ListLodgers, Lodging, LookAt, MissHere, PutAside,
-    RemoveHere, Stay,
+    Adopt, AskLodging, Discard, Leave, ListLodgers, Lodging, LookAt, MissHere, RemoveHere, Stay,
+    TakeBack,
 };
 use super::book::{Entry, Stage};
 use super::{Shared, failed};
@@ -24,11 +25,46 @@ const PERIOD: Duration = Duration::from_secs(2);
 /// How long a home may take to say who is in it.
 const LIST_PATIENCE: Duration = Duration::from_secs(120);
 
-/// How many beings are settled at the same time.
+/// How long a home may take to say how one being lies there.
+const LOOK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// How many homes are seen to at the same time.
+const HOMES_AT_ONCE: usize = 64;
+
+/// How many beings of a home are settled at the same time.
 const SETTLED_AT_ONCE: usize = 16;
 
 /// How many beings are remembered that are not settled. The others are when their home is found next.
 const UNSETTLED_MAX: usize = 10_000;
+
+/// What is to be settled with a home.
+#[derive(Debug, Default)]
+struct Owed {
+    /// All that it has, and all that it should have.
+    visit: bool,
+    /// These.
+    ids: HashSet<Name>,
+}
+
+/// What is to be settled with which home.
+#[derive(Debug, Default)]
+struct Debts(BTreeMap<NodeName, Owed>);
+
+impl Debts {
+    fn visit(&mut self, node: NodeName) {
+        self.0.entry(node).or_default().visit = true;
+    }
+
+    fn settle(&mut self, node: NodeName, ids: &HashSet<Name>) {
+        self.0.entry(node).or_default().ids.extend(ids.iter().cloned());
+    }
+
+    /// Takes out what is owed to a home that nobody is seeing to.
+    fn next(&mut self, seen_to: &BTreeSet<NodeName>) -> Option<(NodeName, Owed)> {
+        let node = self.0.keys().find(|node| !seen_to.contains(*node))?.clone();
+        self.0.remove_entry(&node)
+    }
+}
 
 /// Settles as long as the registry is there.
 pub(super) async fn settle(shared: Arc<Shared>) {
@@ -36,34 +72,57 @@ pub(super) async fn settle(shared: Arc<Shared>) {
         Ok(monitor) => monitor,
         Err(error) => return tracing::error!("homes of beings are not found: {error}"),
     };
-    let node_of = |member: &genii_runtime::GroupMember| member.node.clone();
-    let mut to_visit: BTreeSet<NodeName> = monitor.members().iter().map(node_of).collect();
+    let (mut debts, mut seen_to) = (Debts::default(), BTreeSet::new());
+    monitor.members().iter().for_each(|member| debts.visit(member.node.clone()));
+    let mut settling = FuturesUnordered::new();
+    let mut again = tokio::time::interval(PERIOD);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
-        let began = Instant::now();
-        for node in std::mem::take(&mut to_visit) {
-            if let Err(why) = shared.visit(&node).await {
-                tracing::warn!(%node, "who lives there is not known yet: {why}");
-                // One that has gone is visited when it is back.
-                if shared.homes.on(&node).is_ok() {
-                    to_visit.insert(node);
-                }
-            }
-        }
-        for id in shared.take_unsettled() {
-            for node in shared.homes.nodes() {
-                shared.settle_one(&node, &id).await;
-            }
+        while seen_to.len() < HOMES_AT_ONCE
+            && let Some((node, owed)) = debts.next(&seen_to)
+        {
+            seen_to.insert(node.clone());
+            settling.push(see_to(shared.clone(), node, owed));
         }
         tokio::select! {
             event = monitor.next() => match event {
-                Some(GroupEvent::Joined(member)) => drop(to_visit.insert(member.node)),
+                Some(GroupEvent::Joined(member)) => debts.visit(member.node),
                 Some(GroupEvent::Left(_)) => {}
-                Some(GroupEvent::Lost(_)) => to_visit.extend(shared.homes.nodes()),
+                Some(GroupEvent::Lost(_)) => {
+                    shared.homes.nodes().into_iter().for_each(|node| debts.visit(node));
+                }
                 None => return,
             },
-            () = tokio::time::sleep_until(began + PERIOD) => {}
+            Some((node, is_visited)) = settling.next() => {
+                seen_to.remove(&node);
+                // One that has gone is visited when it is back.
+                if !is_visited && shared.homes.on(&node).is_ok() {
+                    debts.visit(node);
+                }
+            }
+            _ = again.tick() => {
+                let ids = shared.take_unsettled();
+                let nodes = if ids.is_empty() { Vec::new() } else { shared.homes.nodes() };
+                nodes.into_iter().for_each(|node| debts.settle(node, &ids));
+            }
         }
     }
+}
+
+/// Settles what is owed to a home; whether it was visited, if it was to be.
+async fn see_to(shared: Arc<Shared>, node: NodeName, owed: Owed) -> (NodeName, bool) {
+    let visited = match owed.visit {
+        true => shared.visit(&node).await,
+        false => Ok(()),
+    };
+    if let Err(why) = &visited {
+        tracing::warn!(%node, "who lives there is not known yet: {why}");
+        owed.ids.iter().for_each(|id| shared.unsettled(id));
+        tokio::time::sleep(PERIOD).await;
+    } else {
+        shared.settle_all(&node, owed.ids.into_iter().collect()).await;
+    }
+    (node, visited.is_ok())
 }
 
 impl Shared {
@@ -91,22 +150,18 @@ impl Shared {
                 }
                 seen.insert(id);
             }
-            // Many at once, so that those that are written down share a commit.
-            let settling =
-                stream::iter(unsettled).for_each_concurrent(SETTLED_AT_ONCE, async |id| {
-                    self.settle_one(node, &id).await;
-                });
-            settling.await;
+            self.settle_all(node, unsettled).await;
             after = page.more;
             if after.is_none() {
                 break;
             }
         }
-        for entry in self.book.all().map_err(failed)? {
-            if entry.node == *node && !seen.contains(&entry.id) {
-                self.settle_one(node, &entry.id).await;
-            }
-        }
+        let all = self.book.all().map_err(failed)?.into_iter();
+        let missing = all.filter(|entry| entry.node == *node).map(|entry| entry.id);
+        let remaining = self.book.remaining_on(node).map_err(failed)?;
+        let unseen = missing.chain(remaining).filter(|id| !seen.contains(id));
+        let unseen: HashSet<Name> = unseen.collect();
+        self.settle_all(node, unseen.into_iter().collect()).await;
         Ok(())
     }
 
@@ -116,25 +171,58 @@ impl Shared {
         Ok(is == Lodging::Here && entry.is_some_and(lives_there))
     }
 
-    /// Brings a home to what the book says of a being, and the book to what is there of one that it
-    /// does not know.
+    /// Many at once, so that those that are written down share a commit.
+    async fn settle_all(&self, node: &NodeName, ids: Vec<Name>) {
+        let settling = stream::iter(ids).for_each_concurrent(SETTLED_AT_ONCE, async |id| {
+            self.settle_one(node, &id).await;
+        });
+        settling.await;
+    }
+
     async fn settle_one(&self, node: &NodeName, id: &Name) {
-        let Ok(_taken) = self.try_take(id) else { return self.unsettled(id) };
-        if let Err(why) = self.settle_taken(node, id).await {
+        if let Err(why) = self.try_to_settle(node, id).await {
             tracing::debug!(being = id.as_str(), %node, "is not settled yet: {why}");
             self.unsettled(id);
         }
     }
 
-    async fn settle_taken(&self, node: &NodeName, id: &Name) -> Result<(), NoBeing> {
-        let id = id.clone();
-        let entry = self.book.get(&id).map_err(failed)?;
-        let lodging = self.homes.ask(node, AskLodging { id: id.clone() }).await?;
+    /// Brings a home to what the book says of a being, and the book to what is there of one that it
+    /// does not know.
+    async fn try_to_settle(&self, node: &NodeName, id: &Name) -> Result<(), NoBeing> {
+        // Before it is taken hold of: a home that hangs is to keep nobody from it, nor another home.
+        self.lodging(node, id).await?;
+        let _taken = self.take(id).await?;
+        let entry = self.book.get(id).map_err(failed)?;
+        let lodging = self.lodging(node, id).await?;
         match entry {
-            None => self.settle_unknown(node, id, lodging).await,
             Some(entry) if entry.node == *node => self.settle_own(entry, lodging).await,
-            Some(entry) => self.settle_elsewhere(node, entry, lodging).await,
+            entry => self.settle_away(node, id, entry, lodging).await,
         }
+    }
+
+    /// How a being lies in a home. Said soon, or not at all.
+    async fn lodging(&self, node: &NodeName, id: &Name) -> Result<Option<Lodging>, NoBeing> {
+        let asked = AskLodging { id: id.clone() };
+        self.homes.ask_within(node, asked, LOOK_PATIENCE).await
+    }
+
+    /// The book does not say that it is to live there.
+    async fn settle_away(
+        &self,
+        node: &NodeName,
+        id: &Name,
+        entry: Option<Entry>,
+        lodging: Option<Lodging>,
+    ) -> Result<(), NoBeing> {
+        let Some(lodging) = lodging else { return self.nothing_remains(node, id).await };
+        if self.settle_remains(node, id, entry.as_ref(), lodging).await? {
+            return Ok(());
+        }
+        let Some(entry) = entry else {
+            return self.settle_unknown(node, id.clone(), lodging).await;
+        };
+        self.settle_elsewhere(node, entry, lodging).await?;
+        self.nothing_remains(node, id).await
     }
 
     /// The book does not know it.
@@ -142,16 +230,11 @@ impl Shared {
         &self,
         node: &NodeName,
         id: Name,
-        lodging: Option<Lodging>,
+        lodging: Lodging,
     ) -> Result<(), NoBeing> {
-        match lodging {
-            None => return Ok(()),
-            Some(Lodging::Coming) => {
-                let being = id.as_str();
-                tracing::warn!(being, %node, "a copy has come there that nobody knows of");
-                return Ok(());
-            }
-            Some(Lodging::Here | Lodging::Leaving) => {}
+        if lodging == Lodging::Coming {
+            // It may be the only one, or not be whole.
+            return self.put_aside(node, &id, "a copy of it has come that nobody knows of").await;
         }
         let found = match self.homes.ask(node, LookAt { id: id.clone() }).await {
             Ok(found) => found,
@@ -171,14 +254,12 @@ impl Shared {
 
     /// It is to live there.
     async fn settle_own(&self, entry: Entry, lodging: Option<Lodging>) -> Result<(), NoBeing> {
-        let (node, id) = (&entry.node, entry.id.clone());
-        let is_made_or_deleted = matches!(entry.stage, Stage::Coming | Stage::Going);
-        if is_made_or_deleted {
-            if lodging.is_some() {
-                self.homes.ask(node, RemoveHere { id: id.clone() }).await?;
-            }
-            return self.book.strike(&id).await.map_err(failed);
+        match &entry.stage {
+            Stage::Coming => return self.settle_unmade(&entry).await,
+            Stage::Going => return self.settle_deleted(&entry, lodging).await,
+            Stage::Living | Stage::Moving { .. } | Stage::Arriving { .. } => {}
         }
+        let (node, id) = (&entry.node, entry.id.clone());
         match lodging {
             Some(Lodging::Here | Lodging::Leaving) => {
                 self.homes.ask(node, Stay { id: id.clone() }).await?;
@@ -190,26 +271,47 @@ impl Shared {
                 self.homes.ask(node, MissHere { id: id.clone() }).await?;
             }
         }
-        // What lies on the other machine is settled when that is looked at.
-        match &entry.stage {
-            Stage::Moving { to: other } | Stage::Arriving { from: other } => {
-                let other = other.clone();
-                self.book
-                    .put(Entry { stage: Stage::Living, ..entry.clone() })
-                    .await
-                    .map_err(failed)?;
-                match self.homes.on(&other) {
-                    Ok(_) => self.unsettle_other(&entry, &other).await,
-                    Err(_) => Ok(()),
-                }
+        let (other, has_moved) = match &entry.stage {
+            Stage::Moving { to } => (to, false),
+            Stage::Arriving { from } => (from, true),
+            Stage::Coming | Stage::Living | Stage::Going => return Ok(()),
+        };
+        let settled = Entry { stage: Stage::Living, ..entry.clone() };
+        self.book.put(settled).await.map_err(failed)?;
+        if has_moved {
+            self.note_moved(&id, other, node);
+        }
+        // What lies on the other machine is settled when that is looked at: the book keeps it in mind.
+        match self.homes.on(other) {
+            Ok(_) => {
+                let lodging = self.lodging(other, &id).await?;
+                self.settle_away(other, &id, Some(entry.clone()), lodging).await
             }
-            _ => Ok(()),
+            Err(_) => Ok(()),
         }
     }
 
-    async fn unsettle_other(&self, entry: &Entry, other: &NodeName) -> Result<(), NoBeing> {
-        let lodging = self.homes.ask(other, AskLodging { id: entry.id.clone() }).await?;
-        self.settle_elsewhere(other, entry.clone(), lodging).await
+    /// It was being made, and nobody was told of it.
+    async fn settle_unmade(&self, entry: &Entry) -> Result<(), NoBeing> {
+        let (node, id) = (&entry.node, entry.id.clone());
+        let making = self.book.making(&id).map_err(failed)?;
+        // What was made of one that an older genii had begun nobody can tell. Also if nothing lies there
+        // yet: its making may still go on.
+        if let Some(making) = making {
+            self.homes.ask(node, TakeBack { id: id.clone(), making }).await?;
+        }
+        self.book.strike(&id).await.map_err(failed)?;
+        // What lies there all the same lay there before, and is taken in.
+        self.unsettled(&id);
+        Ok(())
+    }
+
+    /// It was being deleted.
+    async fn settle_deleted(&self, entry: &Entry, lodging: Option<Lodging>) -> Result<(), NoBeing> {
+        if lodging.is_some() {
+            self.homes.ask(&entry.node, RemoveHere { id: entry.id.clone() }).await?;
+        }
+        self.strike_deleted(&entry.id).await
     }
 
     /// It lives elsewhere.
@@ -217,28 +319,42 @@ impl Shared {
         &self,
         node: &NodeName,
         entry: Entry,
-        lodging: Option<Lodging>,
+        lodging: Lodging,
     ) -> Result<(), NoBeing> {
         let id = entry.id.clone();
-        let Some(lodging) = lodging else { return Ok(()) };
-        if lodging == Lodging::Coming {
-            return self.homes.ask(node, Discard { id }).await;
-        }
         // Nothing is removed, or put aside, before it is certain that it is there.
-        let there = self.homes.ask(&entry.node, AskLodging { id: id.clone() }).await?;
+        let there = self.lodging(&entry.node, &id).await?;
         match (lodging, there) {
+            (Lodging::Coming, Some(_)) => self.homes.ask(node, Discard { id }).await,
             (Lodging::Leaving, Some(_)) => self.homes.ask(node, Leave { id, to: entry.node }).await,
-            (Lodging::Here, Some(_)) => self.homes.ask(node, PutAside { id }).await,
-            (_, None) => {
+            (Lodging::Here, Some(_)) => {
+                let why = format!("lives on {}", entry.node);
+                self.put_aside(node, &id, &why).await
+            }
+            (Lodging::Coming, None) if entry.stage == Stage::Going => {
+                self.homes.ask(node, Discard { id }).await
+            }
+            (Lodging::Leaving, None) if entry.stage == Stage::Going => {
+                self.homes.ask(node, RemoveHere { id }).await
+            }
+            // Somebody has put it there while it was being deleted.
+            (Lodging::Here, None) if entry.stage == Stage::Going => {
+                self.put_aside(node, &id, "was deleted").await
+            }
+            (Lodging::Coming, None) => {
+                let why = format!("is not on {}, where it is to live", entry.node);
+                self.put_aside(node, &id, &why).await
+            }
+            (Lodging::Here | Lodging::Leaving, None) => {
                 // Somebody has carried it over by hand. Where it was, nothing of it is left but its address.
                 let was_on = entry.node.clone();
-                self.homes.ask(&was_on, PutAside { id: id.clone() }).await?;
+                self.put_aside(&was_on, &id, "was carried to another machine").await?;
                 self.homes.ask(node, Stay { id: id.clone() }).await?;
                 let moved = Entry { node: node.clone(), stage: Stage::Living, ..entry };
-                tracing::info!(being = id.as_str(), %node, "lives there from now on");
-                self.book.put(moved).await.map_err(failed)
+                self.book.put(moved).await.map_err(failed)?;
+                self.note(&id, &format!("was on {was_on}, and lives on {node} from now on"));
+                Ok(())
             }
-            (Lodging::Coming, Some(_)) => Ok(()),
         }
     }
 }

@@ -1,10 +1,14 @@
 //! Beings that live on two machines, and move. The machines are two nodes in this process, on a simulated
 //! network, the real clock and a disk.
 
+mod settling;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use genii_protocols::being::{Answered, Query, RecallMemories, Remember, ShowHistory, Turn};
+use genii_protocols::being::{
+    Answered, Query, RecallMemories, Remember, SetProvider, ShowBeing, ShowHistory, Turn,
+};
 use genii_protocols::beings::{
     BeingEntry, BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing,
     Isolation, ListBeings, MigrateBeing, NoBeing,
@@ -13,7 +17,8 @@ use genii_protocols::{Address, AskError, Json, Message, Name, NodeName, Timestam
 use genii_runtime::cluster::{Cluster, Timing};
 use genii_runtime::link::simulated::Waters;
 use genii_runtime::topology::Topology;
-use genii_runtime::{House, Node, NodeOptions};
+use genii_runtime::{Catalogue, House, Node, NodeOptions};
+use genii_supervision::{Event, Key};
 use tempfile::TempDir;
 
 use super::book::{Book, Entry, Stage};
@@ -43,6 +48,16 @@ struct Machine {
 
 impl Machine {
     async fn boot(world: &World, own: &str, life: u64) -> Self {
+        Self::boot_as(world, own, life, HOUSE, crate::catalogue()).await
+    }
+
+    async fn boot_as(
+        world: &World,
+        own: &str,
+        life: u64,
+        topology: &str,
+        kinds: Catalogue,
+    ) -> Self {
         let own = node(own);
         let data = world.disk.path().join(own.as_str());
         std::fs::create_dir_all(&data).unwrap();
@@ -50,8 +65,7 @@ impl Machine {
         let of = Node::new(node_options);
         let network = world.waters.harbour_that_knows(&own, &[node("main"), node("pc2")]);
         let cluster = Cluster::begin(&of, network, Timing::default(), life * 1_000);
-        let kinds = crate::catalogue();
-        let topology = Topology::parse(HOUSE, &kinds).unwrap();
+        let topology = Topology::parse(topology, &kinds).unwrap();
         let house = House::begin(of.clone(), kinds, topology).await.unwrap();
         house.up().await.unwrap();
         Self { node: of, cluster, house }
@@ -149,6 +163,14 @@ impl World {
             Err(AskError::Refused(refusal)) => refusal,
             other => panic!("it was not refused: {other:?}"),
         }
+    }
+
+    /// Whether the journal has this of a being.
+    fn has_noted(&self, id: &str, text: &str) -> bool {
+        let key = Key::from(being(id).shared());
+        let journal = &self.main().node.tree().journal;
+        let is_meant = |event: &Event| event.key == key && event.what.to_string().contains(text);
+        !journal.tail(1, is_meant).is_empty()
     }
 
     fn beings(&self, on: &str) -> PathBuf {
@@ -249,11 +271,12 @@ async fn new_beings_live_where_the_fewest_do() {
         entry.state == BeingState::Unreachable
     })
     .await;
-    let refused = world.refused(DeleteBeing { id: name("c") }).await;
+    let delete = DeleteBeing { id: name("c"), lost: false };
+    let refused = world.refused(delete.clone()).await;
     assert!(refused.to_string().contains("pc2 is not linked"), "{refused}");
     world.boot("pc2").await;
     world.homes_are(2).await;
-    world.main().ask(&registry(), DeleteBeing { id: name("c") }).await;
+    world.main().ask(&registry(), delete).await;
     assert!(!world.folder("pc2", "c").exists());
     world.end().await;
 }
@@ -287,6 +310,25 @@ async fn a_being_moves_with_all_that_it_remembers() {
     let nowhere = world.refused(MigrateBeing { id: name("alice"), node: node("pc9") }).await;
     assert!(nowhere.to_string().contains("pc9 is not linked"), "{nowhere}");
     world.comes_to_live("alice", "main", "pc2").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_being_that_moves_keeps_its_provider() {
+    let mut world = World::new().await;
+    world.create("alice", Some("main")).await;
+    let settings = serde_json::json!({
+        "kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "wise-1",
+    });
+    let set = SetProvider { settings: Json(settings) };
+    let before = world.main().ask(&being("alice"), set).await.provider;
+    assert!(before.contains("wise-1"), "{before}");
+    world.migrate("alice", "pc2").await;
+    until(async || {
+        let after = world.main().try_ask(&being("alice"), ShowBeing {}).await;
+        after.is_ok_and(|info| info.provider == before)
+    })
+    .await;
     world.end().await;
 }
 
@@ -428,6 +470,9 @@ async fn a_move_that_is_cut_off_anywhere_leaves_it_on_one_machine() {
             }
             let elsewhere = if lives_on == "main" { "pc2" } else { "main" };
             world.comes_to_live("alice", lives_on, elsewhere).await;
+            if matches!(stage, Stage::Arriving { .. }) {
+                until(async || world.has_noted("alice", "has moved from main to pc2")).await;
+            }
             world.end().await;
         }
     }
@@ -501,9 +546,16 @@ async fn one_of_another_machine_is_written_out_and_taken_in_here() {
     assert_eq!(exported.bytes, std::fs::metadata(&file).unwrap().len());
     let refused = world.refused(export).await;
     assert!(refused.to_string().contains("is there already"), "{refused}");
-    let import = ImportBeing { file: text, id: Some(name("twin")), node: Some(node("pc2")) };
-    let twin = world.main().ask(&registry(), import.clone()).await;
-    assert_eq!(twin.node, node("pc2"));
+    let import = ImportBeing {
+        file: text,
+        id: Some(name("twin")),
+        node: Some(node("pc2")),
+        isolation: Some(Isolation::Actor),
+        with_provider: false,
+    };
+    let twin = world.main().ask(&registry(), import.clone()).await.being;
+    assert_eq!((twin.node, twin.isolation), (node("pc2"), Some(Isolation::Actor)));
+    assert!(world.folder("pc2", "twin").join("tenancy.json").exists());
     assert!(world.main().recalls("twin", "boat", BOAT).await);
     let taken = world.refused(import).await;
     assert!(matches!(taken, NoBeing::Taken { .. }), "{taken}");

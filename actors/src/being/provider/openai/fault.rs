@@ -13,7 +13,7 @@
 //! | 3xx and other 4xx | `Refused` | no |
 
 use std::error::Error;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use reqwest::header::{HeaderMap, LOCATION, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
@@ -65,7 +65,7 @@ pub(super) fn of_sending(error: &reqwest::Error, place: String, scrub: &Scrub) -
 /// What a response means that is no answer.
 pub(super) async fn of_status(response: Response, place: String, scrub: &Scrub) -> Fault {
     let status = response.status();
-    let patience = retry_after(response.headers());
+    let patience = retry_after(response.headers(), SystemTime::now());
     let moved_to = location(response.headers()).filter(|_| status.is_redirection());
     let body = some_of(response).await;
     let said = Said::read(&body);
@@ -147,9 +147,15 @@ pub(super) fn message(value: &Value) -> Option<String> {
     message(found?)
 }
 
-fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds: f64 = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Duration::try_from_secs_f64(seconds).ok()
+/// How long a server wants to be left alone, which it says in seconds or by a date (RFC 9110, 10.2.3).
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse::<f64>() {
+        return Duration::try_from_secs_f64(seconds).ok();
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    // A date that is past is no reason to wait.
+    Some(date.duration_since(now).unwrap_or_default())
 }
 
 fn location(headers: &HeaderMap) -> Option<String> {
@@ -188,7 +194,12 @@ fn causes<'a>(error: &'a reqwest::Error) -> impl Iterator<Item = &'a (dyn Error 
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+
+    /// The 31st of December 1999, seven seconds before midnight; since 1970.
+    const NOW: Duration = Duration::from_secs(946_684_793);
 
     fn check(status: u16, patience: Option<u64>, kind: &str, again: Again) {
         let status = StatusCode::from_u16(status).unwrap();
@@ -243,16 +254,37 @@ mod tests {
         assert!(!Said::read(br#"{"error":{"code":"rate_limit_exceeded"}}"#).is_account_empty);
     }
 
+    fn patience(text: &str) -> Option<Duration> {
+        let headers = [(RETRY_AFTER, text.parse().unwrap())].into_iter().collect();
+        retry_after(&headers, UNIX_EPOCH + NOW)
+    }
+
     #[test]
     fn patience_is_read_in_seconds() {
-        let read = |text: &str| {
-            let headers = [(RETRY_AFTER, text.parse().unwrap())].into_iter().collect();
-            retry_after(&headers)
-        };
-        assert_eq!(read("7"), Some(Duration::from_secs(7)));
-        assert_eq!(read(" 0.5"), Some(Duration::from_millis(500)));
-        for senseless in ["", "-1", "soon", "NaN", "1e400", "Fri, 31 Dec 1999 23:59:59 GMT"] {
-            assert_eq!(read(senseless), None, "{senseless}");
+        assert_eq!(patience("7"), Some(Duration::from_secs(7)));
+        assert_eq!(patience(" 0.5"), Some(Duration::from_millis(500)));
+    }
+
+    #[test]
+    fn patience_is_read_as_a_date() {
+        for (date, seconds) in [
+            ("Fri, 31 Dec 1999 23:59:59 GMT", 6),
+            (" Sat, 01 Jan 2000 00:00:00 GMT", 7),
+            ("Saturday, 01-Jan-00 00:00:00 GMT", 7),
+            ("Sat Jan  1 00:00:00 2000", 7),
+            ("Sun, 02 Jan 2000 00:00:00 GMT", 86_407),
+            ("Fri, 31 Dec 1999 23:59:53 GMT", 0),
+            ("Fri, 31 Dec 1999 23:59:52 GMT", 0),
+            ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+        ] {
+            assert_eq!(patience(date), Some(Duration::from_secs(seconds)), "{date}");
+        }
+    }
+
+    #[test]
+    fn patience_that_makes_no_sense_is_none() {
+        for senseless in ["", "-1", "soon", "NaN", "1e400", "Fri, 31 Nov 1999 23:59:59 GMT"] {
+            assert_eq!(patience(senseless), None, "{senseless}");
         }
     }
 }

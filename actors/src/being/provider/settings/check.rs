@@ -14,6 +14,12 @@ const RETRIES_MAX: u32 = 10;
 /// How many questions of one being may be under way at a time.
 const CONCURRENT_MAX: u32 = 256;
 
+/// With fewer tokens a prompt has no room for who the being is.
+const PROMPT_TOKENS_MIN: u32 = 256;
+
+/// How many tokens a prompt may have.
+const PROMPT_TOKENS_MAX: u32 = 1 << 20;
+
 /// How many tokens an answer may have.
 const REPLY_TOKENS_MAX: u32 = 1 << 20;
 
@@ -180,6 +186,8 @@ impl ProviderSettings {
         }
         faults.range("retries_max", self.retries_max, 0, RETRIES_MAX);
         faults.range("concurrent_max", self.concurrent_max, 1, CONCURRENT_MAX);
+        let prompt_max = self.prompt_tokens_max;
+        faults.range("prompt_tokens_max", prompt_max, PROMPT_TOKENS_MIN, PROMPT_TOKENS_MAX);
         faults.range("reply_tokens_max", self.reply_tokens_max, 1, REPLY_TOKENS_MAX);
         if self.temperature.is_some_and(|warmth| !(0.0..=2.0).contains(&warmth)) {
             faults.add("`temperature` must lie between 0 and 2");

@@ -2,6 +2,7 @@ use genii_protocols::wire;
 use serde_json::json;
 
 use super::*;
+use crate::being::prompt::PromptSettings;
 
 fn read(value: serde_json::Value) -> ProviderSettings {
     serde_json::from_value(value).unwrap()
@@ -35,6 +36,12 @@ fn nothing_need_be_set() {
 }
 
 #[test]
+fn a_prompt_is_as_large_as_anywhere_else_if_nobody_says_so() {
+    let settings = ProviderSettings::default();
+    assert_eq!(settings.prompt_tokens_max, PromptSettings::default().tokens_max);
+}
+
+#[test]
 fn a_server_needs_a_place_and_a_model() {
     assert_eq!(faults(server(json!({}))), [""; 0]);
     let missing = faults(json!({ "kind": "openai" }));
@@ -64,6 +71,13 @@ fn bounds_are_kept() {
     check(server(json!({ "backoff_base": "30s" })), "longer than `backoff_cap`");
     check(server(json!({ "retries_max": 11 })), "between 0 and 10");
     check(server(json!({ "concurrent_max": 0 })), "between 1 and 256");
+    for tokens in [0, 255, (1 << 20) + 1] {
+        let text = "`prompt_tokens_max` must lie between 256 and 1048576";
+        check(server(json!({ "prompt_tokens_max": tokens })), text);
+    }
+    for tokens in [256, 1 << 20] {
+        assert_eq!(faults(server(json!({ "prompt_tokens_max": tokens }))), [""; 0]);
+    }
     check(server(json!({ "reply_tokens_max": 0 })), "`reply_tokens_max` must lie");
     check(server(json!({ "temperature": 2.5 })), "between 0 and 2");
     check(server(json!({ "requests_per_minute": 0 })), "leave it out");
