@@ -157,6 +157,29 @@ fn what_is_said_outlives_a_kill_in_mid_answer_and_is_marked() {
 }
 
 #[test]
+fn ctrl_c_ends_the_answer_and_not_the_chat() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    with_a_provider_that_stops_after(&house, "marit", "A fine name");
+    let mut terminal = Terminal::open(&house, "being chat marit --as Ann");
+    terminal.wait_for("Ann> ");
+    terminal.press("My boat is called Sandpiper.\r");
+    terminal.wait_for("A fine name");
+    terminal.press("\x03");
+    terminal.wait_for("Ann> ");
+    wait_until("the answer to be called off", || {
+        let failure = last_turn(&house, "marit")["failure"].as_str().map(str::to_owned);
+        failure.filter(|failure| failure.contains("stopped listening"))
+    });
+    terminal.press("/recall boat\r");
+    terminal.wait_for("because ");
+    terminal.wait_for("Ann> ");
+    terminal.press("\x04");
+    running.stop();
+}
+
+#[test]
 fn a_being_is_written_out_taken_in_and_deleted() {
     let house = House::new();
     let running = house.up(HOUSE);
@@ -411,6 +434,8 @@ fn a_card_comes_back_to_the_letter() {
     let characters = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/characters");
     let example = |name: &str| characters.join(name).to_str().unwrap().to_owned();
     let (json, png) = (example("tobin.json"), example("vesper.png"));
+    let own = house.json(&["being", "create", &example("marit.toml"), "--id", "marit", "--json"]);
+    assert_eq!(own["name"], "Marit Holm");
     house.json(&["being", "create", &json, "--id", "tobin", "--json"]);
     house.json(&["being", "create", &png, "--id", "vesper", "--json"]);
     let out = |name: &str| house.path(name).to_str().unwrap().to_owned();

@@ -1,14 +1,82 @@
 //! What goes wrong for one being, and for nobody else.
 
-use genii_protocols::being::ShowHistory;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
 use genii_protocols::being::{
-    AskHealth, NotAnswered, ProviderFault, Query, SetBudget, SetProvider,
+    AskHealth, NotAnswered, ProviderFault, Query, Remember, SetBudget, SetProvider, ShowHistory,
 };
 use genii_protocols::beings::{BeingState, GetBeing, NoBeing};
 use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{AskError, CauseKind, Fault, Json};
 
-use crate::world::{World, being, import, name};
+use crate::world::{PATIENCE, World, being, import, name};
+
+/// A small disk of its own, where that is permitted.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    fn mount(at: &Path) -> Option<Self> {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(at);
+        let mounted = mount.stderr(Stdio::null()).status();
+        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
+        assert!(unmounted.is_ok_and(|status| status.success()));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_told_and_harms_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let Some(_disk) = SmallDisk::mount(folder.path()) else {
+        println!("not tried: mounting a small disk is not permitted here");
+        return;
+    };
+    let world = World::on(folder, String::new()).await;
+    world.create("Alice").await;
+    world.remember("alice", "the kettle is on the stove").await;
+    let ballast = world.data().join("ballast");
+    // It takes all that there is.
+    std::fs::write(&ballast, vec![0; 64 << 20]).unwrap_err();
+
+    let long = |number: u32| format!("Letter {number}: {}", "much has happened here. ".repeat(400));
+    let mut kept = 0;
+    let why = loop {
+        let said = Query { said: long(kept), speaker: None, path: Vec::new() };
+        match world.node.to(being("alice")).ask_within(said, PATIENCE).await {
+            Ok(_) => kept += 1,
+            Err(AskError::Refused(NotAnswered::Store { why })) => break why,
+            Err(other) => panic!("{other}"),
+        }
+        assert!(kept < 1_000, "there is room for everything");
+    };
+    assert!(why.contains("no space is left"), "{why}");
+    let more = Remember { text: long(0), speaker: None, at: None };
+    let refused = world.refused(&being("alice"), more).await;
+    assert!(refused.why.contains("no space is left"), "{refused}");
+    let found = world.recall("alice", "Where is the kettle?").await;
+    assert_eq!(found[0].memory.text, "the kettle is on the stove", "what there is can be read");
+
+    std::fs::remove_file(&ballast).unwrap();
+    let answered = world.query("alice", "Where is the kettle?").await;
+    assert!(answered.text.contains("on the stove"), "{}", answered.text);
+    let world = world.again().await;
+    let all = ShowHistory { before: None, limit: Some(200) };
+    let turns = world.ask(&being("alice"), all).await.turns;
+    assert_eq!(turns[0].said, "Where is the kettle?");
+    for number in kept.saturating_sub(100)..kept {
+        assert!(turns.iter().any(|turn| turn.said == long(number)), "letter {number} is lost");
+    }
+    let health = world.ask(&being("alice"), AskHealth {}).await;
+    assert!(health.is_well, "{health:?}");
+    world.house.shutdown().await;
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_being_with_a_damaged_store_is_held_back_and_no_other() {

@@ -1,7 +1,7 @@
 //! A house with beings, on a disk and on the real clock.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use genii_protocols::being::{Answered, Query, RecallMemories, Recollection, Remember};
@@ -32,7 +32,8 @@ impl World {
         Self::on(tempfile::tempdir().unwrap(), settings.to_owned()).await
     }
 
-    async fn on(data: TempDir, settings: String) -> Self {
+    /// In a folder of its own.
+    pub async fn on(data: TempDir, settings: String) -> Self {
         let node = Node::new(NodeOptions {
             data: Some(data.path().to_owned()),
             ..NodeOptions::new(NodeName::new("main").unwrap())
@@ -61,6 +62,10 @@ impl World {
     pub async fn again_with(self, settings: &str) -> Self {
         self.house.shutdown().await;
         Self::on(self.data, settings.to_owned()).await
+    }
+
+    pub fn data(&self) -> &Path {
+        self.data.path()
     }
 
     pub fn folder(&self, id: &str) -> PathBuf {

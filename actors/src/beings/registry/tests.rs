@@ -200,6 +200,26 @@ impl World {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_being_lives_where_that_is_set() {
+    const SET: &str = "[agents.\"beings/registry\".settings]\nhome = \"pc2\"\n";
+    let waters = Waters::new(7, (Duration::from_micros(100), Duration::from_millis(1)));
+    let disk = tempfile::tempdir().unwrap();
+    let mut world = World { disk, waters, machines: Vec::new(), life: 1 };
+    for (life, own) in [(2, "main"), (3, "pc2")] {
+        let topology = format!("{HOUSE}{SET}");
+        let machine = Machine::boot_as(&world, own, life, &topology, crate::catalogue()).await;
+        world.machines.push(machine);
+    }
+    world.homes_are(2).await;
+    // By the fewest, the first would live on main.
+    for id in ["alice", "bob"] {
+        assert_eq!(world.create(id, None).await.node, node("pc2"));
+    }
+    assert_eq!(world.create("carl", Some("main")).await.node, node("main"));
+    world.end().await;
+}
+
 const BOAT: &str = "the boat is called Marigold";
 
 fn node(text: &str) -> NodeName {
