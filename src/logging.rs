@@ -10,7 +10,7 @@ use genii_runtime::logbook::Level as LogLevel;
 use genii_runtime::{Node, scope};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber};
-use tracing_subscriber::filter::{FilterExt, filter_fn};
+use tracing_subscriber::filter::{FilterExt, LevelFilter, filter_fn};
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Context, Filter as LayerFilter, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
@@ -49,7 +49,10 @@ pub fn filter<S: Subscriber>(directives: &str) -> impl LayerFilter<S> + use<S> {
     let is_wanted = move |about: &Metadata<'_>| {
         is_named || !about.target().starts_with(INDEX_TARGET) || *about.level() <= Level::WARN
     };
-    directives.parse::<EnvFilter>().unwrap_or_default().and(filter_fn(is_wanted))
+    // Without a hint of its own it would hide that of the other: everything would be looked at, and the
+    // process of a being, which logs as much as this one, would log all that there is.
+    let is_wanted = filter_fn(is_wanted).with_max_level_hint(LevelFilter::TRACE);
+    directives.parse::<EnvFilter>().unwrap_or_default().and(is_wanted)
 }
 
 /// Writes the lines of an agent's own code into the agent's log.
@@ -189,7 +192,19 @@ impl Write for &LogFile {
 
 #[cfg(test)]
 mod tests {
+    use tracing_subscriber::Registry;
+
     use super::*;
+
+    #[test]
+    fn no_more_is_looked_at_than_may_be_logged() {
+        let looked_at = |directives| {
+            let filter = filter::<Registry>(directives);
+            LayerFilter::<Registry>::max_level_hint(&filter)
+        };
+        assert_eq!(looked_at("info"), Some(LevelFilter::INFO));
+        assert_eq!(looked_at("warn,genii=debug"), Some(LevelFilter::DEBUG));
+    }
 
     #[test]
     fn a_log_that_has_grown_is_set_aside_and_the_oldest_goes() {

@@ -110,6 +110,8 @@ fn nobody_can_tell_that_a_being_has_a_process_of_its_own() {
     let annexes = std::fs::read_dir(house.path("data/annexes")).unwrap().count();
     assert_eq!(annexes, 0, "nothing of it is left");
     running.stop();
+    let logged = std::fs::read_to_string(house.path("data/logs/genii.log")).unwrap();
+    assert!(!logged.contains("TRACE"), "it logs no more than genii does");
 }
 
 #[test]

@@ -44,26 +44,36 @@ pub struct Limits {
     tokens_in_all: Option<Limit>,
 }
 
-/// So much, or `none` for as much as it likes.
+/// How much it may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Limit(Option<u64>);
+#[serde(rename_all = "snake_case")]
+enum Limit {
+    /// As much as it likes.
+    None,
+    /// So much.
+    Most(u64),
+}
 
 impl FromStr for Limit {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        if text == "none" {
-            return Ok(Self(None));
+        if text.eq_ignore_ascii_case("none") {
+            return Ok(Self::None);
         }
         let count = text.replace('_', "").parse();
-        count.map(|count| Self(Some(count))).map_err(|_| "it must be a number, or none".to_owned())
+        count.map(Self::Most).map_err(|_| "it must be a number, or none".to_owned())
     }
 }
 
 impl Limits {
     /// The limits with what changes; `None` if nothing does.
     fn over(&self, limits: BudgetLimits) -> Option<BudgetLimits> {
-        let or = |changed: Option<Limit>, now| changed.map_or(now, |Limit(limit)| limit);
+        let or = |changed: Option<Limit>, now| match changed {
+            Some(Limit::Most(most)) => Some(most),
+            Some(Limit::None) => None,
+            None => now,
+        };
         let next = BudgetLimits {
             requests_per_day: or(self.requests_per_day, limits.requests_per_day),
             requests_per_month: or(self.requests_per_month, limits.requests_per_month),
@@ -131,6 +141,8 @@ mod tests {
             requests_per_day: "none".parse().ok(),
             ..Limits::default()
         };
+        // As it comes to whoever does it.
+        let change: Limits = serde_json::from_value(serde_json::to_value(change).unwrap()).unwrap();
         let next = change.over(now).unwrap();
         assert_eq!((next.tokens_per_day, next.requests_per_day), (Some(20_000), None));
         assert_eq!(next.tokens_in_all, Some(9));

@@ -12,6 +12,7 @@ use crate::chat;
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::data::Data;
 use crate::doubt::Doubt;
+use crate::fault::Fault;
 use crate::screen::Screen;
 
 /// How many of each are told of.
@@ -31,8 +32,7 @@ pub struct Args {
     #[serde(flatten)]
     being: Being,
     /// One memory, by its number, with the turn that it is of
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["from", "until", "matching"],
-        required_unless_present_any = ["from", "until", "matching"])]
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["from", "until", "matching"])]
     memory: Option<u64>,
     /// All that was said or noted from then on: a time, a day, or how long ago; with --until
     #[arg(long, value_name = "TIME", value_parser = moment, requires = "until",
@@ -93,6 +93,14 @@ impl Command for Forget {
     ];
     type Args = Args;
     type Said = Said;
+
+    fn prepare(args: &mut Args) -> Result<(), Fault> {
+        match (args.memory, args.from, &args.matching) {
+            (None, None, None) => Err(Fault::usage("it is not said what is to be forgotten")
+                .help("--memory, --from and --until, or --matching say it")),
+            _ => Ok(()),
+        }
+    }
 
     fn doubt(args: &Args) -> Option<Doubt> {
         if args.yes || args.dry_run {

@@ -71,7 +71,7 @@ impl Command for Import {
         let import = ImportBeing { file, id, node: home, isolation, with_provider };
         let imported = reach::registry_ask_within(&side, import, reach::LONG_PATIENCE).await;
         let ImportedBeing { being, provider, notes } =
-            imported.map_err(|no| with_the_machine(no, &side))?;
+            imported.map_err(|no| with_what_is_taken_in(no, &side))?;
         out.say(TakenIn { being, provider, notes }).await
     }
 
@@ -88,11 +88,16 @@ impl Command for Import {
     }
 }
 
-/// A refusal, with where the file is looked for if that is another machine than this.
-fn with_the_machine(no: Refusal, side: &Side) -> Refusal {
+/// A refusal, with what is taken in, and where that is looked for if that is another machine than this.
+fn with_what_is_taken_in(no: Refusal, side: &Side) -> Refusal {
+    if !no.help.is_empty() {
+        return no;
+    }
     let node = reach::registry_node(side);
-    match no.help.is_empty() && node != *side.house.node().name() {
-        true => no.help(format!("the file is read on {node}, the machine of the registry")),
-        false => no,
+    match node == *side.house.node().name() {
+        true => no.help("a file that `being export` has made is taken in"),
+        false => no.help(format!(
+            "a file that `being export` has made is taken in, from {node}, the machine of the registry"
+        )),
     }
 }

@@ -92,6 +92,13 @@ impl ProviderArgs {
         let settings = ProviderSettings::deserialize(&all)
             .map_err(|error| Fault::usage(format!("the settings of the provider: {error}")))?;
         settings.check().map_err(|error| Fault::usage(error.to_string()))?;
+        if all.get("kind").is_none() {
+            let message =
+                "it is not said who is to find the words, and what is set is set as a whole";
+            return Err(Fault::usage(message).help(
+                "name the server and the model again, with --base-url and --model, or --provider offline",
+            ));
+        }
         Ok(Some(Json(all)))
     }
 }
@@ -104,7 +111,8 @@ pub struct Finds {
 
 impl Command for Provider {
     const NAME: &'static str = "being provider";
-    const ABOUT: &'static str = "Show or set who finds the words of a being";
+    const ABOUT: &'static str =
+        "Show or set who finds the words of a being; what is not named is as it is by default";
     const EXAMPLES: &'static [&'static str] = &[
         "being provider marit",
         "being provider marit --base-url http://localhost:11434/v1 --model llama3.2",
@@ -167,5 +175,7 @@ mod tests {
         assert!(key.contains("key_env") && !key.contains("sk-123"), "{key}");
         assert!(refused(json!({ "modl": "x" })).contains("modl"));
         assert!(refused(json!([1])).contains("object"));
+        let nobody = refused(json!({ "prompt_tokens_max": 2_800 }));
+        assert!(nobody.contains("set as a whole"), "{nobody}");
     }
 }

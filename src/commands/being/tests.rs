@@ -283,6 +283,10 @@ async fn settings_of_a_being_are_shown_and_set() {
     let budget = json(&side, "being budget marit --tokens-per-day 100").await;
     assert_eq!(budget["limits"]["tokens_per_day"], 100);
     json(&side, "being budget marit --requests-per-day 5").await;
+    let none = json(&side, "being budget marit --tokens-per-day none").await;
+    let limits = &none["limits"];
+    assert_eq!((&limits["tokens_per_day"], &limits["requests_per_day"]), (&json!(null), &json!(5)));
+    json(&side, "being budget marit --tokens-per-day 100").await;
     let seen = shown(&side, "being budget marit").await;
     assert!(seen.contains("100 tokens a day") && seen.contains("5 questions a day"), "{seen}");
     let character = json(&side, "being character marit nickname Mari").await;
@@ -345,6 +349,8 @@ fn wrong_calls_are_told() {
         ("being reminders marit -n 1001", "1001"),
         ("being character marit --empty", "FIELD"),
         ("being budget marit --tokens-per-day many", "none"),
+        ("being forget marit --dry-run", "it is not said what is to be forgotten"),
+        ("being provider marit --key-env KEY", "set as a whole"),
         ("being create x --provider-json '[]'", "object"),
         ("being provider marit --model m", "base_url"),
     ] {
