@@ -6,6 +6,7 @@
 //! [`KEPT_AFTER`] finds it on the disk already, so that a crash in mid-answer does not lose it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use futures_util::StreamExt;
@@ -25,7 +26,8 @@ use super::listener::Listener;
 use super::lorebook::PreparedLorebook;
 use super::mind::{Mind, RECENT_MAX, Who};
 use super::prompt::{
-    self, Assembled, EstimatedTokens, PromptError, PromptInput, PromptSettings, TokenCounter, Turn,
+    self, Assembled, EstimatedTokens, PromptAccount, PromptError, PromptInput, PromptSettings,
+    TokenCounter, Turn,
 };
 use super::provider::{Piece, ProviderError, Remembered, Usage};
 use super::tables::{BUDGET, LAST_TURN, REMINDERS, StoredReminder, StoredTurn, TURNS};
@@ -39,6 +41,9 @@ const LISTENER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// And how long for all of an answer: others wait behind them.
 const LISTENING_MAX: Duration = Duration::from_secs(600);
+
+/// How often a prompt is made anew because fewer turns find room than was thought.
+const PROMPTS_MAX: usize = 3;
 
 /// How many memories a prompt is offered.
 const RECALLED_MAX: usize = 24;
@@ -125,6 +130,36 @@ struct Newest {
     greeting: Option<u32>,
 }
 
+impl Newest {
+    /// The oldest of so many turns, of as many as there are.
+    fn last(&self, count: usize) -> Option<u64> {
+        let ids = self.ids();
+        ids.get(ids.len().saturating_sub(count)).copied()
+    }
+
+    /// The oldest turn that stands in a prompt as a whole.
+    fn whole_from(&self, account: &PromptAccount) -> Option<u64> {
+        let oldest = *account.turns.taken.iter().min()? as usize;
+        let before = oldest.checked_sub(1).and_then(|before| self.of[before]);
+        self.of[oldest..].iter().copied().flatten().find(|turn| Some(*turn) != before)
+    }
+
+    /// How many turns there are from one on; without a bound if that is all.
+    fn count_from(&self, turn: Option<u64>) -> usize {
+        let ids = self.ids();
+        match turn.map(|turn| ids.iter().filter(|id| **id >= turn).count()) {
+            Some(count) if count == ids.len() => usize::MAX,
+            count => count.unwrap_or(0),
+        }
+    }
+
+    fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.of.iter().copied().flatten().collect();
+        ids.dedup();
+        ids
+    }
+}
+
 /// What came of asking the provider.
 #[derive(Default)]
 struct Outcome {
@@ -148,8 +183,8 @@ impl<'a> Telling<'a> {
 
     async fn answer(&mut self, listener: &mut Listener) -> Result<Answered, NotAnswered> {
         let newest = self.newest()?;
-        let mut recalled = self.recall(&newest).await?;
-        let Assembled { request, account } = match self.assemble(&newest, &mut recalled) {
+        let (recalled, assembled) = self.prompt(&newest).await?;
+        let Assembled { request, account } = match assembled {
             Ok(assembled) => assembled,
             Err(PromptError::Empty) => return Err(NotAnswered::Nothing),
             Err(PromptError::TooLong { tokens, tokens_max: max }) => {
@@ -190,20 +225,48 @@ impl<'a> Telling<'a> {
         Ok(Answered { turn, text, recalled, provider, prompt_tokens, reply_tokens, is_cut_off })
     }
 
-    /// What is remembered of what was said.
-    async fn recall(&self, newest: &Newest) -> Result<Vec<Recalled>, NotAnswered> {
-        // A model reads the newest turns anyhow, those that find room. Who answers without one does not.
-        let Newest { turns, of, .. } = newest;
-        let fit = match self.who.is_offline() {
-            true => 0,
-            false => prompt::turns_that_fit(
-                &self.saying.said,
-                turns,
-                &self.prompt_settings(),
-                &EstimatedTokens,
-            ),
-        };
-        let except_turns_from = whole_from(of, turns.len() - fit);
+    /// The prompt, and what is remembered of what was said and does not stand in it as a turn. A model reads
+    /// the newest turns anyhow, as many as find room: mostly as many as the last time. Who answers without
+    /// a model reads none.
+    async fn prompt(
+        &self,
+        newest: &Newest,
+    ) -> Result<(Vec<Recalled>, Result<Assembled, PromptError>), NotAnswered> {
+        if self.who.is_offline() {
+            let recalled = self.recall(None).await?;
+            let assembled = self.assemble(newest, &recalled);
+            return Ok((recalled, assembled));
+        }
+        let fit = &self.mind.turns_that_fit;
+        let mut read_from = newest.last(fit.load(Ordering::Relaxed));
+        for _ in 0..PROMPTS_MAX {
+            let mut recalled = self.recall(read_from).await?;
+            let assembled = self.assemble(newest, &recalled);
+            let Ok(made) = &assembled else { return Ok((recalled, assembled)) };
+            let there_from = newest.whole_from(&made.account);
+            fit.store(newest.count_from(there_from), Ordering::Relaxed);
+            let is_there = |turn: Option<u64>| there_from.is_some() && turn >= there_from;
+            if read_from.is_some() && !is_there(read_from) {
+                // Some are no turns of the prompt and were not looked for as memories either.
+                read_from = there_from;
+                continue;
+            }
+            let mut taken = made.account.memories.taken.iter();
+            let is_double = |recalled: &Recalled| is_there(recalled.memory.turn);
+            if !taken.any(|place| recalled.get(*place as usize).is_some_and(is_double)) {
+                return Ok((recalled, assembled));
+            }
+            recalled.retain(|recalled| !is_double(recalled));
+            let assembled = self.assemble(newest, &recalled);
+            return Ok((recalled, assembled));
+        }
+        let recalled = self.recall(None).await?;
+        let assembled = self.assemble(newest, &recalled);
+        Ok((recalled, assembled))
+    }
+
+    /// What is remembered of what was said, but for turns from one on.
+    async fn recall(&self, except_turns_from: Option<u64>) -> Result<Vec<Recalled>, NotAnswered> {
         let recall = Recall {
             question: self.saying.said.clone(),
             at: self.at,
@@ -223,33 +286,7 @@ impl<'a> Telling<'a> {
         Ok(recalled)
     }
 
-    /// Makes the prompt, in which nothing stands as a turn and as a memory too: what would is taken out
-    /// of what was recalled.
-    fn assemble(
-        &self,
-        newest: &Newest,
-        recalled: &mut Vec<Recalled>,
-    ) -> Result<Assembled, PromptError> {
-        loop {
-            let assembled = self.assemble_of(newest, recalled)?;
-            let account = &assembled.account;
-            let oldest = account.turns.taken.iter().min().map(|place| *place as usize);
-            let from = oldest.and_then(|oldest| whole_from(&newest.of, oldest));
-            let Some(from) = from.filter(|_| !self.who.is_offline()) else { return Ok(assembled) };
-            let is_double = |recalled: &Recalled| recalled.memory.turn >= Some(from);
-            let mut taken = account.memories.taken.iter();
-            if !taken.any(|place| recalled.get(*place as usize).is_some_and(is_double)) {
-                return Ok(assembled);
-            }
-            recalled.retain(|recalled| !is_double(recalled));
-        }
-    }
-
-    fn assemble_of(
-        &self,
-        newest: &Newest,
-        recalled: &[Recalled],
-    ) -> Result<Assembled, PromptError> {
+    fn assemble(&self, newest: &Newest, recalled: &[Recalled]) -> Result<Assembled, PromptError> {
         let memories: Vec<prompt::Recalled> = recalled.iter().map(for_prompt).collect();
         let settings = self.prompt_settings();
         let input = PromptInput {
@@ -296,13 +333,16 @@ impl<'a> Telling<'a> {
 
     /// The newest turns. Where a conversation begins, the being has greeted whoever it talks with.
     fn newest(&self) -> Result<Newest, NotAnswered> {
-        let first = self.mind.store.read(|reader| reader.first(TURNS));
+        let character = &self.who.character;
+        let first = match character.greeting(0) {
+            Some(_) => self.mind.store.read(|reader| reader.first(TURNS)),
+            None => Ok(None),
+        };
         let first = first.map_err(|error: StoreError| not_kept(&error))?.map(|(first, _)| first);
         let recent = self.mind.recent.lock();
         let room = recent.len() * 2 + 1;
         let (mut turns, mut of) = (Vec::with_capacity(room), Vec::with_capacity(room));
         let is_from_its_beginning = first == recent.front().map(|turn| turn.id);
-        let character = &self.who.character;
         let greeting = character.greeting(0).filter(|_| is_from_its_beginning);
         if let Some(greeting) = greeting {
             let names = Names::new(character.called(), self.user());
@@ -483,12 +523,6 @@ fn beside_others<T>(work: impl FnOnce() -> T) -> T {
         // There is no other thread, and nobody else to wait but in tests.
         _ => work(),
     }
-}
-
-/// The oldest turn that is whole among those from a place on.
-fn whole_from(of: &[Option<u64>], place: usize) -> Option<u64> {
-    let before = place.checked_sub(1).and_then(|before| of[before]);
-    of[place..].iter().copied().flatten().find(|turn| Some(*turn) != before)
 }
 
 /// What is written of a turn.

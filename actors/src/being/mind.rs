@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use genii_protocols::being::{BeingInfo, CoreBlock, NotChanged};
 use genii_protocols::budget::Budget;
@@ -51,6 +52,8 @@ pub(super) struct Mind {
     pub(super) who: RwLock<Arc<Who>>,
     /// The newest turns, the oldest first.
     pub(super) recent: Mutex<VecDeque<StoredTurn>>,
+    /// How many of the newest turns found room in the last prompt.
+    pub(super) turns_that_fit: AtomicUsize,
     /// Held from what is said to its answer: there is one conversation, and it goes turn by turn.
     pub(super) turn: tokio::sync::Mutex<()>,
     /// Whether something was removed whose bytes may still lie in the file.
@@ -110,6 +113,7 @@ impl Mind {
             about: RwLock::new(kept.about),
             who: RwLock::new(Arc::new(who)),
             recent: Mutex::new(kept.recent),
+            turns_that_fit: AtomicUsize::new(usize::MAX),
             turn: tokio::sync::Mutex::default(),
             owed: Owed::default(),
             consolidating: Consolidating::default(),

@@ -232,31 +232,6 @@ pub fn assemble(
     }
 }
 
-/// How many of the newest turns find room in a prompt, whatever else is to be in it.
-pub fn turns_that_fit(
-    said: &str,
-    turns: &[Turn],
-    settings: &PromptSettings,
-    counter: &dyn TokenCounter,
-) -> usize {
-    let share = |percent: u8| u64::from(settings.tokens_max) * u64::from(percent) / 100;
-    let Shares { character, core, turns: own, .. } = settings.shares;
-    let fixed = message_tokens(said, counter)
-        .saturating_add(ANSWER_MARK_TOKENS + 2 * MESSAGE_TOKENS)
-        .saturating_add(pieces::note_tokens(counter));
-    let before = u64::from(fixed) + share(character) + share(core);
-    let mut room = share(own).min(u64::from(settings.tokens_max).saturating_sub(before));
-    let fits = |turn: &&Turn| {
-        // One that another says begins with their name.
-        let name = turn.speaker.as_ref().map_or(0, |name| counter.count(name).saturating_add(1));
-        let left =
-            room.checked_sub(message_tokens(&turn.text, counter).saturating_add(name).into());
-        room = left.unwrap_or_default();
-        left.is_some()
-    };
-    turns.iter().rev().take_while(fits).count()
-}
-
 fn message_tokens(text: &str, counter: &dyn TokenCounter) -> u32 {
     counter.count(text).saturating_add(MESSAGE_TOKENS)
 }

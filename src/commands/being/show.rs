@@ -1,5 +1,7 @@
 //! `being show`: who a being is, what it has, and how it is.
 
+use genii_actors::being::character::Names;
+use genii_actors::being::character::macros::expand;
 use genii_protocols::being::{AskHealth, BeingHealth, BeingInfo, ShowBeing};
 use genii_protocols::beings::{BeingEntry, GetBeing};
 use serde::{Deserialize, Serialize};
@@ -80,7 +82,7 @@ fn rows_of(info: &BeingInfo) -> Vec<(&'static str, String)> {
     let limits = words::limits(&budget.limits, budget.today, budget.this_month, budget.in_all);
     let limits = if limits.is_empty() { vec!["no limit".to_owned()] } else { limits };
     let description = info.character.0.get("description").and_then(serde_json::Value::as_str);
-    let description = description.unwrap_or_default();
+    let description = expand(description.unwrap_or_default(), &Names::new(&info.name, "you"), 0);
     let mut rows = vec![
         ("words by", words::harmless(&info.provider)),
         ("turns", info.turns.to_string()),
@@ -89,7 +91,7 @@ fn rows_of(info: &BeingInfo) -> Vec<(&'static str, String)> {
     ];
     rows.extend(limits.into_iter().map(|limit| ("budget", limit)));
     if !description.trim().is_empty() {
-        rows.push(("who", words::in_short(description, DESCRIPTION_SHOWN_LETTERS)));
+        rows.push(("who", words::in_short(&description, DESCRIPTION_SHOWN_LETTERS)));
     }
     rows
 }

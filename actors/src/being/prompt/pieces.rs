@@ -73,7 +73,7 @@ impl Pieces {
         let is_quoting = ![&core, &memories, &lore].into_iter().all(Shelf::is_empty);
         Self {
             character: gather::character_texts(input, names),
-            note_tokens: if is_quoting { note_tokens(counter) } else { 0 },
+            note_tokens: if is_quoting { counter.count(QUOTE_NOTE).saturating_add(1) } else { 0 },
             core,
             turns,
             turn_roles,
@@ -243,11 +243,6 @@ impl Pieces {
         there.sort_by(|a, b| self.active[*a].stands_before(&self.active[*b]));
         there
     }
-}
-
-/// What the note about quoted data takes.
-pub(super) fn note_tokens(counter: &dyn TokenCounter) -> u32 {
-    counter.count(QUOTE_NOTE).saturating_add(1)
 }
 
 fn system(text: String) -> PromptMessage {
