@@ -42,6 +42,10 @@ const LISTENER_PATIENCE: Duration = Duration::from_secs(60);
 /// And how long for all of an answer: others wait behind them.
 const LISTENING_MAX: Duration = Duration::from_secs(600);
 
+/// So many turns more or fewer than the last time find room without the prompt being made anew: at the edge
+/// of what is read, some may be told twice, or once not.
+const EDGE: usize = 4;
+
 /// How often a prompt is made anew because fewer turns find room than was thought.
 const PROMPTS_MAX: usize = 3;
 
@@ -144,13 +148,9 @@ impl Newest {
         self.of[oldest..].iter().copied().flatten().find(|turn| Some(*turn) != before)
     }
 
-    /// How many turns there are from one on; without a bound if that is all.
+    /// How many turns there are from one on.
     fn count_from(&self, turn: Option<u64>) -> usize {
-        let ids = self.ids();
-        match turn.map(|turn| ids.iter().filter(|id| **id >= turn).count()) {
-            Some(count) if count == ids.len() => usize::MAX,
-            count => count.unwrap_or(0),
-        }
+        turn.map_or(0, |turn| self.ids().into_iter().filter(|id| *id >= turn).count())
     }
 
     fn ids(&self) -> Vec<u64> {
@@ -237,28 +237,25 @@ impl<'a> Telling<'a> {
             let assembled = self.assemble(newest, &recalled);
             return Ok((recalled, assembled));
         }
-        let fit = &self.mind.turns_that_fit;
-        let mut read_from = newest.last(fit.load(Ordering::Relaxed));
+        let (fit, all) = (&self.mind.turns_that_fit, newest.ids().len());
         for _ in 0..PROMPTS_MAX {
-            let mut recalled = self.recall(read_from).await?;
+            let expected = fit.load(Ordering::Relaxed).min(all);
+            let mut recalled = self.recall(newest.last(expected)).await?;
             let assembled = self.assemble(newest, &recalled);
             let Ok(made) = &assembled else { return Ok((recalled, assembled)) };
             let there_from = newest.whole_from(&made.account);
-            fit.store(newest.count_from(there_from), Ordering::Relaxed);
-            let is_there = |turn: Option<u64>| there_from.is_some() && turn >= there_from;
-            if read_from.is_some() && !is_there(read_from) {
-                // Some are no turns of the prompt and were not looked for as memories either.
-                read_from = there_from;
-                continue;
-            }
-            let mut taken = made.account.memories.taken.iter();
-            let is_double = |recalled: &Recalled| is_there(recalled.memory.turn);
-            if !taken.any(|place| recalled.get(*place as usize).is_some_and(is_double)) {
+            let found = newest.count_from(there_from);
+            // Where all find room, one more may as well.
+            fit.store(if found == all { usize::MAX } else { found }, Ordering::Relaxed);
+            if found.abs_diff(expected) <= EDGE {
                 return Ok((recalled, assembled));
             }
-            recalled.retain(|recalled| !is_double(recalled));
-            let assembled = self.assemble(newest, &recalled);
-            return Ok((recalled, assembled));
+            if found > expected {
+                recalled.retain(|recalled| recalled.memory.turn < there_from);
+                let assembled = self.assemble(newest, &recalled);
+                return Ok((recalled, assembled));
+            }
+            // Some are no turns of the prompt, and were not looked for as memories either.
         }
         let recalled = self.recall(None).await?;
         let assembled = self.assemble(newest, &recalled);
