@@ -46,9 +46,6 @@ const LISTENING_MAX: Duration = Duration::from_secs(600);
 /// of what is read, some may be told twice, or once not.
 const EDGE: usize = 4;
 
-/// How often a prompt is made anew because fewer turns find room than was thought.
-const PROMPTS_MAX: usize = 3;
-
 /// How many memories a prompt is offered.
 const RECALLED_MAX: usize = 24;
 
@@ -141,16 +138,17 @@ impl Newest {
         ids.get(ids.len().saturating_sub(count)).copied()
     }
 
-    /// The oldest turn that stands in a prompt as a whole.
-    fn whole_from(&self, account: &PromptAccount) -> Option<u64> {
-        let oldest = *account.turns.taken.iter().min()? as usize;
+    /// How many turns stand in a prompt as a whole.
+    fn whole_in(&self, account: &PromptAccount) -> usize {
+        let Some(oldest) = account.turns.taken.iter().min().map(|place| *place as usize) else {
+            return 0;
+        };
         let before = oldest.checked_sub(1).and_then(|before| self.of[before]);
-        self.of[oldest..].iter().copied().flatten().find(|turn| Some(*turn) != before)
-    }
-
-    /// How many turns there are from one on.
-    fn count_from(&self, turn: Option<u64>) -> usize {
-        turn.map_or(0, |turn| self.ids().into_iter().filter(|id| *id >= turn).count())
+        let mut whole = self.of[oldest..].iter().copied().flatten();
+        match whole.find(|turn| Some(*turn) != before) {
+            Some(from) => self.ids().into_iter().filter(|id| *id >= from).count(),
+            None => 0,
+        }
     }
 
     fn ids(&self) -> Vec<u64> {
@@ -238,26 +236,18 @@ impl<'a> Telling<'a> {
             return Ok((recalled, assembled));
         }
         let (fit, all) = (&self.mind.turns_that_fit, newest.ids().len());
-        for _ in 0..PROMPTS_MAX {
-            let expected = fit.load(Ordering::Relaxed).min(all);
-            let mut recalled = self.recall(newest.last(expected)).await?;
-            let assembled = self.assemble(newest, &recalled);
-            let Ok(made) = &assembled else { return Ok((recalled, assembled)) };
-            let there_from = newest.whole_from(&made.account);
-            let found = newest.count_from(there_from);
-            // Where all find room, one more may as well.
-            fit.store(if found == all { usize::MAX } else { found }, Ordering::Relaxed);
-            if found.abs_diff(expected) <= EDGE {
-                return Ok((recalled, assembled));
-            }
-            if found > expected {
-                recalled.retain(|recalled| recalled.memory.turn < there_from);
-                let assembled = self.assemble(newest, &recalled);
-                return Ok((recalled, assembled));
-            }
-            // Some are no turns of the prompt, and were not looked for as memories either.
+        let expected = fit.load(Ordering::Relaxed).min(all);
+        let recalled = self.recall(newest.last(expected)).await?;
+        let assembled = self.assemble(newest, &recalled);
+        let Ok(made) = &assembled else { return Ok((recalled, assembled)) };
+        let found = newest.whole_in(&made.account);
+        // Where all find room, one more may as well.
+        fit.store(if found == all { usize::MAX } else { found }, Ordering::Relaxed);
+        if found.abs_diff(expected) <= EDGE {
+            return Ok((recalled, assembled));
         }
-        let recalled = self.recall(None).await?;
+        // Many are told twice, or are no turns of the prompt and were not looked for as memories either.
+        let recalled = self.recall(newest.last(found)).await?;
         let assembled = self.assemble(newest, &recalled);
         Ok((recalled, assembled))
     }

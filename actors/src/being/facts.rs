@@ -93,7 +93,10 @@ impl Kept {
         for (old, by) in self.outdated {
             mind.memories.outdated(old, by);
         }
-        mind.memories.take_in(self.new).await;
+        // Most turns tell none.
+        if !self.new.is_empty() {
+            mind.memories.take_in(self.new).await;
+        }
     }
 }
 
