@@ -227,7 +227,11 @@ impl Inner {
         };
         let is_wanted = |id| live.briefs.get(&id).is_some_and(|brief| asked.filter.passes(brief));
         let (question, limit) = (&asked.question, self.settings.candidates);
-        let mut candidates = live.tail.candidates_among(question, &asked.vector, limit, is_wanted);
+        // Of so few, the best and their neighbours are about all that there are.
+        let mut candidates = match live.tail.len() <= limit * (1 + 2 * NEIGHBOURS as usize) {
+            true => live.tail.all(&asked.vector),
+            false => live.tail.candidates_among(question, &asked.vector, limit, is_wanted),
+        };
         candidates.extend(fetched.iter().map(|(id, gist)| candidate(asked, &live, *id, gist)));
         let share = |id: u64| share(asked, &live, &fetched, id);
         Ok(rank_by_share(question, &candidates, counts, &self.weights, asked.ranked(), share))

@@ -28,6 +28,10 @@ struct Memory {
 }
 
 impl Memory {
+    fn candidate(&self, id: u64, similarity: Option<f32>) -> Candidate<'_> {
+        Candidate { id, at: self.at, analysis: &self.analysis, similarity }
+    }
+
     /// Whether it was said by somebody whom a question names.
     fn is_by(&self, question: &Question) -> bool {
         question.names_speaker(&self.analysis.speaker)
@@ -87,6 +91,12 @@ impl Tail {
         }
     }
 
+    /// All memories as candidates, in the order of their ids. Of some hundred, this is quicker than to choose.
+    pub fn all(&self, vector: &[f32]) -> Vec<Candidate<'_>> {
+        let all = self.memories.iter();
+        all.map(|(id, memory)| memory.candidate(*id, Some(dot(vector, &memory.vector)))).collect()
+    }
+
     /// The memories that may answer: the best by words, by vector and by day, at most `limit` of each,
     /// and the neighbours of all these. In the order of their ids.
     pub fn candidates(
@@ -143,8 +153,7 @@ impl Tail {
 
     /// A memory as a candidate, of this similarity to the question.
     pub fn candidate(&self, id: u64, similarity: Option<f32>) -> Option<Candidate<'_>> {
-        let Memory { at, analysis, .. } = self.memories.get(&id)?;
-        Some(Candidate { id, at: *at, analysis, similarity })
+        self.memories.get(&id).map(|memory| memory.candidate(id, similarity))
     }
 
     /// Memories that have terms of the question, by BM25; those of a speaker whom it names before others.

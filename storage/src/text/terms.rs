@@ -6,6 +6,12 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, SeqAccess, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
 
+/// For how many terms room is made before they are read.
+const TERMS_FORESEEN_MAX: usize = 256;
+
+/// How long a term mostly is, in bytes.
+const TERM_BYTES_FORESEEN: usize = 8;
+
 /// Some terms in their order. It lies in a file as a list of texts would.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Terms {
@@ -82,7 +88,10 @@ impl<'de> Visitor<'de> for All {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut found: A) -> Result<Terms, A::Error> {
-        let mut terms = Terms::default();
+        // What a file says of its length is not to be believed beyond this.
+        let count = found.size_hint().unwrap_or_default().min(TERMS_FORESEEN_MAX);
+        let text = String::with_capacity(count * TERM_BYTES_FORESEEN);
+        let mut terms = Terms { text, ends: Vec::with_capacity(count) };
         while found.next_element_seed(One(&mut terms))?.is_some() {}
         Ok(terms)
     }

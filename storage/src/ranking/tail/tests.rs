@@ -57,6 +57,19 @@ fn neighbours_come_along() {
 }
 
 #[test]
+fn all_are_as_those_that_are_chosen() {
+    let tail = tail(&["the boat is mended", "milk and bread", "a chess tournament"]);
+    let vector = vector("boat");
+    let all = tail.all(&vector);
+    assert_eq!(all.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [0, 10, 20]);
+    let chosen = tail.candidates(&Question::new("boat", noon()), &vector, 5);
+    for one in chosen {
+        let same = all.iter().find(|candidate| candidate.id == one.id).unwrap();
+        assert_eq!((same.at, same.similarity), (one.at, one.similarity));
+    }
+}
+
+#[test]
 fn only_the_best_come() {
     let texts = ["boat", "boat and pot", "boat and pot and milk and bread"];
     let tail = tail(&texts);
