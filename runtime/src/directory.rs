@@ -136,6 +136,8 @@ pub(crate) struct Slot {
     pub(crate) vitals: Vitals,
     pub(crate) watchers: Watchers,
     state: ArcSwap<State>,
+    /// The last life that is known to have ended, and why, for those who ask when another has begun.
+    ended: ArcSwapOption<(u64, Arc<Cause>)>,
     /// The life that exists, open or not, for what comes from the house itself.
     line: ArcSwapOption<Line>,
     stand_in: ArcSwapOption<Slot>,
@@ -155,6 +157,7 @@ impl Slot {
             vitals: Vitals::default(),
             watchers: Watchers::default(),
             state: ArcSwap::from_pointee(State::Shut { cause, incarnation: 0, is_final: false }),
+            ended: ArcSwapOption::empty(),
             line: ArcSwapOption::empty(),
             stand_in: ArcSwapOption::empty(),
             home: ArcSwapOption::empty(),
@@ -245,6 +248,9 @@ impl Slot {
     /// No messages are taken from now on, for this reason.
     pub(crate) fn shut(&self, incarnation: u64, cause: Cause, is_final: bool) {
         let cause = Arc::new(cause);
+        if is_final && incarnation > 0 && cause.kind != CauseKind::Starting {
+            self.ended.store(Some(Arc::new((incarnation, cause.clone()))));
+        }
         self.state.store(Arc::new(State::Shut { cause, incarnation, is_final }));
         self.tell_change();
     }
@@ -285,22 +291,32 @@ impl Slot {
         loop {
             let (told, change) = oneshot::channel();
             self.enlist(told);
-            match &**self.state.load() {
+            let standing = match &**self.state.load() {
                 State::Shut { cause, incarnation: shut, is_final: true }
                     if *shut >= incarnation =>
                 {
-                    return cause.clone();
+                    Some(cause.clone())
                 }
                 State::Open(line) if line.identity.incarnation > incarnation => {
                     let message = "it has ended, and another life has begun";
-                    return Arc::new(Cause::new(CauseKind::Error, message));
+                    Some(Arc::new(Cause::new(CauseKind::Error, message)))
                 }
-                _ => {}
+                _ => None,
+            };
+            if let Some(standing) = standing {
+                return self.end_of(incarnation).unwrap_or(standing);
             }
             if change.await.is_err() {
                 return Arc::new(Cause::new(CauseKind::Stopped, "its node has ended"));
             }
         }
+    }
+
+    /// Why a life ended, if it is the last that did.
+    fn end_of(&self, incarnation: u64) -> Option<Arc<Cause>> {
+        let ended = self.ended.load_full()?;
+        let (life, cause) = &*ended;
+        (*life == incarnation).then(|| cause.clone())
     }
 
     fn enlist(&self, told: oneshot::Sender<()>) {

@@ -409,9 +409,10 @@ impl<A: Agent> Life<A> {
 
     /// Returns what was not handled to its senders. Nothing that was taken is lost in silence.
     fn end(&mut self, reason: &ExitReason) {
-        self.agent = None;
         let line = self.line.clone();
+        // Before the agent goes, so that whoever waits for an answer that it owes learns why it ended.
         line.mailbox.close();
+        self.agent = None;
         line.slot.vitals.idle();
         line.slot.vitals.set_suspended(false);
         let cause = cause::of_exit(reason);

@@ -57,15 +57,8 @@ impl Relay {
 
     /// As [`Relay::new`], for an agent that ends when the other cannot be reached any more. Who asked then
     /// learns why the agent ended, instead of that somebody is out of reach of whom it knows nothing.
-    pub fn bound(mail: Mail, context: &mut Context) -> Self {
-        let lost = Lost::default();
-        let held = lost.clone();
-        // What the agent itself holds goes before its end is known, and what its tasks hold after it.
-        context.spawn(async move {
-            let _until_its_end = held;
-            std::future::pending::<()>().await;
-        });
-        Self { lost: Some(lost), ..Self::new(mail) }
+    pub fn bound(mail: Mail) -> Self {
+        Self { lost: Some(Lost::default()), ..Self::new(mail) }
     }
 
     /// Passes a message on. It is on its way when this returns; the answer comes later.

@@ -155,7 +155,7 @@ impl Agent for Clerk {
 
     async fn start(settings: ClerkSettings, at: &mut Context) -> Result<Self, StartError> {
         let mail = at.node().to(settings.to);
-        Ok(Self(if settings.is_bound { Relay::bound(mail, at) } else { Relay::new(mail) }))
+        Ok(Self(if settings.is_bound { Relay::bound(mail) } else { Relay::new(mail) }))
     }
 }
 

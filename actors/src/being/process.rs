@@ -155,7 +155,7 @@ impl Agent for BeingProcess {
                 return Err(StartError::Failed(Arc::new(end.failure(why))));
             }
         }
-        let relay = Relay::bound(annex.mail(), at);
+        let relay = Relay::bound(annex.mail());
         let watch = Watch::new(&annex, process.pid(), end.limits.clone());
         let is_amiss = Arc::new(AtomicBool::new(false));
         look_after(&process, watch.clone(), end, is_amiss.clone(), at);

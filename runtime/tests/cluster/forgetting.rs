@@ -1,5 +1,7 @@
-//! Askers that go before they are answered, on another node than who would answer.
+//! Askers that go before they are answered, on another node than who would answer; and who goes before it
+//! has answered them.
 
+use genii_protocols::CauseKind;
 use genii_runtime::{HandleLater, Promise};
 
 use super::*;
@@ -20,7 +22,7 @@ impl Agent for Keeper {
     type Settings = ();
 
     fn protocol() -> Protocol<Self> {
-        Protocol::new().on_later::<Keep>().on::<Gone>()
+        Protocol::new().on_later::<Keep>().on::<Gone>().on::<Crash>()
     }
 
     async fn start((): (), _: &mut Context) -> Result<Self, StartError> {
@@ -37,6 +39,13 @@ impl HandleLater<Keep> for Keeper {
 impl Handle<Gone> for Keeper {
     async fn handle(&mut self, _: Gone, _: &mut Context) -> Result<Vec<bool>, Never> {
         Ok(self.0.iter().map(Promise::is_forgotten).collect())
+    }
+}
+
+impl Handle<Crash> for Keeper {
+    async fn handle(&mut self, _: Crash, context: &mut Context) -> Result<(), Never> {
+        context.spawn(async { panic!("told to, in a task") });
+        Ok(())
     }
 }
 
@@ -59,4 +68,20 @@ async fn who_answers_later_sees_that_an_asker_of_another_node_has_gone() {
     is_late.await.unwrap().unwrap_err();
     assert_eq!(to.ask(Gone {}).await.unwrap(), [false, true, true]);
     stays.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_to_be_answered_later_from_another_node_learns_why_that_does_not_come() {
+    let (main, _pc2) = two_of::<Keeper>(71, TOPOLOGY).await;
+    let to = main.node.to(address("there/power"));
+    let asking = tokio::spawn({
+        let to = to.clone();
+        async move { to.ask_within(Keep {}, PATIENCE).await }
+    });
+    let kept = async { while to.ask(Gone {}).await.unwrap().is_empty() {} };
+    tokio::time::timeout(PATIENCE, kept).await.unwrap();
+    to.tell(Crash {}).await.unwrap();
+    let error = asking.await.unwrap().unwrap_err();
+    let Some(Fault::Down { cause, .. }) = error.fault() else { panic!("{error}") };
+    assert_eq!((cause.kind, cause.message.as_str()), (CauseKind::Panic, "told to, in a task"));
 }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use genii_protocols::{CauseKind, Fault};
+use genii_protocols::{Cause, CauseKind, Fault, Json};
+use genii_runtime::JsonNext;
 use genii_supervision::Edges;
 use serde_json::json;
 
@@ -68,6 +69,95 @@ async fn a_task_that_panics_takes_its_agent_along() {
     house.reborn(&polly, 1).await;
     let crash = house.last_crash(&polly);
     assert!(crash.starts_with("panic: told to panic in a task at "), "{crash}");
+}
+
+/// The cause of which a fault tells, where an agent has ended.
+#[track_caller]
+fn cause(fault: Option<&Fault>) -> &Cause {
+    match fault {
+        Some(Fault::Down { cause, .. }) => cause,
+        other => panic!("it does not tell of an end: {other:?}"),
+    }
+}
+
+/// A promise that goes with the panic of a task does not tell that it was dropped.
+#[tokio::test(start_paused = true)]
+async fn the_asker_of_a_task_that_panics_learns_the_cause() {
+    let house = House::new().await;
+    let polly = house.parrot("zoo/polly").await;
+    let mail = house.node.to(&polly);
+    let began = tokio::time::Instant::now();
+    let typed = mail.ask_within(Owe { in_task: true }, PATIENCE).await.unwrap_err();
+    assert!(began.elapsed() < SECOND, "at once, not at the deadline");
+    house.reborn(&polly, 1).await;
+    let content = Json(json!({ "in_task": true }));
+    let in_json = mail.ask_json("parrot.owe", &content, PATIENCE).await.unwrap_err();
+    for cause in [cause(typed.fault()), cause(in_json.fault())] {
+        assert_eq!(cause.kind, CauseKind::Panic);
+        assert_eq!(cause.message, "told to panic in a task that owes an answer");
+        assert!(cause.place.as_ref().unwrap().contains("parrot.rs:"), "{cause}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_asker_of_a_stream_whose_task_panics_learns_the_cause() {
+    let house = House::new().await;
+    let polly = house.parrot("zoo/polly").await;
+    let mail = house.node.to(&polly);
+    let count = CountTo { number: 10, panic_at: Some(1) };
+    let began = tokio::time::Instant::now();
+    let typed = mail.stream_within(count, PATIENCE).await.unwrap().finish().await.unwrap_err();
+    assert!(began.elapsed() < SECOND, "at once, not when it has been waited for long enough");
+    house.reborn(&polly, 1).await;
+    let content = Json(json!({ "number": 10, "panic_at": 1 }));
+    let mut answers = mail.stream_json("parrot.count_to", &content, PATIENCE).await.unwrap();
+    let JsonNext::End(Err(in_json)) = answers.next().await else { panic!("it does not end so") };
+    for cause in [cause(typed.fault()), cause(in_json.fault())] {
+        assert_eq!(cause.kind, CauseKind::Panic);
+        assert!(cause.message.contains("told to panic while counting"), "{cause}");
+        assert!(cause.place.as_ref().unwrap().contains("parrot.rs:"), "{cause}");
+    }
+}
+
+/// The agent has long begun another life when who is slow comes to the end of what was on its way.
+#[tokio::test(start_paused = true)]
+async fn a_slow_asker_of_a_stream_whose_task_has_panicked_learns_the_cause_too() {
+    let house = House::new().await;
+    let polly = house.parrot("zoo/polly").await;
+    // As many as may be on their way, so that there is no room for the end beside them.
+    let count = CountTo { number: 100, panic_at: Some(65) };
+    let mut answers = house.node.to(&polly).stream(count).await.unwrap();
+    house.reborn(&polly, 1).await;
+    let mut items = Vec::new();
+    while let Some(item) = answers.next().await {
+        items.push(item);
+    }
+    assert_eq!(items, (1..=64).collect::<Vec<_>>());
+    let error = answers.finish().await.unwrap_err();
+    let cause = cause(error.fault());
+    assert_eq!(cause.kind, CauseKind::Panic);
+    assert!(cause.message.contains("told to panic while counting"), "{cause}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_an_agent_whose_task_or_handler_panics_learns_the_cause() {
+    for how in [Misbehave::PanicInTask, Misbehave::Panic] {
+        let house = House::new().await;
+        let polly = house.parrot("zoo/polly").await;
+        let mail = house.node.to(&polly);
+        let waiting = tokio::spawn({
+            let mail = mail.clone();
+            async move { mail.ask_within(Owe { in_task: false }, PATIENCE).await }
+        });
+        house.until("it owes", || house.node.counters(&polly).unwrap().handled == 1).await;
+        let began = tokio::time::Instant::now();
+        mail.tell(how).await.unwrap();
+        let error = waiting.await.unwrap().unwrap_err();
+        assert!(began.elapsed() < SECOND, "at once, not at the deadline");
+        let cause = cause(error.fault());
+        assert_eq!(cause.kind, CauseKind::Panic);
+        assert!(cause.message.starts_with("told to panic"), "{cause}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -73,6 +73,13 @@ pub struct AnswerLater {
 }
 message!(AnswerLater = "parrot.answer_later" -> String);
 
+/// Owe an answer, and never give it: the parrot itself, or a task that panics over it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+pub struct Owe {
+    pub in_task: bool,
+}
+message!(Owe = "parrot.owe" -> ());
+
 /// Count up to a number.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CountTo {
@@ -124,6 +131,7 @@ pub struct Parrot {
     notes: Vec<u64>,
     seen: Vec<String>,
     attends: Vec<WatchId>,
+    owes: Vec<Promise<Owe>>,
 }
 
 impl Agent for Parrot {
@@ -137,6 +145,7 @@ impl Agent for Parrot {
             .on::<Misbehave>()
             .on::<Relay>()
             .on_later::<AnswerLater>()
+            .on_later::<Owe>()
             .on_stream::<CountTo>()
             .on::<Attend>()
             .on::<LetGo>()
@@ -155,7 +164,8 @@ impl Agent for Parrot {
                 report.ready();
             });
         }
-        Ok(Self { settings, notes: Vec::new(), seen: Vec::new(), attends: Vec::new() })
+        let (notes, seen, attends, owes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Ok(Self { settings, notes, seen, attends, owes })
     }
 
     fn health(&self) -> Health {
@@ -240,6 +250,19 @@ impl HandleLater<AnswerLater> for Parrot {
                 promise.answer("at last".to_owned());
             });
         }
+    }
+}
+
+impl HandleLater<Owe> for Parrot {
+    async fn handle_later(&mut self, owe: Owe, promise: Promise<Owe>, context: &mut Context) {
+        if !owe.in_task {
+            return self.owes.push(promise);
+        }
+        context.spawn(async move {
+            let _owed = promise;
+            tokio::task::yield_now().await;
+            panic!("told to panic in a task that owes an answer");
+        });
     }
 }
 
