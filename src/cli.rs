@@ -1,8 +1,10 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
 use tokio::runtime::Runtime;
@@ -117,7 +119,8 @@ pub fn command_line() -> clap::Command {
 
 /// Runs what the command line says.
 pub fn run() -> ExitCode {
-    let matches = match command_line().try_get_matches() {
+    let words: Vec<OsString> = std::env::args_os().collect();
+    let matches = match matched(&words) {
         Ok(matches) => matches,
         Err(error) => {
             let code = if error.use_stderr() { 2 } else { 0 };
@@ -142,6 +145,34 @@ pub fn run() -> ExitCode {
             code
         }
     }
+}
+
+/// Reads a command line.
+///
+/// # Errors
+/// When it is none, with what was meant where `being` was left out before a command about beings.
+fn matched(words: &[OsString]) -> Result<clap::ArgMatches, clap::Error> {
+    command_line().try_get_matches_from(words).map_err(|mut error| {
+        if let Some(meant) = meant_about_beings(&error, words) {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(vec![meant]));
+        }
+        error
+    })
+}
+
+/// The command about beings that was meant, if it was that.
+fn meant_about_beings(error: &clap::Error, words: &[OsString]) -> Option<String> {
+    let word = match error.get(ContextKind::InvalidSubcommand)? {
+        ContextValue::String(word) if error.kind() == ErrorKind::InvalidSubcommand => word,
+        _ => return None,
+    };
+    let line = command_line();
+    let mut before =
+        words.iter().skip(1).take_while(|before| before.to_str() != Some(word.as_str()));
+    // Beneath `ctl` there is the same `being`, and beneath any other command it is another mistake.
+    let is_beneath_other =
+        before.any(|before| before != "ctl" && line.find_subcommand(before).is_some());
+    if is_beneath_other { None } else { commands::being::meant(&line, word) }
 }
 
 /// Says what went wrong, but does not wait for ever for somebody to read it.
@@ -247,6 +278,27 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         command_line().debug_assert();
+    }
+
+    #[test]
+    fn a_command_about_beings_is_found_also_without_being_before_it() {
+        let told = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            matched(&words).map(drop).unwrap_err().to_string()
+        };
+        for (line, meant) in [
+            ("genii provider marit --model m", "a similar subcommand exists: 'being provider'"),
+            ("genii --data x chat marit", "'being chat'"),
+            ("genii ctl provider marit", "'being provider'"),
+            // This one is like another, too.
+            ("genii recall marit tea", "a similar subcommand exists: 'being recall'"),
+            ("genii tokn list", "'token'"),
+        ] {
+            assert!(told(line).contains(meant), "{line}: {}", told(line));
+        }
+        for line in ["genii token provider", "genii being token", "genii wibble"] {
+            assert!(!told(line).contains("'being "), "{line}: {}", told(line));
+        }
     }
 
     #[test]

@@ -159,8 +159,9 @@ fn unknown(words: &[String]) -> Fault {
         [] => return Fault::usage("no command was given"),
     };
     let known = above.get_subcommands().map(clap::Command::get_name);
-    let help = match genii_runtime::nearest(word, known) {
-        Some(nearest) => format!("did you mean {begin}{nearest}?"),
+    let nearest = || Some(format!("{begin}{}", genii_runtime::nearest(word, known)?));
+    let help = match being::meant(above, word).or_else(nearest) {
+        Some(meant) => format!("did you mean {meant}?"),
         None => format!("`{}` lists the commands", format!("help {begin}").trim_end()),
     };
     Fault::usage(format!("there is no command \"{begin}{word}\"")).help(help)

@@ -49,9 +49,9 @@ use std::time::Duration;
 
 use genii_protocols::being::{
     AskHealth, BeingHealth, BeingInfo, CancelReminder, Converse, Export, Forget, HeedReminders,
-    History, ListReminders, NotAnswered, NotChanged, NotKept, NotSaid, Query, RecallMemories,
-    Recollections, Remember, Remind, Reminders, Say, SetBudget, SetCore, SetProvider, ShowBeing,
-    ShowHistory, Turn, UpdateCharacter, WouldForget,
+    History, ListReminders, NotAnswered, NotChanged, NotKept, NotSaid, ProviderInfo, Query,
+    RecallMemories, Recollections, Remember, Remind, Reminders, Say, SetBudget, SetCore,
+    SetProvider, ShowBeing, ShowHistory, ShowProvider, Turn, UpdateCharacter, WouldForget,
 };
 use genii_protocols::beings::BeingRenamed;
 use genii_protocols::budget::Budget;
@@ -70,6 +70,7 @@ use character::limits::NAME_CHARS_MAX;
 use conversation::Saying;
 use listener::Listener;
 use mind::{Mind, with_causes};
+use provider::ProviderSettings;
 use reminding::HomeLine;
 use tables::{StoredTurn, TURNS};
 
@@ -134,6 +135,7 @@ impl Agent for Being {
             .on::<UpdateCharacter>()
             .on::<SetCore>()
             .on::<SetProvider>()
+            .on::<ShowProvider>()
             .on::<SetBudget>()
             .on::<ShowHistory>()
             .on::<Remember>()
@@ -283,8 +285,18 @@ impl Handle<SetCore> for Being {
 
 impl Handle<SetProvider> for Being {
     async fn handle(&mut self, set: SetProvider, _: &mut Context) -> Result<BeingInfo, NotChanged> {
+        // Whoever has misspelt the name of one is told which was meant.
+        ProviderSettings::read(&set.settings)
+            .map_err(|error| NotChanged { why: error.to_string() })?;
         self.mind.change_provider(set.settings).await?;
         self.changed()
+    }
+}
+
+impl Handle<ShowProvider> for Being {
+    async fn handle(&mut self, _: ShowProvider, _: &mut Context) -> Result<ProviderInfo, Never> {
+        let (settings, defaults) = ProviderSettings::told(&self.mind.about.read().provider);
+        Ok(ProviderInfo { provider: self.mind.who().provider.label(), settings, defaults })
     }
 }
 

@@ -216,6 +216,23 @@ pub struct SetProvider {
 }
 message!(SetProvider = "being.set_provider" -> BeingInfo, refused by NotChanged);
 
+/// Show by which settings the words of a being are found. They are no part of `BeingInfo`: in which file
+/// a key of the house lies is for who may manage a being, and not for all who may talk with it.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+pub struct ShowProvider {}
+message!(ShowProvider = "being.show_provider" -> ProviderInfo);
+
+/// By which settings the words of a being are found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ProviderInfo {
+    /// Who finds its words: `offline`, or a model and where it runs.
+    pub provider: String,
+    /// What is set, as it was written. A key is never part of it: `key_env` or `key_file` name where it is.
+    pub settings: Json,
+    /// What is not set, as it is by default.
+    pub defaults: Json,
+}
+
 /// Set what a being may spend.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct SetBudget {

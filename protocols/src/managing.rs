@@ -51,7 +51,7 @@ mod tests {
         for (messages, expected) in [
             ("query converse info health history remember recall", false),
             ("remind list_reminders cancel_reminder say", false),
-            ("update_character set_core set_provider set_budget forget export", true),
+            ("update_character set_core set_provider show_provider set_budget forget export", true),
             // Of the house itself, of another version, and written in another way.
             ("heed_reminders of_tomorrow Query query.x", true),
         ] {

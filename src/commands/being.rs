@@ -90,6 +90,12 @@ pub fn clap(called: &str) -> clap::Command {
         .after_help(examples(&lines.each_ref().map(String::as_str)))
 }
 
+/// The command beneath `being` that was meant by a word that is no command of this line itself.
+pub fn meant(line: &clap::Command, word: &str) -> Option<String> {
+    let command = line.find_subcommand(NAME)?.find_subcommand(word)?;
+    Some(format!("{NAME} {}", command.get_name()))
+}
+
 /// A being, by its id.
 #[derive(Debug, Clone, clap::Args, Serialize, Deserialize)]
 pub struct Being {

@@ -15,7 +15,7 @@ use crate::support::{House, Said, finish, wait_until};
 use crate::terminal::Terminal;
 
 /// A house in which beings may live.
-const HOUSE: &str = "[groups.beings]\n[groups.homes]\n\
+pub const HOUSE: &str = "[groups.beings]\n[groups.homes]\n\
     [agents.\"beings/registry\"]\nkind = \"beings-registry\"\nwants = \"homes/beings\"\n\
     [agents.\"homes/beings\"]\nkind = \"beings-home\"\n";
 
@@ -23,7 +23,7 @@ const HOUSE: &str = "[groups.beings]\n[groups.homes]\n\
 const MARIT: &str = "name = \"Marit Holm\"\ndescription = \"{{char}} was a harbour pilot.\"\n\
                      first_message = \"Sit down, {{user}}.\"\n";
 
-fn create(house: &House, id: &str) -> Value {
+pub fn create(house: &House, id: &str) -> Value {
     let file = house.file("marit.toml", MARIT);
     house.json(&["being", "create", file.to_str().unwrap(), "--id", id, "--json"])
 }
@@ -37,7 +37,7 @@ fn chat(house: &House, args: &[&str], lines: &str) -> Said {
     finish(child)
 }
 
-fn recalled(house: &House, id: &str, query: &str) -> String {
+pub fn recalled(house: &House, id: &str, query: &str) -> String {
     house.json(&["being", "recall", id, query, "--json"]).to_string()
 }
 
@@ -258,7 +258,9 @@ fn what_is_set_for_a_being_stays_set() {
     house.json(&["being", "budget", "marit", "--requests-per-day", "1", "--json"]);
     house.json(&["being", "character", "marit", "nickname", "Mari", "--json"]);
     let url = "http://127.0.0.1:9/v1";
-    house.json(&["being", "provider", "marit", "--base-url", url, "--model", "none", "--json"]);
+    let server = ["being", "provider", "marit", "--base-url", url, "--model", "none"];
+    let more = ["--provider-json", "{\"prompt_tokens_max\": 2800}", "--json"];
+    house.json(&[&server[..], &more].concat());
     running.stop();
     let running = house.up(HOUSE);
     let info = house.json(&["being", "show", "marit", "--json"])["info"].clone();
@@ -266,6 +268,16 @@ fn what_is_set_for_a_being_stays_set() {
     assert_eq!(info["budget"]["limits"]["requests_per_day"], 1);
     assert_eq!(info["character"]["nickname"], "Mari");
     assert!(info["provider"].as_str().unwrap().contains("none"), "{info}");
+    let told = house.json(&["being", "provider", "marit", "--json"]);
+    let set = json!({
+        "kind": "openai", "base_url": url, "model": "none", "prompt_tokens_max": 2_800,
+    });
+    assert_eq!((&told["provider"], &told["settings"]), (&info["provider"], &set));
+    assert_eq!(told["defaults"]["reply_tokens_max"], 1_024);
+    let seen = house.genii(&["being", "provider", "marit"]).out;
+    assert!(seen.contains("prompt_tokens_max") && seen.contains("first_token_timeout"), "{seen}");
+    let seen = house.genii(&["being", "show", "marit"]).out;
+    assert!(seen.contains("prompt_tokens_max = 2800"), "{seen}");
     // Nobody listens there, and that is told; what was said is remembered.
     let failed = chat(&house, &["marit"], "hello\n/history\n");
     assert_eq!(failed.code, 1);
@@ -285,6 +297,12 @@ fn wrong_calls_end_with_two_and_refusals_with_one() {
         (&["being", "show", "Marit"], 2, "did you mean"),
         (&["being", "show", "mart"], 1, "did you mean marit?"),
         (&["being", "chat", "mart"], 1, "did you mean marit?"),
+        (&["provider", "marit"], 2, "'being provider'"),
+        (
+            &["being", "provider", "marit", "--provider-json", "{\"timout\": \"5s\"}"],
+            2,
+            "did you mean `connect_timeout` or `first_token_timeout`",
+        ),
         (&["being", "create", "nowhere.toml"], 1, "cannot be read"),
         (&["being", "create", "marit.toml", "--id", "marit"], 1, "--id"),
         (&["being", "say", "marit", "nobody", "hello"], 1, "nobody"),

@@ -4,7 +4,7 @@
 use genii_protocols::being::{
     AskHealth, CancelReminder, Converse, Export, Forget, HeedReminders, ListReminders, Query,
     RecallMemories, Remember, Remind, Say, SetBudget, SetCore, SetProvider, ShowBeing, ShowHistory,
-    UpdateCharacter, WouldForget,
+    ShowProvider, UpdateCharacter, WouldForget,
 };
 use genii_protocols::{Destination, Json};
 use genii_runtime::{Agent, Context, Protocol, Relay, Relays};
@@ -23,6 +23,7 @@ pub(super) fn protocol<A: Relays>() -> Protocol<A> {
         .pass::<UpdateCharacter>()
         .pass::<SetCore>()
         .pass::<SetProvider>()
+        .pass::<ShowProvider>()
         .pass::<SetBudget>()
         .pass::<ShowHistory>()
         .pass::<Remember>()

@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use genii_protocols::being::{
     AskHealth, NotAnswered, ProviderFault, Query, Remember, SetBudget, SetProvider, ShowHistory,
+    ShowProvider,
 };
 use genii_protocols::beings::{BeingState, GetBeing, NoBeing};
 use genii_protocols::budget::BudgetLimits;
@@ -145,6 +146,26 @@ async fn what_was_said_is_remembered_also_if_nobody_answers() {
     assert!(history.turns[0].failure.as_ref().unwrap().contains("cannot be reached"));
     let recalled = world.recall("alice", "kettle").await;
     assert!(recalled[0].memory.text.contains("kettle"), "{recalled:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_set_for_a_provider_is_told_and_a_misspelt_name_changes_nothing() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let alice = being("alice");
+    let written = serde_json::json!({
+        "kind": "openai", "base_url": "http://127.0.0.1:9/v1", "model": "m",
+        "key_env": "KEY_OF_THE_HOUSE", "prompt_tokens_max": 2_800,
+    });
+    world.ask(&alice, SetProvider { settings: Json(written.clone()) }).await;
+    let mut misspelt = written.clone();
+    misspelt["timout"] = "5s".into();
+    let refused = world.refused(&alice, SetProvider { settings: Json(misspelt) }).await;
+    assert!(refused.why.contains("did you mean `connect_timeout` or "), "{refused}");
+    let told = world.ask(&alice, ShowProvider {}).await;
+    assert_eq!(told.provider, "m at http://127.0.0.1:9/v1");
+    assert_eq!(told.settings.0, written);
+    assert_eq!(told.defaults.0["reply_tokens_max"], 1_024);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -22,12 +22,13 @@ kind = "puppet"
 "#;
 
 /// What its owner may say to a being.
-const MANAGING: [&str; 6] = [
+const MANAGING: [&str; 7] = [
     "being.export",
     "being.forget",
     "being.set_budget",
     "being.set_core",
     "being.set_provider",
+    "being.show_provider",
     "being.update_character",
 ];
 

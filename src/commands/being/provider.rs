@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use genii_actors::being::provider::ProviderSettings;
 use genii_protocols::Json;
-use genii_protocols::being::{SetProvider, ShowBeing};
+use genii_protocols::being::{ProviderInfo, SetProvider, ShowProvider};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Being, reach};
+use super::{Being, reach, words};
 use crate::commands::ask::json;
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
@@ -88,25 +88,19 @@ impl ProviderArgs {
         if all.is_empty() {
             return Ok(None);
         }
-        let all = Value::Object(all);
-        let settings = ProviderSettings::deserialize(&all)
-            .map_err(|error| Fault::usage(format!("the settings of the provider: {error}")))?;
-        settings.check().map_err(|error| Fault::usage(error.to_string()))?;
-        if all.get("kind").is_none() {
+        let all = Json(Value::Object(all));
+        ProviderSettings::read(&all)
+            .and_then(|settings| settings.check())
+            .map_err(|error| Fault::usage(error.to_string()))?;
+        if all.0.get("kind").is_none() {
             let message =
                 "it is not said who is to find the words, and what is set is set as a whole";
             return Err(Fault::usage(message).help(
                 "name the server and the model again, with --base-url and --model, or --provider offline",
             ));
         }
-        Ok(Some(Json(all)))
+        Ok(Some(all))
     }
-}
-
-/// Who finds its words.
-#[derive(Debug, Serialize, Deserialize)]
-pub struct Finds {
-    provider: String,
 }
 
 impl Command for Provider {
@@ -118,25 +112,39 @@ impl Command for Provider {
         "being provider marit --base-url http://localhost:11434/v1 --model llama3.2",
         "being provider marit --base-url https://api.openai.com/v1 --model gpt-5-mini --key-env OPENAI_API_KEY",
         "being provider marit --provider offline",
+        "being provider marit --json | jq .settings",
     ];
     type Args = Args;
-    type Said = Finds;
+    type Said = ProviderInfo;
 
     fn prepare(args: &mut Args) -> Result<(), Fault> {
         args.provider.prepare()
     }
 
-    async fn serve(args: Args, side: Side, out: Out<Finds>) -> Result<(), Refusal> {
+    async fn serve(args: Args, side: Side, out: Out<ProviderInfo>) -> Result<(), Refusal> {
         let id = args.being.id;
-        let info = match args.provider.settings {
-            Some(settings) => reach::ask(&side, &id, SetProvider { settings }).await?,
-            None => reach::ask(&side, &id, ShowBeing {}).await?,
+        let told = match args.provider.settings {
+            Some(written) => {
+                let (settings, defaults) = ProviderSettings::told(&written);
+                let set = SetProvider { settings: written };
+                let provider = reach::ask(&side, &id, set).await?.provider;
+                ProviderInfo { provider, settings, defaults }
+            }
+            None => reach::ask(&side, &id, ShowProvider {}).await?,
         };
-        out.say(Finds { provider: info.provider }).await
+        out.say(told).await
     }
 
-    fn show(Finds { provider }: Finds, screen: &mut Screen) {
-        screen.line(provider);
+    fn show(told: ProviderInfo, screen: &mut Screen) {
+        let ProviderInfo { provider, settings, defaults } = told;
+        screen.line(words::harmless(&provider));
+        let rows = [(settings, "set"), (defaults, "by default")].into_iter().flat_map(
+            |(settings, from)| {
+                let each = words::settings(&settings).into_iter();
+                each.map(move |(name, value)| vec![name, value, from.to_owned()])
+            },
+        );
+        screen.table(&["setting", "value", "from"], rows.collect());
     }
 }
 
@@ -173,7 +181,11 @@ mod tests {
         };
         let key = refused(json!({ "kind": "openai", "api_key": "sk-123" }));
         assert!(key.contains("key_env") && !key.contains("sk-123"), "{key}");
-        assert!(refused(json!({ "modl": "x" })).contains("modl"));
+        let misspelt = refused(json!({ "kind": "openai", "timout": "5s", "key": "sk-123" }));
+        assert!(misspelt.contains("`timout` is no setting of a provider; did you mean"));
+        assert!(misspelt.contains("`token_timeout`") && !misspelt.contains("sk-123"), "{misspelt}");
+        let unlike = refused(json!({ "zzz": 1 }));
+        assert!(unlike.contains("key_file") && !unlike.contains("api_key"), "{unlike}");
         assert!(refused(json!([1])).contains("object"));
         let nobody = refused(json!({ "prompt_tokens_max": 2_800 }));
         assert!(nobody.contains("set as a whole"), "{nobody}");

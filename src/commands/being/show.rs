@@ -2,7 +2,9 @@
 
 use genii_actors::being::character::Names;
 use genii_actors::being::character::macros::expand;
-use genii_protocols::being::{AskHealth, BeingHealth, BeingInfo, ShowBeing};
+use genii_protocols::being::{
+    AskHealth, BeingHealth, BeingInfo, ProviderInfo, ShowBeing, ShowProvider,
+};
 use genii_protocols::beings::{BeingEntry, GetBeing};
 use serde::{Deserialize, Serialize};
 
@@ -12,6 +14,9 @@ use crate::screen::Screen;
 
 /// How many letters of its description are shown.
 const DESCRIPTION_SHOWN_LETTERS: usize = 300;
+
+/// The settings that are told with who finds its words.
+const TOLD_WITH_PROVIDER: [&str; 3] = ["kind", "base_url", "model"];
 
 pub struct Show;
 
@@ -23,6 +28,8 @@ pub struct Known {
     pub being: BeingEntry,
     /// By its own account.
     pub info: Option<BeingInfo>,
+    /// By which settings its words are found, where it is of a genii that says so.
+    pub provider: Option<ProviderInfo>,
     /// How it is, by its own account.
     pub health: Option<BeingHealth>,
     /// Why it gives no account.
@@ -44,15 +51,19 @@ impl Command for Show {
         let known = match info {
             Ok(info) => {
                 let health = reach::ask(&side, &id, AskHealth {}).await.ok();
-                Known { being, info: Some(info), health, silent: None }
+                let provider = reach::ask(&side, &id, ShowProvider {}).await.ok();
+                Known { being, info: Some(info), provider, health, silent: None }
             }
-            Err(why) => Known { being, info: None, health: None, silent: Some(why.message) },
+            Err(why) => {
+                let silent = Some(why.message);
+                Known { being, info: None, provider: None, health: None, silent }
+            }
         };
         out.say(known).await
     }
 
     fn show(known: Known, screen: &mut Screen) {
-        let Known { being, info, health, silent } = known;
+        let Known { being, info, provider, health, silent } = known;
         let (name, state) = (words::harmless(&being.name), screen.state(words::state(being.state)));
         screen.line(format!("{} ({}) is {state} on {}", screen.bold(&name), being.id, being.node));
         if let Some(why) = being.why.iter().chain(&silent).next() {
@@ -67,6 +78,7 @@ impl Command for Show {
             ("lives as", words::isolation(being.isolation).to_owned()),
         ];
         rows.extend(info.as_ref().map(rows_of).into_iter().flatten());
+        rows.extend(provider.as_ref().map(settings_of).into_iter().flatten());
         for (what, value) in rows {
             screen.line(format!("  {} {value}", screen.faint(&format!("{what:<9}"))));
         }
@@ -94,4 +106,12 @@ fn rows_of(info: &BeingInfo) -> Vec<(&'static str, String)> {
         rows.push(("who", words::in_short(&description, DESCRIPTION_SHOWN_LETTERS)));
     }
     rows
+}
+
+/// What is set for who finds its words, line by line.
+fn settings_of(provider: &ProviderInfo) -> Vec<(&'static str, String)> {
+    let set = words::settings(&provider.settings).into_iter();
+    set.filter(|(name, _)| !TOLD_WITH_PROVIDER.contains(&name.as_str()))
+        .map(|(name, value)| ("setting", format!("{name} = {value}")))
+        .collect()
 }

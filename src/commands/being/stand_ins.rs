@@ -193,6 +193,8 @@ impl Handle<DeleteBeing> for Registry {
 
 struct Marit {
     info: BeingInfo,
+    /// Of her provider.
+    settings: Json,
     reminders: Vec<Reminder>,
 }
 
@@ -207,6 +209,7 @@ impl Agent for Marit {
             .on::<UpdateCharacter>()
             .on::<SetCore>()
             .on::<SetProvider>()
+            .on::<ShowProvider>()
             .on::<SetBudget>()
             .on::<ShowHistory>()
             .on::<Remember>()
@@ -232,7 +235,7 @@ impl Agent for Marit {
             created: at("2026-05-03T10:00:00Z"),
             store_bytes: 1_536,
         };
-        Ok(Self { info, reminders: Vec::new() })
+        Ok(Self { info, settings: Json(json!({})), reminders: Vec::new() })
     }
 }
 
@@ -329,7 +332,22 @@ impl Handle<SetProvider> for Marit {
     async fn handle(&mut self, set: SetProvider, _: &mut Context) -> Result<BeingInfo, NotChanged> {
         let provider = set.settings.0["model"].as_str().unwrap_or("offline").to_owned();
         self.info.provider = provider;
+        self.settings = set.settings;
         Ok(self.info.clone())
+    }
+}
+
+impl Handle<ShowProvider> for Marit {
+    async fn handle(
+        &mut self,
+        _: ShowProvider,
+        _: &mut Context,
+    ) -> Result<ProviderInfo, genii_protocols::Never> {
+        Ok(ProviderInfo {
+            provider: self.info.provider.clone(),
+            settings: self.settings.clone(),
+            defaults: Json(json!({ "temperature": null, "total_timeout": "10m" })),
+        })
     }
 }
 

@@ -278,8 +278,21 @@ async fn settings_of_a_being_are_shown_and_set() {
     assert_eq!(json(&side, "being core marit").await, core);
     assert_eq!(json(&side, "being core marit 'whom I talk to' --remove").await["core"], json!([]));
     assert_eq!(json(&side, "being provider marit").await["provider"], "offline");
-    let set = "being provider marit --base-url http://localhost:1/v1 --model llama";
-    assert_eq!(json(&side, set).await["provider"], "llama");
+    let set = "being provider marit --base-url http://localhost:1/v1 --model llama --key-env KEY \
+               --provider-json '{\"retries_max\": 0}'";
+    let told = json(&side, set).await;
+    assert_eq!((&told["provider"], &told["settings"]["retries_max"]), (&json!("llama"), &json!(0)));
+    assert_eq!(told["defaults"]["connect_timeout"], "5s");
+    assert_eq!(json(&side, "being provider marit").await["settings"], told["settings"]);
+    let seen = shown(&side, "being provider marit").await;
+    assert!(seen.starts_with("llama\n"), "{seen}");
+    let row = |setting: &str| {
+        let row = seen.lines().find(|line| line.starts_with(setting)).unwrap_or_default();
+        row.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(row("key_env"), "key_env KEY set");
+    assert_eq!(row("temperature"), "temperature none by default");
+    assert_eq!(json(&side, "being show marit").await["provider"]["settings"], told["settings"]);
     let budget = json(&side, "being budget marit --tokens-per-day 100").await;
     assert_eq!(budget["limits"]["tokens_per_day"], 100);
     json(&side, "being budget marit --requests-per-day 5").await;
@@ -293,11 +306,18 @@ async fn settings_of_a_being_are_shown_and_set() {
     assert_eq!(character, json!({ "nickname": "Mari" }));
     assert!(refused(&side, "being character marit nmae x").await.contains("did you mean name?"));
     let seen = shown(&side, "being show marit").await;
-    for part in
-        ["MARIT (marit) is awake on test", "450", "1.5 KiB", "its index is being built", "A pilot."]
-    {
+    for part in [
+        "MARIT (marit) is awake on test",
+        "450",
+        "1.5 KiB",
+        "its index is being built",
+        "A pilot.",
+        "key_env = KEY",
+        "retries_max = 0",
+    ] {
         assert!(seen.contains(part), "{part}: {seen}");
     }
+    assert!(!seen.contains("base_url"), "{seen}");
 }
 
 #[tokio::test]
@@ -332,6 +352,9 @@ fn wrong_calls_are_told() {
     for (line, said) in [
         ("being", "Usage"),
         ("being shwo marit", "did you mean being show?"),
+        ("provider marit", "did you mean being provider?"),
+        ("show marit", "did you mean being show?"),
+        ("chat marit", "did you mean being chat?"),
         ("being frobnicate", "`help being`"),
         ("being show Marit", "did you mean \"marit\"?"),
         ("being forget marit", "--memory"),
@@ -353,6 +376,7 @@ fn wrong_calls_are_told() {
         ("being provider marit --key-env KEY", "set as a whole"),
         ("being create x --provider-json '[]'", "object"),
         ("being provider marit --model m", "base_url"),
+        ("being provider marit --provider-json '{\"modl\": 1}'", "did you mean `model`?"),
     ] {
         let told = wrong(line);
         assert!(told.contains(said), "{line}: {told}");

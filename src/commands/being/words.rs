@@ -1,8 +1,10 @@
 //! How memories, turns and budgets look to a person.
 
+use genii_protocols::Json;
 use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Reminder, Turn};
 use genii_protocols::beings::{BeingState, Isolation};
 use genii_protocols::budget::{BudgetFor, BudgetLimits, BudgetOf, Spent};
+use serde_json::Value;
 
 use crate::screen::Screen;
 
@@ -128,6 +130,17 @@ pub fn limits(limits: &BudgetLimits, today: Spent, month: Spent, all: Spent) -> 
     .collect()
 }
 
+/// Settings, each as its name and its value in words.
+pub fn settings(settings: &Json) -> Vec<(String, String)> {
+    let in_words = |value: &Value| match value {
+        Value::Null => "none".to_owned(),
+        Value::String(text) => harmless(text),
+        other => other.to_string(),
+    };
+    let all = settings.0.as_object().into_iter().flatten();
+    all.map(|(name, value)| (harmless(name), in_words(value))).collect()
+}
+
 /// How many bytes, as a person reads them.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
@@ -154,6 +167,14 @@ mod tests {
     fn a_long_text_is_cut_between_letters() {
         assert_eq!(in_short("two\nlines", 20), "two lines");
         assert_eq!(in_short("äöüß und so", 4), "äöüß...");
+    }
+
+    #[test]
+    fn settings_are_told_in_words() {
+        let all = serde_json::json!({ "a": null, "b": "x\u{1b}y", "c": 0.5, "d": true });
+        let told: Vec<String> = settings(&Json(all)).into_iter().map(|it| it.1).collect();
+        assert_eq!(told, ["none", "xy", "0.5", "true"]);
+        assert!(settings(&Json::default()).is_empty());
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! What may be set for the provider of a being.
 
 mod check;
+mod written;
 
 use std::fmt;
 use std::path::PathBuf;

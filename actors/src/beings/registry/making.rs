@@ -286,13 +286,7 @@ impl Shared {
 
 /// Whether there can be such a provider.
 fn check_provider(settings: &Json) -> Result<(), NoBeing> {
-    if settings.0.is_null() {
-        return Ok(());
-    }
-    let read = serde_json::from_value::<ProviderSettings>(settings.0.clone());
-    let settings = read.map_err(|error| NoBeing::Senseless {
-        why: format!("the settings of its provider make no sense: {error}"),
-    })?;
+    let settings = ProviderSettings::read(settings).map_err(senseless)?;
     provider::make(&settings, &ProviderShare::new(), 0).map(drop).map_err(senseless)
 }
 

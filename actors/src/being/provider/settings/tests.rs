@@ -1,4 +1,4 @@
-use genii_protocols::wire;
+use genii_protocols::{Json, wire};
 use serde_json::json;
 
 use super::*;
@@ -110,6 +110,75 @@ fn a_key_in_the_settings_is_refused_and_never_repeated() {
 fn what_is_not_known_is_refused() {
     let error = serde_json::from_value::<ProviderSettings>(json!({ "modle": "x" })).unwrap_err();
     assert!(error.to_string().contains("modle"), "{error}");
+}
+
+#[test]
+fn a_name_that_is_none_is_told_with_those_that_were_meant() {
+    let timeouts = "did you mean `connect_timeout` or `first_token_timeout` or `token_timeout` \
+                    or `total_timeout`?";
+    for (name, meant) in [
+        ("modle", "did you mean `model`?"),
+        ("promt_tokens_max", "did you mean `prompt_tokens_max`?"),
+        ("base-url", "did you mean `base_url`?"),
+        ("url", "did you mean `base_url`?"),
+        ("backoff", "did you mean `backoff_base` or `backoff_cap`?"),
+        ("timeout", timeouts),
+        ("timout", timeouts),
+        ("zzz", "the settings are kind, base_url, model, key_env, key_file, connect_timeout"),
+    ] {
+        // What is refused for another reason is not told before the name is right.
+        let written = Json(server(json!({ name: "5s", "api_key": "sk-verysecret123" })));
+        let faults = ProviderSettings::read(&written).unwrap_err().faults;
+        assert_eq!(faults.len(), 1, "{faults:?}");
+        let about = format!("`{name}` is no setting of a provider; {meant}");
+        assert!(faults[0].starts_with(&about), "{faults:?}");
+        assert!(!faults[0].contains("api_key") && !faults[0].contains("secret"), "{faults:?}");
+    }
+}
+
+#[test]
+fn each_name_that_is_none_is_told_and_a_long_one_in_short() {
+    let long = "x".repeat(1_000);
+    let written = Json(json!({ "modl": 1, long: 2, "temperature": 0.5, "a\u{1b}b": 3 }));
+    let faults = ProviderSettings::read(&written).unwrap_err().faults;
+    assert_eq!(faults.len(), 3, "{faults:?}");
+    assert!(faults[1].len() < 1_000 && faults[2].contains("a\\u{1b}b"), "{faults:?}");
+}
+
+#[test]
+fn what_was_written_is_read_as_it_is() {
+    let written = |settings| ProviderSettings::read(&Json(settings));
+    assert_eq!(written(json!(null)), Ok(ProviderSettings::default()));
+    assert_eq!(written(server(json!({}))), Ok(read(server(json!({})))));
+    let no_object = written(json!([1])).unwrap_err().to_string();
+    assert!(no_object.contains("must be a JSON object"), "{no_object}");
+    let no_number = written(json!({ "retries_max": "many" })).unwrap_err().to_string();
+    assert!(no_number.contains("invalid type"), "{no_number}");
+    // A key is read, so that it is refused where it can be said where it belongs.
+    let key = written(server(json!({ "token": "sk-verysecret123" }))).unwrap();
+    assert!(key.check().unwrap_err().to_string().contains("a key stands in the settings"));
+}
+
+#[test]
+fn what_is_set_is_told_as_it_was_written_and_no_key_with_it() {
+    let all = Json::of(&ProviderSettings::default()).0;
+    let (settings, defaults) = ProviderSettings::told(&Json::default());
+    assert_eq!((settings.0, defaults.0), (json!({}), all.clone()));
+    let written = json!({
+        "kind": "openai", "key_env": "OPENAI_API_KEY", "total_timeout": "300s", "temperature": 0.7,
+        "requests_per_minute": null, "api_key": "sk-verysecret123", "token": "sk-verysecret123",
+        "sk-verysecret123": 1,
+    });
+    let (settings, defaults) = ProviderSettings::told(&Json(written));
+    let expected = json!({
+        "kind": "openai", "key_env": "OPENAI_API_KEY", "total_timeout": "300s", "temperature": 0.7,
+    });
+    assert_eq!(settings.0, expected);
+    assert_eq!(defaults.0["requests_per_minute"], json!(null));
+    assert_eq!(defaults.0["connect_timeout"], json!("5s"));
+    let told = settings.0.as_object().unwrap().len() + defaults.0.as_object().unwrap().len();
+    assert_eq!(told, all.as_object().unwrap().len(), "each setting is told once");
+    assert!(!format!("{settings} {defaults}").contains("sk-verysecret123"));
 }
 
 #[test]
