@@ -232,9 +232,9 @@ impl Being {
         if !is_name(saying.speaker.as_deref()) {
             return listener.finish(Err(NotAnswered::Speaker { max: SPEAKER_CHARS_MAX })).await;
         }
-        let mind = self.mind.clone();
+        let (mind, in_row) = (self.mind.clone(), conversation::Place::take(&self.mind).await);
         context.spawn(async move {
-            conversation::answer(mind.clone(), saying, listener).await;
+            conversation::answer(mind.clone(), in_row, saying, listener).await;
             drop(place);
             consolidating::consolidate(&mind).await;
         });

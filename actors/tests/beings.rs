@@ -26,8 +26,8 @@ mod world;
 use std::time::Duration;
 
 use genii_protocols::being::{
-    AskHealth, Converse, NotAnswered, NotSaid, Query, RecallMemories, Remember, Say, SetCore,
-    SetProvider, ShowBeing, ShowHistory, UpdateCharacter,
+    AskHealth, Converse, Forget, Forgettable, NotAnswered, NotSaid, Query, RecallMemories,
+    Remember, Say, SetCore, SetProvider, ShowBeing, ShowHistory, UpdateCharacter,
 };
 use genii_protocols::beings::{
     BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing, ListBeings, NoBeing,
@@ -255,6 +255,54 @@ async fn beings_talk_with_each_other_and_in_no_circle() {
         let found = world.recall(id, "ferry sunk").await;
         assert!(found.iter().any(|it| it.memory.text.contains("ferry")), "{id}: {found:?}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_being_repeated_is_forgotten_with_what_it_was_told() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.create("Bob").await;
+    let alice = Address::parse("being/alice").unwrap();
+    let say = |text: &str| Say { to: name("bob"), text: text.to_owned(), path: Vec::new() };
+    let told = "The brass key hangs behind the clock.";
+    world.ask(&alice, say(told)).await;
+    let said = world.ask(&alice, say("Where does the brass key hang?")).await;
+    assert!(said.text.contains("behind the clock"), "{said:?}");
+    let found = world.recall("alice", "brass key").await;
+    let first = found.iter().find(|it| it.memory.text == told).unwrap();
+    let what = Forgettable::Memory { id: first.memory.id };
+    world.ask(&alice, Forget { what }).await;
+    let bytes = String::from_utf8_lossy(&world.bytes_of("alice")).into_owned();
+    assert!(!bytes.contains("behind the clock"));
+    assert!(bytes.contains("Where does the brass key hang?"), "what repeats nothing stays");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_at_once_is_answered_in_the_order_in_which_it_came() {
+    const AT_ONCE: usize = 8;
+    let world = World::new().await;
+    world.create("Alice").await;
+    // She sleeps when the first come, and not when the others do.
+    let world = world.again().await;
+    let alice = Address::parse("being/alice").unwrap();
+    let mail = world.node.to(alice.clone());
+    let history = async |world: &World| {
+        let asked = ShowHistory { limit: Some(200), ..ShowHistory::default() };
+        world.ask(&alice, asked).await.turns
+    };
+    for round in 1..=2 {
+        for number in 1..=AT_ONCE {
+            let said = format!("This is number {number}.");
+            let query = Query { said, speaker: None, path: Vec::new() };
+            mail.tell(query).await.unwrap();
+        }
+        world.until(async |world| history(world).await.len() == round * AT_ONCE).await;
+    }
+    let turns = history(&world).await;
+    let said: Vec<&str> = turns.iter().rev().map(|turn| turn.said.as_str()).collect();
+    let numbers = (1..=AT_ONCE).map(|number| format!("This is number {number}."));
+    let twice: Vec<String> = numbers.clone().chain(numbers).collect();
+    assert_eq!(said, twice);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

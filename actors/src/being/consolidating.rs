@@ -22,7 +22,7 @@ use genii_storage::memories::{Memories, MemoryKind, NewMemory};
 use genii_storage::store::{Reader, StoreError, Writer};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::facts;
 use super::mind::{Mind, with_causes};
@@ -123,13 +123,8 @@ pub(super) async fn consolidate(mind: &Mind) {
     if pace.not_before.is_some_and(|time| Instant::now() < time) {
         return;
     }
-    let mut begun = mind.consolidating.begun.subscribe();
     loop {
-        let who = mind.who();
-        let settings = &who.provider_settings;
-        let has_room = settings.prompt_tokens_max >= PROMPT_TOKENS_MIN;
-        let is_wanted = !who.is_offline() && settings.consolidate && has_room;
-        if !is_wanted {
+        if !is_wanted(mind) {
             return;
         }
         match mind.store.read(is_due) {
@@ -140,13 +135,11 @@ pub(super) async fn consolidate(mind: &Mind) {
                 return tracing::warn!(being, "its turns cannot be read: {}", with_causes(&error));
             }
         }
-        // What is being said just now is said to its end first.
-        drop(mind.turn.lock().await);
-        begun.borrow_and_update();
-        let after = settings.consolidate_after.0;
-        let quiet = after.saturating_mul(1 << pace.called_off);
-        if timeout(quiet, begun.changed()).await.is_ok() {
-            continue;
+        let after = mind.who().provider_settings.consolidate_after.0;
+        let mut begun = until_quiet(mind, after.saturating_mul(1 << pace.called_off)).await;
+        // That may have taken as long as a whole talk.
+        if !is_wanted(mind) {
+            return;
         }
         let mut paid = Paid::default();
         let done = tokio::select! {
@@ -173,6 +166,29 @@ pub(super) async fn consolidate(mind: &Mind) {
                 }
             }
         }
+    }
+}
+
+/// Whether its provider can do it, and is to.
+fn is_wanted(mind: &Mind) -> bool {
+    let who = mind.who();
+    let settings = &who.provider_settings;
+    !who.is_offline() && settings.consolidate && settings.prompt_tokens_max >= PROMPT_TOKENS_MIN
+}
+
+/// Waits until nobody has spoken to the being for so long; by what is returned it is known when somebody
+/// does again. Woken by nothing meanwhile: each turn only notes when it ended.
+async fn until_quiet(mind: &Mind, quiet: Duration) -> watch::Receiver<u64> {
+    let from = Instant::now();
+    loop {
+        let begun = mind.consolidating.begun.subscribe();
+        // What is being said just now is said to its end first.
+        let ended = *mind.turn.lock().await;
+        let until = ended.map_or(from, |ended| ended.max(from)) + quiet;
+        if Instant::now() >= until {
+            return begun;
+        }
+        tokio::time::sleep_until(until).await;
     }
 }
 

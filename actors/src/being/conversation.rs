@@ -4,6 +4,16 @@
 //! What is kept, and when: an answer is told to be whole when the turn is safe on the disk. What was
 //! said is kept also if nothing comes of it, with why; an answer that takes longer than
 //! [`KEPT_AFTER`] finds it on the disk already, so that a crash in mid-answer does not lose it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `newest` | the newest turns, as a prompt has them |
+//! | `row` | who speaks to a being, in the order in which they came |
+//! | `writing` | what is written of a turn |
+
+mod newest;
+mod row;
+mod writing;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -13,28 +23,30 @@ use futures_util::StreamExt;
 use genii_protocols::Timestamp;
 use genii_protocols::being::{Answered, NotAnswered, NotKept, ProviderFault, Recollection};
 use genii_protocols::budget::BudgetSpent;
-use genii_storage::memories::Recalled;
-use genii_storage::memories::{Memories, Memory, MemoryKind, NewMemory, Recall, RecallFilter};
-use genii_storage::store::{StoreError, Writer};
+use genii_storage::memories::{Memory, MemoryKind, Recall, RecallFilter, Recalled};
+use genii_storage::store::StoreError;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
-use super::character::Names;
-use super::character::macros::expand;
 use super::listener::Listener;
 use super::lorebook::PreparedLorebook;
 use super::mind::{Mind, RECENT_MAX, Who};
 use super::prompt::{
-    self, Assembled, EstimatedTokens, PromptAccount, PromptError, PromptInput, PromptSettings,
-    TokenCounter, Turn,
+    self, Assembled, EstimatedTokens, PromptError, PromptInput, PromptSettings, TokenCounter,
 };
 use super::provider::{Piece, ProviderError, Remembered, Usage};
-use super::tables::{BUDGET, LAST_TURN, REMINDERS, StoredReminder, StoredTurn, TURNS};
+use super::tables::{BUDGET, REMINDERS, StoredReminder, StoredTurn};
 use super::{TEXT_BYTES_MAX, facts, recollection, reminding};
+use newest::Newest;
+pub(super) use row::Place;
+use writing::Writing;
 
 /// An answer that takes longer than this finds what was said on the disk.
 const KEPT_AFTER: Duration = Duration::from_millis(50);
+
+/// How many pieces of an answer that have come are handed on together at most.
+const PIECES_AT_ONCE_MAX: usize = 16;
 
 /// How long whoever listens may take for some words before they are taken for gone.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(60);
@@ -58,9 +70,6 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What whoever talks with a being is called, if they do not say.
 const USER: &str = "User";
 
-/// What a greeting makes its choices by: the same as where a chat shows it.
-const GREETING_SEED: u64 = 0;
-
 /// Why a turn has no answer that is just being given. Read if genii ends meanwhile.
 pub(super) const UNFINISHED: &str = "it was not answered to the end: genii ended meanwhile";
 
@@ -70,12 +79,15 @@ pub(super) struct Saying {
     pub(super) speaker: Option<String>,
 }
 
-/// Answers what is said.
-pub(super) async fn answer(mind: Arc<Mind>, saying: Saying, mut listener: Listener) {
+/// Answers what is said, when its turn comes.
+pub(super) async fn answer(mind: Arc<Mind>, place: Place, saying: Saying, mut listener: Listener) {
+    // With its place taken, so that whoever waits for quiet waits behind it.
     mind.consolidating.a_turn_begins();
     let answered = {
-        let _turn = mind.turn.lock().await;
-        Telling::new(&mind, saying).answer(&mut listener).await
+        let mut turn = place.turn().await;
+        let answered = Telling::new(&mind, saying).answer(&mut listener).await;
+        *turn = Some(Instant::now());
+        answered
     };
     // Who does not take the end of it finds the turn in the history.
     let _taken = tokio::time::timeout(LISTENER_PATIENCE, listener.finish(answered)).await;
@@ -87,8 +99,9 @@ pub(super) async fn remind(
     mind: &Mind,
     due: &StoredReminder,
 ) -> Result<Option<StoredTurn>, NotKept> {
+    let place = Place::take(mind).await;
     mind.consolidating.a_turn_begins();
-    let _turn = mind.turn.lock().await;
+    let mut turn = place.turn().await;
     let is_there = mind.store.read(|reader| reader.contains(REMINDERS, &due.id));
     if !is_there.map_err(|error: StoreError| super::not_kept(&error))? {
         return Ok(None);
@@ -97,6 +110,7 @@ pub(super) async fn remind(
     let mut telling = Telling::new(mind, Saying { said, speaker });
     telling.reminder = Some(due.id);
     let answered = telling.answer(&mut Listener::Nobody).await;
+    *turn = Some(Instant::now());
     match (telling.done, answered) {
         (Some(turn), _) => Ok(Some(turn)),
         (None, Ok(_)) => Err(NotKept { why: "it was answered, and not kept".to_owned() }),
@@ -118,44 +132,6 @@ struct Telling<'a> {
     done: Option<StoredTurn>,
     /// How long it may still be waited for whoever listens.
     patience: Duration,
-}
-
-/// The newest turns, as a prompt has them.
-struct Newest {
-    turns: Vec<Turn>,
-    /// Of which stored turn each is; none of the greeting.
-    of: Vec<Option<u64>>,
-    /// How many of them were answered.
-    answers: u32,
-    /// Which greeting the conversation began with, if its beginning is there.
-    greeting: Option<u32>,
-}
-
-impl Newest {
-    /// The oldest of so many turns, of as many as there are.
-    fn last(&self, count: usize) -> Option<u64> {
-        let ids = self.ids();
-        ids.get(ids.len().saturating_sub(count)).copied()
-    }
-
-    /// How many turns stand in a prompt as a whole.
-    fn whole_in(&self, account: &PromptAccount) -> usize {
-        let Some(oldest) = account.turns.taken.iter().min().map(|place| *place as usize) else {
-            return 0;
-        };
-        let before = oldest.checked_sub(1).and_then(|before| self.of[before]);
-        let mut whole = self.of[oldest..].iter().copied().flatten();
-        match whole.find(|turn| Some(*turn) != before) {
-            Some(from) => self.ids().into_iter().filter(|id| *id >= from).count(),
-            None => 0,
-        }
-    }
-
-    fn ids(&self) -> Vec<u64> {
-        let mut ids: Vec<u64> = self.of.iter().copied().flatten().collect();
-        ids.dedup();
-        ids
-    }
 }
 
 /// What came of asking the provider.
@@ -180,8 +156,15 @@ impl<'a> Telling<'a> {
     }
 
     async fn answer(&mut self, listener: &mut Listener) -> Result<Answered, NotAnswered> {
-        let newest = self.newest()?;
-        let (recalled, assembled) = self.prompt(&newest).await?;
+        let prepared = self.prepare().await;
+        if let Err(NotAnswered::Store { why }) = &prepared
+            && self.saying.said.len() <= TEXT_BYTES_MAX
+            && self.reminder.is_none()
+        {
+            // What cannot be read may still be written. A reminder is told again.
+            let _kept_if_it_can_be = self.keep(None, Some(why.clone()), 0).await;
+        }
+        let (recalled, assembled) = prepared?;
         let Assembled { request, account } = match assembled {
             Ok(assembled) => assembled,
             Err(PromptError::Empty) => return Err(NotAnswered::Nothing),
@@ -221,6 +204,14 @@ impl<'a> Telling<'a> {
         let (provider, is_cut_off) = (self.who.provider.label(), usage.is_cut_off);
         let recalled = taken;
         Ok(Answered { turn, text, recalled, provider, prompt_tokens, reply_tokens, is_cut_off })
+    }
+
+    /// Reads what a prompt is made of, and makes it.
+    async fn prepare(
+        &self,
+    ) -> Result<(Vec<Recalled>, Result<Assembled, PromptError>), NotAnswered> {
+        let newest = Newest::of(self.mind, &self.who.character, self.user());
+        self.prompt(&newest.map_err(|error| not_kept(&error))?).await
     }
 
     /// The prompt, and what is remembered of what was said and does not stand in it as a turn. A model reads
@@ -318,58 +309,27 @@ impl<'a> Telling<'a> {
             .collect()
     }
 
-    /// The newest turns. Where a conversation begins, the being has greeted whoever it talks with.
-    fn newest(&self) -> Result<Newest, NotAnswered> {
-        let character = &self.who.character;
-        let first = match character.greeting(0) {
-            Some(_) => self.mind.store.read(|reader| reader.first(TURNS)),
-            None => Ok(None),
-        };
-        let first = first.map_err(|error: StoreError| not_kept(&error))?.map(|(first, _)| first);
-        let recent = self.mind.recent.lock();
-        let room = recent.len() * 2 + 1;
-        let (mut turns, mut of) = (Vec::with_capacity(room), Vec::with_capacity(room));
-        let is_from_its_beginning = first == recent.front().map(|turn| turn.id);
-        let greeting = character.greeting(0).filter(|_| is_from_its_beginning);
-        if let Some(greeting) = greeting {
-            let names = Names::new(character.called(), self.user());
-            let text = expand(greeting, &names, GREETING_SEED).trim().to_owned();
-            turns.push(Turn { speaker: None, text });
-            of.push(None);
-        }
-        let mut answers = 0;
-        for turn in recent.iter() {
-            let speaker = turn.speaker.clone().or_else(|| Some(USER.to_owned()));
-            turns.push(Turn { speaker, text: turn.said.clone() });
-            of.push(Some(turn.id));
-            if let Some(answer) = &turn.answer {
-                answers += 1;
-                turns.push(Turn { speaker: None, text: answer.clone() });
-                of.push(Some(turn.id));
-            }
-        }
-        Ok(Newest { turns, of, answers, greeting: greeting.map(|_| 0) })
-    }
-
     fn may_spend(&self, tokens: u64) -> Result<Result<(), BudgetSpent>, NotAnswered> {
         let budget = self.mind.store.read(|reader| reader.get(BUDGET, &()));
         let budget = budget.map_err(|error: StoreError| not_kept(&error))?;
         Ok(budget.unwrap_or_default().admit(self.at, tokens))
     }
 
-    /// Hands the answer on as it comes, until its end, or until nobody listens any more.
+    /// Hands the answer on as it comes, until its end, or until nobody listens any more. What comes at once
+    /// is handed on together.
     async fn listen(
         &mut self,
-        mut pieces: futures_util::stream::BoxStream<'static, Result<Piece, ProviderError>>,
+        pieces: futures_util::stream::BoxStream<'static, Result<Piece, ProviderError>>,
         listener: &mut Listener,
     ) -> Result<Outcome, NotAnswered> {
         let mut outcome = Outcome::default();
+        let mut pieces = pieces.ready_chunks(PIECES_AT_ONCE_MAX);
         let early = tokio::time::sleep_until(Instant::now() + KEPT_AFTER);
         tokio::pin!(early);
         loop {
-            let piece = tokio::select! {
+            let come = tokio::select! {
                 biased;
-                piece = pieces.next() => piece,
+                come = pieces.next() => come,
                 () = listener.gone() => {
                     outcome.failure = Some(Failure::CalledOff);
                     return Ok(outcome);
@@ -379,20 +339,20 @@ impl<'a> Telling<'a> {
                     continue;
                 }
             };
-            match piece {
-                Some(Ok(Piece::Text(text))) => {
-                    outcome.text.push_str(&text);
-                    if outcome.text.len() > ANSWER_BYTES_MAX {
-                        outcome.text.truncate(outcome.text.floor_char_boundary(ANSWER_BYTES_MAX));
-                        outcome.usage.is_cut_off = true;
-                        return Ok(outcome);
-                    }
-                    if !self.hand_on(text, listener, early.as_mut()).await? {
-                        outcome.failure = Some(Failure::CalledOff);
-                        return Ok(outcome);
-                    }
-                }
-                Some(Ok(Piece::End(usage))) => {
+            let (words, end) = joined(come.unwrap_or_else(|| vec![Err(self.without_an_end())]));
+            outcome.text.push_str(&words);
+            if outcome.text.len() > ANSWER_BYTES_MAX {
+                outcome.text.truncate(outcome.text.floor_char_boundary(ANSWER_BYTES_MAX));
+                outcome.usage.is_cut_off = true;
+                return Ok(outcome);
+            }
+            if !words.is_empty() && !self.hand_on(words, listener, early.as_mut()).await? {
+                outcome.failure = Some(Failure::CalledOff);
+                return Ok(outcome);
+            }
+            match end {
+                None => {}
+                Some(Ok(usage)) => {
                     outcome.usage = usage;
                     if outcome.text.trim().is_empty() {
                         let place = self.who.provider.label();
@@ -406,15 +366,13 @@ impl<'a> Telling<'a> {
                     outcome.failure = Some(Failure::Provider(error));
                     return Ok(outcome);
                 }
-                None => {
-                    let place = self.who.provider.label();
-                    let cause = "it ended without an end".to_owned();
-                    let error = ProviderError::BrokenOff { place, cause };
-                    outcome.failure = Some(Failure::Provider(error));
-                    return Ok(outcome);
-                }
             }
         }
+    }
+
+    fn without_an_end(&self) -> ProviderError {
+        let cause = "it ended without an end".to_owned();
+        ProviderError::BrokenOff { place: self.who.provider.label(), cause }
     }
 
     /// Hands some words on; whether somebody still listens. Who takes nothing for too long does not:
@@ -503,88 +461,27 @@ impl<'a> Telling<'a> {
     }
 }
 
+/// The words of some pieces, and how they end, if they do.
+fn joined(
+    pieces: Vec<Result<Piece, ProviderError>>,
+) -> (String, Option<Result<Usage, ProviderError>>) {
+    let mut words = String::new();
+    for piece in pieces {
+        match piece {
+            Ok(Piece::Text(text)) => words.push_str(&text),
+            Ok(Piece::End(usage)) => return (words, Some(Ok(usage))),
+            Err(error) => return (words, Some(Err(error))),
+        }
+    }
+    (words, None)
+}
+
 /// Does what takes a while, so that others need not wait for this thread.
 fn beside_others<T>(work: impl FnOnce() -> T) -> T {
     match Handle::current().runtime_flavor() {
         RuntimeFlavor::MultiThread => block_in_place(work),
         // There is no other thread, and nobody else to wait but in tests.
         _ => work(),
-    }
-}
-
-/// What is written of a turn.
-struct Writing {
-    /// The facts that are told in it.
-    facts: Vec<NewMemory>,
-    /// The reminder that is done with it.
-    reminder: Option<u64>,
-    kept: Option<(u64, Memory)>,
-    at: Timestamp,
-    said: String,
-    speaker: Option<String>,
-    is_answer_remembered: bool,
-    name: String,
-    answer: Option<String>,
-    failure: Option<String>,
-    spent: u64,
-}
-
-impl Writing {
-    fn write(
-        &self,
-        writer: &mut Writer,
-    ) -> Result<(StoredTurn, Memory, Option<Memory>, facts::Kept), StoreError> {
-        let (id, said) = match &self.kept {
-            Some((id, said)) => (*id, said.clone()),
-            None => {
-                let id = next_turn(writer)?;
-                let said =
-                    NewMemory { speaker: self.speaker.clone(), ..self.memory(id, &self.said) };
-                (id, Memories::put(writer, &said)?)
-            }
-        };
-        let answered = match self.answer.as_deref().filter(|_| self.is_answer_remembered) {
-            Some(answer) => {
-                let speaker = Some(self.name.clone());
-                let answer = NewMemory { speaker, ..self.memory(id, answer) };
-                Some(Memories::put(writer, &answer)?)
-            }
-            None => None,
-        };
-        let turn = StoredTurn {
-            id,
-            at: self.at,
-            speaker: self.speaker.clone(),
-            said: self.said.clone(),
-            answer: self.answer.clone(),
-            failure: self.failure.clone(),
-            memories: std::iter::once(&said).chain(&answered).map(|memory| memory.id).collect(),
-        };
-        writer.insert(TURNS, &id, &turn)?;
-        let of_this_turn = |fact: &NewMemory| NewMemory { turn: Some(id), ..fact.clone() };
-        let facts: Vec<NewMemory> = self.facts.iter().map(of_this_turn).collect();
-        let facts = facts::put(writer, &facts, None)?;
-        if let Some(reminder) = self.reminder {
-            writer.remove(REMINDERS, &reminder)?;
-        }
-        if self.spent > 0 {
-            let mut budget = writer.get(BUDGET, &())?.unwrap_or_default();
-            budget.charge(self.at, self.spent);
-            writer.insert(BUDGET, &(), &budget)?;
-        }
-        Ok((turn, said, answered, facts))
-    }
-
-    /// The turn keeps all of a text; what is found again is its beginning.
-    fn memory(&self, turn: u64, text: &str) -> NewMemory {
-        NewMemory {
-            kind: MemoryKind::Turn,
-            text: text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned(),
-            speaker: None,
-            at: self.at,
-            turn: Some(turn),
-            subject: None,
-        }
     }
 }
 
@@ -610,14 +507,6 @@ impl Failure {
             }
         }
     }
-}
-
-/// The number of the next turn. None has that of another, also not of one that was forgotten.
-fn next_turn(writer: &mut Writer) -> Result<u64, StoreError> {
-    let last = writer.last(TURNS)?.map_or(0, |(last, _)| last);
-    let next = writer.get(LAST_TURN, &())?.unwrap_or(0).max(last) + 1;
-    writer.insert(LAST_TURN, &(), &next)?;
-    Ok(next)
 }
 
 fn for_prompt(recalled: &Recalled) -> prompt::Recalled {

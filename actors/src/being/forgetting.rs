@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use genii_protocols::Timestamp;
 use genii_protocols::being::{AtStake, Forgettable, Forgotten, NotKept, WouldForget};
-use genii_storage::memories::{Memories, MemoriesError, Memory, PAGE_MAX};
+use genii_storage::memories::{Memories, MemoriesError, Memory, MemoryKind, PAGE_MAX};
 use genii_storage::store::{StoreError, Writer};
 
 use super::consolidating::Derived;
@@ -242,10 +242,11 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
                 quotes.add(&turn.said);
             }
         }
-        // What somebody says once more is theirs to say; what the being repeats is a copy.
+        // What somebody says once more is theirs to say; what the being repeats is a copy, and so is what
+        // a server says of it.
         for entry in reader.range(TURNS, ..) {
             let (id, turn) = entry?;
-            let is_quoting = turn.answer.is_some_and(|answer| quotes.are_in(&answer));
+            let is_quoting = not_said(&turn).any(|part| quotes.are_in(part));
             if is_quoting && !turns.contains(&id) {
                 answers.insert(id);
                 memories.extend(turn.memories.get(1));
@@ -257,7 +258,10 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         let is_made_of_it = derived.get(&memory.id).is_some_and(|derived| {
             derived.is_of_any(&turns) || derived.is_of_any(&answers) || quotes.are_in(&memory.text)
         });
-        if is_made_of_it || memory.turn.is_some_and(|turn| turns.contains(&turn)) {
+        // Of what it spoke of with another being, either may have repeated it.
+        let is_with_another = memory.kind == MemoryKind::Turn && memory.turn.is_none();
+        let is_copy = is_with_another && quotes.are_in(&memory.text);
+        if is_made_of_it || is_copy || memory.turn.is_some_and(|turn| turns.contains(&turn)) {
             memories.insert(memory.id);
         }
     })?;
@@ -279,13 +283,17 @@ fn goes(turn: &StoredTurn, what: &Forgettable) -> bool {
         Forgettable::Memory { .. } => false,
         Forgettable::Span { from, until } => is_within(turn.at, *from, *until),
         Forgettable::Matching { text } => {
-            let said = [Some(&turn.said), turn.speaker.as_ref()];
-            // What genii itself says of a turn is nobody's to forget.
-            let is_told = |why: &&String| ![ANSWER_FORGOTTEN, UNFINISHED].contains(&why.as_str());
-            let parts = [turn.answer.as_ref(), turn.failure.as_ref().filter(is_told)];
-            said.into_iter().chain(parts).flatten().any(|part| matches(part, text))
+            let said = [Some(&turn.said), turn.speaker.as_ref()].into_iter().flatten();
+            said.chain(not_said(turn)).any(|part| matches(part, text))
         }
     }
+}
+
+/// What there is of a turn beside what was said: the answer, or why there is none. What genii itself says
+/// of that is nobody's to forget.
+fn not_said(turn: &StoredTurn) -> impl Iterator<Item = &String> {
+    let is_told = |why: &&String| ![ANSWER_FORGOTTEN, UNFINISHED].contains(&why.as_str());
+    [turn.answer.as_ref(), turn.failure.as_ref().filter(is_told)].into_iter().flatten()
 }
 
 /// Whether a reminder is to go.

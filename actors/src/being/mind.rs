@@ -14,6 +14,7 @@ use genii_storage::memories::{Memories, MemoriesError, MemoriesSettings};
 use genii_storage::store::{OpenError, Reader, Store, StoreError, StoreOptions};
 use genii_supervision::StartError;
 use parking_lot::{Mutex, RwLock};
+use tokio::time::Instant;
 
 use crate::beings::home::folders::{LEAVING, STORE};
 
@@ -54,8 +55,9 @@ pub(super) struct Mind {
     pub(super) recent: Mutex<VecDeque<StoredTurn>>,
     /// How many of the newest turns found room in the last prompt.
     pub(super) turns_that_fit: AtomicUsize,
-    /// Held from what is said to its answer: there is one conversation, and it goes turn by turn.
-    pub(super) turn: tokio::sync::Mutex<()>,
+    /// Held from what is said to its answer: there is one conversation, and it goes turn by turn. When the
+    /// last one ended.
+    pub(super) turn: Arc<tokio::sync::Mutex<Option<Instant>>>,
     /// Whether something was removed whose bytes may still lie in the file.
     pub(super) owed: Owed,
     /// How conversations are consolidated.
@@ -114,7 +116,7 @@ impl Mind {
             who: RwLock::new(Arc::new(who)),
             recent: Mutex::new(kept.recent),
             turns_that_fit: AtomicUsize::new(usize::MAX),
-            turn: tokio::sync::Mutex::default(),
+            turn: Arc::default(),
             owed: Owed::default(),
             consolidating: Consolidating::default(),
             shared,

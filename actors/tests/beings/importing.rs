@@ -62,7 +62,7 @@ async fn one_that_comes_in_a_file_asks_nobody_for_its_words_unless_that_is_said(
     let file = exported_with_a_reminder(&world, "alice").await;
     world.ask(&world.registry, DeleteBeing { id: name("alice"), lost: false }).await;
     // Alice may have asked, whose provider it is.
-    let asked_before = server.connections();
+    let asked_before = server.seen().len();
 
     let twin = world.ask(&world.registry, import(&file, "twin")).await;
     let provider = ImportedProvider {
@@ -81,7 +81,7 @@ async fn one_that_comes_in_a_file_asks_nobody_for_its_words_unless_that_is_said(
     world.until(is_reminded).await;
     let history = world.ask(&being("twin"), ShowHistory::default()).await;
     assert!(history.turns[0].answer.is_some(), "{history:?}");
-    assert_eq!(server.connections(), asked_before);
+    assert_eq!(server.seen().len(), asked_before);
     let world = world.again().await;
     assert_eq!(provider_of(&world, "twin").await, "offline");
 

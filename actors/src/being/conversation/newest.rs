@@ -1,0 +1,85 @@
+//! The newest turns, as a prompt has them: those that are at hand, and of a whole conversation the greeting
+//! that it began with.
+
+use genii_storage::store::StoreError;
+
+use super::USER;
+use crate::being::character::macros::expand;
+use crate::being::character::{Character, Names};
+use crate::being::mind::Mind;
+use crate::being::prompt::{PromptAccount, Turn};
+use crate::being::tables::TURNS;
+
+/// What a greeting makes its choices by: the same as where a chat shows it.
+const GREETING_SEED: u64 = 0;
+
+/// The newest turns, as a prompt has them.
+pub(super) struct Newest {
+    pub(super) turns: Vec<Turn>,
+    /// Of which stored turn each is; none of the greeting.
+    of: Vec<Option<u64>>,
+    /// How many of them were answered.
+    pub(super) answers: u32,
+    /// Which greeting the conversation began with, if its beginning is there.
+    pub(super) greeting: Option<u32>,
+}
+
+impl Newest {
+    /// Those of a being, for somebody who talks with it now. Where a conversation begins, the being has
+    /// greeted whoever it talks with.
+    pub(super) fn of(mind: &Mind, character: &Character, user: &str) -> Result<Self, StoreError> {
+        let first = match character.greeting(0) {
+            Some(_) => mind.store.read::<_, StoreError>(|reader| reader.first(TURNS))?,
+            None => None,
+        };
+        let recent = mind.recent.lock();
+        let room = recent.len() * 2 + 1;
+        let (mut turns, mut of) = (Vec::with_capacity(room), Vec::with_capacity(room));
+        let first = first.map(|(first, _)| first);
+        let is_from_its_beginning = first == recent.front().map(|turn| turn.id);
+        let greeting = character.greeting(0).filter(|_| is_from_its_beginning);
+        if let Some(greeting) = greeting {
+            let names = Names::new(character.called(), user);
+            let text = expand(greeting, &names, GREETING_SEED).trim().to_owned();
+            turns.push(Turn { speaker: None, text });
+            of.push(None);
+        }
+        let mut answers = 0;
+        for turn in recent.iter() {
+            let speaker = turn.speaker.clone().or_else(|| Some(USER.to_owned()));
+            turns.push(Turn { speaker, text: turn.said.clone() });
+            of.push(Some(turn.id));
+            if let Some(answer) = &turn.answer {
+                answers += 1;
+                turns.push(Turn { speaker: None, text: answer.clone() });
+                of.push(Some(turn.id));
+            }
+        }
+        Ok(Self { turns, of, answers, greeting: greeting.map(|_| 0) })
+    }
+
+    /// The oldest of so many turns, of as many as there are.
+    pub(super) fn last(&self, count: usize) -> Option<u64> {
+        let ids = self.ids();
+        ids.get(ids.len().saturating_sub(count)).copied()
+    }
+
+    /// How many turns stand in a prompt as a whole.
+    pub(super) fn whole_in(&self, account: &PromptAccount) -> usize {
+        let Some(oldest) = account.turns.taken.iter().min().map(|place| *place as usize) else {
+            return 0;
+        };
+        let before = oldest.checked_sub(1).and_then(|before| self.of[before]);
+        let mut whole = self.of[oldest..].iter().copied().flatten();
+        match whole.find(|turn| Some(*turn) != before) {
+            Some(from) => self.ids().into_iter().filter(|id| *id >= from).count(),
+            None => 0,
+        }
+    }
+
+    pub(super) fn ids(&self) -> Vec<u64> {
+        let mut ids: Vec<u64> = self.of.iter().copied().flatten().collect();
+        ids.dedup();
+        ids
+    }
+}
