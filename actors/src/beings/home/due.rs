@@ -26,9 +26,10 @@ use genii_runtime::Node;
 use genii_storage::store::{OpenError, Schema, Store, StoreError, StoreOptions, Table, Writer};
 use genii_supervision::StartError;
 use parking_lot::Mutex;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+/// The file. Each version has a golden one.
 const SCHEMA: Schema = Schema::new("due", 1, &[]);
 
 /// When beings are due, by id.
@@ -58,10 +59,34 @@ pub(super) struct Due(Arc<Inner>);
 
 struct Inner {
     store: Store,
-    schedule: Mutex<Schedule>,
-    /// Those of which the file may say something else. Held while one is written.
-    unkept: AsyncMutex<HashSet<Name>>,
+    known: Mutex<Known>,
     changed: Notify,
+}
+
+/// When who is due, and what of that is not in the file yet.
+#[derive(Default)]
+struct Known {
+    schedule: Schedule,
+    /// Those of which the file may say something else, each with its last change.
+    unkept: HashMap<Name, u64>,
+    /// How many changes there were.
+    changes: u64,
+}
+
+impl Known {
+    /// A being is due at another time, which is to be written; which change that is.
+    fn changed(&mut self, id: &Name) -> u64 {
+        self.changes += 1;
+        self.unkept.insert(id.clone(), self.changes);
+        self.changes
+    }
+
+    /// A change is in the file, and what it says holds if there was no other since.
+    fn kept(&mut self, id: &Name, change: u64) {
+        if self.unkept.get(id) == Some(&change) {
+            self.unkept.remove(id);
+        }
+    }
 }
 
 impl Due {
@@ -71,13 +96,12 @@ impl Due {
             let store = open_or_make(&folder.join(FILE)).map_err(|error| StartError::of(&error))?;
             let kept = store.read(|reader| reader.range(DUE, ..).collect::<Result<Vec<_>, _>>());
             let kept = kept.map_err(|error: StoreError| StartError::of(&error))?;
-            let mut schedule = Schedule::default();
+            let mut known = Known::default();
             for (id, at) in kept {
                 let id = Name::new(&id).map_err(|error| StartError::failed(error.to_string()))?;
-                schedule.set(&id, Some(at));
+                known.schedule.set(&id, Some(at));
             }
-            let (schedule, unkept) = (Mutex::new(schedule), AsyncMutex::default());
-            Ok(Self(Arc::new(Inner { store, schedule, unkept, changed: Notify::new() })))
+            Ok(Self(Arc::new(Inner { store, known: Mutex::new(known), changed: Notify::new() })))
         });
         opening.await.map_err(|error| StartError::failed(error.to_string()))?
     }
@@ -86,18 +110,18 @@ impl Due {
     /// them then.
     pub(super) async fn settle(&self, living: &HashSet<Name>) -> Result<(), StoreError> {
         let all_asked = self.0.store.read(|reader| reader.contains(ALL_ASKED, &()))?;
-        let has_gone = self.0.schedule.lock().retain(living);
+        let has_gone = self.0.known.lock().schedule.retain(living);
         if all_asked && !has_gone {
             return Ok(());
         }
         if !all_asked {
-            let (mut schedule, now) = (self.0.schedule.lock(), Timestamp::now());
-            living.iter().for_each(|id| schedule.set(id, Some(now)));
+            let (mut known, now) = (self.0.known.lock(), Timestamp::now());
+            living.iter().for_each(|id| known.schedule.set(id, Some(now)));
         }
         let own = self.clone();
         let written = self.0.store.write(move |writer| {
             writer.remove_range(DUE, ..)?;
-            for (id, at) in own.0.schedule.lock().all() {
+            for (id, at) in own.0.known.lock().schedule.all() {
                 writer.insert(DUE, &id.as_str().to_owned(), &at)?;
             }
             writer.insert(ALL_ASKED, &(), &())?;
@@ -110,17 +134,16 @@ impl Due {
 
     /// A being is due then, or never. Returns when that is kept; nothing is written if it is known.
     pub(super) async fn set(&self, id: &Name, next: Option<Timestamp>) -> Result<(), StoreError> {
-        let is_known = {
-            let mut schedule = self.0.schedule.lock();
-            let is_known = schedule.at(id) == next;
-            schedule.set(id, next);
-            is_known
+        let change = {
+            let mut known = self.0.known.lock();
+            if known.schedule.at(id) == next && !known.unkept.contains_key(id) {
+                return Ok(());
+            }
+            known.schedule.set(id, next);
+            known.changed(id)
         };
-        if is_known && !self.0.unkept.lock().await.contains(id) {
-            return Ok(());
-        }
         self.0.changed.notify_one();
-        self.keep(id).await
+        self.keep(id, change).await
     }
 
     /// A being came with its folder, and is asked when it is due.
@@ -145,12 +168,12 @@ impl Due {
             while heeding.len() < HEEDING_MAX
                 && let Some(id) = self.take()
             {
-                let heeded = heed(id.clone());
-                heeding.push(async move { (id, heeded.await) });
+                let (own, heeded) = (&self, heed(id.clone()));
+                heeding.push(async move { own.heeded(&id, heeded.await).await });
             }
             let wait = if heeding.len() < HEEDING_MAX { self.wait() } else { LOOK_MAX };
             tokio::select! {
-                Some((id, heeded)) = heeding.next() => self.heeded(&id, heeded).await,
+                Some(()) = heeding.next() => {}
                 () = self.0.changed.notified() => {}
                 () = tokio::time::sleep(wait) => {}
             }
@@ -158,11 +181,11 @@ impl Due {
     }
 
     fn take(&self) -> Option<Name> {
-        self.0.schedule.lock().take(Timestamp::now(), Instant::now())
+        self.0.known.lock().schedule.take(Timestamp::now(), Instant::now())
     }
 
     fn wait(&self) -> Duration {
-        self.0.schedule.lock().wait(Timestamp::now(), Instant::now())
+        self.0.known.lock().schedule.wait(Timestamp::now(), Instant::now())
     }
 
     async fn heeded(&self, id: &Name, heeded: Result<Heeded, String>) {
@@ -178,33 +201,35 @@ impl Due {
         };
         match next {
             Ok(next) => {
-                self.0.schedule.lock().done(id, next);
-                if let Err(error) = self.keep(id).await {
+                let change = {
+                    let mut known = self.0.known.lock();
+                    known.schedule.done(id, next);
+                    known.changed(id)
+                };
+                if let Err(error) = self.keep(id, change).await {
                     tracing::warn!(being = id.as_str(), "when it is due was not kept: {error}");
                 }
             }
             Err(why) => {
-                let again = self.0.schedule.lock().failed(id, Instant::now());
+                let again = self.0.known.lock().schedule.failed(id, Instant::now());
                 let being = id.as_str();
                 tracing::warn!(being, "its reminders wait, and again in {again:?}: {why}");
             }
         }
     }
 
-    /// Writes what is known of a being.
-    async fn keep(&self, id: &Name) -> Result<(), StoreError> {
-        let mut unkept = self.0.unkept.lock().await;
-        unkept.insert(id.clone());
+    /// Writes what is known of a being, in one commit with others that are being written.
+    async fn keep(&self, id: &Name, change: u64) -> Result<(), StoreError> {
         let (own, of) = (self.clone(), id.clone());
         let write = move |writer: &mut Writer| {
             let key = of.as_str().to_owned();
-            match own.0.schedule.lock().at(&of) {
+            match own.0.known.lock().schedule.at(&of) {
                 Some(at) => writer.insert(DUE, &key, &at).map(drop),
                 None => writer.remove(DUE, &key).map(drop),
             }
         };
         self.0.store.write(write).await?;
-        unkept.remove(id);
+        self.0.known.lock().kept(id, change);
         Ok(())
     }
 

@@ -41,12 +41,15 @@ const REMOVE_TRIES: usize = 5;
 pub(super) struct Folders(PathBuf);
 
 impl Folders {
-    /// Makes the folder if need be, for its owner alone, and removes what was being removed.
+    /// Makes the folder if need be, for its owner alone.
     pub(super) fn open(folder: PathBuf) -> io::Result<Self> {
         make_folder(&folder)?;
-        let folders = Self(folder);
-        remove_folder(&folders.0.join(GOING))?;
-        Ok(folders)
+        Ok(Self(folder))
+    }
+
+    /// Removes what was being removed.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        remove_folder(&self.0.join(GOING))
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -120,7 +120,7 @@ impl Scratch {
 
 fn known(due: &Due) -> Vec<String> {
     let mut ids: Vec<String> =
-        due.0.schedule.lock().all().map(|(id, _)| id.as_str().to_owned()).collect();
+        due.0.known.lock().schedule.all().map(|(id, _)| id.as_str().to_owned()).collect();
     ids.sort_unstable();
     ids
 }
@@ -135,13 +135,33 @@ async fn what_is_told_outlives_the_end_of_genii() {
     due.set(&name("b"), Some(second(30))).await.unwrap();
     due.close().await;
     let due = scratch.settled(&["a", "b"]).await;
-    assert_eq!(due.0.schedule.lock().at(&name("b")), Some(second(30)));
+    assert_eq!(due.0.known.lock().schedule.at(&name("b")), Some(second(30)));
     assert_eq!(known(&due), ["b"]);
     due.close().await;
     let refused = due.set(&name("a"), Some(second(10))).await;
     assert!(refused.is_err(), "it is closed");
     // What was not kept is not taken for known.
     assert!(due.set(&name("a"), Some(second(10))).await.is_err());
+}
+
+#[tokio::test]
+async fn those_that_change_at_once_share_commits_and_the_last_word_stands() {
+    const AT_ONCE: u64 = 64;
+    let scratch = Scratch::new();
+    let due = scratch.settled(&[]).await;
+    let before = due.0.store.commits();
+    let ids: Vec<Name> = (0..AT_ONCE).map(|number| name(&format!("b{number}"))).collect();
+    let twice = [10, 20].into_iter().flat_map(|at| ids.iter().map(move |id| (id, at)));
+    let all = twice.map(|(id, at)| due.set(id, Some(second(at))));
+    for set in futures_util::future::join_all(all).await {
+        set.unwrap();
+    }
+    assert!(due.0.store.commits() - before < AT_ONCE, "{}", due.0.store.commits());
+    assert!(due.0.known.lock().unkept.is_empty(), "all is kept");
+    due.close().await;
+    let due = scratch.open().await;
+    assert!(ids.iter().all(|id| due.0.known.lock().schedule.at(id) == Some(second(20))));
+    due.close().await;
 }
 
 #[tokio::test]

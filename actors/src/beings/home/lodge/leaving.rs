@@ -1,0 +1,127 @@
+//! A being leaves for another machine, or stays after all.
+
+use std::time::Duration;
+
+use genii_protocols::being::AskHealth;
+use genii_protocols::{Address, Name};
+use genii_runtime::Nursery;
+use genii_supervision::Status;
+
+use super::movings::Packing;
+use super::{Lodge, START_TIMEOUT};
+use crate::beings::errands::{Amiss, Leave, Parcel, Stay};
+use crate::beings::parcels::OfferedFile;
+
+/// How long what comes for one that has left is sent after it: as long as others may not know yet
+/// where it lives, which is told at once.
+const SENT_AFTER: Duration = Duration::from_secs(2);
+
+/// How long a being that has left may take to be known where it lives.
+const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How often one looks whether it is.
+const KNOWN_LOOK: Duration = Duration::from_millis(20);
+
+/// How often it is tried to end that at a moment at which nothing comes.
+const DISMISS_TRIES: usize = 50;
+
+impl Lodge {
+    /// What a being takes along that is to leave: it is held asleep from now on.
+    pub(super) async fn pack_to_leave(&self, id: Name) -> Result<Parcel, Amiss> {
+        let Some(_packing) = Packing::begin(&self.movings, &id) else {
+            return Err(Amiss::failed("it is being packed already"));
+        };
+        let address = self.address(&id);
+        if !self.movings.held.lock().contains_key(&id) {
+            // One that has never been awake has not taken over yet who it is to be.
+            let being = self.house.node().to(address.clone());
+            let well = being.ask_within(AskHealth {}, START_TIMEOUT).await;
+            well.map_err(|error| Amiss::failed(format!("it cannot move as it is: {error}")))?;
+            let kept = self.nursery.keep_asleep(&address).await;
+            let kept = kept.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+            let of = id.clone();
+            // If this fails it is not held any more, and wakes.
+            self.aside(move |folders| folders.mark_leaving(&of)).await?;
+            self.movings.held.lock().insert(id.clone(), kept);
+        }
+        let store = OfferedFile::Kept(self.folders.store_of(&id));
+        self.parcels.offer(store, Some(id.clone())).await
+    }
+
+    pub(in super::super) async fn stay(&self, Stay { id }: Stay) -> Result<(), Amiss> {
+        if self.movings.packing.lock().contains(&id) {
+            return Err(Amiss::failed("it is being packed just now; try again"));
+        }
+        let (of, tenancies) = (id.clone(), self.tenancies.clone());
+        self.aside(move |folders| {
+            folders.mark_staying(&of)?;
+            tenancies.recall(&of);
+            Ok(())
+        })
+        .await?;
+        let address = self.address(&id);
+        // What has waited for it is handled now.
+        drop(self.movings.held.lock().remove(&id));
+        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
+        if matches!(status, Some(Status::Quarantined(_))) {
+            // It was held back because of what is mended now: it sleeps, and may wake.
+            drop(self.nursery.keep_asleep(&address).await);
+        }
+        self.nursery.admit(&id);
+        // One that was brought by hand may have something to be woken for.
+        self.due.ask(&id).await.map_err(Amiss::failed)
+    }
+
+    pub(in super::super) async fn leave(&self, Leave { id, to }: Leave) -> Result<(), Amiss> {
+        let of = id.clone();
+        let address = self.address(&id);
+        if self.movings.packing.lock().contains(&id) {
+            return Err(Amiss::failed("it is being packed just now; try again"));
+        }
+        if self.nursery.has(&address) && !self.movings.held.lock().contains_key(&id) {
+            return Err(Amiss::failed("it was not held, and is not where it would be removed"));
+        }
+        self.aside(move |folders| folders.leave(&of)).await?;
+        self.due.forget(&id).await;
+        self.tenancies.forget(&id);
+        self.movings.left.lock().insert(id.clone(), to.clone());
+        let kept = self.movings.held.lock().remove(&id);
+        let Some(kept) = kept else {
+            self.movings.left.lock().remove(&id);
+            return Ok(());
+        };
+        let (nursery, movings) = (self.nursery.clone(), self.movings.clone());
+        let node = self.house.node().clone();
+        // Not a task of the home: it is to go on when that crashes.
+        tokio::spawn(async move {
+            let known = tokio::time::timeout(KNOWN_PATIENCE, async {
+                while node.cluster().is_some_and(|cluster| cluster.lacks(&to, &address)) {
+                    tokio::time::sleep(KNOWN_LOOK).await;
+                }
+            });
+            let _else_who_asks_is_told = known.await;
+            // Whoever wakes now sends what has waited after it.
+            drop(kept);
+            nursery.hide(&address);
+            tokio::time::sleep(SENT_AFTER).await;
+            dismiss_when_quiet(&nursery, &address).await;
+            movings.left.lock().remove(&id);
+        });
+        Ok(())
+    }
+}
+
+/// Lets go of an address at a moment at which nothing waits there.
+async fn dismiss_when_quiet(nursery: &Nursery, address: &Address) {
+    for _ in 0..DISMISS_TRIES {
+        let Some(kept) = nursery.keep_asleep(address).await else { return };
+        match kept.dismiss_if_unwanted() {
+            Ok(()) => return,
+            // Sent after it by one more life.
+            Err(kept) => drop(kept),
+        }
+    }
+    if let Some(kept) = nursery.keep_asleep(address).await {
+        kept.dismiss();
+    }
+}

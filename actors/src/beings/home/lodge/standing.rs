@@ -1,0 +1,61 @@
+//! Who is here, and how each stands.
+
+use genii_protocols::Name;
+use genii_protocols::beings::BeingState;
+use genii_runtime::nursery::Mood;
+use genii_supervision::Status;
+
+use super::Lodge;
+use crate::beings::errands::{
+    Amiss, AskLodging, AskStates, ListLodgers, Lodgers, Lodging, Standing, States,
+};
+
+/// How many beings are listed at a time.
+const LIST_MAX: usize = 20_000;
+
+impl Lodge {
+    pub(in super::super) async fn list(&self, asked: ListLodgers) -> Result<Lodgers, Amiss> {
+        let after = asked.after;
+        let behind = self.aside(move |folders| folders.behind(after.as_ref(), LIST_MAX));
+        let (lodgers, has_more) = behind.await?;
+        let more = lodgers.last().map(|(id, _)| id.clone()).filter(|_| has_more);
+        Ok(Lodgers { lodgers, more })
+    }
+
+    pub(in super::super) async fn lodging(
+        &self,
+        asked: AskLodging,
+    ) -> Result<Option<Lodging>, Amiss> {
+        // Also before it is marked, and after its folder is gone.
+        let is_leaving = self.movings.is_leaving(&asked.id);
+        let lodging = self.aside(move |folders| folders.lodging(&asked.id)).await?;
+        Ok(if is_leaving { Some(Lodging::Leaving) } else { lodging })
+    }
+
+    pub(in super::super) async fn states(&self, asked: AskStates) -> Result<States, Amiss> {
+        Ok(States(asked.ids.iter().map(|id| self.standing(id)).collect()))
+    }
+
+    /// How a being stands, and what is amiss.
+    fn standing(&self, id: &Name) -> Standing {
+        let (state, why) = self.state(id);
+        Standing { state, why, isolation: Some(self.tenancies.of(id)) }
+    }
+
+    fn state(&self, id: &Name) -> (BeingState, Option<String>) {
+        let address = self.address(id);
+        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
+        let is_moving = self.movings.held.lock().contains_key(id);
+        match (status, self.nursery.mood(&address)) {
+            _ if is_moving => (BeingState::Asleep, Some("it is about to move away".to_owned())),
+            (Some(Status::Quarantined(failure)), _) => {
+                (BeingState::Quarantined, Some(failure.to_string()))
+            }
+            (Some(Status::Down(failure)), _) => (BeingState::Down, Some(failure.to_string())),
+            (_, Some(Mood::Awake)) => (BeingState::Awake, None),
+            (_, Some(Mood::Waking)) => (BeingState::Waking, None),
+            (_, Some(Mood::Asleep | Mood::Dozing)) => (BeingState::Asleep, None),
+            (_, None) => (BeingState::Down, Some("it is not where it lives yet".to_owned())),
+        }
+    }
+}
