@@ -8,6 +8,9 @@ pub mod being;
 pub mod beings;
 mod catalogue;
 pub mod core;
+#[cfg(test)]
+#[path = "../../storage/tests/golden/stores.rs"]
+mod golden_stores;
 pub mod pc2_core;
 
 pub use catalogue::catalogue;

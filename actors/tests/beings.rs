@@ -9,6 +9,10 @@ mod consolidating;
 mod embedding;
 #[path = "beings/failing.rs"]
 mod failing;
+#[path = "beings/golden.rs"]
+mod golden;
+#[path = "../../storage/tests/golden/stores.rs"]
+mod golden_stores;
 #[path = "beings/importing.rs"]
 mod importing;
 #[path = "beings/prompting.rs"]

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::consolidating::Derived;
 
-/// The store of a being.
+/// The store of a being. Each version has a golden file: `actors/tests/beings/golden.rs`.
 pub(super) const SCHEMA: Schema = Schema::new("being", 3, &[REMINDERS_COME, SUMMARIES_COME]);
 
 /// A genii that knows nothing of reminders would not heed them: it is to refuse the store.

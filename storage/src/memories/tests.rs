@@ -2,6 +2,7 @@
 
 mod failing;
 mod forgetting;
+mod golden;
 mod many;
 mod reindexing;
 

@@ -11,8 +11,9 @@ use super::reader::{Reader, Source};
 use super::table::Table;
 use super::writer::Writer;
 
-/// The format of stores themselves: how keys and values are encoded, and what [`ABOUT`] holds.
-const FORMAT: u32 = 1;
+/// The format of stores themselves: how keys and values are encoded, and what [`ABOUT`] holds. Each has its
+/// golden files.
+pub(super) const FORMAT: u32 = 1;
 
 /// What a store says about itself, as texts, so that every version can read it.
 const ABOUT: Table<String, String> = Table::reserved(ABOUT_NAME);
@@ -67,6 +68,11 @@ impl Schema {
             to -= 1;
         }
         Self { application, version, migrations }
+    }
+
+    /// The version that a store has from its opening on.
+    pub const fn version(&self) -> u32 {
+        self.version
     }
 
     /// The oldest version that can be opened.

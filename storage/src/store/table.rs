@@ -4,7 +4,8 @@ use std::fmt;
 use std::marker::PhantomData;
 
 /// A table of a store: its name, and the types of its keys and values. Values are serde's, encoded
-/// as messages are; so a type that is stored may be changed only together with a migration.
+/// as messages are; so a type that is stored may be changed only together with a migration; golden
+/// files notice where it is not (`storage/tests/golden/stores.rs`).
 pub struct Table<K, V> {
     name: &'static str,
     types: PhantomData<fn() -> (K, V)>,

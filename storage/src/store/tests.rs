@@ -5,6 +5,7 @@ mod crash;
 mod damage;
 mod forgetting;
 mod full;
+mod golden;
 mod groups;
 mod model;
 mod opening;

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::beings::home::folders::make_folder;
 
+/// The book. Each version has a golden file.
 const SCHEMA: Schema = Schema::new("beings", 2, &[REMAINS_COME]);
 
 /// A genii that knows nothing of what remains of beings that were given up or deleted would take it in
@@ -392,6 +393,9 @@ fn page(
     }
     Ok((found, None))
 }
+
+#[cfg(test)]
+mod golden;
 
 #[cfg(test)]
 mod tests {

@@ -1,3 +1,5 @@
+mod golden;
+
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
