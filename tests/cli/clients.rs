@@ -192,6 +192,40 @@ async fn the_owner_comes_by_the_socket_of_the_folder() {
     assert!(!socket.exists());
 }
 
+/// By messages in JSON, as a client in any language does it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_makes_a_being_talks_with_it_and_is_remembered() {
+    let house = House::new();
+    let mut running = house.begin(&[]);
+    running.wait_for("agents are ready after");
+    let client = Client::unix(house.path("data/clients.sock")).await.unwrap();
+    let client = client.with_timeout(DEADLINE);
+    let registry = address("beings/registry");
+    let character = json!({ "name": "Marit Holm", "description": "{{char}} was a harbour pilot." });
+    let create = Json(json!({ "id": "marit", "character": character }));
+    let made = client.ask_json(&registry, "beings.create", &create).await.unwrap();
+    assert_eq!(made.0["address"], "being/marit");
+
+    let being = address("being/marit");
+    let said = Json(json!({ "said": "My boat is called Sandpiper.", "speaker": "Ann" }));
+    let mut answer = client.stream_json(&being, "being.converse", &said).await.unwrap();
+    let mut heard = String::new();
+    while let Some(words) = answer.next().await {
+        heard.push_str(words.0.as_str().unwrap());
+    }
+    let answered = answer.finish().await.unwrap();
+    assert_eq!(answered.0["text"], heard);
+    assert!(heard.contains("Marit Holm"), "{heard}");
+
+    let question = Json(json!({ "question": "What is Ann's boat called?" }));
+    let found = client.ask_json(&being, "being.recall", &question).await.unwrap();
+    assert!(found.0["memories"].to_string().contains("Sandpiper"), "{found}");
+    let query = Json(json!({ "said": "What is my boat called?", "speaker": "Ann" }));
+    let whole = client.ask_json(&being, "being.query", &query).await.unwrap();
+    assert!(whole.0["text"].as_str().unwrap().contains("Sandpiper"), "{whole}");
+    running.stop();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_of_one_machine_reaches_the_agents_of_both() {
     let mut two =

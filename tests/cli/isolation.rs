@@ -4,13 +4,24 @@
 use std::io::Read;
 use std::net::TcpListener;
 
+use genii_protocols::Address;
+use genii_protocols::being::Remember;
+use genii_protocols::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{House, finish, wait_until};
+use crate::support::{DEADLINE, House, finish, wait_until};
 
 /// A character in its shortest form.
 const MARIT: &str = "name = \"Marit Holm\"\ndescription = \"{{char}} was a harbour pilot.\"\n";
+
+/// How much more than it needs a being may have that is to grow beyond it, in MiB: several times as much as
+/// two lives of it differ by, which is mostly for how many threads there happen to be.
+const TO_SPARE_MB: u64 = 32;
+
+/// A text that takes more than that, in bytes, also if it is there but once. A being has it twice at least
+/// before it can say that it is too long to be remembered: as it came, and as it was read.
+const TOO_LONG: usize = 48 << 20;
 
 /// A house in which beings may live, with what is set for its home.
 fn topology(settings: &str) -> String {
@@ -37,6 +48,14 @@ fn process_of(house: &House, id: &str, but: Option<Pid>) -> Pid {
         let pid = row.filter(|row| row["state"] == "ready")?["pid"].as_i64()?;
         Pid::from_raw(i32::try_from(pid).ok()?).filter(|pid| Some(*pid) != but)
     })
+}
+
+/// For how much memory a process has asked, in MiB, as its limit counts it.
+fn asked_for_mb(process: Pid) -> u64 {
+    let status = format!("/proc/{}/status", process.as_raw_nonzero());
+    let status = std::fs::read_to_string(status).unwrap();
+    let line = status.lines().find(|line| line.starts_with("VmData:")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() >> 10
 }
 
 /// How many beings have a process.
@@ -204,6 +223,59 @@ fn one_that_gets_too_little_memory_says_which_setting_it_is() {
     assert!(made.err.contains("limits.memory_mb"), "{}", made.err);
     assert!(!house.path("data/beings/marit").exists(), "it was never made");
     assert_eq!(house.genii(&["being", "ask", "ann", "hello"]).code, 0);
+    running.stop();
+    house.wait_for_no_process();
+}
+
+/// What it needs is measured in a life before that in which it is held to it, since that differs from machine
+/// to machine, and with how the program was built.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_grows_beyond_its_memory_ends_alone_and_comes_back_with_what_it_remembers() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    create(&house, "marit", "process");
+    create(&house, "tobin", "process");
+    create(&house, "ann", "actor");
+    remember(&house, "marit", "The spare key is under the blue pot");
+    remember(&house, "tobin", "The bakery opens at six");
+    remember(&house, "ann", "The ferry leaves at nine");
+    let remembers = || recalled(&house, "marit", "where is the key?").contains("blue pot");
+    assert!(remembers());
+    let may_have = asked_for_mb(process_of(&house, "marit", None)) + TO_SPARE_MB;
+    running.stop();
+
+    let running = house.up(&topology(&format!("limits = {{ memory_mb = {may_have} }}")));
+    assert!(remembers());
+    let others_answer = || {
+        assert!(recalled(&house, "tobin", "when does the bakery open?").contains("six"));
+        assert!(recalled(&house, "ann", "when does the ferry leave?").contains("nine"));
+    };
+    others_answer();
+    let (first, other) = (process_of(&house, "marit", None), process_of(&house, "tobin", None));
+    let client = Client::unix(house.path("data/clients.sock")).await.unwrap();
+    let client = client.with_timeout(DEADLINE);
+    let growing = tokio::spawn(async move {
+        let marit = Address::parse("being/marit").unwrap();
+        let too_long = Remember { text: "x".repeat(TOO_LONG), speaker: None, at: None };
+        client.ask(&marit, &too_long).await
+    });
+    // It ends in time, since the client does not wait for longer.
+    loop {
+        others_answer();
+        if growing.is_finished() {
+            break;
+        }
+    }
+    let lost = growing.await.unwrap().unwrap_err().to_string();
+    let told = format!("it may have {may_have} MiB of memory");
+    assert!(lost.contains(&told) && lost.contains("`limits.memory_mb`"), "{lost}");
+
+    process_of(&house, "marit", Some(first));
+    assert!(remembers());
+    let why = house.genii(&["ctl", "journal", "being/marit"]).out;
+    assert!(why.contains("limits.memory_mb"), "{why}");
+    assert_eq!(process_of(&house, "tobin", None), other, "it has noticed nothing");
+    others_answer();
     running.stop();
     house.wait_for_no_process();
 }

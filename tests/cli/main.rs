@@ -8,6 +8,7 @@ mod clients;
 mod cluster;
 mod company;
 mod ctl;
+mod disk;
 mod faults;
 mod household;
 mod import;

@@ -112,3 +112,6 @@ pub fn fail(folder: &Path, message: String) {
         tracing::error!("why it fails cannot be said: {error}");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,6 +2,7 @@
 //! network, the real clock and a disk.
 
 mod settling;
+mod talking;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use genii_protocols::beings::{
     BeingEntry, BeingState, CreateBeing, DeleteBeing, ExportBeing, GetBeing, ImportBeing,
     Isolation, ListBeings, MigrateBeing, NoBeing,
 };
-use genii_protocols::{Address, AskError, Json, Message, Name, NodeName, Timestamp};
+use genii_protocols::{Address, AskError, Destination, Json, Message, Name, NodeName, Timestamp};
 use genii_runtime::cluster::{Cluster, Timing};
 use genii_runtime::link::simulated::Waters;
 use genii_runtime::topology::Topology;
@@ -89,6 +90,24 @@ impl Machine {
         self.try_ask(to, message).await.unwrap_or_else(|error| panic!("{to}: {error}"))
     }
 
+    async fn refused<M: Message>(&self, to: &Address, message: M) -> M::Refusal
+    where
+        M::Reply: std::fmt::Debug,
+    {
+        match self.try_ask(to, message).await {
+            Err(AskError::Refused(refusal)) => refusal,
+            other => panic!("{to} did not refuse: {other:?}"),
+        }
+    }
+
+    /// Asks the home of this machine, as the registry does.
+    async fn ask_home<M: Message>(&self, message: M) -> M::Reply {
+        let address = Address::parse("homes/beings").unwrap();
+        let home = self.node.to(Destination { address, node: Some(self.node.name().clone()) });
+        let answer = home.ask_within(message, PATIENCE).await;
+        answer.unwrap_or_else(|error| panic!("{}: {error}", home.to()))
+    }
+
     async fn recalls(&self, id: &str, question: &str, text: &str) -> bool {
         let question = question.to_owned();
         let recall = RecallMemories { question, ..RecallMemories::default() };
@@ -159,10 +178,23 @@ impl World {
     where
         M::Reply: std::fmt::Debug,
     {
-        match self.main().try_ask(&registry(), message).await {
-            Err(AskError::Refused(refusal)) => refusal,
-            other => panic!("it was not refused: {other:?}"),
+        self.main().refused(&registry(), message).await
+    }
+
+    /// All that was said to a being, the oldest first.
+    async fn history(&self, id: &str) -> Vec<Turn> {
+        let mut turns: Vec<Turn> = Vec::new();
+        loop {
+            let before = turns.last().map(|turn| turn.id);
+            let page = ShowHistory { before, limit: Some(200) };
+            let page = self.main().ask(&being(id), page).await;
+            turns.extend(page.turns);
+            if page.older.is_none() {
+                break;
+            }
         }
+        turns.reverse();
+        turns
     }
 
     /// Whether the journal has this of a being.
@@ -179,6 +211,15 @@ impl World {
 
     fn folder(&self, on: &str, id: &str) -> PathBuf {
         self.beings(on).join(id)
+    }
+
+    /// A copy of a store has come to a machine, and lies there, whole or not.
+    fn has_come(&self, store: &Path, on: &str, at: &str, is_whole: bool) {
+        let to = self.beings(on).join(at).join("being.redb");
+        copy(store, &to);
+        if !is_whole {
+            std::fs::write(to, b"half").unwrap();
+        }
     }
 
     /// Waits until a being lives on one machine, remembers, and nothing of it is on the other.
@@ -373,17 +414,7 @@ async fn what_is_said_while_a_being_moves_is_answered_once_and_in_order() {
     for talk in talks {
         talk.await.unwrap();
     }
-    let mut turns: Vec<Turn> = Vec::new();
-    loop {
-        let before = turns.last().map(|turn| turn.id);
-        let page = ShowHistory { before, limit: Some(200) };
-        let page = world.main().ask(&being("alice"), page).await;
-        turns.extend(page.turns);
-        if page.older.is_none() {
-            break;
-        }
-    }
-    turns.reverse();
+    let turns = world.history("alice").await;
     for machine in ["main", "pc2"] {
         let said = turns.iter().map(|turn| turn.said.clone()).filter(|it| it.starts_with(machine));
         let expected: Vec<_> = (0..TALKS).map(|it| format!("{machine} says number {it}")).collect();
@@ -464,11 +495,7 @@ async fn a_move_that_is_cut_off_anywhere_leaves_it_on_one_machine() {
             world.end().await;
             let store = world.folder("main", "alice").join("being.redb");
             if let Some((at, is_whole)) = new {
-                let to = world.beings("pc2").join(at).join("being.redb");
-                copy(&store, &to);
-                if !is_whole {
-                    std::fs::write(to, b"half").unwrap();
-                }
+                world.has_come(&store, "pc2", at, is_whole);
             }
             match old {
                 None => std::fs::remove_dir_all(store.parent().unwrap()).unwrap(),

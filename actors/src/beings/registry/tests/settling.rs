@@ -2,14 +2,13 @@
 
 use std::any::Any;
 
-use genii_protocols::Destination;
 use genii_protocols::being::Exported;
 use genii_runtime::{Agent, Context, HandleLater, Promise, Protocol};
 use genii_supervision::StartError;
 
 use super::*;
 use crate::beings::errands::{
-    AskLodging, HOMES, ListLodgers, Parcel, ReadParcel, Receive, TakeBack,
+    AskLodging, HOMES, Leave, ListLodgers, Pack, Parcel, ReadParcel, Receive, TakeBack,
 };
 
 const HANGING_HOUSE: &str = r#"
@@ -112,6 +111,69 @@ fn import(file: impl AsRef<Path>, id: Option<&str>, on: &str) -> ImportBeing {
         node: Some(node(on)),
         isolation: None,
         with_provider: false,
+    }
+}
+
+/// It moves to the machine of the registry, and that alone ends. The old one goes on, with the being as it was
+/// told by then: as it lives, held asleep, or gone.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_that_is_cut_off_by_the_end_of_the_registry_alone_leaves_it_on_one_machine() {
+    const SAID: &str = "Is somebody there?";
+    let moving = || Stage::Moving { to: node("main") };
+    let arriving = || Stage::Arriving { from: node("pc2") };
+    let coming = ".coming/alice";
+    let cut = |stage, lives_on, old, new| Cut { stage, lives_on, old, new };
+    let cuts = [
+        cut(moving(), "pc2", Some(false), None),
+        cut(moving(), "pc2", Some(true), None),
+        cut(moving(), "pc2", Some(true), Some((coming, false))),
+        cut(moving(), "pc2", Some(true), Some((coming, true))),
+        cut(Stage::Living, "pc2", Some(true), Some((coming, true))),
+        cut(arriving(), "main", Some(true), Some((coming, true))),
+        cut(arriving(), "main", Some(true), Some(("alice", true))),
+        cut(arriving(), "main", None, Some(("alice", true))),
+        cut(Stage::Living, "main", Some(true), Some(("alice", true))),
+    ];
+    for Cut { stage, lives_on, old, new } in cuts {
+        let mut world = World::new().await;
+        world.create("alice", Some("pc2")).await;
+        world.main().ask(&being("alice"), note(BOAT)).await;
+        world.machines.remove(0).end().await;
+        let goes_on = &world.machines[0];
+        if old != Some(false) {
+            goes_on.ask_home(Pack { id: name("alice"), to_leave: true }).await;
+        }
+        if let Some((at, is_whole)) = new {
+            let store = world.folder("pc2", "alice").join("being.redb");
+            world.has_come(&store, "main", at, is_whole);
+        }
+        let answer = match old {
+            None => {
+                goes_on.ask_home(Leave { id: name("alice"), to: node("main") }).await;
+                None
+            }
+            // What is said to one that is held asleep waits.
+            Some(_) => {
+                let mail = goes_on.node.to(being("alice"));
+                let said = query(SAID.to_owned());
+                Some(tokio::spawn(async move { mail.ask_within(said, PATIENCE).await }))
+            }
+        };
+        world.write("alice", &[(lives_on, stage.clone())]).await;
+        world.boot("main").await;
+        world.machines.swap(0, 1);
+        let elsewhere = if lives_on == "main" { "pc2" } else { "main" };
+        world.comes_to_live("alice", lives_on, elsewhere).await;
+        if matches!(stage, Stage::Arriving { .. }) {
+            until(async || world.has_noted("alice", "has moved from pc2 to main")).await;
+        }
+        let times = usize::from(answer.is_some());
+        if let Some(answer) = answer {
+            answer.await.unwrap().unwrap_or_else(|error| panic!("{stage:?}: {error}"));
+        }
+        let turns = world.history("alice").await;
+        assert_eq!(turns.iter().filter(|turn| turn.said == SAID).count(), times, "{stage:?}");
+        world.end().await;
     }
 }
 
