@@ -193,7 +193,12 @@ impl Agent for Being {
 impl HandleLater<Query> for Being {
     async fn handle_later(&mut self, asked: Query, promise: Promise<Query>, at: &mut Context) {
         let Query { said, speaker, path: _ } = asked;
-        self.talk(Saying { said, speaker }, Listener::Whole(promise), at).await;
+        // What is told is answered too, for the history.
+        let listener = match promise.is_told() {
+            true => Listener::Nobody,
+            false => Listener::Whole(promise),
+        };
+        self.talk(Saying { said, speaker }, listener, at).await;
     }
 }
 
@@ -392,9 +397,11 @@ impl HandleLater<Forget> for Being {
         let Ok(place) = self.errands.clone().try_acquire_owned() else {
             return promise.refuse(NotKept { why: busy() });
         };
+        // What is said after it is answered after it.
+        let in_row = conversation::Place::take(&mind).await;
         // It may take a while, and is done also if nobody waits for it any more.
         at.spawn(async move {
-            promise.settle(forgetting::forget(&mind, asked.what).await);
+            promise.settle(forgetting::forget(&mind, in_row, asked.what).await);
             home.tell(&mind).await;
             drop(place);
         });

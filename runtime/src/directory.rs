@@ -248,7 +248,10 @@ impl Slot {
     /// No messages are taken from now on, for this reason.
     pub(crate) fn shut(&self, incarnation: u64, cause: Cause, is_final: bool) {
         let cause = Arc::new(cause);
-        if is_final && incarnation > 0 && cause.kind != CauseKind::Starting {
+        // The first that is told of a life: what comes after it, as that its supervisor gave up, is no news of
+        // why it ended. One that is removed ends no life.
+        let is_end = is_final && incarnation > 0 && incarnation < u64::MAX;
+        if is_end && cause.kind != CauseKind::Starting && self.end_of(incarnation).is_none() {
             self.ended.store(Some(Arc::new((incarnation, cause.clone()))));
         }
         self.state.store(Arc::new(State::Shut { cause, incarnation, is_final }));

@@ -43,7 +43,7 @@ impl<M: Message> Promise<M> {
     }
 
     /// Whether nobody asked: it was told.
-    pub(crate) fn is_told(&self) -> bool {
+    pub fn is_told(&self) -> bool {
         matches!(self.reply, None | Some(ReplyTo::Nobody))
     }
 

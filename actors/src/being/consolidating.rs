@@ -135,8 +135,7 @@ pub(super) async fn consolidate(mind: &Mind) {
                 return tracing::warn!(being, "its turns cannot be read: {}", with_causes(&error));
             }
         }
-        let after = mind.who().provider_settings.consolidate_after.0;
-        let mut begun = until_quiet(mind, after.saturating_mul(1 << pace.called_off)).await;
+        let mut begun = until_quiet(mind, pace.called_off).await;
         // That may have taken as long as a whole talk.
         if !is_wanted(mind) {
             return;
@@ -176,19 +175,24 @@ fn is_wanted(mind: &Mind) -> bool {
     !who.is_offline() && settings.consolidate && settings.prompt_tokens_max >= PROMPT_TOKENS_MIN
 }
 
-/// Waits until nobody has spoken to the being for so long; by what is returned it is known when somebody
-/// does again. Woken by nothing meanwhile: each turn only notes when it ended.
-async fn until_quiet(mind: &Mind, quiet: Duration) -> watch::Receiver<u64> {
+/// Waits until nobody has spoken to the being for long enough; by what is returned it is known when
+/// somebody does again. Woken by nothing meanwhile: each turn only notes when it ended.
+async fn until_quiet(mind: &Mind, called_off: u32) -> watch::Receiver<u64> {
     let from = Instant::now();
     loop {
         let begun = mind.consolidating.begun.subscribe();
         // What is being said just now is said to its end first.
         let ended = *mind.turn.lock().await;
+        let quiet = mind.who().provider_settings.consolidate_after.0;
+        let quiet = quiet.saturating_mul(1 << called_off);
         let until = ended.map_or(from, |ended| ended.max(from)) + quiet;
-        if Instant::now() >= until {
-            return begun;
+        let has_begun = begun.has_changed().unwrap_or_default();
+        match (Instant::now() >= until, has_begun) {
+            (true, false) => return begun,
+            // Somebody spoke while the turn was waited for, or speaks now.
+            (true, true) => {}
+            (false, _) => tokio::time::sleep_until(until).await,
         }
-        tokio::time::sleep_until(until).await;
     }
 }
 

@@ -10,7 +10,7 @@ use genii_storage::memories::{Memories, MemoriesError, Memory, MemoryKind, PAGE_
 use genii_storage::store::{StoreError, Writer};
 
 use super::consolidating::Derived;
-use super::conversation::UNFINISHED;
+use super::conversation::{Place, UNFINISHED};
 use super::mind::{Mind, with_causes};
 use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
 use super::{recollection, reminding};
@@ -99,10 +99,14 @@ fn without_answer(turn: &mut StoredTurn) {
 }
 
 /// Forgets.
-pub(super) async fn forget(mind: &Arc<Mind>, what: Forgettable) -> Result<Forgotten, NotKept> {
+pub(super) async fn forget(
+    mind: &Arc<Mind>,
+    place: Place,
+    what: Forgettable,
+) -> Result<Forgotten, NotKept> {
     let going = {
         // Nothing is said meanwhile that would belong to it.
-        let _turn = mind.turn.lock().await;
+        let _turn = place.turn().await;
         let going = look(mind, what).await?;
         if going.counts() == Forgotten::default() {
             going

@@ -8,7 +8,7 @@ use genii_protocols::being::{
     Converse, NotAnswered, ProviderFault, Query, SetProvider, ShowHistory, Turn,
 };
 
-use crate::server::{Script, Server, Step, begins, error, page, words};
+use crate::server::{Script, Server, Step, answer, begins, error, page, words};
 use crate::world::{PATIENCE, World, being};
 
 const SAID: &str = "The kettle is on the stove.";
@@ -106,4 +106,25 @@ async fn whoever_waits_for_the_whole_and_goes_away_calls_it_off_too() {
     tokio::time::timeout(PATIENCE, server.was_left_by(1)).await.expect("the connection is kept");
     let last = until_called_off(&world).await;
     assert_eq!((last.said.as_str(), last.answer.as_deref()), (SAID, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_and_not_asked_is_answered_too() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let mut script = answer(&["It sings."]);
+    script.insert(1, Step::Pause(Duration::from_millis(200)));
+    let server = Server::start(vec![script]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let told = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    world.node.to(being("alice")).tell(told).await.unwrap();
+    let is_over = async |world: &World| {
+        let turn = last_turn(world).await;
+        turn.is_some_and(|turn| {
+            turn.failure.as_deref().is_none_or(|why| !why.contains("genii ended"))
+        })
+    };
+    world.until(is_over).await;
+    let turn = last_turn(&world).await.unwrap();
+    assert_eq!((turn.answer.as_deref(), turn.failure), (Some("It sings."), None));
 }

@@ -1,4 +1,4 @@
-//! The row of those who speak to a being: each has its turn in the order in which it came.
+//! The row of those who speak to a being, or have it forget: each has its turn in the order in which it came.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::being::mind::Mind;
 
 /// Held as long as somebody is spoken with. When the turn before ended.
-pub(super) type HeldTurn = OwnedMutexGuard<Option<Instant>>;
+pub(in crate::being) type HeldTurn = OwnedMutexGuard<Option<Instant>>;
 
 /// A place in the row.
 pub(in crate::being) struct Place(MaybeDone<BoxFuture<'static, HeldTurn>>);
@@ -33,7 +33,7 @@ impl Place {
     }
 
     /// Waits until its turn comes.
-    pub(super) async fn turn(mut self) -> HeldTurn {
+    pub(in crate::being) async fn turn(mut self) -> HeldTurn {
         (&mut self.0).await;
         let turn = Pin::new(&mut self.0).take_output();
         turn.expect("a turn that has come was not taken before")

@@ -21,6 +21,7 @@ use genii_protocols::{Address, Cause, CauseKind};
 use tokio::time::Instant;
 
 use super::{All, Nest, Stage, Stirring, return_what_waits};
+use crate::directory::Line;
 use crate::node::Node;
 use crate::nursery::Kept;
 
@@ -101,7 +102,8 @@ impl Nest {
             Stage::Awake if it.is_kept => {
                 return self.begin_to_drain(&node, &mut stirring, address, is_late);
             }
-            Stage::Draining(life) => is_late || life.mailbox.is_closed() || life.give_way(),
+            // One whose mailbox is closed may just be ending by itself, and is let do so.
+            Stage::Draining(life) => is_late || is_over(&node, address, life) || life.give_way(),
             // Nobody wants it any more, or it is on its way without this.
             _ => return false,
         };
@@ -154,4 +156,10 @@ impl Nest {
         }
         self.sleep_or_wake(&node, &mut stirring, address);
     }
+}
+
+/// Whether a life is over, with all that it held.
+fn is_over(node: &Node, address: &Address, life: &Arc<Line>) -> bool {
+    let line = node.directory().claim(address).line();
+    line.is_none_or(|line| !Arc::ptr_eq(&line, life))
 }

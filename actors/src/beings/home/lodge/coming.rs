@@ -16,11 +16,7 @@ impl Lodge {
         let Receive { id, from, parcel, isolation, making } = asked;
         // Also over what is cleared away in the end: nobody has begun anew there meanwhile.
         let _turn = self.turns.take(&id).await;
-        if self.movings.left.lock().contains_key(&id) {
-            let why = "it has just left, and what came for it meanwhile is still sent after it; try \
-                       again in some seconds";
-            return Err(Amiss::failed(why));
-        }
+        self.movings.check_settled(&id)?;
         if self.folders.is_taken(&id) {
             return Err(Amiss::Taken { id });
         }

@@ -73,6 +73,7 @@ impl Lodge {
     }
 
     pub(in super::super) async fn leave(&self, Leave { id, to }: Leave) -> Result<(), Amiss> {
+        let _turn = self.turns.take(&id).await;
         let of = id.clone();
         let address = self.address(&id);
         if self.movings.packing.lock().contains(&id) {

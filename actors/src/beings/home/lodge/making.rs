@@ -14,6 +14,7 @@ impl Lodge {
         let MakeHere { id, making, created, character, provider, isolation } = asked;
         let birth = Birth { created, character, provider };
         let _turn = self.turns.take(&id).await;
+        self.movings.check_settled(&id)?;
         if self.folders.is_taken(&id) {
             return Err(Amiss::Taken { id });
         }

@@ -9,6 +9,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::super::tenancies::Tenancies;
 use super::KIND;
+use crate::beings::errands::Amiss;
 
 /// The kind of those who send what comes for a being after it.
 const RELAY: &str = "being-relay";
@@ -39,6 +40,17 @@ impl Movings {
         match &*self.tenancies.read() {
             Some(tenancies) => tenancies.tenancy(address),
             None => Tenancy { kind: KIND.to_owned(), settings: Json::default() },
+        }
+    }
+
+    /// Refuses what would begin at an address from which messages are still sent after who has left.
+    pub(super) fn check_settled(&self, id: &Name) -> Result<(), Amiss> {
+        match self.left.lock().contains_key(id) {
+            false => Ok(()),
+            true => Err(Amiss::failed(
+                "it has just left, and what came for it meanwhile is still sent after it; try again in \
+                 some seconds",
+            )),
         }
     }
 
