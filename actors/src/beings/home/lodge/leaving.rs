@@ -22,6 +22,9 @@ const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How often one looks whether it is.
 const KNOWN_LOOK: Duration = Duration::from_millis(20);
 
+/// How long what was sent after one may be being answered there: longer than a provider may take.
+const ANSWERED_PATIENCE: Duration = Duration::from_secs(660);
+
 /// How often it is tried to end that at a moment at which nothing comes.
 const DISMISS_TRIES: usize = 50;
 
@@ -105,6 +108,14 @@ impl Lodge {
             drop(kept);
             nursery.hide(&address);
             tokio::time::sleep(SENT_AFTER).await;
+            // Who spoke to it while it moved is answered by way of here.
+            let owes = || node.counters(&address).is_some_and(|it| it.owed > 0 || it.depth > 0);
+            let answered = tokio::time::timeout(ANSWERED_PATIENCE, async {
+                while owes() {
+                    tokio::time::sleep(KNOWN_LOOK).await;
+                }
+            });
+            let _else_it_is_cut_off = answered.await;
             dismiss_when_quiet(&nursery, &address).await;
             movings.left.lock().remove(&id);
         });
