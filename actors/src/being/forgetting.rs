@@ -208,7 +208,7 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         all.collect::<Result<BTreeMap<u64, Derived>, StoreError>>()
     })?;
     let Going { mut memories, mut turns, mut answers, mut reminders } = Going::default();
-    let mut quotes = Quotes::default();
+    let (mut quotes, mut of_turns) = (Quotes::default(), Vec::new());
     let is_meant = |memory: &Memory| match what {
         Forgettable::Memory { id: wanted } => memory.id == *wanted,
         Forgettable::Span { from, until } => is_within(memory.at, *from, *until),
@@ -224,10 +224,19 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
             quotes.add(&memory.text);
             memories.insert(memory.id);
             // A note that a being made by itself is no part of the turn that it names.
-            turns.extend(memory.turn.filter(|_| !derived.contains_key(&memory.id)));
+            let turn = memory.turn.filter(|_| !derived.contains_key(&memory.id));
+            of_turns.extend(turn.map(|turn| (turn, memory.id)));
         }
     })?;
     mind.store.read(|reader| {
+        for (id, memory) in of_turns {
+            // An answer may say what was not said to get it.
+            let is_answer = |turn: StoredTurn| turn.memories.get(1) == Some(&memory);
+            let by_words = matches!(what, Forgettable::Matching { .. });
+            if !by_words || !reader.get(TURNS, &id)?.is_some_and(is_answer) {
+                turns.insert(id);
+            }
+        }
         for entry in reader.range(TURNS, ..) {
             let (id, turn) = entry?;
             if goes(&turn, what) {
@@ -250,7 +259,8 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         // a server says of it.
         for entry in reader.range(TURNS, ..) {
             let (id, turn) = entry?;
-            let is_quoting = not_said(&turn).any(|part| quotes.are_in(part));
+            let is_quoting =
+                not_said(&turn).any(|part| quotes.are_in(part) || is_matching(part, what));
             if is_quoting && !turns.contains(&id) {
                 answers.insert(id);
                 memories.extend(turn.memories.get(1));
@@ -286,11 +296,15 @@ fn goes(turn: &StoredTurn, what: &Forgettable) -> bool {
     match what {
         Forgettable::Memory { .. } => false,
         Forgettable::Span { from, until } => is_within(turn.at, *from, *until),
-        Forgettable::Matching { text } => {
-            let said = [Some(&turn.said), turn.speaker.as_ref()].into_iter().flatten();
-            said.chain(not_said(turn)).any(|part| matches(part, text))
+        Forgettable::Matching { .. } => {
+            let mut said = [Some(&turn.said), turn.speaker.as_ref()].into_iter().flatten();
+            said.any(|part| is_matching(part, what))
         }
     }
+}
+
+fn is_matching(text: &str, what: &Forgettable) -> bool {
+    matches!(what, Forgettable::Matching { text: wanted } if matches(text, wanted))
 }
 
 /// What there is of a turn beside what was said: the answer, or why there is none. What genii itself says

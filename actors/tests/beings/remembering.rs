@@ -120,6 +120,20 @@ async fn what_a_being_has_repeated_is_forgotten_with_what_it_repeats() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_said_stays_where_the_answer_alone_has_the_words() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.remember("alice", "the quokka sleeps until noon").await;
+    let answered = world.query("alice", "Who sleeps until noon?").await;
+    assert!(answered.text.contains("quokka"), "{}", answered.text);
+    let what = Forgettable::Matching { text: "quokka".to_owned() };
+    let forgotten = world.ask(&being("alice"), Forget { what }).await;
+    assert_eq!((forgotten.memories, forgotten.turns, forgotten.answers), (1, 0, 1));
+    let bytes = world.bytes_of("alice");
+    assert!(!contains(&bytes, "quokka") && contains(&bytes, "Who sleeps until noon?"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_would_be_forgotten_is_what_is() {
     let world = World::new().await;
     world.create("Alice").await;

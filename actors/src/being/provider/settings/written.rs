@@ -18,8 +18,8 @@ impl ProviderSettings {
     /// [`ProviderSettings::check`] says.
     ///
     /// # Errors
-    /// With the names that are none of a setting, the first [`UNKNOWN_TOLD_MAX`], and those that were
-    /// probably meant; or with the first value that cannot be read.
+    /// With the first 8 names that are none of a setting, and those that were probably meant; or with
+    /// the first value that cannot be read.
     pub fn read(written: &Json) -> Result<Self, ProviderSettingsError> {
         let settings = match &written.0 {
             Value::Null => return Ok(Self::default()),
