@@ -79,7 +79,7 @@ pub struct MemoriesSettings {
     /// for some milliseconds, and one more file for the index.
     pub batch: usize,
     /// How many memories each way of searching brings, to be ranked: by words, half as many by vector, and
-    /// from the tail.
+    /// from the tail, which is ranked whole up to five times as many.
     pub candidates: usize,
 }
 
