@@ -30,7 +30,7 @@ pub mod tail;
 mod when;
 
 /// How far before and behind a candidate, by id, its neighbours are. Whoever finds candidates adds
-/// these of the best of them, because an answer often has none of the words of its question.
+/// these, because an answer often has none of the words of its question.
 pub const NEIGHBOURS: u64 = 2;
 
 /// A memory that may answer.
@@ -158,20 +158,6 @@ pub fn rank_by_share(
         Ranked { id: sorted[at].id, score: readable(total), reasons }
     };
     found.into_iter().map(ranked).collect()
-}
-
-/// The ids of those candidates that answer best, of which the neighbours are to be looked at.
-pub fn most_telling(
-    question: &Question,
-    candidates: &[Candidate<'_>],
-    statistics: &Statistics,
-    weights: &Weights,
-    limit: usize,
-) -> Vec<u64> {
-    let sorted = sorted(candidates);
-    let matches = Matches::new(question, &sorted, statistics, weights);
-    let best = best(question, &sorted, &matches, weights, limit, |_| 1.0);
-    best.into_iter().map(|(_, at)| sorted[at].id).collect()
 }
 
 /// In the order of their ids, each once.

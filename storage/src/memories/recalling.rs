@@ -2,14 +2,14 @@
 //! all of them ranked by the same counts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::thread;
 
 use crate::embed::EmbedFor;
 use crate::index::{Hit, Index, IndexError};
 use crate::ranking::tail::dot;
-use crate::ranking::{
-    Candidate, NEIGHBOURS, Question, Ranked, Statistics, most_telling, rank_by_share,
-};
+use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
 use crate::store::StoreError;
 
 use super::live::Live;
@@ -27,9 +27,9 @@ const BELOW_ITS_SUCCESSOR: f32 = 0.99;
 /// How often a search is tried again when the index is replaced meanwhile.
 const SEARCHES_MAX: usize = 3;
 
-/// Of how many of the best hits the neighbours are looked at: those of others are hardly ever among the best,
-/// since they have a share only of what stands beside them (see `docs/performance.md`).
-const TELLING_MAX: usize = 80;
+/// From how many gists on it is quicker to read half of them on another thread, and how large its stack is.
+const HALVED_MIN: usize = 64;
+const STACK_BYTES: usize = 256 << 10;
 
 /// Up to how many memories in the tail are searched in passing.
 const IN_PASSING_MAX: usize = 512;
@@ -175,35 +175,36 @@ impl Inner {
         let read = scan::Scan { store: &self.store, asked, weights: &self.weights };
         read.count(counted.max(settled) + 1..=covered_from - 1, &mut counts)?;
         let (mut ranked, scanned) = read.rank(missing, &counts)?;
-        let fetched = self.fetch(asked, hits, covered_from, &counts)?;
+        let fetched = self.fetch(hits, covered_from)?;
         ranked.extend(self.rank(asked, fetched, covered_from, &counts)?);
         Ok((self.recalled(asked, ranked)?, scanned))
     }
 
-    /// The gists of what the index brought, of what stands beside the best of that, and of what lies before
-    /// the tail.
-    fn fetch(
-        &self,
-        asked: &Asked,
-        hits: &Hits,
-        covered_from: u64,
-        counts: &Statistics,
-    ) -> Result<BTreeMap<u64, Gist>, StoreError> {
-        let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
-        let ids: BTreeSet<u64> = hits.ids.iter().copied().chain(before_tail).collect();
-        let mut gists = self.gists(&ids)?;
-        let candidates = gists.iter().map(|(id, gist)| gist.candidate(*id, &asked.vector));
-        let candidates: Vec<Candidate<'_>> = candidates.collect();
-        let Asked { question, .. } = asked;
-        let best = most_telling(question, &candidates, counts, &self.weights, TELLING_MAX);
+    /// The gists of what the index brought, of what stands beside it, and of what lies before the tail.
+    fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<BTreeMap<u64, Gist>, StoreError> {
         let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
-        let beside = best.into_iter().flat_map(around).filter(|id| !gists.contains_key(id));
-        gists.extend(self.gists(&beside.collect())?);
-        Ok(gists)
+        let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
+        let ids = hits.ids.iter().copied().flat_map(around).chain(before_tail);
+        self.gists(ids.collect())
     }
 
-    fn gists(&self, ids: &BTreeSet<u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {
-        self.store.read(|reader| tables::gists_of(reader, ids))
+    /// Reads gists; of many, half of them on a thread of its own.
+    fn gists(&self, mut ids: BTreeSet<u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {
+        let read = |ids: &BTreeSet<u64>| self.store.read(|reader| tables::gists_of(reader, ids));
+        let half = ids.iter().nth(ids.len() / 2).copied();
+        let Some(half) = half.filter(|_| ids.len() >= HALVED_MIN) else { return read(&ids) };
+        let others = ids.split_off(&half);
+        thread::scope(|scope| {
+            let thread = thread::Builder::new().stack_size(STACK_BYTES);
+            let aside = thread.spawn_scoped(scope, || read(&others));
+            let mut gists = read(&ids)?;
+            gists.append(&mut match aside {
+                Ok(aside) => aside.join().unwrap_or_else(|panic| resume_unwind(panic))?,
+                // There may be no more threads.
+                Err(_) => read(&others)?,
+            });
+            Ok(gists)
+        })
     }
 
     /// Ranks what was fetched together with what is in the tail.
@@ -223,7 +224,7 @@ impl Inner {
             // These have left the tail since.
             drop(live);
             covered_from = left.end;
-            fetched.extend(self.gists(&left.collect())?);
+            fetched.extend(self.gists(left.collect())?);
         };
         let is_wanted = |id| live.briefs.get(&id).is_some_and(|brief| asked.filter.passes(brief));
         let (question, limit) = (&asked.question, self.settings.candidates);

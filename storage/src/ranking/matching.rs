@@ -128,7 +128,8 @@ fn neighbours<'a>(
 /// The terms of a question, with what each weighs.
 struct Asked<'a> {
     terms: HashMap<&'a str, usize>,
-    /// Of all terms together, 1.
+    /// Of all terms together about 1, and more where one that no memory has is rarer than all others: it
+    /// counts in full for who has it misspelt.
     rarities: Vec<f32>,
     /// Terms that no memory has, by their spelling.
     misspelt: Vec<(usize, Spelling)>,
@@ -143,11 +144,19 @@ impl<'a> Asked<'a> {
     fn new(question: &'a Question, statistics: &'a Statistics, weights: &'a Weights) -> Self {
         let terms: HashMap<&str, usize> =
             question.terms().enumerate().map(|(at, term)| (term, at)).collect();
+        let is_known = |term: &str| statistics.frequency(term) > 0;
         let mut rarities: Vec<f32> = question.terms().map(|term| statistics.rarity(term)).collect();
-        let all: f32 = rarities.iter().sum();
+        let known = question.terms().zip(&rarities).filter(|(term, _)| is_known(term));
+        // What no memory has counts among all terms as the most telling one that some have, at most: `say` in
+        // "what did I say about herring?" would else outweigh `herring` where many have that and none has `say`.
+        let most = known.map(|(_, rarity)| *rarity).reduce(f32::max).unwrap_or(f32::MAX);
+        let counted = question.terms().zip(&rarities);
+        let counted =
+            counted.map(|(term, rarity)| if is_known(term) { *rarity } else { rarity.min(most) });
+        let all: f32 = counted.sum();
         rarities.iter_mut().for_each(|rarity| *rarity /= all);
         let words = question.words().enumerate();
-        let unknown = words.filter(|(_, (term, _))| statistics.frequency(term) == 0);
+        let unknown = words.filter(|(_, (term, _))| !is_known(term));
         let misspelt =
             unknown.filter_map(|(at, (term, word))| Some((at, Spelling::new(word, term)?)));
         let misspelt = misspelt.take(MISSPELT_MAX).collect();

@@ -202,6 +202,26 @@ fn a_misspelt_word_is_told_as_what_it_was_found() {
 }
 
 #[test]
+fn a_word_that_all_have_is_found_beside_one_that_none_has() {
+    let lines: Vec<String> = (0..20).map(|line| format!("line {line} about herring")).collect();
+    let lines: Vec<&str> = lines.iter().map(String::as_str).collect();
+    let found = ask(&notes(&lines), "What did I say about herring?");
+    assert_eq!(found.len(), 10);
+    assert!(found.iter().all(|found| found.score > 0.4), "{found:#?}");
+    let both = ask(&notes(&[&lines[..], &["I said that herring keeps"]].concat()), "say herring");
+    assert_eq!(both[0].id, 20);
+    assert!(both[1].score < 0.1, "a word that somebody has counts in full: {both:#?}");
+}
+
+#[test]
+fn a_word_that_none_has_counts_in_full_for_who_has_it_misspelt() {
+    let lines = ["line of red wool", "line of blue wool", "line of wool, tournament"];
+    let found = ask(&notes(&lines), "wool torunament");
+    assert_eq!(found[0].id, 2, "{found:#?}");
+    assert!(found[0].score > found[1].score + 0.1, "{found:#?}");
+}
+
+#[test]
 fn a_memory_is_found_by_its_meaning_alone() {
     let mut tail = Tail::new();
     for (id, (text, vector)) in
