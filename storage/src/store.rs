@@ -313,6 +313,13 @@ impl Store {
         about.map(|about| about.len()).map_err(|error| StoreError::io(self.path(), error))
     }
 
+    /// The first damage that was met in it since it was opened, and is told of where it was met: a store of
+    /// more than [`StoreOptions::verify_max_bytes`] is not looked through when it is opened. A rewrite that
+    /// succeeds has found none.
+    pub fn damage(&self) -> Option<StoreError> {
+        self.shared.damage()
+    }
+
     /// How many durable commits there were since it was opened.
     pub fn commits(&self) -> u64 {
         self.shared.commits()

@@ -17,6 +17,8 @@ pub(super) struct Generation {
     database: RwLock<Option<Database>>,
     /// The first failure of the system. redb refuses all work after it.
     failure: OnceLock<StoreError>,
+    /// The first damage that was met in the file.
+    damage: OnceLock<StoreError>,
     /// A change went wrong in a way that redb wants the file to be opened again for.
     broken: AtomicBool,
 }
@@ -27,6 +29,7 @@ impl Generation {
             path: path.to_owned(),
             database: RwLock::new(Some(database)),
             failure: OnceLock::new(),
+            damage: OnceLock::new(),
             broken: AtomicBool::new(false),
         }
     }
@@ -37,6 +40,15 @@ impl Generation {
 
     pub(super) fn failure(&self) -> Option<&StoreError> {
         self.failure.get()
+    }
+
+    pub(super) fn damage(&self) -> Option<&StoreError> {
+        self.damage.get()
+    }
+
+    /// Keeps in mind that damage was met in the file.
+    pub(super) fn meet(&self, damage: &StoreError) {
+        self.damage.get_or_init(|| damage.clone());
     }
 
     /// Whether nothing more can be written with this opening.
@@ -77,15 +89,19 @@ impl Generation {
         &self,
         work: impl FnOnce() -> Result<T, redb::Error>,
     ) -> Result<T, StoreError> {
-        let error = match catch_unwind(AssertUnwindSafe(work)) {
+        let (error, is_over) = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(done)) => return Ok(done),
-            Ok(Err(error)) => error,
-            Err(panic) => return Err(StoreError::structure(&self.path, panic_message(&*panic))),
+            Ok(Err(error)) => {
+                let is_over = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
+                (StoreError::redb(&self.path, error), is_over)
+            }
+            Err(panic) => (StoreError::structure(&self.path, panic_message(&*panic)), false),
         };
-        let is_over = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
-        let error = StoreError::redb(&self.path, error);
         if is_over {
             self.failure.get_or_init(|| error.clone());
+        }
+        if matches!(error, StoreError::Damaged { .. }) {
+            self.meet(&error);
         }
         Err(error)
     }

@@ -250,7 +250,9 @@ impl Reader {
     fn damaged<K: Key, V>(&self, table: Table<K, V>, key: &[u8], why: String) -> StoreError {
         let key = decoded::<K>(key).map_or_else(|| shown(&key), |key| shown(&key));
         let place = format!("entry {key} of table {:?}", table.name());
-        StoreError::Damaged { path: self.generation.path().to_owned(), place, why }
+        let damage = StoreError::Damaged { path: self.generation.path().to_owned(), place, why };
+        self.generation.meet(&damage);
+        damage
     }
 
     /// A table that is not there yet is an empty one.

@@ -52,7 +52,11 @@ pub(super) fn copy(
     // A failure here may be one of either file; so it is not held against the store.
     guard(to, || copy_tables(&moment, &made)).map_err(|error| match error {
         OpenError::Full { path, source } => StoreError::Full { path, source },
-        OpenError::Damaged { why, .. } => StoreError::structure(from.path(), why),
+        OpenError::Damaged { why, .. } => {
+            let damage = StoreError::structure(from.path(), why);
+            from.meet(&damage);
+            damage
+        }
         OpenError::Io { path, source } | OpenError::Denied { path, source } => {
             StoreError::Io { path, source }
         }

@@ -64,6 +64,11 @@ impl Shared {
         self.commits.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// The first damage that was met in the file since it was opened.
+    pub(super) fn damage(&self) -> Option<StoreError> {
+        self.look().ok()?.damage().cloned()
+    }
+
     pub(super) fn stopped(&self) -> StoreError {
         StoreError::Stopped { path: self.path.clone() }
     }
@@ -130,6 +135,9 @@ impl Shared {
             OpenError::Full { path, source } => StoreError::Full { path, source },
             other => StoreError::Unopened(Arc::new(other)),
         })?;
+        if let Some(damage) = present.damage() {
+            again.meet(damage);
+        }
         *self.present.lock() = Some(Arc::clone(&again));
         Ok(again)
     }

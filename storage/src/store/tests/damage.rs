@@ -195,7 +195,9 @@ fn damage_in_one_place_leaves_the_rest_readable() {
     let trusting = StoreOptions { verify_max_bytes: 0, ..options() };
     let store = Store::open(&path, &SCHEMA, &trusting).unwrap();
     assert_eq!(texts(&store).len(), 1);
+    assert!(store.damage().is_none(), "nobody has met it yet");
     let error = store.read(|reader| reader.get(NUMBERS, &9)).unwrap_err();
+    assert_eq!(store.damage().unwrap().to_string(), error.to_string());
     let StoreError::Damaged { place, why, .. } = &error else { panic!("{error}") };
     assert_eq!(
         (place.as_str(), why.as_str()),
