@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use genii_protocols::being::AskHealth;
 use genii_protocols::{Address, Name};
-use genii_runtime::Nursery;
+use genii_runtime::nursery::Mood;
+use genii_runtime::{Node, Nursery};
 use genii_supervision::Status;
+use tokio::time::Instant;
 
 use super::movings::Packing;
 use super::{Lodge, START_TIMEOUT};
@@ -22,11 +24,8 @@ const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
 /// How often one looks whether it is.
 const KNOWN_LOOK: Duration = Duration::from_millis(20);
 
-/// How long what was sent after one may be being answered there: longer than a provider may take.
+/// How long it may take until all that was sent after one is answered: longer than a provider may take.
 const ANSWERED_PATIENCE: Duration = Duration::from_secs(660);
-
-/// How often it is tried to end that at a moment at which nothing comes.
-const DISMISS_TRIES: usize = 50;
 
 impl Lodge {
     /// What a being takes along that is to leave: it is held asleep from now on.
@@ -108,32 +107,38 @@ impl Lodge {
             drop(kept);
             nursery.hide(&address);
             tokio::time::sleep(SENT_AFTER).await;
-            // Who spoke to it while it moved is answered by way of here.
-            let owes = || node.counters(&address).is_some_and(|it| it.owed > 0 || it.depth > 0);
-            let answered = tokio::time::timeout(ANSWERED_PATIENCE, async {
-                while owes() {
-                    tokio::time::sleep(KNOWN_LOOK).await;
-                }
-            });
-            let _else_it_is_cut_off = answered.await;
-            dismiss_when_quiet(&nursery, &address).await;
+            dismiss_when_quiet(&node, &nursery, &address).await;
             movings.left.lock().remove(&id);
         });
         Ok(())
     }
 }
 
-/// Lets go of an address at a moment at which nothing waits there.
-async fn dismiss_when_quiet(nursery: &Nursery, address: &Address) {
-    for _ in 0..DISMISS_TRIES {
+/// Lets go of an address at a moment at which nothing waits there, and nobody is to be answered by way of it.
+/// Whoever asks again within a hundredth of a second or so, and waits for nothing else, leaves no such moment;
+/// until there is one, or the patience is over, it is sent after the being.
+async fn dismiss_when_quiet(node: &Node, nursery: &Nursery, address: &Address) {
+    let until = Instant::now() + ANSWERED_PATIENCE;
+    loop {
+        let is_quiet =
+            tokio::time::timeout_at(until, until_quiet(node, nursery, address)).await.is_ok();
         let Some(kept) = nursery.keep_asleep(address).await else { return };
+        if !is_quiet {
+            // Who is still not answered is cut off.
+            return kept.dismiss();
+        }
         match kept.dismiss_if_unwanted() {
             Ok(()) => return,
-            // Sent after it by one more life.
+            // What has come in this moment is sent after it by one more life, which is to have its time.
             Err(kept) => drop(kept),
         }
     }
-    if let Some(kept) = nursery.keep_asleep(address).await {
-        kept.dismiss();
+}
+
+/// Waits until nothing waits for an agent, nor for it to wake, and it owes no answer.
+async fn until_quiet(node: &Node, nursery: &Nursery, address: &Address) {
+    let owes = || node.counters(address).is_some_and(|it| it.owed > 0 || it.depth > 0);
+    while nursery.mood(address) == Some(Mood::Waking) || owes() {
+        tokio::time::sleep(KNOWN_LOOK).await;
     }
 }
