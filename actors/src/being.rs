@@ -501,12 +501,12 @@ impl HandleLater<HeedReminders> for Being {
         promise: Promise<HeedReminders>,
         at: &mut Context,
     ) {
-        let (mind, node) = (self.mind.clone(), at.node().clone());
+        let (mind, home) = (self.mind.clone(), self.home.clone());
         let Ok(place) = self.errands.clone().try_acquire_owned() else {
             return promise.refuse(NotKept { why: busy() });
         };
         at.spawn(async move {
-            promise.settle(reminding::heed(&mind, &node).await);
+            promise.settle(reminding::heed(&mind, &home).await);
             drop(place);
         });
     }
@@ -565,7 +565,12 @@ fn notes(mind: &Mind) -> Vec<String> {
         "its index of memories is being made anew, {} of {} are in it; all are found meanwhile",
         progress.done, progress.total
     );
-    is_behind.then_some(told).into_iter().collect()
+    // Where it was met may be a word that was said.
+    let damaged = mind.store.damage().map(|_| {
+        let id = mind.id.as_str();
+        format!("its store is damaged, and not all that it has can be read; `being check {id}` tells more")
+    });
+    is_behind.then_some(told).into_iter().chain(damaged).collect()
 }
 
 /// Where it is known which beings there are.

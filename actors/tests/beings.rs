@@ -9,6 +9,8 @@ mod consolidating;
 mod embedding;
 #[path = "beings/failing.rs"]
 mod failing;
+#[path = "beings/full.rs"]
+mod full;
 #[path = "beings/golden.rs"]
 mod golden;
 #[path = "../../storage/tests/golden/stores.rs"]

@@ -5,6 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::beings::meant;
 use crate::budget::{Budget, BudgetLimits, BudgetSpent};
 use crate::{Address, Json, Name, Timestamp, message};
 
@@ -426,6 +427,11 @@ pub enum Forgettable {
         /// The words.
         text: String,
     },
+    /// One turn of the conversation, by its number, with what is remembered of it.
+    Turn {
+        /// Its number.
+        id: u64,
+    },
 }
 
 /// What was forgotten: what was meant, what was made of it, and answers that quote it.
@@ -595,10 +601,12 @@ pub enum NotSaid {
         path: Vec<Name>,
     },
     /// There is no such being.
-    #[error("no being is called {}", to.as_str())]
+    #[error("no being is called {}{}", to.as_str(), meant(nearest))]
     NoSuchBeing {
-        /// Who was meant.
+        /// To whom.
         to: Name,
+        /// The one that was probably meant.
+        nearest: Option<Name>,
     },
     /// The other did not answer, or cannot be reached.
     #[error("{why}")]

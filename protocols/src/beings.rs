@@ -366,6 +366,7 @@ pub enum NoBeing {
     },
 }
 
-fn meant(nearest: &Option<Name>) -> String {
+/// The end of an error that knows what was probably meant.
+pub(crate) fn meant(nearest: &Option<Name>) -> String {
     nearest.as_ref().map(|id| format!("; did you mean {}?", id.as_str())).unwrap_or_default()
 }

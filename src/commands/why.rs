@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::collections::BTreeSet;
 
 use genii_protocols::NodeName;
+use genii_protocols::beings::BeingEntry;
 use genii_runtime::cluster::Membership;
 use genii_runtime::house::why::{Because, Crash, Explanation};
 use genii_runtime::{House, HouseError};
@@ -11,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::pinned::{Named, Pin, is_known};
 use super::whom::{Whom, named_like_a_machine};
-use super::{Command, Out, Refusal, Side};
+use super::{Command, Out, Refusal, Side, being};
 use crate::screen::{Screen, seconds};
 
 pub struct Why;
@@ -46,7 +47,13 @@ impl Command for Why {
             Whom::Machine(node) => return out.say(of_machine(house, node)?).await,
             Whom::Named(pinned) => pinned.name.as_str(),
         };
-        match house.why(name) {
+        let why = house.why(name);
+        if matches!(why, Err(HouseError::NotFound { .. }))
+            && let Some(being) = being::reach::known(&side, name).await?
+        {
+            return out.say(of_being(house, being)).await;
+        }
+        match why {
             Err(HouseError::Elsewhere { address, node }) => {
                 out.say(elsewhere(house, address, &node)).await
             }
@@ -85,7 +92,20 @@ fn of_machine(house: &House, node: &NodeName) -> Result<Explanation, Refusal> {
     Ok(explained(name, state.into(), format!("{stands}{why}"), Vec::new()))
 }
 
-/// What is known here of a group that lives on another machine: how that stands.
+/// What the registry knows of a being that is not at hand here.
+fn of_being(house: &House, being: BeingEntry) -> Explanation {
+    let BeingEntry { address, state, node, why, .. } = being;
+    let is_here = node == *house.node().name();
+    let is_linked = house.node().cluster().is_some_and(|cluster| cluster.is_connected(&node));
+    if !is_here && !is_linked {
+        return elsewhere(house, address.to_string(), &node);
+    }
+    let state = being::words::state(state);
+    let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+    explained(address.to_string(), state.into(), format!("is {state} on {node}{why}"), Vec::new())
+}
+
+/// What is known here of a group or a being that lives on another machine: how that stands.
 fn elsewhere(house: &House, name: String, node: &NodeName) -> Explanation {
     let Standing { state, stands, why } = standing(house, node);
     let says = format!("lives on {node}, which {stands}{why}");

@@ -60,6 +60,19 @@ fn with_a_provider_that_stops_after(house: &House, id: &str, words: &str) {
     house.json(&["being", "provider", id, "--base-url", &url, "--model", "slow", "--json"]);
 }
 
+/// The beings that there are: by what the registry says, and by their folders.
+fn beings(house: &House) -> (Vec<String>, Vec<String>) {
+    let listed = house.json(&["being", "list", "--json"]);
+    let listed =
+        listed.as_array().unwrap().iter().map(|being| being["id"].as_str().unwrap().to_owned());
+    let folders = fs::read_dir(house.path("data/beings")).unwrap().map(Result::unwrap);
+    let folders = folders.filter(|entry| entry.path().is_dir());
+    let folders = folders.map(|entry| entry.file_name().into_string().unwrap());
+    let mut folders: Vec<String> = folders.filter(|name| !name.starts_with('.')).collect();
+    folders.sort_unstable();
+    (listed.collect(), folders)
+}
+
 /// The last turn of a conversation, once there is one.
 fn last_turn(house: &House, id: &str) -> Value {
     wait_until(&format!("a turn of {id}"), || {
@@ -154,6 +167,51 @@ fn what_is_said_outlives_a_kill_in_mid_answer_and_is_marked() {
     assert!(shown.contains("Sandpiper") && shown.contains(failure), "{shown}");
     assert!(recalled(&house, "marit", "what is the boat called?").contains("Sandpiper"));
     running.stop();
+}
+
+#[test]
+fn a_kill_in_the_midst_of_making_and_deleting_leaves_each_whole_or_gone() {
+    let house = House::new();
+    let file = house.file("marit.toml", MARIT);
+    let file = file.to_str().unwrap();
+    let begin = |args: &[&str]| {
+        let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+        command.arg("being").args(args).spawn().unwrap()
+    };
+    // Wherever it has come to by then, what is said below holds.
+    for millis in [0, 15, 30, 60, 120] {
+        let mut running = house.up(HOUSE);
+        create(&house, "old");
+        house.json(&["being", "remember", "old", "the key is under the blue pot", "--json"]);
+        let making = begin(&["create", file, "--id", "new"]);
+        let deleting = begin(&["delete", "old", "--yes"]);
+        std::thread::sleep(std::time::Duration::from_millis(millis));
+        running.signal(Signal::KILL);
+        let (made, deleted) = (finish(making).code == 0, finish(deleting).code == 0);
+        running.end();
+
+        let running = house.up(HOUSE);
+        wait_until("each to be whole or gone", || match beings(&house) {
+            (listed, folders) if listed == folders => Ok(()),
+            others => Err(format!("{others:?}")),
+        });
+        let (listed, _) = beings(&house);
+        let is_listed = |id: &str| listed.iter().any(|listed| listed == id);
+        assert!(is_listed("new") || !made, "{millis} ms: it was made, and is not there");
+        assert!(!is_listed("old") || !deleted, "{millis} ms: it was deleted, and is there");
+        if is_listed("old") {
+            assert!(recalled(&house, "old", "where is the key").contains("blue pot"));
+        }
+        for id in ["new", "old"] {
+            if is_listed(id) {
+                assert_eq!(house.json(&["being", "show", id, "--json"])["info"]["id"], id);
+                assert_eq!(house.genii(&["being", "delete", id, "--yes"]).code, 0);
+            }
+            create(&house, id);
+            assert_eq!(house.genii(&["being", "delete", id, "--yes"]).code, 0);
+        }
+        running.stop();
+    }
 }
 
 #[test]

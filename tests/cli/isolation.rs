@@ -10,7 +10,7 @@ use genii_protocols::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{DEADLINE, House, finish, wait_until};
+use crate::support::{DEADLINE, House, Running, finish, wait_until};
 
 /// A character in its shortest form.
 const MARIT: &str = "name = \"Marit Holm\"\ndescription = \"{{char}} was a harbour pilot.\"\n";
@@ -118,6 +118,14 @@ fn nobody_can_tell_that_a_being_has_a_process_of_its_own() {
         let listed = house.json(&["being", "list", "--json"]);
         (listed[0]["name"] == "Marit Berg").then_some(())
     });
+
+    let mut heard = house.command(env!("CARGO_BIN_EXE_genii"));
+    heard.args(["ctl", "subscribe", "--json", "beings.marit.said", "-n", "1"]);
+    let mut heard = Running::new(heard.spawn().unwrap());
+    heard.wait_for("subscribed");
+    let remind = house.genii(&["being", "remind", "marit", "1s", "The tide turns."]);
+    assert_eq!(remind.code, 0, "{}", remind.err);
+    heard.wait_for("The tide turns.");
 
     let export = house.json(&["being", "export", "marit", "marit.being", "--json"]);
     assert_eq!(export["bytes"], house.path("marit.being").metadata().unwrap().len());

@@ -124,12 +124,19 @@ fn a_being_moves_to_the_other_machine_in_the_middle_of_a_chat() {
         serde_json::from_str(&hears.next().unwrap().unwrap()).unwrap()
     };
     say("My boat is called Sandpiper.");
+    let remind = house.genii(&["being", "remind", "marit", "5s", "The tide turns."]);
+    assert_eq!(remind.code, 0, "{}", remind.err);
     let moved = house.json(&["being", "migrate", "marit", "pc2", "--json"]);
     assert_eq!((&moved["id"], &moved["node"]), (&"marit".into(), &"pc2".into()));
     let answer = say("What is my boat called?");
     assert!(answer["recalled"].to_string().contains("Sandpiper"), "{answer}");
     assert!(house.path(PC2).join("beings/marit/being.redb").exists());
     assert!(!house.path("data/beings/marit").exists());
+    // What it is to be reminded of has come along.
+    wait_until("marit to be reminded", || {
+        let history = house.json(&["being", "history", "marit", "--json"]).to_string();
+        if history.contains("The tide turns.") { Ok(()) } else { Err(history) }
+    });
     drop(says);
     assert!(chat.wait().unwrap().success());
     let listed = on(&house, PC2, &["being", "list"]);

@@ -211,7 +211,7 @@ fn through(reader: &Reader) -> Result<u64, StoreError> {
 /// What was spent and is not counted yet.
 #[derive(Default)]
 struct Paid {
-    /// Tokens of the prompt, once the provider has read it.
+    /// Tokens of the prompt, once the provider was asked.
     prompt: Option<u32>,
 }
 
@@ -247,12 +247,16 @@ async fn once(mind: &Mind, paid: &mut Paid) -> Result<(), NotConsolidated> {
     let expected = u64::from(prompt) + u64::from(REPLY_TOKENS_MAX);
     budget.admit(Timestamp::now(), expected).map_err(|_| NotConsolidated::Spent)?;
     let mut notes = Notes { prompt, ..Notes::default() };
-    match notes.listen(mind, request, paid).await {
+    paid.prompt = Some(prompt);
+    match notes.listen(mind, request).await {
         Ok(()) => {}
         // Asked again it would say the same.
         Err(ProviderError::Refused { .. } | ProviderError::Garbage { .. }) => notes.text.clear(),
-        Err(_) => {
-            std::mem::take(paid).settle(mind).await?;
+        Err(error) => {
+            let paid = std::mem::take(paid);
+            if error.may_have_cost() || !notes.text.is_empty() {
+                paid.settle(mind).await?;
+            }
             return Err(NotConsolidated::Provider);
         }
     }
@@ -342,18 +346,12 @@ struct Notes {
 }
 
 impl Notes {
-    async fn listen(
-        &mut self,
-        mind: &Mind,
-        request: Arc<Request>,
-        paid: &mut Paid,
-    ) -> Result<(), ProviderError> {
+    async fn listen(&mut self, mind: &Mind, request: Arc<Request>) -> Result<(), ProviderError> {
         let mut pieces = mind.who().provider.answer(request);
         // How long that may take, the provider's own settings say.
         while let Some(piece) = pieces.next().await {
             match piece? {
                 Piece::Text(more) => {
-                    paid.prompt = Some(self.prompt);
                     if self.text.len() + more.len() > REPLY_BYTES_MAX {
                         return Ok(());
                     }

@@ -193,8 +193,10 @@ impl<'a> Telling<'a> {
         let reply_tokens = usage.reply_tokens.unwrap_or_else(|| EstimatedTokens.count(&text));
         let why = failure.as_ref().map(Failure::in_words);
         let answer = (!text.is_empty()).then(|| text.clone());
-        // One that never answered took nothing.
-        let took = answer.is_some() || usage.prompt_tokens.is_some() || failure.is_none();
+        // Who hangs up before the first word has asked all the same.
+        let took = answer.is_some()
+            || usage.prompt_tokens.is_some()
+            || failure.as_ref().is_none_or(Failure::may_have_cost);
         let spent = if took { u64::from(prompt_tokens) + u64::from(reply_tokens) } else { 0 };
         let turn = self.keep(answer, why.clone(), spent).await?;
         if let Some(failure) = failure {
@@ -490,6 +492,14 @@ impl Failure {
         match self {
             Self::Provider(error) => error.to_string(),
             Self::CalledOff => "whoever asked stopped listening".to_owned(),
+        }
+    }
+
+    /// Whether the provider may have counted the question.
+    fn may_have_cost(&self) -> bool {
+        match self {
+            Self::Provider(error) => error.may_have_cost(),
+            Self::CalledOff => true,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Forgetting for good: when it is answered, nothing of what was forgotten is left in the folder.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -12,6 +12,7 @@ use genii_storage::store::{StoreError, Writer};
 use super::consolidating::Derived;
 use super::conversation::{Place, UNFINISHED};
 use super::mind::{Mind, with_causes};
+use super::provider::offline;
 use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
 use super::{recollection, reminding};
 
@@ -207,22 +208,28 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         let all = reader.range(DERIVED, ..);
         all.collect::<Result<BTreeMap<u64, Derived>, StoreError>>()
     })?;
-    let Going { mut memories, mut turns, mut answers, mut reminders } = Going::default();
-    let (mut quotes, mut of_turns) = (Quotes::default(), Vec::new());
-    let is_meant = |memory: &Memory| match what {
-        Forgettable::Memory { id: wanted } => memory.id == *wanted,
-        Forgettable::Span { from, until } => is_within(memory.at, *from, *until),
-        Forgettable::Matching { text } => {
-            [Some(&memory.text), memory.speaker.as_ref(), memory.subject.as_ref()]
-                .into_iter()
-                .flatten()
-                .any(|part| matches(part, text))
+    let (mut going, mut quotes) = meant(mind, what, &derived)?;
+    // What was made of it may have been quoted too, and so on.
+    loop {
+        let before = going.counts();
+        add_copies(mind, what, &derived, &mut quotes, &mut going)?;
+        if going.counts() == before {
+            return Ok(going);
         }
-    };
+    }
+}
+
+/// What is meant itself, and what it says.
+fn meant(
+    mind: &Mind,
+    what: &Forgettable,
+    derived: &BTreeMap<u64, Derived>,
+) -> Result<(Going, Quotes), MemoriesError> {
+    let (mut going, mut quotes, mut of_turns) = (Going::default(), Quotes::default(), Vec::new());
     for_each_memory(mind, |memory| {
-        if is_meant(&memory) {
+        if is_meant(&memory, what) {
             quotes.add(&memory.text);
-            memories.insert(memory.id);
+            going.memories.insert(memory.id);
             // A note that a being made by itself is no part of the turn that it names.
             let turn = memory.turn.filter(|_| !derived.contains_key(&memory.id));
             of_turns.extend(turn.map(|turn| (turn, memory.id)));
@@ -234,27 +241,43 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
             let is_answer = |turn: StoredTurn| turn.memories.get(1) == Some(&memory);
             let by_words = matches!(what, Forgettable::Matching { .. });
             if !by_words || !reader.get(TURNS, &id)?.is_some_and(is_answer) {
-                turns.insert(id);
+                going.turns.insert(id);
             }
         }
         for entry in reader.range(TURNS, ..) {
             let (id, turn) = entry?;
             if goes(&turn, what) {
-                turns.insert(id);
+                going.turns.insert(id);
             }
         }
         for entry in reader.range(REMINDERS, ..) {
             let (id, reminder) = entry?;
             if is_off(&reminder, what) {
-                reminders.insert(id);
+                going.reminders.insert(id);
             }
         }
-        turns.retain(|turn| reader.contains(TURNS, turn).unwrap_or(true));
-        for id in &turns {
+        going.turns.retain(|turn| reader.contains(TURNS, turn).unwrap_or(true));
+        for id in &going.turns {
             if let Some(turn) = reader.get(TURNS, id)? {
                 quotes.add(&turn.said);
+                turn.answer.iter().for_each(|answer| quotes.add_quoted(answer));
             }
         }
+        Ok::<_, StoreError>(())
+    })?;
+    Ok((going, quotes))
+}
+
+/// Adds what repeats it, what was made of it, and what is remembered of turns that go; and to what is looked
+/// for, what all of that says.
+fn add_copies(
+    mind: &Mind,
+    what: &Forgettable,
+    derived: &BTreeMap<u64, Derived>,
+    quotes: &mut Quotes,
+    Going { memories, turns, answers, .. }: &mut Going,
+) -> Result<(), MemoriesError> {
+    mind.store.read(|reader| {
         // What somebody says once more is theirs to say; what the being repeats is a copy, and so is what
         // a server says of it.
         for entry in reader.range(TURNS, ..) {
@@ -270,7 +293,7 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
     })?;
     for_each_memory(mind, |memory| {
         let is_made_of_it = derived.get(&memory.id).is_some_and(|derived| {
-            derived.is_of_any(&turns) || derived.is_of_any(&answers) || quotes.are_in(&memory.text)
+            derived.is_of_any(turns) || derived.is_of_any(answers) || quotes.are_in(&memory.text)
         });
         // Of what it spoke of with another being, either may have repeated it.
         let is_with_another = memory.kind == MemoryKind::Turn && memory.turn.is_none();
@@ -278,8 +301,29 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         if is_made_of_it || is_copy || memory.turn.is_some_and(|turn| turns.contains(&turn)) {
             memories.insert(memory.id);
         }
-    })?;
-    Ok(Going { memories, turns, answers, reminders })
+        match memory.kind {
+            _ if !memories.contains(&memory.id) => {}
+            // Of an answer others may have the words by themselves.
+            MemoryKind::Turn => quotes.add_quoted(&memory.text),
+            MemoryKind::Note | MemoryKind::Fact | MemoryKind::Summary => quotes.add(&memory.text),
+        }
+    })
+}
+
+/// Whether a memory is meant itself.
+fn is_meant(memory: &Memory, what: &Forgettable) -> bool {
+    match what {
+        Forgettable::Memory { id } => memory.id == *id,
+        // What is remembered of a turn goes with it.
+        Forgettable::Turn { .. } => false,
+        Forgettable::Span { from, until } => is_within(memory.at, *from, *until),
+        Forgettable::Matching { text } => {
+            [Some(&memory.text), memory.speaker.as_ref(), memory.subject.as_ref()]
+                .into_iter()
+                .flatten()
+                .any(|part| matches(part, text))
+        }
+    }
 }
 
 fn for_each_memory(mind: &Mind, mut look: impl FnMut(Memory)) -> Result<(), MemoriesError> {
@@ -295,6 +339,7 @@ fn for_each_memory(mind: &Mind, mut look: impl FnMut(Memory)) -> Result<(), Memo
 fn goes(turn: &StoredTurn, what: &Forgettable) -> bool {
     match what {
         Forgettable::Memory { .. } => false,
+        Forgettable::Turn { id } => turn.id == *id,
         Forgettable::Span { from, until } => is_within(turn.at, *from, *until),
         Forgettable::Matching { .. } => {
             let mut said = [Some(&turn.said), turn.speaker.as_ref()].into_iter().flatten();
@@ -317,7 +362,7 @@ fn not_said(turn: &StoredTurn) -> impl Iterator<Item = &String> {
 /// Whether a reminder is to go.
 fn is_off(reminder: &StoredReminder, what: &Forgettable) -> bool {
     match what {
-        Forgettable::Memory { .. } => false,
+        Forgettable::Memory { .. } | Forgettable::Turn { .. } => false,
         Forgettable::Span { from, until } => is_within(reminder.made, *from, *until),
         Forgettable::Matching { text } => matches(&reminder.text, text),
     }
@@ -333,12 +378,14 @@ const QUOTE_CHARS_MAX: usize = 350;
 struct Quotes {
     /// Their words, by the first of them.
     long: HashMap<[String; QUOTE_WORDS], Vec<Vec<String>>>,
-    /// Those of few words, which count only as who answers without a model quotes.
-    short: Vec<String>,
+    /// All of them, also those of few words, as who answers without a model quotes them.
+    quoted: HashSet<String>,
 }
 
 impl Quotes {
+    /// A text that is looked for word by word.
     fn add(&mut self, text: &str) {
+        self.add_quoted(text);
         let mut chars = 0;
         let mut words = plain_words(text);
         let is_cut = |word: &String| {
@@ -347,15 +394,24 @@ impl Quotes {
         };
         let cut_at = words.iter().position(is_cut).unwrap_or(words.len()).max(1);
         words.truncate(cut_at);
-        match words.first_chunk::<QUOTE_WORDS>().cloned() {
-            Some(beginning) => self.long.entry(beginning).or_default().push(words),
-            None if words.is_empty() => {}
-            None => self.short.push(format!("\u{201c}{}\u{201d}", text.trim())),
+        if let Some(beginning) = words.first_chunk::<QUOTE_WORDS>().cloned() {
+            let begun = self.long.entry(beginning).or_default();
+            if !begun.contains(&words) {
+                begun.push(words);
+            }
+        }
+    }
+
+    /// A text that is looked for only where it is quoted by who answers without a model.
+    fn add_quoted(&mut self, text: &str) {
+        let quoted = offline::within_quotes(text);
+        if !quoted.is_empty() {
+            self.quoted.insert(quoted);
         }
     }
 
     fn are_in(&self, text: &str) -> bool {
-        if self.short.iter().any(|quote| text.contains(quote)) {
+        if offline::quotes_in(text).any(|quote| self.quoted.contains(quote)) {
             return true;
         }
         if self.long.is_empty() {

@@ -5,7 +5,7 @@
 //! connections to a server are in common, and those through a [`ProviderShare`].
 
 mod limits;
-mod offline;
+pub(super) mod offline;
 mod openai;
 mod settings;
 mod share;
@@ -200,4 +200,19 @@ pub enum ProviderError {
         /// What went wrong.
         cause: String,
     },
+}
+
+impl ProviderError {
+    /// Whether who failed may have taken the question up before, and count it.
+    pub fn may_have_cost(&self) -> bool {
+        match self {
+            Self::Silent { .. } | Self::BrokenOff { .. } => true,
+            Self::Unreachable { .. }
+            | Self::Unauthorized { .. }
+            | Self::Limited { .. }
+            | Self::Refused { .. }
+            | Self::Failed { .. }
+            | Self::Garbage { .. } => false,
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use genii_protocols::Json;
 use genii_protocols::being::{self, Recollection};
 use genii_storage::memories::{Memory, MemoryKind, Recalled};
-use genii_storage::ranking::reasons::Reasons;
+use genii_storage::ranking::reasons::{Reasons, Word};
 
 /// How many words are told of those for which something was found.
 const WORDS_TOLD_MAX: usize = 4;
@@ -47,9 +47,9 @@ fn kind_told(kind: MemoryKind) -> being::MemoryKind {
 fn in_words(reasons: &Reasons) -> String {
     let mut parts = Vec::new();
     let own = reasons.words.iter().filter(|word| word.beside.is_none());
-    let own: Vec<&str> = own.map(|word| word.word.as_str()).take(WORDS_TOLD_MAX).collect();
+    let own: Vec<String> = own.map(told).take(WORDS_TOLD_MAX).collect();
     let beside = reasons.words.iter().filter(|word| word.beside.is_some());
-    let beside: Vec<&str> = beside.map(|word| word.word.as_str()).take(WORDS_TOLD_MAX).collect();
+    let beside: Vec<String> = beside.map(told).take(WORDS_TOLD_MAX).collect();
     if !own.is_empty() {
         parts.push(format!("it has {}", own.join(", ")));
     }
@@ -66,4 +66,12 @@ fn in_words(reasons: &Reasons) -> String {
         parts.push("it is like what was asked".to_owned());
     }
     parts.join("; ")
+}
+
+/// A word for which something was found, and whether only one that is spelt nearly so is there.
+fn told(word: &Word) -> String {
+    match word.spelt {
+        Some(_) => format!("a word like {}", word.word),
+        None => word.word.clone(),
+    }
 }

@@ -14,12 +14,12 @@
 
 use std::time::Duration;
 
+use genii_protocols::Timestamp;
 use genii_protocols::being::{
     BeingReminded, Heeded, ListReminders, NotKept, Remind, Reminder, Reminders,
 };
 use genii_protocols::beings::BeingDue;
-use genii_protocols::{Timestamp, Topic};
-use genii_runtime::{Mail, Node};
+use genii_runtime::Mail;
 use genii_storage::store::{Reader, StoreError, Writer};
 use tokio::sync::Mutex;
 
@@ -42,7 +42,8 @@ const LISTED: u32 = 100;
 /// How long its home may take to keep when a being is due.
 const HOME_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Tells the home of a being when it is due.
+/// Tells the home of a being when it is due, and what it was reminded of. The home speaks to the house: a being
+/// in a process of its own cannot.
 pub(super) struct HomeLine {
     home: Mail,
     /// Held from reading when that is to telling it, so that what is told last is what holds.
@@ -150,37 +151,32 @@ pub(super) fn list(mind: &Mind, asked: &ListReminders) -> Result<Reminders, NotK
 }
 
 /// Takes up the next reminder, if its time has come.
-pub(super) async fn heed(mind: &Mind, node: &Node) -> Result<Heeded, NotKept> {
+pub(super) async fn heed(mind: &Mind, home: &HomeLine) -> Result<Heeded, NotKept> {
     let first = mind.store.read(all).map_err(|error| not_kept(&error))?.into_iter().next();
     let reminder = match first.filter(|reminder| reminder.at <= Timestamp::now()) {
-        Some(due) => take_up(mind, node, due).await?,
+        Some(due) => take_up(mind, home, due).await?,
         None => None,
     };
     Ok(Heeded { reminder, next: next(mind).map_err(|error| not_kept(&error))? })
 }
 
-/// Takes up a reminder, unless it was taken back meanwhile.
-async fn take_up(mind: &Mind, node: &Node, due: StoredReminder) -> Result<Option<u64>, NotKept> {
-    let reminder = due.id;
+/// Takes up a reminder, unless it was taken back meanwhile, and has others hear of it. Who is not reached
+/// finds it in the history.
+async fn take_up(
+    mind: &Mind,
+    home: &HomeLine,
+    due: StoredReminder,
+) -> Result<Option<u64>, NotKept> {
     let Some(turn) = conversation::remind(mind, &due).await? else { return Ok(None) };
-    publish(mind, node, due, turn).await;
-    Ok(Some(reminder))
-}
-
-/// Tells others of a reminder that was taken up. Who is not reached finds it in the history.
-async fn publish(mind: &Mind, node: &Node, due: StoredReminder, turn: StoredTurn) {
-    let being = mind.id.clone();
-    let topic = format!("beings.{}.said", being.as_str());
-    let topic = match Topic::parse(&topic) {
-        Ok(topic) => topic,
-        Err(error) => return tracing::warn!("{topic} is no topic: {error}"),
-    };
     let StoredTurn { id, answer, failure, .. } = turn;
-    let (reminder, at, text) = (due.id, due.at, due.text);
+    let StoredReminder { id: reminder, at, text, .. } = due;
+    let being = mind.id.clone();
     let told = BeingReminded { being, reminder, at, text, answer, failure, turn: id };
-    if let Err(error) = node.publish(&topic, &told).await {
-        tracing::warn!(being = mind.id.as_str(), "not all heard of its reminder: {error}");
+    if let Err(error) = home.home.ask_within(told, HOME_PATIENCE).await {
+        let being = mind.id.as_str();
+        tracing::warn!(being, "its home has not heard of its reminder, nor has anybody: {error}");
     }
+    Ok(Some(reminder))
 }
 
 /// When the next one is due.

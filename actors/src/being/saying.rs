@@ -33,6 +33,9 @@ impl Errand {
     }
 
     pub(super) async fn say(self, Say { to, text, mut path }: Say) -> Result<Said, NotSaid> {
+        if text.trim().is_empty() {
+            return Err(NotSaid::NotAnswered { why: "there is nothing to say".to_owned() });
+        }
         path.push(self.mind.id.clone());
         if path.contains(&to) {
             return Err(NotSaid::Circle { to, path });

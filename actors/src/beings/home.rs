@@ -20,6 +20,7 @@ mod turns;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use genii_protocols::being::BeingReminded;
 use genii_protocols::beings::{BeingDue, Isolation, NoBeing};
 use genii_protocols::{Json, Message, Name, TimeSpan};
 use genii_runtime::{Agent, Context, HandleLater, Promise, Protocol};
@@ -103,6 +104,7 @@ impl Agent for Home {
             .on_later::<Stay>()
             .on_later::<Leave>()
             .on_later::<BeingDue>()
+            .on_later::<BeingReminded>()
     }
 
     async fn start(settings: HomeSettings, context: &mut Context) -> Result<Self, StartError> {
@@ -140,6 +142,27 @@ impl HandleLater<BeingDue> for Home {
     ) {
         let busy = |why: Amiss| NoBeing::Failed { why: why.to_string() };
         self.begin(promise, context, busy, |lodge| async move { lodge.is_due(asked).await });
+    }
+}
+
+impl HandleLater<BeingReminded> for Home {
+    async fn handle_later(
+        &mut self,
+        told: BeingReminded,
+        promise: Promise<BeingReminded>,
+        context: &mut Context,
+    ) {
+        let lodge = self.lodge.clone();
+        let Ok(place) = self.errands.clone().try_acquire_owned() else {
+            let being = told.being.as_str();
+            return tracing::warn!(being, "nobody hears of its reminder: too much is being done");
+        };
+        // Whoever it is for may be on another machine.
+        context.spawn(async move {
+            lodge.publish(told).await;
+            promise.settle(Ok(()));
+            drop(place);
+        });
     }
 }
 

@@ -1,83 +1,16 @@
 //! What goes wrong for one being, and for nobody else.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use genii_protocols::being::{
-    AskHealth, NotAnswered, ProviderFault, Query, Remember, SetBudget, SetProvider, ShowHistory,
-    ShowProvider,
+    AskHealth, ListReminders, NotAnswered, ProviderFault, Query, Remind, SetBudget, SetProvider,
+    ShowHistory, ShowProvider,
 };
 use genii_protocols::beings::{BeingState, GetBeing, NoBeing};
 use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{AskError, CauseKind, Fault, Json};
 
-use crate::world::{PATIENCE, World, being, import, name};
-
-/// A small disk of its own, where that is permitted.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(at: &Path) -> Option<Self> {
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "size=24m", "tmpfs"]).arg(at);
-        let mounted = mount.stderr(Stdio::null()).status();
-        mounted.is_ok_and(|status| status.success()).then(|| Self(at.to_owned()))
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let unmounted = Command::new("umount").arg("-l").arg(&self.0).status();
-        assert!(unmounted.is_ok_and(|status| status.success()));
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_told_and_harms_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let Some(_disk) = SmallDisk::mount(folder.path()) else {
-        println!("not tried: mounting a small disk is not permitted here");
-        return;
-    };
-    let world = World::on(folder, String::new()).await;
-    world.create("Alice").await;
-    world.remember("alice", "the kettle is on the stove").await;
-    let ballast = world.data().join("ballast");
-    // It takes all that there is.
-    std::fs::write(&ballast, vec![0; 64 << 20]).unwrap_err();
-
-    let long = |number: u32| format!("Letter {number}: {}", "much has happened here. ".repeat(400));
-    let mut kept = 0;
-    let why = loop {
-        let said = Query { said: long(kept), speaker: None, path: Vec::new() };
-        match world.node.to(being("alice")).ask_within(said, PATIENCE).await {
-            Ok(_) => kept += 1,
-            Err(AskError::Refused(NotAnswered::Store { why })) => break why,
-            Err(other) => panic!("{other}"),
-        }
-        assert!(kept < 1_000, "there is room for everything");
-    };
-    assert!(why.contains("no space is left"), "{why}");
-    let more = Remember { text: long(0), speaker: None, at: None };
-    let refused = world.refused(&being("alice"), more).await;
-    assert!(refused.why.contains("no space is left"), "{refused}");
-    let found = world.recall("alice", "Where is the kettle?").await;
-    assert_eq!(found[0].memory.text, "the kettle is on the stove", "what there is can be read");
-
-    std::fs::remove_file(&ballast).unwrap();
-    let answered = world.query("alice", "Where is the kettle?").await;
-    assert!(answered.text.contains("on the stove"), "{}", answered.text);
-    let world = world.again().await;
-    let all = ShowHistory { before: None, limit: Some(200) };
-    let turns = world.ask(&being("alice"), all).await.turns;
-    assert_eq!(turns[0].said, "Where is the kettle?");
-    for number in kept.saturating_sub(100)..kept {
-        assert!(turns.iter().any(|turn| turn.said == long(number)), "letter {number} is lost");
-    }
-    let health = world.ask(&being("alice"), AskHealth {}).await;
-    assert!(health.is_well, "{health:?}");
-    world.house.shutdown().await;
-}
+use crate::world::{World, being, import, name};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_being_with_a_damaged_store_is_held_back_and_no_other() {
@@ -105,6 +38,36 @@ async fn a_being_with_a_damaged_store_is_held_back_and_no_other() {
     let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
     assert!(matches!(*fault, Fault::Down { cause, .. } if cause.kind == CauseKind::Quarantined));
     assert_eq!(world.recall("bob", "bakery").await.len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_that_is_met_while_a_being_lives_is_told_and_it_goes_on() {
+    const TEXT: &str = "the kettle is on the stove";
+    let (world, alice) = (World::new().await, being("alice"));
+    world.create("Alice").await;
+    let tomorrow = SystemTime::now() + Duration::from_secs(86_400);
+    let remind = Remind { at: tomorrow.into(), text: TEXT.to_owned() };
+    world.ask(&alice, remind).await;
+    // A store of more than 4 MiB is not looked through when it is opened.
+    for number in 0..80 {
+        world.remember("alice", &format!("{number} {}", "x".repeat(60_000))).await;
+    }
+    world.house.shutdown().await;
+    let store = world.folder("alice").join("being.redb");
+    let mut bytes = std::fs::read(&store).unwrap();
+    assert!(bytes.len() > 4 << 20);
+    let is_it = |at: &usize| bytes[*at..].starts_with(TEXT.as_bytes());
+    let places: Vec<_> = (0..bytes.len()).filter(is_it).collect();
+    places.into_iter().for_each(|at| bytes[at] = b'T');
+    std::fs::write(&store, bytes).unwrap();
+
+    let world = world.again().await;
+    let refused = world.refused(&alice, ListReminders::default()).await;
+    assert!(refused.why.contains("damaged: it is not what was written"), "{refused}");
+    let health = world.ask(&alice, AskHealth {}).await;
+    assert!(!health.is_well && health.notes[0].contains("its store is damaged"), "{health:?}");
+    world.remember("alice", "the anchor is rusty").await;
+    assert_eq!(world.recall("alice", "anchor").await[0].memory.text, "the anchor is rusty");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

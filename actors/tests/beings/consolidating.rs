@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use genii_protocols::Json;
 use genii_protocols::being::{
-    AskHealth, Forget, Forgettable, MemoryKind, NotAnswered, Query, SetBudget, ShowBeing,
+    AskHealth, Forget, Forgettable, MemoryKind, NotAnswered, Query, SetBudget, SetProvider,
+    ShowBeing,
 };
 use genii_protocols::beings::CreateBeing;
 use genii_protocols::budget::BudgetLimits;
@@ -64,6 +65,12 @@ async fn some_turns_are_summed_up_and_what_was_made_of_them_goes_with_them() {
     assert_eq!(found[0].memory.kind, MemoryKind::Fact, "{found:?}");
     let question = server.seen()[EVERY].body.to_string();
     assert!(question.contains("[20] ") && question.contains("Tansy20"), "{question}");
+
+    // It quotes them, while it has no model.
+    let offline = Json(serde_json::json!({ "kind": "offline" }));
+    world.ask(&being("alice"), SetProvider { settings: offline }).await;
+    let answered = world.query("alice", "What did they say of the fair?").await;
+    assert!(answered.text.contains("Quillmarsh"), "{}", answered.text);
 
     // Other turns than the one that it names may stand behind it.
     let what = Forgettable::Matching { text: "Tansy7".to_owned() };

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genii_protocols::Json;
 use genii_protocols::being::{
-    Converse, NotAnswered, ProviderFault, Query, SetProvider, ShowHistory, Turn,
+    Converse, NotAnswered, ProviderFault, Query, SetProvider, ShowBeing, ShowHistory, Turn,
 };
 
 use crate::server::{Script, Server, Step, answer, begins, error, page, words};
@@ -87,6 +87,9 @@ async fn whoever_goes_away_calls_the_answer_off_and_the_turn_says_so() {
     server.was_left_by(1).await;
     let last = until_called_off(&world).await;
     assert_eq!((last.said.as_str(), last.answer.as_deref()), (SAID, Some("It sings")));
+    // It was asked all the same.
+    let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    assert!(spent.requests == 1 && spent.tokens > 0, "{spent:?}");
     // And it is there for the next.
     tokio::time::timeout(Duration::from_secs(60), world.remember("alice", "tea")).await.unwrap();
 }
@@ -106,6 +109,9 @@ async fn whoever_waits_for_the_whole_and_goes_away_calls_it_off_too() {
     tokio::time::timeout(PATIENCE, server.was_left_by(1)).await.expect("the connection is kept");
     let last = until_called_off(&world).await;
     assert_eq!((last.said.as_str(), last.answer.as_deref()), (SAID, None));
+    // Whoever does not wait for the first word pays for it too.
+    let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    assert!(spent.requests == 1 && spent.tokens > 0, "{spent:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,11 +1,12 @@
 //! What a being remembers, and what it forgets for good.
 
 use genii_protocols::being::{
-    Forget, Forgettable, MemoryKind, Query, RecallMemories, Remember, SetCore, SetProvider,
-    ShowHistory, WouldForget,
+    Forget, Forgettable, Forgotten, MemoryKind, Query, RecallMemories, Remember, SetCore,
+    SetProvider, ShowHistory, WouldForget,
 };
 use genii_protocols::{Json, Timestamp};
 
+use crate::server::{Server, answer};
 use crate::world::{World, being};
 
 fn contains(bytes: &[u8], text: &str) -> bool {
@@ -99,6 +100,35 @@ async fn what_is_forgotten_is_nowhere_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_turn_is_forgotten_by_its_number_with_what_is_remembered_of_it() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let told = world.query("alice", "The password of the safe is xylophone-42.").await;
+    let other = world.query("alice", "The weather is fine.").await;
+    let what = |id| Forget { what: Forgettable::Turn { id } };
+    let forgotten = world.ask(&being("alice"), what(told.turn)).await;
+    assert!(forgotten.turns == 1 && forgotten.memories >= 1, "{forgotten:?}");
+    assert!(!contains(&world.bytes_of("alice"), "xylophone"), "a trace is left");
+    let history = world.ask(&being("alice"), ShowHistory::default()).await.turns;
+    assert_eq!(history.iter().map(|turn| turn.id).collect::<Vec<_>>(), [other.turn]);
+    let again = world.ask(&being("alice"), what(told.turn)).await;
+    assert_eq!(again, Forgotten::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_word_that_all_memories_have_is_found_beside_one_that_none_has() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    for number in 1..=20 {
+        world.remember("alice", &format!("line {number} about herring")).await;
+    }
+    let answered = world.query("alice", "What did I say about herring?").await;
+    assert!(answered.text.contains("about herring\u{201d}"), "{}", answered.text);
+    let found = world.recall("alice", "herrign").await;
+    assert!(found[0].why.contains("it has a word like herrign"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_being_has_repeated_is_forgotten_with_what_it_repeats() {
     let world = World::new().await;
     world.create("Alice").await;
@@ -131,6 +161,45 @@ async fn what_was_said_stays_where_the_answer_alone_has_the_words() {
     assert_eq!((forgotten.memories, forgotten.turns, forgotten.answers), (1, 0, 1));
     let bytes = world.bytes_of("alice");
     assert!(!contains(&bytes, "quokka") && contains(&bytes, "Who sleeps until noon?"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_quoted_otherwise_than_it_was_said_is_forgotten_too() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    // Quoted on one line, and cut.
+    let long = format!("The cipher\n{}", "0123456789abcdef".repeat(40));
+    for (text, question, shown) in [
+        ("PIN\n4711", "What is the PIN?", "PIN 4711"),
+        (&long, "What is the cipher?", "The cipher 0123456789abcdef"),
+    ] {
+        let id = world.remember("alice", text).await;
+        let answered = world.query("alice", question).await;
+        assert!(answered.text.contains(shown), "{}", answered.text);
+        let what = Forgettable::Memory { id };
+        let forgotten = world.ask(&being("alice"), Forget { what }).await;
+        assert_eq!((forgotten.memories, forgotten.answers), (1, 1), "{shown}");
+        assert!(!contains(&world.bytes_of("alice"), shown), "{shown}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_was_quoted_is_forgotten_with_its_turn() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let server = Server::start(vec![answer(&["The code of the safe is 4711."])]).await;
+    let model =
+        serde_json::json!({ "kind": "openai", "model": "m", "base_url": server.base_url() });
+    world.ask(&being("alice"), SetProvider { settings: Json(model) }).await;
+    let told = world.query("alice", "Make up a code for me.").await;
+    let offline = Json(serde_json::json!({ "kind": "offline" }));
+    world.ask(&being("alice"), SetProvider { settings: offline }).await;
+    let answered = world.query("alice", "What is the code of the safe?").await;
+    assert!(answered.text.contains("4711"), "{}", answered.text);
+    let what = Forgettable::Turn { id: told.turn };
+    let forgotten = world.ask(&being("alice"), Forget { what }).await;
+    assert_eq!((forgotten.turns, forgotten.answers), (1, 1));
+    assert!(!contains(&world.bytes_of("alice"), "4711"), "a trace is left");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! A house with beings, on a disk and on the real clock.
 
 use std::fmt::Debug;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use genii_protocols::being::{Answered, Query, RecallMemories, Recollection, Remember};
@@ -62,10 +62,6 @@ impl World {
     pub async fn again_with(self, settings: &str) -> Self {
         self.house.shutdown().await;
         Self::on(self.data, settings.to_owned()).await
-    }
-
-    pub fn data(&self) -> &Path {
-        self.data.path()
     }
 
     pub fn folder(&self, id: &str) -> PathBuf {

@@ -24,6 +24,9 @@ const SHOWN_MAX: usize = 10;
 /// How many letters of each.
 const SHOWN_LETTERS: usize = 100;
 
+/// What says what is to be forgotten.
+const WHAT: &str = "--memory, --turn, --from and --until, or --matching say it";
+
 pub struct Forget;
 
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
@@ -31,9 +34,13 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     being: Being,
-    /// One memory, by its number, with the turn that it is of
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["from", "until", "matching"])]
+    /// One memory, by its number (`being recall` shows it), with the turn that it is of
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["turn", "from", "until", "matching"])]
     memory: Option<u64>,
+    /// One turn, by its number (`being history` shows it), with what is remembered of it
+    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["from", "until", "matching"])]
+    #[serde(default)]
+    turn: Option<u64>,
     /// All that was said or noted from then on: a time, a day, or how long ago; with --until
     #[arg(long, value_name = "TIME", value_parser = moment, requires = "until",
         conflicts_with = "matching")]
@@ -64,6 +71,9 @@ pub enum Said {
 
 impl Args {
     fn what(&self) -> Result<Forgettable, Refusal> {
+        if let Some(id) = self.turn {
+            return Ok(Forgettable::Turn { id });
+        }
         match (self.memory, self.from.zip(self.until), &self.matching) {
             (Some(id), ..) => Ok(Forgettable::Memory { id }),
             (_, Some((from, until)), _) if from >= until => {
@@ -76,8 +86,9 @@ impl Args {
                     .help("`being delete` deletes all that a being is"))
             }
             (.., Some(text)) => Ok(Forgettable::Matching { text: text.clone() }),
-            (None, None, None) => Err(Refusal::new("it is not said what is to be forgotten")
-                .help("--memory, --from and --until, or --matching say it")),
+            (None, None, None) => {
+                Err(Refusal::new("it is not said what is to be forgotten").help(WHAT))
+            }
         }
     }
 }
@@ -87,6 +98,7 @@ impl Command for Forget {
     const ABOUT: &'static str = "Have a being forget for good: nothing of it is left in its folder";
     const EXAMPLES: &'static [&'static str] = &[
         "being forget marit --memory 12",
+        "being forget marit --turn 40",
         "being forget marit --matching 'my salary'",
         "being forget marit --from 2026-05-03 --until 2026-05-04 --dry-run",
         "being forget marit --from 1hour --until 0s --yes",
@@ -95,9 +107,10 @@ impl Command for Forget {
     type Said = Said;
 
     fn prepare(args: &mut Args) -> Result<(), Fault> {
-        match (args.memory, args.from, &args.matching) {
-            (None, None, None) => Err(Fault::usage("it is not said what is to be forgotten")
-                .help("--memory, --from and --until, or --matching say it")),
+        match (args.memory, args.turn, args.from, &args.matching) {
+            (None, None, None, None) => {
+                Err(Fault::usage("it is not said what is to be forgotten").help(WHAT))
+            }
             _ => Ok(()),
         }
     }
@@ -109,8 +122,8 @@ impl Command for Forget {
         let id = &args.being.id;
         let question = format!("Have {id} forget this for good?");
         let looking = json!({
-            "id": id, "memory": args.memory, "from": args.from, "until": args.until,
-            "matching": args.matching, "dry_run": true, "yes": false,
+            "id": id, "memory": args.memory, "turn": args.turn, "from": args.from,
+            "until": args.until, "matching": args.matching, "dry_run": true, "yes": false,
         });
         Some(Doubt { question, at_stake: Some((Self::NAME, looking)) })
     }

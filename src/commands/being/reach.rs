@@ -11,6 +11,9 @@ use super::words;
 use crate::commands::ask::fault_refusal;
 use crate::commands::{Refusal, Side};
 
+/// The group of all beings.
+const GROUP: &str = "being";
+
 /// How long what is quickly done may take: a being may have to wake for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -40,7 +43,7 @@ pub fn registry_node(side: &Side) -> NodeName {
 
 /// Where a being is spoken to.
 fn address(id: &Name) -> Address {
-    Address::new(&Name::new("being").expect("it is written as a name is"), id)
+    Address::new(&Name::new(GROUP).expect("it is written as a name is"), id)
 }
 
 /// Asks the registry.
@@ -137,6 +140,25 @@ where
                 return Err(why_not(side, id, &fault).await);
             }
         }
+    }
+}
+
+/// What the registry knows of a being that is named by its address; `None` for any other name, for a being
+/// that it does not know, and in a house that has no registry.
+///
+/// # Errors
+/// When the registry does not answer.
+pub async fn known(side: &Side, name: &str) -> Result<Option<BeingEntry>, Refusal> {
+    let address = Address::parse(name).ok().filter(|address| address.group() == GROUP);
+    let Some(id) = address.and_then(|address| Name::new(address.name()).ok()) else {
+        return Ok(None);
+    };
+    match side.house.node().to(registry()).ask_within(GetBeing { id }, ASIDE_PATIENCE).await {
+        Ok(entry) => Ok(Some(entry)),
+        Err(AskError::Fault(fault)) if !matches!(*fault, Fault::NotFound { .. }) => {
+            Err(no_registry(&side.house, &fault))
+        }
+        Err(_) => Ok(None),
     }
 }
 

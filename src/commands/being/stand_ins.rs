@@ -54,17 +54,26 @@ pub fn at(text: &str) -> Timestamp {
     serde_json::from_value(text.into()).unwrap()
 }
 
+/// A being on a machine that is not linked, and one of this machine that has no home now.
+pub const AWAY: &str = "x000002";
+pub const HOMELESS: &str = "x000003";
+
 fn entry(id: &str) -> BeingEntry {
-    let is_held = id == "tobin";
+    let (state, node, why) = match id {
+        "tobin" => (BeingState::Quarantined, "test", Some("its store is damaged")),
+        AWAY => (BeingState::Unreachable, "pc9", None),
+        HOMELESS => (BeingState::Unreachable, "test", Some("its home does not run")),
+        _ => (BeingState::Awake, "test", None),
+    };
     BeingEntry {
         id: name(id),
         address: Address::new(&name("being"), &name(id)),
         name: id.to_uppercase(),
-        state: if is_held { BeingState::Quarantined } else { BeingState::Awake },
+        state,
         isolation: Some(Isolation::Actor),
-        node: NodeName::new("test").unwrap(),
+        node: NodeName::new(node).unwrap(),
         created: at("2026-05-03T10:00:00Z"),
-        why: is_held.then(|| "its store is damaged".to_owned()),
+        why: why.map(str::to_owned),
     }
 }
 
@@ -434,7 +443,7 @@ impl Handle<Say> for Marit {
     async fn handle(&mut self, say: Say, _: &mut Context) -> Result<Said, NotSaid> {
         match say.to.as_str() {
             "tobin" => Ok(Said { by: Address::parse("being/tobin").unwrap(), text: say.text }),
-            _ => Err(NotSaid::NoSuchBeing { to: say.to }),
+            _ => Err(NotSaid::NoSuchBeing { to: say.to, nearest: None }),
         }
     }
 }

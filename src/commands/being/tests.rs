@@ -6,7 +6,7 @@ use genii_protocols::admin::run_reply::Said;
 use serde_json::{Value, json};
 
 use super::reach::how_to_begin;
-use super::stand_ins::{NOTICED, TALK_ON, side, side_without_registry};
+use super::stand_ins::{AWAY, HOMELESS, NOTICED, TALK_ON, side, side_without_registry};
 use crate::admin::client::Client;
 use crate::admin::server::AdminSocket;
 use crate::commands::{Call, Refusal, Side, begin_anywhere};
@@ -115,6 +115,21 @@ async fn a_being_that_is_not_there_is_told_with_the_nearest() {
 }
 
 #[tokio::test]
+async fn why_tells_of_beings_that_are_not_at_hand_what_the_registry_knows() {
+    let side = side(4).await;
+    for (id, says) in [
+        ("tobin", "being/tobin is quarantined on test: its store is damaged"),
+        (AWAY, "lives on pc9, which is unseen"),
+        (HOMELESS, "is unreachable on test: its home does not run"),
+    ] {
+        let why = shown(&side, &format!("why being/{id}")).await;
+        assert!(why.contains(says), "{why}");
+    }
+    let no = refused(&side, "why being/nobody").await;
+    assert!(no.contains("being/nobody is not in this house"), "{no}");
+}
+
+#[tokio::test]
 async fn a_house_without_a_registry_says_how_to_have_one() {
     let side = side_without_registry().await;
     for line in ["being list", "being ask ann hello"] {
@@ -184,11 +199,13 @@ async fn what_would_be_forgotten_is_shown_first() {
     assert!(seen.contains("the newest of each are shown"), "{seen}");
     let seen = shown(&side, "being forget marit --matching xyz --dry-run").await;
     assert_eq!(seen, "nothing would go\n");
-    let gone = json(&side, "being forget marit --memory 3 --yes").await;
-    assert_eq!(
-        gone,
-        json!({ "forgotten": { "memories": 2, "turns": 1, "answers": 0, "reminders": 0 } })
-    );
+    for one in ["--memory 3", "--turn 3"] {
+        let gone = json(&side, &format!("being forget marit {one} --yes")).await;
+        assert_eq!(
+            gone,
+            json!({ "forgotten": { "memories": 2, "turns": 1, "answers": 0, "reminders": 0 } })
+        );
+    }
     let backwards = "being forget marit --from 2026-05-04 --until 2026-05-03 --yes";
     assert!(refused(&side, backwards).await.contains("no time lies between"));
     assert!(
@@ -360,6 +377,7 @@ fn wrong_calls_are_told() {
         ("being forget marit", "--memory"),
         ("being forget marit --from 2026-05-03", "--until"),
         ("being forget marit --memory 1 --matching x", "cannot be used with"),
+        ("being forget marit --turn 1 --memory 1", "cannot be used with"),
         ("being recall marit x --from yesterday", "how long ago"),
         ("being recall marit x -n 101", "101"),
         ("being recall marit x --kind dream", "fact"),

@@ -1,8 +1,8 @@
 //! What a being in a process of its own may ask of the house: to put its questions to other beings, and to
-//! say what it is called and when it is to be woken. Nothing else of the registry and of its home, and
-//! nothing in the name of another.
+//! say what it is called, when it is to be woken, and of what it was reminded. Nothing else of the registry
+//! and of its home, and nothing in the name of another.
 
-use genii_protocols::being::NotSaid;
+use genii_protocols::being::{BeingReminded, NotSaid};
 use genii_protocols::beings::{BeingDue, BeingRenamed, NoBeing, PassOn};
 use genii_protocols::{Name, Never};
 use genii_runtime::{Agent, Context, Handle, HandleLater, Mail, Node, Promise, Protocol, Relay};
@@ -31,7 +31,11 @@ impl Agent for Window {
     type Settings = WindowSettings;
 
     fn protocol() -> Protocol<Self> {
-        Protocol::new().on_later::<PassOn>().on::<BeingRenamed>().on_later::<BeingDue>()
+        Protocol::new()
+            .on_later::<PassOn>()
+            .on::<BeingRenamed>()
+            .on_later::<BeingDue>()
+            .on_later::<BeingReminded>()
     }
 
     async fn start(settings: WindowSettings, at: &mut Context) -> Result<Self, StartError> {
@@ -69,5 +73,18 @@ impl HandleLater<BeingDue> for Window {
             return promise.refuse(NoBeing::NotFound { id: due.id, nearest: None });
         }
         self.relay.pass(due, promise, at).await;
+    }
+}
+
+impl HandleLater<BeingReminded> for Window {
+    async fn handle_later(
+        &mut self,
+        told: BeingReminded,
+        promise: Promise<BeingReminded>,
+        at: &mut Context,
+    ) {
+        if told.being == self.tenant {
+            self.relay.pass(told, promise, at).await;
+        }
     }
 }

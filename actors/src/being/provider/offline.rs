@@ -114,14 +114,29 @@ fn quotes(grounds: &Grounds) -> Vec<String> {
 /// A memory with when it was said and by whom.
 fn quote(memory: &Remembered, grounds: &Grounds) -> String {
     let day = Day::of(memory.at);
-    let text = plain(&memory.text, QUOTE_CHARS_MAX);
+    let text = quoted(&memory.text);
     let speaker = match &memory.speaker {
-        None => return format!("On {day} I noted: “{text}”"),
-        Some(speaker) if *speaker == grounds.name => return format!("On {day} I said: “{text}”"),
+        None => return format!("On {day} I noted: {text}"),
+        Some(speaker) if *speaker == grounds.name => return format!("On {day} I said: {text}"),
         Some(speaker) if Some(speaker) == grounds.asker.as_ref() => "you".to_owned(),
         Some(speaker) => plain(speaker, NAME_CHARS_MAX),
     };
-    format!("On {day} {speaker} told me: “{text}”")
+    format!("On {day} {speaker} told me: {text}")
+}
+
+/// A text as it is quoted. No quote ends within.
+fn quoted(text: &str) -> String {
+    format!("“{}”", within_quotes(text))
+}
+
+/// What stands between the marks where a text is quoted.
+pub(in crate::being) fn within_quotes(text: &str) -> String {
+    plain(text, QUOTE_CHARS_MAX)
+}
+
+/// What stands between the marks of all quotes in an answer.
+pub(in crate::being) fn quotes_in(answer: &str) -> impl Iterator<Item = &str> {
+    answer.split('“').skip(1).filter_map(|rest| Some(rest.split_once('”')?.0))
 }
 
 /// A text on one line, without what could end a quote or move a cursor; cut if it is long.

@@ -48,8 +48,8 @@ impl Homes {
         let others: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
         let why = match others.as_slice() {
             [] => format!(
-                "no machine has a home for beings, not {node} either: the topology needs an agent of \
-                 the kind beings-home at homes/beings"
+                "no machine has a home for beings now, nor has {node}: `genii ctl why homes/beings` says \
+                 why, if the topology has an agent of the kind beings-home there, as it needs"
             ),
             others => format!(
                 "{node} is not linked, or has no home for beings; there are homes on {}",

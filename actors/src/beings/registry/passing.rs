@@ -28,7 +28,7 @@ impl HandleLater<PassOn> for Registry {
 impl Shared {
     async fn pass_on(&self, PassOn { to, query }: PassOn) -> Result<PassedOn, NotSaid> {
         let entry = self.find(&to).await.map_err(|why| match why {
-            NoBeing::NotFound { .. } => NotSaid::NoSuchBeing { to: to.clone() },
+            NoBeing::NotFound { id, nearest } => NotSaid::NoSuchBeing { to: id, nearest },
             why => NotSaid::NotAnswered { why: why.to_string() },
         })?;
         let by = self.address(&entry.id);

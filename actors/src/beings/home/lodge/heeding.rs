@@ -1,8 +1,8 @@
 //! Those are woken whose time has come.
 
-use genii_protocols::being::Heeded;
+use genii_protocols::being::{BeingReminded, Heeded};
 use genii_protocols::beings::{BeingDue, NoBeing};
-use genii_protocols::{Address, Name, Timestamp};
+use genii_protocols::{Address, Name, Timestamp, Topic};
 use genii_runtime::Nursery;
 use genii_runtime::nursery::Mood;
 
@@ -40,6 +40,22 @@ impl Lodge {
         }
         let kept = self.due.set(&id, next).await;
         kept.map_err(|error| NoBeing::Failed { why: error.to_string() })
+    }
+
+    /// Has others hear of what a being that lives here was reminded of.
+    pub(in super::super) async fn publish(&self, told: BeingReminded) {
+        let being = told.being.as_str();
+        if !self.nursery.has(&self.address(&told.being)) {
+            return tracing::warn!(being, "a reminder of a being that does not live here");
+        }
+        let topic = format!("beings.{being}.said");
+        let topic = match Topic::parse(&topic) {
+            Ok(topic) => topic,
+            Err(error) => return tracing::warn!("{topic} is no topic: {error}"),
+        };
+        if let Err(error) = self.house.node().publish(&topic, &told).await {
+            tracing::warn!(being, "not all heard of its reminder: {error}");
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use futures_util::future::{join_all, poll_immediate};
 use genii_protocols::being::{Forgettable, Memory, MemoryKind, NotSaid, Say, WouldForget};
 
 use super::*;
-use crate::beings::errands::Pack;
+use crate::beings::errands::{AskStates, Pack, States};
 
 impl World {
     /// With alice on pc2, and bob on main.
@@ -88,7 +88,9 @@ async fn what_would_go_in_a_circle_or_too_far_is_not_said_to_another_machine() {
         let path = names(&["a", "b", "c", "d", from]);
         assert_eq!(far, NotSaid::TooFar { max: 4, path });
         let nobody = not_said(say("nobody", "to nobody", &[])).await;
-        assert_eq!(nobody, NotSaid::NoSuchBeing { to: name("nobody") });
+        assert_eq!(nobody, NotSaid::NoSuchBeing { to: name("nobody"), nearest: None });
+        let nearly = not_said(say("alcie", "to nearly alice", &[])).await;
+        assert_eq!(nearly.to_string(), "no being is called alcie; did you mean alice?");
         asker.ask(&being(from), say(to, "just not too far", &["a", "b", "c"])).await;
         let heard = world.history(to).await.into_iter().map(|turn| turn.said);
         assert_eq!(heard.collect::<Vec<_>>(), ["just not too far"]);
@@ -107,6 +109,30 @@ async fn who_speaks_to_one_whose_machine_is_away_remembers_what_it_said() {
     let own = world.recall("bob", ASKED).await;
     let told: Vec<_> = own.iter().map(|it| (it.speaker.as_deref(), it.text.as_str())).collect();
     assert_eq!(told, [(Some("bob"), ASKED)]);
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_goes_on_speaking_to_one_that_has_moved_is_answered_each_time() {
+    const PAUSE: Duration = Duration::from_millis(100);
+    let mut world = World::new().await;
+    world.create("alice", Some("main")).await;
+    world.main().ask(&being("alice"), note("the museum opens at nine")).await;
+    world.migrate("alice", "pc2").await;
+    // What comes on the machine that it has left is sent after it, until that lets go of its address.
+    let is_let_go = async || {
+        let States(states) = world.main().ask_home(AskStates { ids: names(&["alice"]) }).await;
+        states[0].state == BeingState::Down
+    };
+    let asking = async {
+        let mut is_last = false;
+        while !is_last {
+            is_last = is_let_go().await;
+            assert!(world.main().recalls("alice", "museum", "the museum opens at nine").await);
+            tokio::time::sleep(PAUSE).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("its address is let go of");
     world.end().await;
 }
 
