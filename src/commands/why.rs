@@ -100,9 +100,11 @@ fn of_being(house: &House, being: BeingEntry) -> Explanation {
     if !is_here && !is_linked {
         return elsewhere(house, address.to_string(), &node);
     }
+    // As it is named in a command that is to reach it.
+    let name = if is_here { address.to_string() } else { format!("{address}@{node}") };
     let state = being::words::state(state);
     let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-    explained(address.to_string(), state.into(), format!("is {state} on {node}{why}"), Vec::new())
+    explained(name, state.into(), format!("is {state} on {node}{why}"), Vec::new())
 }
 
 /// What is known here of a group or a being that lives on another machine: how that stands.

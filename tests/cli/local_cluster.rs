@@ -132,7 +132,7 @@ fn a_being_moves_to_the_other_machine_in_the_middle_of_a_chat() {
     assert!(answer["recalled"].to_string().contains("Sandpiper"), "{answer}");
     assert!(house.path(PC2).join("beings/marit/being.redb").exists());
     assert!(!house.path("data/beings/marit").exists());
-    // What it is to be reminded of has come along.
+    // It is reminded wherever it lives by then.
     wait_until("marit to be reminded", || {
         let history = house.json(&["being", "history", "marit", "--json"]).to_string();
         if history.contains("The tide turns.") { Ok(()) } else { Err(history) }

@@ -27,7 +27,7 @@ use tokio::time::Instant;
 use super::facts;
 use super::mind::{Mind, with_causes};
 use super::prompt::{EstimatedTokens, MESSAGE_TOKENS, TokenCounter, in_one_line, minute};
-use super::provider::{Piece, PromptMessage, ProviderError, Request, Role, Usage};
+use super::provider::{Piece, PromptMessage, ProviderError, Request, Role, UnderWay, Usage};
 use super::tables::{BUDGET, CONSOLIDATED, DERIVED, FACTS, StoredTurn, TURNS};
 
 /// When so many turns have come, they are consolidated.
@@ -211,14 +211,18 @@ fn through(reader: &Reader) -> Result<u64, StoreError> {
 /// What was spent and is not counted yet.
 #[derive(Default)]
 struct Paid {
-    /// Tokens of the prompt, once the provider was asked.
-    prompt: Option<u32>,
+    /// About how many tokens the prompt has.
+    prompt: u32,
+    /// Whether the provider was asked with it.
+    under_way: UnderWay,
 }
 
 impl Paid {
     async fn settle(self, mind: &Mind) -> Result<(), StoreError> {
-        let Some(prompt) = self.prompt else { return Ok(()) };
-        mind.store.write(move |writer| charge(writer, prompt.into())).await
+        if !self.under_way.is_set() {
+            return Ok(());
+        }
+        mind.store.write(move |writer| charge(writer, self.prompt.into())).await
     }
 }
 
@@ -247,16 +251,13 @@ async fn once(mind: &Mind, paid: &mut Paid) -> Result<(), NotConsolidated> {
     let expected = u64::from(prompt) + u64::from(REPLY_TOKENS_MAX);
     budget.admit(Timestamp::now(), expected).map_err(|_| NotConsolidated::Spent)?;
     let mut notes = Notes { prompt, ..Notes::default() };
-    paid.prompt = Some(prompt);
+    *paid = Paid { prompt, under_way: request.under_way.clone() };
     match notes.listen(mind, request).await {
         Ok(()) => {}
         // Asked again it would say the same.
         Err(ProviderError::Refused { .. } | ProviderError::Garbage { .. }) => notes.text.clear(),
-        Err(error) => {
-            let paid = std::mem::take(paid);
-            if error.may_have_cost() || !notes.text.is_empty() {
-                paid.settle(mind).await?;
-            }
+        Err(_) => {
+            std::mem::take(paid).settle(mind).await?;
             return Err(NotConsolidated::Provider);
         }
     }

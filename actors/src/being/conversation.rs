@@ -187,16 +187,18 @@ impl<'a> Telling<'a> {
             .filter_map(|place| recalled.get(*place as usize))
             .map(recollection::of)
             .collect();
+        let under_way = request.under_way.clone();
         let outcome = self.listen(self.who.provider.answer(request), listener).await?;
         let Outcome { text, usage, failure } = outcome;
         let prompt_tokens = usage.prompt_tokens.unwrap_or(account.tokens);
         let reply_tokens = usage.reply_tokens.unwrap_or_else(|| EstimatedTokens.count(&text));
         let why = failure.as_ref().map(Failure::in_words);
         let answer = (!text.is_empty()).then(|| text.clone());
-        // Who hangs up before the first word has asked all the same.
+        // Who hangs up before the first word may have asked all the same.
         let took = answer.is_some()
             || usage.prompt_tokens.is_some()
-            || failure.as_ref().is_none_or(Failure::may_have_cost);
+            || failure.is_none()
+            || under_way.is_set();
         let spent = if took { u64::from(prompt_tokens) + u64::from(reply_tokens) } else { 0 };
         let turn = self.keep(answer, why.clone(), spent).await?;
         if let Some(failure) = failure {
@@ -492,14 +494,6 @@ impl Failure {
         match self {
             Self::Provider(error) => error.to_string(),
             Self::CalledOff => "whoever asked stopped listening".to_owned(),
-        }
-    }
-
-    /// Whether the provider may have counted the question.
-    fn may_have_cost(&self) -> bool {
-        match self {
-            Self::Provider(error) => error.may_have_cost(),
-            Self::CalledOff => true,
         }
     }
 

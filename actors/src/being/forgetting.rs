@@ -301,11 +301,9 @@ fn add_copies(
         if is_made_of_it || is_copy || memory.turn.is_some_and(|turn| turns.contains(&turn)) {
             memories.insert(memory.id);
         }
-        match memory.kind {
-            _ if !memories.contains(&memory.id) => {}
-            // Of an answer others may have the words by themselves.
-            MemoryKind::Turn => quotes.add_quoted(&memory.text),
-            MemoryKind::Note | MemoryKind::Fact | MemoryKind::Summary => quotes.add(&memory.text),
+        // It was not meant itself, and others may have its words by themselves.
+        if memories.contains(&memory.id) {
+            quotes.add_quoted(&memory.text);
         }
     })
 }

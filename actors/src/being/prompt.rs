@@ -37,7 +37,7 @@ use genii_protocols::Timestamp;
 
 use super::character::{Character, Names};
 use super::lorebook::PreparedLorebook;
-use super::provider::{Remembered, Request};
+use super::provider::{Remembered, Request, UnderWay};
 
 pub use account::{LoreUse, PromptAccount, Selection, TokensByPart};
 pub(super) use gather::minute;
@@ -222,6 +222,7 @@ pub fn assemble(
                 reply_tokens_max: settings.reply_tokens_max,
                 temperature: settings.temperature,
                 grounds: pieces.grounds(input, &names, &plan),
+                under_way: UnderWay::default(),
             };
             return Ok(Assembled { request: Arc::new(request), account });
         }

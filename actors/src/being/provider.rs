@@ -11,6 +11,7 @@ mod settings;
 mod share;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::stream::BoxStream;
 use genii_protocols::Timestamp;
@@ -60,6 +61,24 @@ pub struct Request {
     pub temperature: Option<f32>,
     /// What the prompt was made of, for who answers without a model.
     pub grounds: Grounds,
+    /// Whether it is with a server.
+    pub under_way: UnderWay,
+}
+
+/// Whether a question is with a server, which may count it although nobody waits for the answer any more.
+/// All clones tell the same.
+#[derive(Debug, Clone, Default)]
+pub struct UnderWay(Arc<AtomicBool>);
+
+impl UnderWay {
+    pub(super) fn set(&self, is_under_way: bool) {
+        self.0.store(is_under_way, Ordering::Release);
+    }
+
+    /// Whether it is.
+    pub fn is_set(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
 }
 
 /// What a prompt was made of.

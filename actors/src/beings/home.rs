@@ -159,8 +159,8 @@ impl HandleLater<BeingReminded> for Home {
         };
         // Whoever it is for may be on another machine.
         context.spawn(async move {
-            lodge.publish(told).await;
             promise.settle(Ok(()));
+            lodge.publish(told).await;
             drop(place);
         });
     }

@@ -49,7 +49,8 @@ pub(super) fn copy(
         }
         other => StoreError::Unopened(Arc::new(other)),
     })?;
-    // A failure here may be one of either file; so it is not held against the store.
+    // A failure of the system may be one of either file, and is not held against the store. Damage is of
+    // the one that is read.
     guard(to, || copy_tables(&moment, &made)).map_err(|error| match error {
         OpenError::Full { path, source } => StoreError::Full { path, source },
         OpenError::Damaged { why, .. } => {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::super::limits::LimitReached;
 use super::super::share::is_this_machine;
-use super::super::{ProviderError, Request};
+use super::super::{ProviderError, Request, UnderWay};
 use super::Asker;
 use super::fault::{self, Again, Fault};
 use super::key::Key;
@@ -30,6 +30,8 @@ pub(super) struct Question {
     pub reply_tokens_max: u32,
     /// How many tokens were taken out of the limits for it so far.
     pub charged: u32,
+    /// Whether it is with the server.
+    pub under_way: UnderWay,
 }
 
 /// Asks, as often as may be, until somebody begins to answer.
@@ -59,7 +61,8 @@ async fn begin_admitted(
     let body = prompt::body(&asker.settings, &asker.access.model, request);
     let reply_tokens_max = prompt::reply_tokens_max(&asker.settings, request);
     let scrub = Scrub::new(key.clone());
-    let question = Question { asker: asker.clone(), scrub, deadline, reply_tokens_max, charged };
+    let (asker, under_way) = (asker.clone(), request.under_way.clone());
+    let question = Question { asker, scrub, deadline, reply_tokens_max, charged, under_way };
     let (response, first_by) = question.ask_until_answered(&client, key.as_deref(), &body).await?;
     Ok(Reading::new(question, response, first_by, slot))
 }
@@ -140,10 +143,12 @@ impl Question {
             if let Some(key) = key {
                 request = request.header(AUTHORIZATION, key.authorization());
             }
+            self.under_way.set(true);
             let fault = match self.ask(request, first_by).await {
                 Ok(response) => return Ok((response, first_by)),
                 Err(fault) => fault,
             };
+            self.under_way.set(fault.error.may_have_cost());
             let Some(wait) = self.wait_after(&fault, attempt) else {
                 return Err(counted(fault.error, attempt + 1));
             };
