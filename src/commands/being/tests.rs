@@ -164,7 +164,9 @@ async fn what_is_remembered_is_shown_with_when_who_score_and_why() {
     assert_eq!(recalled["memories"][0]["memory"]["id"], 3);
     assert_eq!(recalled["memories"][0]["reasons"]["words"], 0.75);
     let seen = shown(&side, "being recall marit nuts --kind note,fact --from 2026-05-01").await;
-    for part in ["0.75", "note 3", "2026-05-03T10:00:00.000Z", "by Ann", "because the words nuts"] {
+    for part in
+        ["0.75", "memory 3 (note)", "2026-05-03T10:00:00.000Z", "by Ann", "because the words nuts"]
+    {
         assert!(seen.contains(part), "{part}: {seen}");
     }
     let noted = json(&side, "being remember marit tea --speaker Ann --at 2026-05-01").await;

@@ -73,12 +73,12 @@ pub fn recollection(found: &Recollection, screen: &mut Screen) {
     }
 }
 
-/// What is known about a memory besides its text.
+/// What is known about a memory besides its text. Its number is not that of a turn.
 pub fn about(memory: &Memory, screen: &Screen) -> String {
     let by = memory.speaker.as_ref().map(|by| format!(" by {}", harmless(by))).unwrap_or_default();
     let until = memory.until.map(|until| format!(", held until {until}")).unwrap_or_default();
     let when = screen.faint(&memory.at.to_string());
-    format!("{} {} {when}{by}{until}", kind(memory.kind), memory.id)
+    format!("memory {} ({}) {when}{by}{until}", memory.id, kind(memory.kind))
 }
 
 /// Writes a turn of a conversation with a being of this name.
