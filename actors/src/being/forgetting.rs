@@ -209,7 +209,8 @@ fn going(mind: &Mind, what: &Forgettable) -> Result<Going, MemoriesError> {
         all.collect::<Result<BTreeMap<u64, Derived>, StoreError>>()
     })?;
     let (mut going, mut quotes) = meant(mind, what, &derived)?;
-    // What was made of it may have been quoted too, and so on.
+    // What was made of it may have been quoted too, and so on. Each round finds more of what there is, or is
+    // the last.
     loop {
         let before = going.counts();
         add_copies(mind, what, &derived, &mut quotes, &mut going)?;
@@ -301,7 +302,7 @@ fn add_copies(
         if is_made_of_it || is_copy || memory.turn.is_some_and(|turn| turns.contains(&turn)) {
             memories.insert(memory.id);
         }
-        // It was not meant itself, and others may have its words by themselves.
+        // What was made of it is looked for where it is quoted: others may have its words by themselves.
         if memories.contains(&memory.id) {
             quotes.add_quoted(&memory.text);
         }
@@ -393,10 +394,7 @@ impl Quotes {
         let cut_at = words.iter().position(is_cut).unwrap_or(words.len()).max(1);
         words.truncate(cut_at);
         if let Some(beginning) = words.first_chunk::<QUOTE_WORDS>().cloned() {
-            let begun = self.long.entry(beginning).or_default();
-            if !begun.contains(&words) {
-                begun.push(words);
-            }
+            self.long.entry(beginning).or_default().push(words);
         }
     }
 

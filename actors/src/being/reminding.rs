@@ -174,7 +174,7 @@ async fn take_up(
     let told = BeingReminded { being, reminder, at, text, answer, failure, turn: id };
     if let Err(error) = home.home.ask_within(told, HOME_PATIENCE).await {
         let being = mind.id.as_str();
-        tracing::warn!(being, "its home has not heard of its reminder, nor has anybody: {error}");
+        tracing::warn!(being, "its home may not have told others of its reminder: {error}");
     }
     Ok(Some(reminder))
 }
