@@ -137,6 +137,7 @@ async fn living(world: &World) {
     size(dir.path());
     searches("", &index, world).await;
     filtered(&index, world).await;
+    by_both_ways(&index, world).await;
     recall(&index, world).await;
     let last = world.entries.len() as u64;
     let deleted = (0..50).map(|n| timed(index.delete(vec![last - n * 7])));
@@ -259,6 +260,19 @@ async fn filtered(index: &Index, world: &World) {
     let recent = world.entries.len() as i64 * 990_000;
     let recent = Filter { from: Some(recent), kinds: vec![1], ..Filter::default() };
     some("words, recent of a kind", "nearest, recent of a kind", index, world, &recent).await;
+}
+
+/// What the indices cover, asked directly, and by a plan of LanceDB's that leaves nothing out.
+async fn by_both_ways(index: &Index, world: &World) {
+    let directly = Filter { through: index.covered(), ..Filter::default() };
+    let planned = Filter { from: Some(i64::MIN), ..directly.clone() };
+    for round in ["", ", again", ", once more"] {
+        let names = |way: &str| (format!("words {way}{round}"), format!("nearest {way}{round}"));
+        let (words, near) = names("directly");
+        some(&words, &near, index, world, &directly).await;
+        let (words, near) = names("by a plan");
+        some(&words, &near, index, world, &planned).await;
+    }
 }
 
 async fn some(words: &str, near: &str, index: &Index, world: &World, filter: &Filter) {

@@ -26,6 +26,7 @@ mod readers;
 mod rebuild;
 mod rows;
 mod search;
+mod segments;
 mod share;
 mod steps;
 mod table;
@@ -39,6 +40,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::BoxFuture;
 use lance::Dataset;
+use lance::index::DatasetIndexExt;
 use lancedb::Table;
 use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, watch};
@@ -54,6 +56,7 @@ pub use tend::Tended;
 use ids::Ids;
 use readers::{Readers, Reading};
 use search::Within;
+use segments::Segments;
 use table::{Location, Reach};
 use warm::Warmth;
 
@@ -75,6 +78,8 @@ struct Inner {
     reach: Mutex<Reach>,
     ids: Ids,
     warmth: Warmth,
+    /// The segments that were asked last.
+    open: AsyncMutex<Option<Arc<Segments>>>,
     readers: Readers,
     /// Held by whatever adds or deletes rows or removes files.
     writing: AsyncMutex<()>,
@@ -179,6 +184,7 @@ impl Index {
             reach: Mutex::new(reach),
             ids,
             warmth: Warmth::default(),
+            open: AsyncMutex::default(),
             readers: Readers::default(),
             writing: AsyncMutex::default(),
             rewriting: Arc::default(),
@@ -274,10 +280,16 @@ impl Index {
                 return Ok(Vec::new());
             }
             let within = self.0.within(filter, |_| true);
-            let (dataset, ids) = (self.0.dataset().await?, &self.0.ids);
-            let limit = limit.min(HITS_MAX);
-            let search = search::words(&dataset, ids, terms, filter, within, limit);
-            self.0.location.guard("a search for words", search).await
+            let terms = terms[..terms.len().min(TERMS_MAX)].join(" ");
+            let (dataset, limit) = (self.0.dataset().await?, limit.min(HITS_MAX));
+            let search = async {
+                let found = match self.0.asked_directly(&dataset, filter, within).await? {
+                    Some(segments) => segments.words(&terms, limit).await?,
+                    None => search::words(&dataset, terms, filter, within, limit).await?,
+                };
+                search::ranked(&dataset, &self.0.ids, found, |score| score, limit).await
+            };
+            self.0.location.guard::<_, lance::Error>("a search for words", search).await
         })
         .await
     }
@@ -300,10 +312,21 @@ impl Index {
                 return Ok(Vec::new());
             }
             let within = self.0.within(filter, |reach| reach.has_near);
-            let (dataset, ids) = (self.0.dataset().await?, &self.0.ids);
-            let limit = limit.min(HITS_MAX);
-            let search = search::nearest(&dataset, ids, unit, filter, within, limit);
-            self.0.location.guard("a search for vectors", search).await
+            let (dataset, limit) = (self.0.dataset().await?, limit.min(HITS_MAX));
+            let search = async {
+                let found = match self.0.asked_directly(&dataset, filter, within).await? {
+                    Some(segments) => segments.nearest(&unit, limit).await?,
+                    None => None,
+                };
+                let found = match found {
+                    Some(found) => found,
+                    None => search::nearest(&dataset, unit, filter, within, limit).await?,
+                };
+                // Of unit vectors, LanceDB's distance is one less the cosine.
+                let cosine = |distance| 1.0 - distance;
+                search::ranked(&dataset, &self.0.ids, found, cosine, limit).await
+            };
+            self.0.location.guard::<_, lance::Error>("a search for vectors", search).await
         })
         .await
     }
@@ -325,8 +348,13 @@ impl Index {
         }
     }
 
-    /// Lets no search begin any more and waits until the last has ended.
-    async fn retire(&self) {
+    /// Whether another is the same index.
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Lets no search and no change begin any more, and waits until the last of them has ended.
+    pub async fn retire(&self) {
         let _tending = self.0.tending.lock().await;
         let _writing = self.0.writing.lock().await;
         self.0.is_replaced.store(true, Ordering::SeqCst);
@@ -364,6 +392,35 @@ impl Inner {
     async fn make_ready(&self, dataset: &Dataset) -> lance::Result<()> {
         let _spans = self.ids.learn(dataset).await?;
         self.warmth.warm(dataset, self.share.warm_bytes()).await
+    }
+
+    /// The segments of a version, if they alone can answer.
+    async fn asked_directly(
+        &self,
+        dataset: &Arc<Dataset>,
+        filter: &Filter,
+        within: Within,
+    ) -> lance::Result<Option<Arc<Segments>>> {
+        match within == Within::Indices && filter.takes_all() {
+            true => self.segments(dataset).await,
+            false => Ok(None),
+        }
+    }
+
+    /// The segments of a version, if the share gives leave to have them open.
+    async fn segments(&self, dataset: &Arc<Dataset>) -> lance::Result<Option<Arc<Segments>>> {
+        let mut open = self.open.lock().await;
+        if let Some(open) = open.as_ref().filter(|open| open.are_of(dataset)) {
+            return Ok(Some(Arc::clone(open)));
+        }
+        // Those that stay are open twice for a moment, and have two leaves.
+        let count = dataset.load_indices().await?.len();
+        let Some(leave) = self.share.leave_open(count) else {
+            *open = None;
+            return Ok(None);
+        };
+        let segments = Segments::open(dataset, open.as_deref(), leave).await?;
+        Ok(Some(Arc::clone(open.insert(Arc::new(segments)))))
     }
 
     /// Where a search has to look: of a newer version of the table than is known here an index covers no

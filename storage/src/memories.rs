@@ -57,7 +57,7 @@ use crate::store::{Reader, Store, StoreError, Writer};
 use access::Access;
 use live::Live;
 use tables::{Gist, MEMORIES};
-use upkeep::Worker;
+use upkeep::{Lease, Worker};
 
 /// How many memories one recall gives at most.
 pub const RECALLED_MAX: usize = 200;
@@ -91,7 +91,10 @@ impl Default for MemoriesSettings {
 
 /// The memories of one being. A clone is the same memories.
 #[derive(Clone)]
-pub struct Memories(Arc<Inner>);
+pub struct Memories(
+    Arc<Inner>,
+    #[expect(dead_code, reason = "what counts is when the last goes")] Arc<Lease>,
+);
 
 struct Inner {
     store: Store,
@@ -103,7 +106,7 @@ struct Inner {
     live: RwLock<Live>,
     /// Held during a step of upkeep, so that there is one at a time.
     tending: AsyncMutex<()>,
-    worker: Worker,
+    worker: Arc<Worker>,
     progress: watch::Sender<Progress>,
 }
 
@@ -133,10 +136,11 @@ impl Memories {
             access: Access::new(folder, share, shape),
             live: RwLock::new(Live::default()),
             tending: AsyncMutex::default(),
-            worker: Worker::default(),
+            worker: Arc::default(),
             progress: watch::Sender::default(),
         };
-        let memories = Self(Arc::new(inner));
+        let lease = Arc::new(Lease(Arc::clone(&inner.worker)));
+        let memories = Self(Arc::new(inner), lease);
         *memories.0.live.write() = live;
         if memories.0.embedder.is_quick() {
             memories.0.embed_all().await?;
@@ -333,7 +337,12 @@ impl Memories {
     /// # Errors
     /// When the store, the embedder or the index fails; another call tries again.
     pub async fn tend(&self) -> Result<bool, MemoriesError> {
-        self.0.tend().await
+        tokio::select! {
+            biased;
+            // Whoever closes them waits for no step.
+            () = self.0.worker.stopped() => Ok(false),
+            tended = self.0.tend() => tended,
+        }
     }
 
     /// How far the index has come which is being made anew.

@@ -116,6 +116,17 @@ impl IndexError {
         }
     }
 
+    /// There is no folder for what is needed only while it is worked on, which says nothing about the index.
+    pub(super) fn of_scratch(folder: &Path, source: io::Error) -> Self {
+        let folder = folder.to_owned();
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::NoSpace { folder, source: Box::new(source) }
+            }
+            _ => Self::Files { folder, doing: "making a temporary folder", source },
+        }
+    }
+
     /// As [`IndexError::of`], for work that panicked.
     pub(super) fn panicked(
         folder: &Path,

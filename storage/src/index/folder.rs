@@ -61,17 +61,30 @@ pub(super) fn current(folder: &Path) -> io::Result<Option<Generation>> {
     Ok(current)
 }
 
+/// How many bytes the files in a folder have, and in those within.
+pub(super) fn bytes_in(folder: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let about = entry.metadata()?;
+        bytes += if about.is_dir() { bytes_in(&entry.path())? } else { about.len() };
+    }
+    Ok(bytes)
+}
+
 /// Removes what is left of an index that was being made.
 pub(super) fn clear_part(folder: &Path) -> io::Result<()> {
     unless_missing(fs::remove_dir_all(part(folder)))
 }
 
-/// Moves a complete index into its place, then removes those before it.
+/// Moves a complete index into its place, then removes those before it. When this returns, none of them comes
+/// back with a power cut: somebody may have been told that what was in them is gone.
 pub(super) fn put_in_place(folder: &Path, generation: Generation) -> io::Result<()> {
     let file = generation.file();
     fs::rename(part(folder).join(&file), folder.join(&file))?;
     remove_before(folder, generation)?;
-    clear_part(folder)
+    clear_part(folder)?;
+    fs::File::open(folder)?.sync_all()
 }
 
 /// Does something with files where blocking is borne.

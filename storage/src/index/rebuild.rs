@@ -1,8 +1,11 @@
 //! Making an index anew, beside the one that is in use.
 
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
+
+use crate::store;
 
 use super::folder::{self, Generation};
 use super::ids::Ids;
@@ -23,6 +26,22 @@ pub struct Rebuild {
 }
 
 impl Rebuild {
+    /// Sees that there is room for one that has a share, from 0 to 1, of the one in a folder: both lie there until
+    /// the new one is whole.
+    ///
+    /// # Errors
+    /// [`IndexError::NoSpace`]; others when the folder can't be read.
+    pub async fn find_room(folder: &Path, share: f64) -> Result<(), IndexError> {
+        let at = folder.to_owned();
+        let find = move || {
+            folder::clear_part(&at)?;
+            let no_room = |error| io::Error::new(ErrorKind::StorageFull, error);
+            let bytes = folder::bytes_in(&at)? as f64 * share;
+            store::find_room(&at, bytes as u64).map_err(no_room)
+        };
+        folder::blocking(folder, "looking for room", find).await
+    }
+
     /// Begins with an empty index.
     ///
     /// # Errors
@@ -57,6 +76,11 @@ impl Rebuild {
         erased(async move { self.made.append(entries).await }).await
     }
 
+    /// What is being made.
+    pub fn index(&self) -> &Index {
+        &self.made
+    }
+
     /// The highest id that was appended.
     pub fn through(&self) -> Option<u64> {
         self.made.through()
@@ -74,6 +98,20 @@ impl Rebuild {
     /// When the files can't be read or written.
     pub async fn tend(&self) -> Result<Tended, IndexError> {
         erased(async move { self.made.tend().await }).await
+    }
+
+    /// Gives it up: what was made of it is removed, when whatever still writes at it has ended.
+    ///
+    /// # Errors
+    /// When the files can't be removed. Then the next to open or rebuild the index removes them.
+    pub async fn give_up(self) -> Result<(), IndexError> {
+        erased(async move {
+            self.made.retire().await;
+            let at = self.folder.clone();
+            let clear = move || folder::clear_part(&at);
+            folder::blocking(&self.folder, "removing what was made of it", clear).await
+        })
+        .await
     }
 
     /// Indexes what was appended, then puts the new index in the place of the old one. Of the old one

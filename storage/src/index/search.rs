@@ -1,8 +1,6 @@
 //! Searching: by words and by nearness, among all entries or some of them.
 
-use arrow_array::cast::AsArray;
-use arrow_array::types::{Float32Type, UInt64Type};
-use arrow_array::{Float32Array, RecordBatch};
+use arrow_array::Float32Array;
 use futures_util::TryStreamExt;
 use lance::Dataset;
 use lance::dataset::scanner::Scanner;
@@ -13,6 +11,7 @@ use lancedb::expr::{DfExpr, col, lit};
 
 use super::ids::Ids;
 use super::rows::{AT, ID, KIND, SPEAKER, TERMS, VECTOR};
+use super::segments;
 
 /// How many hits one search gives at most.
 pub const HITS_MAX: usize = 1_000;
@@ -21,13 +20,16 @@ pub const HITS_MAX: usize = 1_000;
 pub const TERMS_MAX: usize = 256;
 
 /// How many partitions of the index of vectors are searched at least.
-const PROBES: usize = 10;
+pub(super) const PROBES: usize = 10;
 
 /// LanceDB's names for where a row lies, which of a table like ours is its address, and for how well it
 /// fits.
-const ROW_ID: &str = "_rowid";
+pub(super) const ROW_ID: &str = "_rowid";
 const SCORE: &str = "_score";
-const DISTANCE: &str = "_distance";
+pub(super) const DISTANCE: &str = "_distance";
+
+/// Where a row lies, and how well it fits.
+pub(super) type Found = (u64, f32);
 
 /// Which entries a search is among. The default is all.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -65,6 +67,11 @@ pub struct Hit {
 }
 
 impl Filter {
+    /// Whether it leaves out nothing that is old enough.
+    pub(super) fn takes_all(&self) -> bool {
+        self.expr().is_none()
+    }
+
     /// As an expression over values, not as text, so that no name can be read as a piece of one.
     fn expr(&self) -> Option<DfExpr> {
         let from = self.from.map(|from| col(AT).gt_eq(lit(from)));
@@ -83,34 +90,29 @@ pub(super) fn among(ids: &[u64]) -> DfExpr {
     col(ID).in_list(ids.iter().map(|id| lit(*id)).collect(), false)
 }
 
-/// Entries that hold at least one of the terms, the best first.
+/// Where rows lie that hold at least one of the terms, and how well they fit, by LanceDB's own plan.
 pub(super) async fn words(
     dataset: &Dataset,
-    ids: &Ids,
-    terms: &[&str],
+    terms: String,
     filter: &Filter,
     within: Within,
     limit: usize,
-) -> lance::Result<Vec<Hit>> {
-    let terms = &terms[..terms.len().min(TERMS_MAX)];
-    let terms = MatchQuery::new(terms.join(" "))
-        .with_column(Some(TERMS.to_owned()))
-        .with_operator(Operator::Or);
+) -> lance::Result<Vec<Found>> {
+    let terms =
+        MatchQuery::new(terms).with_column(Some(TERMS.to_owned())).with_operator(Operator::Or);
     let mut scanner = dataset.scan();
     scanner.full_text_search(FullTextSearchQuery::new_query(FtsQuery::Match(terms)))?;
-    let found = hits(scanner, filter, within, limit, SCORE).await?;
-    ranked(dataset, ids, &found, SCORE, |score| score).await
+    hits(scanner, filter, within, limit, SCORE).await
 }
 
-/// The entries with the nearest vectors, the nearest first.
+/// Where the rows with the nearest vectors lie, and how far they are, by LanceDB's own plan.
 pub(super) async fn nearest(
     dataset: &Dataset,
-    ids: &Ids,
     unit: Vec<f32>,
     filter: &Filter,
     within: Within,
     limit: usize,
-) -> lance::Result<Vec<Hit>> {
+) -> lance::Result<Vec<Found>> {
     let mut scanner = dataset.scan();
     scanner
         .nearest(VECTOR, &Float32Array::from(unit), limit)?
@@ -120,19 +122,16 @@ pub(super) async fn nearest(
         // the partitions are was measured with vectors that are not of one length. More are still
         // searched when a filter leaves too few entries.
         .search_effort(0.0)?;
-    let found = hits(scanner, filter, within, limit, DISTANCE).await?;
-    // Of unit vectors, LanceDB's distance is one less the cosine.
-    ranked(dataset, ids, &found, DISTANCE, |distance| 1.0 - distance).await
+    hits(scanner, filter, within, limit, DISTANCE).await
 }
 
-/// What a search finds: where the rows lie, and how well they fit.
 async fn hits(
     mut scanner: Scanner,
     filter: &Filter,
     within: Within,
     limit: usize,
     fits: &str,
-) -> lance::Result<Vec<RecordBatch>> {
+) -> lance::Result<Vec<Found>> {
     scanner.disable_scoring_autoprojection();
     scanner.project(&[fits])?.with_row_id().prefilter(true);
     scanner.limit(Some(limit as i64), None)?;
@@ -142,28 +141,24 @@ async fn hits(
     if within == Within::Indices {
         scanner.fast_search();
     }
-    scanner.try_into_stream().await?.try_collect().await
+    let batches: Vec<_> = scanner.try_into_stream().await?.try_collect().await?;
+    Ok(batches.iter().flat_map(|batch| segments::rows(batch, fits)).collect())
 }
 
-/// The hits of all batches, the best first, and of equals the older.
-async fn ranked(
+/// What was found as entries, so many of the best, the best first, and of equals the older.
+pub(super) async fn ranked(
     dataset: &Dataset,
     ids: &Ids,
-    batches: &[RecordBatch],
-    fits: &str,
+    found: Vec<Found>,
     score: fn(f32) -> f32,
+    limit: usize,
 ) -> lance::Result<Vec<Hit>> {
-    let (mut rows, mut scores) = (Vec::new(), Vec::new());
-    for batch in batches {
-        let found = batch.column_by_name(ROW_ID).zip(batch.column_by_name(fits));
-        let Some((found, fit)) = found else { continue };
-        rows.extend_from_slice(found.as_primitive::<UInt64Type>().values());
-        scores.extend(fit.as_primitive::<Float32Type>().values().iter().map(|raw| score(*raw)));
-    }
+    let (rows, fits): (Vec<u64>, Vec<f32>) = found.into_iter().unzip();
     let ids = ids.of(dataset, &rows).await?;
-    let found = ids.into_iter().zip(scores);
+    let found = ids.into_iter().zip(fits);
     let mut hits: Vec<Hit> =
-        found.filter_map(|(id, score)| id.map(|id| Hit { id, score })).collect();
+        found.filter_map(|(id, fit)| id.map(|id| Hit { id, score: score(fit) })).collect();
     hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.id.cmp(&b.id)));
+    hits.truncate(limit);
     Ok(hits)
 }

@@ -9,6 +9,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::cache::RecentlyUsed;
 
+/// How many segments of indices stay open between searches, of all indices together: each keeps two or
+/// three files open. Others are asked through LanceDB's plans, which open them for each search.
+const OPEN_SEGMENTS_MAX: usize = 128;
+
 /// How much the indices of a process may take together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexShareSettings {
@@ -36,6 +40,7 @@ struct Inner {
     session: Arc<Session>,
     index_cache_bytes: usize,
     heavy: Arc<Semaphore>,
+    open: Arc<Semaphore>,
 }
 
 impl IndexShare {
@@ -44,7 +49,8 @@ impl IndexShare {
         let session = session(settings.index_cache_bytes, settings.metadata_cache_bytes);
         let heavy = Arc::new(Semaphore::new(settings.heavy_at_once.max(1)));
         let index_cache_bytes = settings.index_cache_bytes;
-        Self(Arc::new(Inner { session, index_cache_bytes, heavy }))
+        let open = Arc::new(Semaphore::new(OPEN_SEGMENTS_MAX));
+        Self(Arc::new(Inner { session, index_cache_bytes, heavy, open }))
     }
 
     pub(super) fn session(&self) -> Arc<Session> {
@@ -55,6 +61,12 @@ impl IndexShare {
     /// room for others.
     pub(super) fn warm_bytes(&self) -> u64 {
         self.0.index_cache_bytes as u64 / 4 * 3
+    }
+
+    /// Leave to keep so many segments open, if there is room.
+    pub(super) fn leave_open(&self, segments: usize) -> Option<OwnedSemaphorePermit> {
+        let segments = u32::try_from(segments).ok()?;
+        Arc::clone(&self.0.open).try_acquire_many_owned(segments).ok()
     }
 
     /// Leave to do something heavy, when it is its turn.

@@ -131,6 +131,7 @@ impl Inner {
         let (location, progress) = (self.location.clone(), Teller::new(self.progress.clone()));
         let (held, taken) = ((tending, rewriting), step.clone());
         aside(permit, held, &self.location.folder, "upkeep", move || async move {
+            has_scratch().map_err(|error| IndexError::of_scratch(&location.folder, error))?;
             let session = share::session(ASIDE_CACHE_BYTES, ASIDE_CACHE_BYTES);
             let table = location.open(session).await?;
             let dataset = location.guard("reading its version", dataset(&table)).await?;
@@ -148,8 +149,20 @@ impl Inner {
         let _writing = self.writing.lock().await;
         self.readers.turn().await;
         let dataset = self.dataset().await?;
+        // Otherwise what is open of an older version would keep its files on the disk.
+        if self.open.lock().await.is_some() {
+            let opening = self.segments(&dataset);
+            self.location.guard("opening its indices", opening).await?;
+        }
         self.location.guard("removing its older versions", steps::prune(&dataset)).await?;
         self.has_versions.store(false, Ordering::SeqCst);
         Ok(Tended::Pruned)
     }
+}
+
+/// Sees that there is a folder for temporary files. LanceDB keeps vectors there while it sorts them, and takes it for
+/// granted.
+fn has_scratch() -> std::io::Result<()> {
+    std::fs::create_dir_all(tempfile::env::temp_dir())?;
+    tempfile::tempdir()?.close()
 }

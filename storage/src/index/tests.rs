@@ -7,6 +7,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod damage;
+mod direct;
 mod growth;
 mod together;
 
@@ -326,6 +327,17 @@ async fn a_rebuild_that_was_given_up_leaves_the_old_one_in_its_place() {
     rebuild.append(entries(7..=9)).await.unwrap();
     drop(rebuild);
     assert!(holds_bytes(dir.path(), "own-9"));
+    let rebuild = Rebuild::begin(dir.path(), &share(), shape()).await.unwrap();
+    rebuild.append(entries(5..=6)).await.unwrap();
+    assert!(holds_bytes(dir.path(), "own-6"));
+    rebuild.give_up().await.unwrap();
+    Rebuild::find_room(dir.path(), 1.0).await.unwrap();
+    let no_room = Rebuild::find_room(dir.path(), 1e15).await.unwrap_err();
+    assert!(matches!(no_room, IndexError::NoSpace { .. }), "{no_room}");
+    assert!(!holds_bytes(dir.path(), "own-6"), "on a full disk it would keep it so");
+    let rebuild = Rebuild::begin(dir.path(), &share(), shape()).await.unwrap();
+    rebuild.append(entries(7..=9)).await.unwrap();
+    drop(rebuild);
     let again = open(dir.path()).await;
     assert_eq!(found(&again, &["all"], &Filter::default()).await, BTreeSet::from([1, 2, 3]));
     assert!(!holds_bytes(dir.path(), "own-9"), "what was left over is removed");

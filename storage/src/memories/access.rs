@@ -1,10 +1,16 @@
 //! The index, opened when it is first needed.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard};
 
 use crate::index::{Index, IndexError, IndexShare, Opened, Rebuild, Shape};
+
+/// How long a closing waits for what writes at the index: a step of upkeep that was given up ends at its next
+/// pause.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Where the index is, and whether it is open.
 pub(super) struct Access {
@@ -12,6 +18,8 @@ pub(super) struct Access {
     share: IndexShare,
     shape: Shape,
     place: AsyncMutex<Place>,
+    /// The one that was begun last in place of the one that there is.
+    begun: Mutex<Option<Index>>,
 }
 
 enum Place {
@@ -24,7 +32,13 @@ enum Place {
 
 impl Access {
     pub(super) fn new(folder: PathBuf, share: IndexShare, shape: Shape) -> Self {
-        Self { folder, share, shape, place: AsyncMutex::new(Place::Unopened) }
+        Self {
+            folder,
+            share,
+            shape,
+            place: AsyncMutex::new(Place::Unopened),
+            begun: Mutex::default(),
+        }
     }
 
     /// The index; an empty one if there is none that can be used. `next` is the id that no memory has
@@ -58,11 +72,15 @@ impl Access {
         Index::create(&self.folder, &self.share, self.shape.clone()).await
     }
 
-    /// Makes it be made anew, if an error asks for that.
-    pub(super) async fn heed(&self, error: &IndexError) {
-        if error.asks_for_anew() {
+    /// Makes an index be made anew, if an error of it asks for that, unless another has its place by now.
+    pub(super) async fn heed(&self, index: &Index, error: &IndexError) {
+        if !error.asks_for_anew() {
+            return;
+        }
+        let mut place = self.place.lock().await;
+        if matches!(&*place, Place::Open(open) if open.is(index)) {
             tracing::warn!(%error, "the memory index is lost and will be made anew");
-            *self.place.lock().await = Place::Lost;
+            *place = Place::Lost;
         }
     }
 
@@ -71,9 +89,13 @@ impl Access {
         self.folder.exists()
     }
 
-    /// Begins to make another that can take the place of the one that there is.
-    pub(super) async fn rebuild(&self) -> Result<Rebuild, IndexError> {
-        Rebuild::begin(&self.folder, &self.share, self.shape.clone()).await
+    /// Begins to make another that can take the place of the one that there is, of which it will have the share
+    /// `kept`, from 0 to 1.
+    pub(super) async fn rebuild(&self, kept: f64) -> Result<Rebuild, IndexError> {
+        Rebuild::find_room(&self.folder, kept).await?;
+        let rebuild = Rebuild::begin(&self.folder, &self.share, self.shape.clone()).await?;
+        *self.begun.lock() = Some(rebuild.index().clone());
+        Ok(rebuild)
     }
 
     /// Puts another in the place of the one that there is. Searches that begin meanwhile wait.
@@ -91,11 +113,23 @@ impl Access {
         Ok(())
     }
 
-    /// Lets go of its files until it is needed again.
+    /// Lets go of its files until it is needed again. Nothing writes there when this returns, unless it is
+    /// stuck: the folder may be moved or removed next.
     pub(super) async fn close(&self) {
         let mut place = self.place.lock().await;
-        if matches!(*place, Place::Open(_)) {
-            *place = Place::Unopened;
+        let open = match std::mem::replace(&mut *place, Place::Unopened) {
+            Place::Open(index) => Some(index),
+            Place::Unopened | Place::Lost => None,
+        };
+        let begun = self.begun.lock().take();
+        let retire = async {
+            for index in [open, begun].into_iter().flatten() {
+                index.retire().await;
+            }
+        };
+        if tokio::time::timeout(CLOSE_PATIENCE, retire).await.is_err() {
+            let folder = self.folder.display();
+            tracing::warn!(%folder, "something still writes at a memory index that is closed");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How memories come out of the index, so that no byte of them is left in its folder.
 
-use crate::index::{IndexError, Tended};
+use crate::index::{Index, IndexError, Rebuild, Tended};
 use crate::store::StoreError;
 
 use super::tables;
@@ -23,11 +23,15 @@ impl Inner {
             return Ok(());
         }
         if self.access.has_files() {
-            let rebuilt = self.rebuild_without(gone.iter().copied().collect()).await;
-            if let Err(MemoriesError::Index(error)) = &rebuilt {
-                self.access.heed(error).await;
-            }
-            rebuilt?;
+            let index = self.index().await?;
+            let kept = match without(&index, gone.iter().copied().collect()).await {
+                Ok(kept) => kept,
+                Err(error) => {
+                    self.access.heed(&index, &error).await;
+                    return Err(error.into());
+                }
+            };
+            self.make_anew(kept).await?;
         }
         let ids = gone.clone();
         self.store.write(move |writer| tables::are_gone(writer, &ids)).await?;
@@ -35,11 +39,24 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes the index anew of what is settled. The old one, without what is gone, is searched meanwhile.
-    async fn rebuild_without(&self, gone: Vec<u64>) -> Result<(), MemoriesError> {
-        self.index().await?.delete(gone).await?;
+    /// Makes the index anew of what is settled, which is a share of what it has, from 0 to 1. The old one is searched
+    /// meanwhile.
+    async fn make_anew(&self, kept: f64) -> Result<(), MemoriesError> {
+        let rebuild = self.access.rebuild(kept).await?;
+        match self.fill(&rebuild).await {
+            Ok(()) => Ok(self.access.replace(rebuild).await?),
+            Err(error) => {
+                // On a disk that is full it would keep it so.
+                rebuild.give_up().await.unwrap_or_else(|error| {
+                    tracing::warn!(%error, "what was made of a memory index lies there for now");
+                });
+                Err(error)
+            }
+        }
+    }
+
+    async fn fill(&self, rebuild: &Rebuild) -> Result<(), MemoriesError> {
         let settled = self.live.read().settled;
-        let rebuild = self.access.rebuild().await?;
         let mut through = 0;
         while through < settled {
             let (store, count) = (self.store.clone(), self.many());
@@ -53,6 +70,13 @@ impl Inner {
             rebuild.append(entries).await?;
         }
         while rebuild.tend().await? != Tended::Nothing {}
-        Ok(self.access.replace(rebuild).await.map_err(|error: IndexError| error)?)
+        Ok(())
     }
+}
+
+/// Deletes some from an index; which share of it is left.
+async fn without(index: &Index, gone: Vec<u64>) -> Result<f64, IndexError> {
+    let before = index.count().await?;
+    index.delete(gone).await?;
+    Ok(index.count().await? as f64 / before.max(1) as f64)
 }

@@ -108,9 +108,6 @@ impl Memories {
                 Err(MemoriesError::Index(IndexError::Replaced { .. })) => {}
                 Err(error) => {
                     tracing::warn!(%error, "recall goes on without the index");
-                    if let MemoriesError::Index(error) = &error {
-                        self.0.access.heed(error).await;
-                    }
                     break;
                 }
             }
@@ -124,7 +121,11 @@ impl Memories {
         if through == 0 {
             return Ok(Hits { through, ids: BTreeSet::new() });
         }
-        let (words, near) = self.0.ask(&index, asked, through).await?;
+        let asked = self.0.ask(&index, asked, through).await;
+        if let Err(error) = &asked {
+            self.0.access.heed(&index, error).await;
+        }
+        let (words, near) = asked?;
         Ok(Hits { through, ids: words.iter().chain(&near).map(|hit| hit.id).collect() })
     }
 }

@@ -23,10 +23,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
-use crate::index::{Entry, Index, Tended};
+use crate::index::{Entry, Index, IndexError, Tended};
 use crate::store::StoreError;
 
 use super::memory::{Memory, micros};
@@ -54,7 +54,7 @@ pub struct Progress {
 #[derive(Default)]
 pub(super) struct Worker {
     is_working: AtomicBool,
-    is_stopped: AtomicBool,
+    is_stopped: watch::Sender<bool>,
     /// Much waits while the worker is at work already, or part of its work has ended.
     has_news: Notify,
     task: Mutex<Option<JoinHandle<()>>>,
@@ -63,13 +63,33 @@ pub(super) struct Worker {
 impl Worker {
     /// Ends it, at its next pause.
     pub(super) async fn stop(&self) {
-        self.is_stopped.store(true, Ordering::SeqCst);
-        let task = self.task.lock().take();
-        if let Some(task) = task {
-            task.abort();
+        if let Some(task) = self.abandon() {
             // Aborted, or over before; either is well.
             let _ended = task.await;
         }
+    }
+
+    /// Waits until it is stopped.
+    pub(super) async fn stopped(&self) {
+        let mut is_stopped = self.is_stopped.subscribe();
+        // It is not gone before: whoever waits has it.
+        let _is_stopped = is_stopped.wait_for(|is_stopped| *is_stopped).await;
+    }
+
+    /// As [`Worker::stop`], and waits for nothing. Its task, if there is one.
+    fn abandon(&self) -> Option<JoinHandle<()>> {
+        self.is_stopped.send_replace(true);
+        self.task.lock().take().inspect(JoinHandle::abort)
+    }
+}
+
+/// Held by all who use memories. When the last of them goes without closing them, as after a panic, their
+/// upkeep ends: it holds their store, which is to be opened again.
+pub(super) struct Lease(pub(super) Arc<Worker>);
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        drop(self.0.abandon());
     }
 }
 
@@ -87,9 +107,7 @@ impl Memories {
     pub(super) fn tend_aside(&self) {
         let worker = &self.0.worker;
         let mut task = worker.task.lock();
-        if worker.is_stopped.load(Ordering::SeqCst)
-            || worker.is_working.swap(true, Ordering::SeqCst)
-        {
+        if *worker.is_stopped.borrow() || worker.is_working.swap(true, Ordering::SeqCst) {
             return;
         }
         *task = Some(tokio::spawn(work(Arc::downgrade(&self.0))));
@@ -121,10 +139,23 @@ impl Inner {
     /// One step; whether there may be more.
     pub(super) async fn tend(&self) -> Result<bool, MemoriesError> {
         let _tending = self.tending.lock().await;
-        if !self.live.read().forgotten.is_empty() {
-            self.purge().await?;
-            return Ok(true);
+        if self.live.read().forgotten.is_empty() {
+            return self.tend_others().await;
         }
+        match self.purge().await {
+            // All else is kept up until there is room.
+            Err(no_room @ MemoriesError::Index(IndexError::NoSpace { .. })) => {
+                match self.tend_others().await? {
+                    true => Ok(true),
+                    false => Err(no_room),
+                }
+            }
+            purged => purged.map(|()| true),
+        }
+    }
+
+    /// A step beside what is forgotten.
+    async fn tend_others(&self) -> Result<bool, MemoriesError> {
         if self.embed_some().await? {
             return Ok(true);
         }
@@ -134,7 +165,7 @@ impl Inner {
         let index = self.index().await?;
         let done = self.tend_index(&index).await;
         if let Err(MemoriesError::Index(error)) = &done {
-            self.access.heed(error).await;
+            self.access.heed(&index, error).await;
         }
         done
     }

@@ -1,6 +1,7 @@
 //! An index that can't be written, and a store that is of another time.
 
 use super::*;
+use crate::index::IndexError;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_an_index_everything_is_found_and_memory_stays_bounded() {
@@ -54,4 +55,96 @@ async fn a_closed_store_is_told() {
     assert!(error.to_string().contains("was closed; open it again"), "{error}");
     assert!(memories.recall(asking("boat")).await.is_err());
     assert!(memories.get(1).is_err() && memories.count().is_err());
+}
+
+/// An embedder that waits until it may go on.
+struct Waiting {
+    inner: Hashed,
+    may_go_on: Arc<AtomicBool>,
+    waits: AtomicBool,
+}
+
+impl Embedder for Waiting {
+    fn name(&self) -> &str {
+        self.inner.name()
+    }
+
+    fn dimensions(&self) -> usize {
+        self.inner.dimensions()
+    }
+
+    fn is_quick(&self) -> bool {
+        false
+    }
+
+    fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.waits.store(true, Ordering::SeqCst);
+        while !self.may_go_on.load(Ordering::SeqCst) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.inner.embed(texts)
+    }
+}
+
+/// Lets somebody go on, also if the test fails.
+struct Go(Arc<AtomicBool>);
+
+impl Drop for Go {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// As when a being panics, and is started again with the same store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_free_when_nobody_holds_its_memories_also_in_mid_upkeep() {
+    let go = Go(Arc::default());
+    let (inner, may_go_on, waits) = (Hashed::new(), Arc::clone(&go.0), AtomicBool::new(false));
+    let embedder = Arc::new(Waiting { inner, may_go_on, waits });
+    let house = House { embedder: Arc::<Waiting>::clone(&embedder), ..House::new() };
+    let memories = house.open().await;
+    memories.remember(about(1..=3)).await.unwrap();
+    until("upkeep makes vectors", || embedder.waits.load(Ordering::SeqCst)).await;
+    drop(memories);
+    let path = house.dir.path().join("being.redb");
+    until("the store can be opened again", || {
+        Store::open(&path, &SCHEMA, &StoreOptions::default()).is_ok()
+    })
+    .await;
+    drop(go);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_error_of_an_index_that_was_replaced_says_nothing_of_the_new_one() {
+    let house = House::small();
+    let memories = house.open().await;
+    memories.remember(about(1..=60)).await.unwrap();
+    tend_all(&memories).await;
+    let old = memories.0.index().await.unwrap();
+    memories.0.store.write(|writer| Memories::remove(writer, &[3])).await.unwrap();
+    memories.purge(&[3]).await.unwrap();
+    let new = memories.0.index().await.unwrap();
+    assert!(!new.is(&old));
+    let damage = || IndexError::Damaged {
+        folder: house.vectors(),
+        doing: "a search",
+        source: "a file is missing".into(),
+    };
+    memories.0.access.heed(&old, &damage()).await;
+    assert!(memories.0.index().await.unwrap().is(&new));
+    memories.0.access.heed(&new, &damage()).await;
+    assert!(!memories.0.index().await.unwrap().is(&new));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_writes_at_an_index_that_was_closed() {
+    let house = House::small();
+    let memories = house.open().await;
+    memories.remember(about(1..=60)).await.unwrap();
+    tend_all(&memories).await;
+    let index = memories.0.index().await.unwrap();
+    memories.close().await;
+    let refused = index.append(Vec::new()).await.unwrap_err();
+    assert!(matches!(refused, IndexError::Replaced { .. }), "{refused}");
+    assert!(!memories.tend().await.unwrap(), "nor is it opened again to be worked on");
 }
