@@ -18,6 +18,9 @@ const SOCKET_PATH_MAX: usize = 103;
 /// How long a genii that was just killed may take to let go of its folder.
 const LOCK_PATIENCE: Duration = Duration::from_millis(500);
 
+/// How the names of temporary files and folders begin.
+const TEMPORARY: &[u8] = b".tmp";
+
 /// A data folder.
 #[derive(Debug, Clone)]
 pub struct Data {
@@ -111,6 +114,28 @@ impl Data {
         self.folder.join("chats").join(being.as_str())
     }
 
+    /// Where is written what is needed only while something is worked on. The data folder may be one in which
+    /// others have theirs: it is not to be taken for that of somebody else.
+    fn scratch(&self) -> PathBuf {
+        self.folder.join("genii-tmp")
+    }
+
+    /// Makes the folder for what is needed only while something is worked on, and has all such go there: with the
+    /// indices of memories it may be hundreds of MiB, and the system's own is often kept in memory. What `kill -9`
+    /// has left there goes. To be done once, by who holds the lock.
+    ///
+    /// # Errors
+    /// When it cannot be made or emptied.
+    pub fn take_scratch(&self, _: &DataLock) -> Result<(), Fault> {
+        let scratch = self.scratch();
+        make_scratch(&scratch).map_err(|error| {
+            Fault::new(format!("{} cannot be made or emptied: {error}", scratch.display()))
+                .help("see what is there, and remove it")
+        })?;
+        let _stays_if_it_is_set = tempfile::env::override_temp_dir(&scratch);
+        Ok(())
+    }
+
     /// Makes the folder, for its owner alone, and sees that it can be written to.
     ///
     /// # Errors
@@ -154,7 +179,8 @@ impl Data {
     pub fn missing(&self) -> Missing {
         let above = self.folder.ancestors().skip(1).collect::<Vec<_>>();
         let above = above.into_iter().rev().map(Path::to_owned);
-        let within = [self.folder.clone(), self.logs(), self.trust(), self.lock_file()];
+        let within =
+            [self.folder.clone(), self.logs(), self.trust(), self.scratch(), self.lock_file()];
         Missing(above.chain(within).filter(|path| !path.exists()).collect())
     }
 
@@ -217,6 +243,22 @@ impl Data {
             .map_err(|error| failed(&error))?;
         Ok(DataLock { _file: file })
     }
+}
+
+/// Makes a folder for temporary files, and removes those that are there: no others.
+fn make_scratch(scratch: &Path) -> std::io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(scratch)?;
+    for entry in std::fs::read_dir(scratch)? {
+        let entry = entry?;
+        if !entry.file_name().as_encoded_bytes().starts_with(TEMPORARY) {
+            continue;
+        }
+        match entry.file_type()?.is_dir() {
+            true => std::fs::remove_dir_all(entry.path())?,
+            false => std::fs::remove_file(entry.path())?,
+        }
+    }
+    Ok(())
 }
 
 /// Whether a file is the one at a path.
@@ -289,5 +331,19 @@ mod tests {
         let long = scratch.path().join("x".repeat(120));
         let fault = Data::new(Some(long)).unwrap().prepare().unwrap_err();
         assert!(fault.message.contains("too long for a Unix socket"), "{fault}");
+    }
+
+    #[test]
+    fn of_what_is_temporary_only_our_own_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = Data::new(Some(folder.path().to_owned())).unwrap();
+        let at = |path: &str| folder.path().join(path);
+        for theirs in ["tmp", "genii-tmp", "genii-tmp/mine", "genii-tmp/.tmpAbC/of-an-index"] {
+            std::fs::create_dir_all(at(theirs)).unwrap();
+        }
+        std::fs::write(at("genii-tmp/.tmpXyZ"), "").unwrap();
+        make_scratch(&data.scratch()).unwrap();
+        assert!(at("tmp").exists() && at("genii-tmp/mine").exists());
+        assert!(!at("genii-tmp/.tmpAbC").exists() && !at("genii-tmp/.tmpXyZ").exists());
     }
 }

@@ -53,6 +53,8 @@ fn run(folder: Option<OsString>) -> ExitCode {
 
 fn live(lease: Lease, folder: &Path) -> std::io::Result<bool> {
     limit(&lease)?;
+    // It goes with the folder when the process has ended.
+    let _is_set_once = tempfile::env::override_temp_dir(folder);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(THREADS).max_blocking_threads(BLOCKING_THREADS_MAX).enable_all();
     let runtime = runtime.build()?;

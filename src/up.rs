@@ -51,7 +51,7 @@ const SETTLE_PATIENCE: Duration = Duration::from_secs(3);
 const SETTLE_LOOK: Duration = Duration::from_millis(10);
 
 /// What a program ends with that was ended by a signal before it had done its work.
-const INTERRUPTED: u8 = 130;
+pub const INTERRUPTED: u8 = 130;
 
 #[derive(Debug, Args)]
 #[command(after_help = examples(&[
@@ -144,6 +144,7 @@ pub async fn run(args: &UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     let local = local.transpose()?;
     data.prepare()?;
     let lock = data.lock()?;
+    data.take_scratch(&lock)?;
     let signals = Signals::listen()?;
     let canvas = Canvas::default();
     let printer = Arc::new(Printer::begin(canvas.clone()));

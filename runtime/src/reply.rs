@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::{AskError, Fault, Message, Rejection};
+use tokio::time::Instant;
 
 use crate::directory::Line;
 use crate::letter::{Answer, ReplyTo};
@@ -94,18 +95,22 @@ impl<M: Message> Drop for Promise<M> {
 pub(crate) struct Owed {
     /// The life.
     pub(crate) line: Arc<Line>,
+    /// Since when, and that in nanoseconds since the node began.
+    since: Instant,
+    nanos: u64,
 }
 
 impl Owed {
     pub(crate) fn new(line: Arc<Line>) -> Self {
-        line.slot.vitals.owe();
-        Self { line }
+        let nanos = line.slot.vitals.owe();
+        Self { line, since: Instant::now(), nanos }
     }
 }
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        self.line.slot.vitals.settle();
+        let took = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        self.line.slot.vitals.settle(self.nanos.saturating_add(took));
     }
 }
 

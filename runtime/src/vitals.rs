@@ -24,7 +24,7 @@ pub(crate) struct Vitals {
     /// Which entry of the protocol it is in.
     busy_with: AtomicU32,
     suspended: AtomicU32,
-    /// When it last did something, in nanoseconds since the node began.
+    /// When it last did something or answered, in nanoseconds since the node began.
     rests_since: AtomicU64,
     /// Questions that it has taken on for later.
     owed: AtomicUsize,
@@ -77,17 +77,20 @@ impl Vitals {
     /// It has nothing to do since then, in nanoseconds since the node began.
     pub(crate) fn rest(&self, nanos: u64) {
         self.busy_since.store(0, Ordering::Relaxed);
-        self.rests_since.store(nanos, Ordering::Relaxed);
+        // What it answered later than it handled counts, too.
+        if nanos > self.rests_since() {
+            self.rests_since.store(nanos, Ordering::Relaxed);
+        }
     }
 
-    /// When it last did something, in nanoseconds since the node began.
+    /// When it last did something or answered, in nanoseconds since the node began.
     pub(crate) fn rests_since(&self) -> u64 {
         self.rests_since.load(Ordering::Relaxed)
     }
 
     /// Whether it handles nothing, owes nothing, and is not held up.
     pub(crate) fn is_idle(&self) -> bool {
-        self.busy().is_none() && self.owed.load(Ordering::Relaxed) == 0 && !self.is_suspended()
+        self.busy().is_none() && self.owed.load(Ordering::Acquire) == 0 && !self.is_suspended()
     }
 
     pub(crate) fn end(&self, outcome: Outcome, took: Duration) {
@@ -124,14 +127,21 @@ impl Vitals {
         self.suspended.load(Ordering::Relaxed) > 0
     }
 
-    /// A question is taken on, to be answered later.
-    pub(crate) fn owe(&self) {
+    /// A question is taken on, to be answered later. When that is, in nanoseconds since the node began: it is
+    /// the handler that runs which takes it on.
+    pub(crate) fn owe(&self) -> u64 {
         self.owed.fetch_add(1, Ordering::Relaxed);
+        match self.busy_since.load(Ordering::Relaxed) {
+            0 => self.rests_since(),
+            since => since,
+        }
     }
 
-    /// It was answered, or dropped.
-    pub(crate) fn settle(&self) {
-        self.owed.fetch_sub(1, Ordering::Relaxed);
+    /// It was answered, or dropped, so many nanoseconds after the node began.
+    pub(crate) fn settle(&self, nanos: u64) {
+        // Before it counts no more, so that nobody finds it at rest since its handler ended.
+        self.rests_since.fetch_max(nanos, Ordering::Relaxed);
+        self.owed.fetch_sub(1, Ordering::Release);
     }
 
     pub(crate) fn read(&self, depth: usize) -> Counters {

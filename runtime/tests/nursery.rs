@@ -366,6 +366,22 @@ async fn the_one_that_has_rested_longest_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_took_long_to_answer_rests_since_it_answered() {
+    let world = world(2).await;
+    let [slow, quick, third] = ["slow", "quick", "third"].map(|name| world.admit(name));
+    let (node, asked) = (world.node.clone(), slow.clone());
+    let answer = tokio::spawn(async move {
+        node.to(asked).ask_within(Promised { seconds: 20 }, Duration::from_secs(60)).await
+    });
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    world.tell(&quick).await;
+    answer.await.unwrap().unwrap();
+    world.tell(&third).await;
+    assert_eq!(world.nursery.mood(&quick), Some(Mood::Asleep));
+    assert_eq!(world.nursery.mood(&slow), Some(Mood::Awake));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_has_something_to_do_is_not_put_to_sleep() {
     let world = world(1).await;
     let [busy, other] = ["busy", "other"].map(|name| world.admit(name));

@@ -32,6 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use genii_protocols::being::AskHealth;
 use genii_protocols::{Json, TimeSpan};
 use genii_runtime::process::Exit;
 use genii_runtime::process::own::{LastLines, OwnProcess};
@@ -49,8 +50,11 @@ use watch::{Amiss, Watch};
 /// How long the process may take until the being answers.
 const START_PATIENCE: Duration = Duration::from_secs(25);
 
-/// How long it may take to end in good order before it is killed.
-const STOP_PATIENCE: Duration = Duration::from_secs(15);
+/// How long it may take to hear all that was told before it is to end.
+const HEARD_PATIENCE: Duration = Duration::from_secs(3);
+
+/// How long it may take then to end in good order before it is killed.
+const STOP_PATIENCE: Duration = Duration::from_secs(12);
 
 /// How long it may take to be gone that was killed.
 const KILL_PATIENCE: Duration = Duration::from_secs(5);
@@ -71,7 +75,7 @@ pub struct BeingProcess {
     is_amiss: Arc<AtomicBool>,
     watch: Watch,
     began: Instant,
-    _annex: Annex,
+    annex: Annex,
 }
 
 /// What is set for it.
@@ -159,7 +163,7 @@ impl Agent for BeingProcess {
         let watch = Watch::new(&annex, process.pid(), end.limits.clone());
         let is_amiss = Arc::new(AtomicBool::new(false));
         look_after(&process, watch.clone(), end, is_amiss.clone(), at);
-        Ok(Self { relay, process, is_amiss, watch, began: Instant::now(), _annex: annex })
+        Ok(Self { relay, process, is_amiss, watch, began: Instant::now(), annex })
     }
 
     fn health(&self) -> Health {
@@ -181,6 +185,8 @@ impl Agent for BeingProcess {
     async fn stop(&mut self, context: &mut Context) {
         let exited = self.process.exited();
         if !self.is_amiss.load(Ordering::Acquire) {
+            // What was told before is handled when this is answered: all goes one way, in order.
+            let _heard_all = self.annex.mail().ask_within(AskHealth {}, HEARD_PATIENCE).await;
             self.process.terminate();
             if timeout(STOP_PATIENCE, self.process.exited()).await.is_ok() {
                 return;

@@ -40,7 +40,7 @@ pub(super) const ENVIRONMENT: [(&str, &str); 4] = [
 ];
 
 /// How long the being may take to end in good order: less than its process.
-const STOP_PATIENCE: Duration = Duration::from_secs(12);
+const STOP_PATIENCE: Duration = Duration::from_secs(9);
 
 /// A being that fails ends its process: it is its supervisor in the house that decides.
 const NO_RESTARTS: Intensity = Intensity { restarts: 0, window: Duration::from_secs(1) };
