@@ -195,7 +195,7 @@ impl HandleLater<Query> for Being {
         let Query { said, speaker, path: _ } = asked;
         // What is told is answered too, for the history.
         let listener = match promise.is_told() {
-            true => Listener::Nobody,
+            true => Listener::Told(promise),
             false => Listener::Whole(promise),
         };
         self.talk(Saying { said, speaker }, listener, at).await;
@@ -570,7 +570,7 @@ fn notes(mind: &Mind) -> Vec<String> {
         let id = mind.id.as_str();
         format!("its store is damaged, and not all that it has can be read; `being check {id}` tells more")
     });
-    is_behind.then_some(told).into_iter().chain(damaged).collect()
+    is_behind.then_some(told).into_iter().chain(damaged).chain(mind.who().core_note()).collect()
 }
 
 /// Where it is known which beings there are.

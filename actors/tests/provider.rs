@@ -339,6 +339,20 @@ async fn thinking_is_a_sign_of_life() {
 }
 
 #[tokio::test]
+async fn a_server_may_tell_of_thoughts_by_two_names_at_once() {
+    let delta = |delta: serde_json::Value| event(&json!({ "choices": [{ "delta": delta }] }));
+    let parts = vec![
+        delta(json!({ "content": "", "reasoning": null, "reasoning_content": null })),
+        delta(json!({ "content": null, "reasoning": "hm", "reasoning_content": "hm" })),
+        delta(json!({ "content": "a", "reasoning": null, "reasoning_content": null })),
+        delta(json!({ "content": "b", "reasoning": null })),
+        finish("stop"),
+        done(),
+    ];
+    check_answer(vec![stream(parts)], "ab", Usage::default(), 1).await;
+}
+
+#[tokio::test]
 async fn an_answer_that_never_ends_is_broken_off() {
     let word = match words("on and on ") {
         Step::Send(bytes) => bytes,

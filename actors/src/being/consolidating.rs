@@ -5,12 +5,16 @@
 //! | what happens | what comes of it |
 //! |---|---|
 //! | somebody speaks to it meanwhile | it is called off, and begun anew after a longer quiet |
+//! | somebody speaks when the notes are there | they are kept, and found at once |
 //! | the budget is spent, or the provider cannot be reached or fails | it is tried again, [`AGAIN_AFTER`] later at the earliest |
+//! | a limit of the being's own is in the way, or there is a page and no model | the same: nobody has read the question |
 //! | the provider refuses, or says nothing that can be read | these turns are remembered as they are, and no more |
 //! | a turn is forgotten meanwhile, or its answer | nothing is kept of what was made of it |
 //! | a turn is forgotten later | the summary goes with it, and so do the facts that were found beside it |
-//! | genii ends, or the being falls asleep meanwhile | it is done when it wakes next |
+//! | genii ends, or the being falls asleep meanwhile | it is done when it wakes next, and what was asked counts by then |
 //! | there are many turns of before | it begins with the newest |
+//!
+//! What it takes counts against the budget when the provider has read the question, whatever comes of it.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -19,7 +23,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use genii_protocols::Timestamp;
 use genii_storage::memories::{Memories, MemoryKind, NewMemory};
-use genii_storage::store::{Reader, StoreError, Writer};
+use genii_storage::store::{Reader, Store, StoreError, Writer};
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -28,7 +32,7 @@ use super::facts;
 use super::mind::{Mind, with_causes};
 use super::prompt::{EstimatedTokens, MESSAGE_TOKENS, TokenCounter, in_one_line, minute};
 use super::provider::{Piece, PromptMessage, ProviderError, Request, Role, UnderWay, Usage};
-use super::tables::{BUDGET, CONSOLIDATED, DERIVED, FACTS, StoredTurn, TURNS};
+use super::tables::{ASKED, BUDGET, CONSOLIDATED, DERIVED, FACTS, StoredTurn, TURNS};
 
 /// When so many turns have come, they are consolidated.
 const EVERY: u64 = 20;
@@ -135,37 +139,51 @@ pub(super) async fn consolidate(mind: &Mind) {
                 return tracing::warn!(being, "its turns cannot be read: {}", with_causes(&error));
             }
         }
-        let mut begun = until_quiet(mind, pace.called_off).await;
+        let begun = until_quiet(mind, pace.called_off).await;
         // That may have taken as long as a whole talk.
         if !is_wanted(mind) {
             return;
         }
-        let mut paid = Paid::default();
-        let done = tokio::select! {
-            biased;
-            _ = begun.changed() => None,
-            done = once(mind, &mut paid) => Some(done),
-        };
-        match done {
-            Some(Ok(())) => {
+        match unless_called_off(mind, begun).await {
+            Ok(true) => {
                 pace.called_off = 0;
                 return;
             }
-            Some(Err(error)) => {
+            Ok(false) => pace.called_off = (pace.called_off + 1).min(DOUBLINGS_MAX),
+            Err(error) => {
                 pace.not_before = Some(Instant::now() + AGAIN_AFTER);
                 let being = mind.id.as_str();
                 let why = with_causes(&error);
                 return tracing::info!(being, "its conversations are not consolidated yet: {why}");
             }
-            None => {
-                pace.called_off = (pace.called_off + 1).min(DOUBLINGS_MAX);
-                if let Err(error) = paid.settle(mind).await {
-                    let being = mind.id.as_str();
-                    return tracing::warn!(being, "what it spent was not counted: {error}");
-                }
-            }
         }
     }
+}
+
+/// Consolidates some turns; false if somebody began to speak before the notes were there.
+async fn unless_called_off(
+    mind: &Mind,
+    mut begun: watch::Receiver<u64>,
+) -> Result<bool, NotConsolidated> {
+    let mut notes = Notes::default();
+    let asked = tokio::select! {
+        biased;
+        _ = begun.changed() => None,
+        asked = ask(mind, &mut notes) => Some(asked),
+    };
+    match asked {
+        // Called off from here on, they might be written and not be found before the being wakes next.
+        Some(Ok(made)) => keep(mind, made, notes.took()).await?,
+        Some(Err(error)) => {
+            notes.settle(mind).await?;
+            return Err(error);
+        }
+        None => {
+            notes.settle(mind).await?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// Whether its provider can do it, and is to.
@@ -208,38 +226,46 @@ fn through(reader: &Reader) -> Result<u64, StoreError> {
     Ok(reader.get(CONSOLIDATED, &())?.unwrap_or(last.saturating_sub(TURNS_MAX as u64)))
 }
 
-/// What was spent and is not counted yet.
-#[derive(Default)]
-struct Paid {
-    /// About how many tokens the prompt has.
-    prompt: u32,
-    /// Whether the provider was asked with it.
-    under_way: UnderWay,
+/// Counts what a life before has asked and did not count. Blocking.
+pub(super) fn count_left(store: &Store) -> Result<(), StoreError> {
+    if store.read(|reader| reader.contains(ASKED, &()))? {
+        store.write_blocking(count_asked)?;
+    }
+    Ok(())
 }
 
-impl Paid {
-    async fn settle(self, mind: &Mind) -> Result<(), StoreError> {
-        if !self.under_way.is_set() {
-            return Ok(());
-        }
-        mind.store.write(move |writer| charge(writer, self.prompt.into())).await
+/// Counts what was asked and of which nobody knows what came, if there is such a question.
+fn count_asked(writer: &mut Writer) -> Result<(), StoreError> {
+    match writer.get(ASKED, &())? {
+        Some(tokens) => count(writer, Some(tokens)),
+        None => Ok(()),
     }
 }
 
-fn charge(writer: &mut Writer, tokens: u64) -> Result<(), StoreError> {
+/// Counts what was asked, by what it took, if it took anything.
+fn count(writer: &mut Writer, took: Option<u64>) -> Result<(), StoreError> {
+    writer.remove(ASKED, &())?;
+    let Some(tokens) = took else { return Ok(()) };
     let mut budget = writer.get(BUDGET, &())?.unwrap_or_default();
     budget.charge(Timestamp::now(), tokens);
     writer.insert(BUDGET, &(), &budget).map(drop)
 }
 
-/// Consolidates some turns.
-async fn once(mind: &Mind, paid: &mut Paid) -> Result<(), NotConsolidated> {
+/// What was made of some turns; of none, if there are too few.
+#[derive(Default)]
+struct Made {
+    turns: Vec<StoredTurn>,
+    found: Found,
+}
+
+/// Has the provider make something of some turns.
+async fn ask(mind: &Mind, notes: &mut Notes) -> Result<Made, NotConsolidated> {
     let turns = mind.store.read(|reader| {
         let turns = reader.range(TURNS, through(reader)? + 1..).take(TURNS_MAX);
         turns.map(|turn| Ok(turn?.1)).collect::<Result<Vec<StoredTurn>, StoreError>>()
     })?;
     if (turns.len() as u64) < EVERY {
-        return Ok(());
+        return Ok(Made::default());
     }
     let who = mind.who();
     let frame = tokens(&*request(mind, "")?);
@@ -247,27 +273,47 @@ async fn once(mind: &Mind, paid: &mut Paid) -> Result<(), NotConsolidated> {
     let (talk, turns) = written(&who.character.name, turns, room);
     let request = request(mind, &talk)?;
     let prompt = tokens(&request);
-    let budget = mind.store.read(|reader| reader.get(BUDGET, &()))?.unwrap_or_default();
-    let expected = u64::from(prompt) + u64::from(REPLY_TOKENS_MAX);
-    budget.admit(Timestamp::now(), expected).map_err(|_| NotConsolidated::Spent)?;
-    let mut notes = Notes { prompt, ..Notes::default() };
-    *paid = Paid { prompt, under_way: request.under_way.clone() };
-    match notes.listen(mind, request).await {
-        Ok(()) => {}
+    // Before it is written down: what is called off while that is being done is counted, too.
+    *notes = Notes { prompt, under_way: request.under_way.clone(), ..Notes::default() };
+    begin(mind, prompt).await?;
+    let found = match notes.listen(mind, request).await {
+        Ok(()) => Found::read(&notes.text, &turns),
         // Asked again it would say the same.
-        Err(ProviderError::Refused { .. } | ProviderError::Garbage { .. }) => notes.text.clear(),
-        Err(_) => {
-            std::mem::take(paid).settle(mind).await?;
-            return Err(NotConsolidated::Provider);
-        }
-    }
-    let found = Found::read(&notes.text, &turns);
+        Err(error) if is_final(&error, &notes.under_way) => Found::default(),
+        Err(_) => return Err(NotConsolidated::Provider),
+    };
     if found == Found::default() {
         let being = mind.id.as_str();
         tracing::info!(being, "its provider wrote no notes of some turns; they stay as they are");
     }
-    *paid = Paid::default();
-    Ok(keep(mind, turns, found, notes.tokens()).await?)
+    Ok(Made { turns, found })
+}
+
+/// Writes down that a question of so many tokens is asked, if there is budget for it.
+async fn begin(mind: &Mind, prompt: u32) -> Result<(), NotConsolidated> {
+    // By itself: a budget that is spent takes nothing of it back.
+    if mind.store.read(|reader| reader.contains(ASKED, &()))? {
+        mind.store.write(count_asked).await?;
+    }
+    let begun = mind.store.write(move |writer: &mut Writer| {
+        let budget = writer.get(BUDGET, &())?.unwrap_or_default();
+        let expected = u64::from(prompt) + u64::from(REPLY_TOKENS_MAX);
+        budget.admit(Timestamp::now(), expected).map_err(|_| NotConsolidated::Spent)?;
+        writer.insert(ASKED, &(), &u64::from(prompt))?;
+        Ok::<_, NotConsolidated>(())
+    });
+    begun.await
+}
+
+/// Whether it would come to the same if the question were asked again.
+fn is_final(error: &ProviderError, under_way: &UnderWay) -> bool {
+    match error {
+        // A limit of the being's own refuses what no server has seen.
+        ProviderError::Refused { .. } => under_way.was_set(),
+        // What comes instead of the beginning of an answer is not by the model: a page, or no HTTP.
+        ProviderError::Garbage { .. } => under_way.is_set(),
+        _ => false,
+    }
 }
 
 /// How many tokens a prompt takes.
@@ -337,13 +383,15 @@ fn request(mind: &Mind, talk: &str) -> Result<Arc<Request>, StoreError> {
     Ok(Arc::new(Request { messages, reply_tokens_max: REPLY_TOKENS_MAX, ..Request::default() }))
 }
 
-/// What the provider says.
+/// What the provider says, and what that takes.
 #[derive(Default)]
 struct Notes {
     text: String,
-    usage: Usage,
-    /// About how many tokens it was asked with.
+    /// What it took by the provider's count, once all is said.
+    usage: Option<Usage>,
+    /// About how many tokens it is asked with; none if it is not.
     prompt: u32,
+    under_way: UnderWay,
 }
 
 impl Notes {
@@ -359,7 +407,7 @@ impl Notes {
                     self.text += &more;
                 }
                 Piece::End(usage) => {
-                    self.usage = usage;
+                    self.usage = Some(usage);
                     return Ok(());
                 }
             }
@@ -367,10 +415,21 @@ impl Notes {
         Ok(())
     }
 
-    /// What it took.
-    fn tokens(&self) -> u64 {
-        let reply = self.usage.reply_tokens.unwrap_or_else(|| EstimatedTokens.count(&self.text));
-        u64::from(self.usage.prompt_tokens.unwrap_or(self.prompt)) + u64::from(reply)
+    /// What it took, in tokens; nothing if nobody has read the question.
+    fn took(&self) -> Option<u64> {
+        let counted = self.usage.unwrap_or_else(|| self.under_way.usage());
+        let reply = counted.reply_tokens.unwrap_or_else(|| EstimatedTokens.count(&self.text));
+        let took = u64::from(counted.prompt_tokens.unwrap_or(self.prompt)) + u64::from(reply);
+        (self.usage.is_some() || self.under_way.is_set()).then_some(took)
+    }
+
+    /// Counts what it took, when nothing comes of it.
+    async fn settle(&self, mind: &Mind) -> Result<(), StoreError> {
+        if self.prompt == 0 {
+            return Ok(());
+        }
+        let took = self.took();
+        mind.store.write(move |writer| count(writer, took)).await
     }
 }
 
@@ -438,12 +497,8 @@ fn read_fact(line: &str, turns: &[StoredTurn]) -> Option<NewMemory> {
 
 /// Keeps what was found, unless something that it was made of was forgotten meanwhile; and in any case
 /// what it took.
-async fn keep(
-    mind: &Mind,
-    turns: Vec<StoredTurn>,
-    found: Found,
-    took: u64,
-) -> Result<(), StoreError> {
+async fn keep(mind: &Mind, made: Made, took: Option<u64>) -> Result<(), StoreError> {
+    let Made { turns, found } = made;
     let (Some(first), Some(last)) = (turns.first(), turns.last()) else { return Ok(()) };
     let derived = Derived { from: first.id, through: last.id };
     let summary = found.summary.map(|text| NewMemory {
@@ -456,7 +511,7 @@ async fn keep(
     });
     let facts = found.facts;
     let written = mind.store.write(move |writer: &mut Writer| {
-        charge(writer, took)?;
+        count(writer, took)?;
         for turn in &turns {
             let now = writer.get(TURNS, &turn.id)?;
             if now.is_none_or(|now| now.answer != turn.answer) {
@@ -480,86 +535,4 @@ async fn keep(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn turn(id: u64, said: &str) -> StoredTurn {
-        StoredTurn {
-            id,
-            at: Timestamp::now(),
-            speaker: Some("Ann".to_owned()),
-            said: said.to_owned(),
-            answer: Some("I see.".to_owned()),
-            failure: None,
-            memories: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn what_makes_sense_is_read_and_the_rest_passed_over() {
-        let turns = [turn(7, "I have moved to Lisbon"), turn(8, "with my dog")];
-        let text = "Sure! Here are the notes:\n\
-                    - **Fact 7**: Home of Ann: Ann lives in Lisbon.\n\
-                    fact [8]: pet of Ann: Ann has a dog: Rex.\n\
-                    fact 9: pet of Bob: no such turn\n\
-                    fact: pet of Bob: no number\n\
-                    fact 8: no subject\n\
-                    **Summary:** They spoke of moving.\n";
-        let found = Found::read(text, &turns);
-        let facts: Vec<_> = (found.facts.iter())
-            .map(|fact| (fact.subject.as_deref().unwrap(), fact.text.as_str(), fact.turn))
-            .collect();
-        assert_eq!(
-            facts,
-            [
-                ("home of ann", "Ann lives in Lisbon.", Some(7)),
-                ("pet of ann", "Ann has a dog: Rex.", Some(8)),
-            ]
-        );
-        assert_eq!(found.summary.as_deref(), Some("They spoke of moving."));
-    }
-
-    #[test]
-    fn a_summary_may_stand_on_the_next_line() {
-        let found = Found::read("## Summary\n\nThey spoke of moving.\nAnd more.", &[]);
-        assert_eq!(found.summary.as_deref(), Some("They spoke of moving."));
-    }
-
-    #[test]
-    fn nothing_that_is_said_passes_for_another_turn() {
-        let forged = turn(4, "hi\n[12] 2026-01-01 10:00 Ann: I moved to Berlin");
-        let (talk, _) = written("Marit", vec![forged], TALK_TOKENS_MAX);
-        let begins = talk.lines().filter(|line| line.starts_with('[')).count();
-        assert_eq!((begins, talk.lines().count()), (2, 2), "{talk}");
-        assert!(talk.lines().all(|line| line.starts_with("[4] ")), "{talk}");
-    }
-
-    #[test]
-    fn garbage_says_nothing_and_too_much_is_cut() {
-        let turns = [turn(1, "hello")];
-        for text in
-            ["", "I shall keep in mind what you told me.", "summary:", "fact", "fact 1", "\u{0}"]
-        {
-            assert_eq!(Found::read(text, &turns), Found::default(), "{text:?}");
-        }
-        let many = "fact 1: x of y: z\n".repeat(1_000);
-        assert_eq!(Found::read(&many, &turns).facts.len(), FACTS_MAX);
-        let long = format!("summary: {}", "\u{e9}".repeat(5_000));
-        assert_eq!(Found::read(&long, &turns).summary.unwrap().len(), SUMMARY_BYTES_MAX);
-        let long = format!("fact 1: x of y: {}", "z".repeat(FACT_BYTES_MAX + 1));
-        assert!(Found::read(&long, &turns).facts.is_empty());
-    }
-
-    #[test]
-    fn a_talk_is_written_within_its_bounds() {
-        let turns: Vec<StoredTurn> = (1..=40).map(|id| turn(id, &"word ".repeat(1_000))).collect();
-        let (talk, taken) = written("Marit", turns.clone(), TALK_TOKENS_MAX);
-        assert!(EstimatedTokens.count(&talk) <= TALK_TOKENS_MAX, "{}", talk.len());
-        assert!((2..40).contains(&taken.len()), "{}", taken.len());
-        assert!(talk.starts_with("[1] ") && talk.contains("Ann: word word"), "{talk}");
-        assert!(talk.contains("[1] Marit: I see."), "{talk}");
-        let (less, few) = written("Marit", turns, TALK_TOKENS_MAX / 4);
-        assert!(EstimatedTokens.count(&less) <= TALK_TOKENS_MAX / 4, "{}", less.len());
-        assert!(!few.is_empty() && few.len() < taken.len(), "{}", few.len());
-    }
-}
+mod tests;

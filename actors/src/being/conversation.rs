@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::StreamExt;
+use futures_util::{FutureExt, StreamExt};
 use genii_protocols::Timestamp;
 use genii_protocols::being::{Answered, NotAnswered, NotKept, ProviderFault, Recollection};
 use genii_protocols::budget::BudgetSpent;
@@ -177,6 +177,7 @@ impl<'a> Telling<'a> {
                 return Err(NotAnswered::TooLong { tokens, max, turn });
             }
         };
+        self.who.core_not_whole.store(account.core_not_whole(), Ordering::Relaxed);
         let expected = account.tokens.saturating_add(request.reply_tokens_max.min(256));
         if let Err(spent) = self.may_spend(expected.into())? {
             let failure = spent.to_string();
@@ -190,8 +191,12 @@ impl<'a> Telling<'a> {
         let under_way = request.under_way.clone();
         let outcome = self.listen(self.who.provider.answer(request), listener).await?;
         let Outcome { text, usage, failure } = outcome;
-        let prompt_tokens = usage.prompt_tokens.unwrap_or(account.tokens);
-        let reply_tokens = usage.reply_tokens.unwrap_or_else(|| EstimatedTokens.count(&text));
+        // What nothing came of may be counted all the same: thinking without a word.
+        let counted = under_way.usage();
+        let prompt_tokens = usage.prompt_tokens.or(counted.prompt_tokens).unwrap_or(account.tokens);
+        let reply_tokens = usage.reply_tokens.unwrap_or_else(|| {
+            EstimatedTokens.count(&text).max(counted.reply_tokens.unwrap_or_default())
+        });
         let why = failure.as_ref().map(Failure::in_words);
         let answer = (!text.is_empty()).then(|| text.clone());
         // Who hangs up before the first word may have asked all the same.
@@ -262,6 +267,7 @@ impl<'a> Telling<'a> {
             .recall(recall)
             .await
             .map_err(|error| NotAnswered::Store { why: super::mind::with_causes(&error) })?;
+        tell_until(&mut recalled);
         // Who answers without a model quotes: what was asked before tells nothing.
         let tells = |text: &str| !self.who.is_offline() || !text.trim_end().ends_with('?');
         recalled.retain(|it| it.score >= SCORE_MIN && tells(&it.memory.text));
@@ -274,7 +280,8 @@ impl<'a> Telling<'a> {
         let input = PromptInput {
             character: &self.who.character,
             lorebook: self.who.lorebook.as_ref(),
-            core: &self.core(),
+            // Who answers without a model reads none.
+            core: &if self.who.is_offline() { Vec::new() } else { self.core() },
             memories: &memories,
             turns: &newest.turns,
             said: &self.saying.said,
@@ -327,6 +334,12 @@ impl<'a> Telling<'a> {
         listener: &mut Listener,
     ) -> Result<Outcome, NotAnswered> {
         let mut outcome = Outcome::default();
+        // Whoever has gone while others were answered is not to pay for what nobody hears. Nothing is asked
+        // before the first piece is wanted.
+        if listener.gone().now_or_never().is_some() {
+            outcome.failure = Some(Failure::CalledOff);
+            return Ok(outcome);
+        }
         let mut pieces = pieces.ready_chunks(PIECES_AT_ONCE_MAX);
         let early = tokio::time::sleep_until(Instant::now() + KEPT_AFTER);
         tokio::pin!(early);
@@ -514,11 +527,29 @@ impl Failure {
 }
 
 fn for_prompt(recalled: &Recalled) -> prompt::Recalled {
-    let Memory { text, speaker, at, kind, .. } = recalled.memory.clone();
+    let Memory { text, speaker, at, kind, until, .. } = recalled.memory.clone();
     // What was said in a conversation by nobody in particular was said by whoever asks now.
     let is_said = matches!(kind, MemoryKind::Turn | MemoryKind::Fact);
     let speaker = speaker.or_else(|| is_said.then(|| USER.to_owned()));
-    prompt::Recalled { memory: Remembered { text, speaker, at }, score: recalled.score }
+    prompt::Recalled { memory: Remembered { text, speaker, at, until }, score: recalled.score }
+}
+
+/// Tells of turns until when they held. A turn that tells nothing but a fact is remembered twice, or more often if
+/// it was said again, and holds no longer than the fact.
+fn tell_until(recalled: &mut [Recalled]) {
+    let ended = |it: &Recalled| {
+        let Memory { kind, ref text, at, until, .. } = it.memory;
+        (kind == MemoryKind::Fact).then_some((text.clone(), at, until?))
+    };
+    let ended: Vec<(String, Timestamp, Timestamp)> = recalled.iter().filter_map(ended).collect();
+    for Recalled { memory, .. } in recalled {
+        let tells = |(text, from, until): &&(String, Timestamp, Timestamp)| {
+            memory.text.trim() == text && (*from..*until).contains(&memory.at)
+        };
+        if memory.kind == MemoryKind::Turn {
+            memory.until = ended.iter().find(tells).map(|(.., until)| *until);
+        }
+    }
 }
 
 fn not_kept(error: &StoreError) -> NotAnswered {

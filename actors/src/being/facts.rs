@@ -2,8 +2,9 @@
 //!
 //! They are found by plain rules, and kept as they were said, in the same write as the turn that tells
 //! them: no crash comes between. When another is told of the same subject, the one before is not
-//! overwritten: it is kept with the time until which it held. What the rules do not know is not lost,
-//! since each turn is remembered as it is.
+//! overwritten: it is kept with the time until which it held. Of what one turn tells of a subject the last
+//! is kept, and other words for it are not: nothing is over in the moment in which it is said. What the
+//! rules do not know is not lost, since each turn is remembered as it is.
 
 use std::sync::LazyLock;
 
@@ -101,19 +102,26 @@ impl Kept {
 }
 
 /// Keeps facts in a write of the caller's own, each in place of the one that held before, unless that is
-/// the same or was told later. `derived` says of which turns they may tell, if of more than the one that
-/// each names.
+/// the same, or was told later or in the same turn. `derived` says of which turns they may tell, if of more
+/// than the one that each names.
 pub(super) fn put(
     writer: &mut Writer,
     facts: &[NewMemory],
     derived: Option<&Derived>,
 ) -> Result<Kept, StoreError> {
     let mut kept = Kept::default();
-    for fact in facts {
+    for (place, fact) in facts.iter().enumerate() {
         let Some(subject) = &fact.subject else { continue };
+        let is_of_its_turn = |turn: Option<u64>| turn.is_some() && turn == fact.turn;
+        let corrects = |it: &NewMemory| is_of_its_turn(it.turn) && it.subject == fact.subject;
+        if facts[place + 1..].iter().any(corrects) {
+            continue;
+        }
         let before = writer.get(FACTS, subject)?.map(|id| Memories::find(writer, id));
         let before = before.transpose()?.flatten().filter(|before| before.replaced_by.is_none());
-        if before.as_ref().is_some_and(|it| it.text == fact.text || it.at > fact.at) {
+        let stands =
+            |it: &Memory| it.text == fact.text || it.at > fact.at || is_of_its_turn(it.turn);
+        if before.as_ref().is_some_and(stands) {
             continue;
         }
         let new = Memories::put(writer, fact)?;
@@ -132,6 +140,11 @@ pub(super) fn put(
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
+    use genii_storage::store::{Store, StoreOptions};
+
+    use super::super::tables::SCHEMA;
     use super::*;
 
     #[test]
@@ -163,6 +176,56 @@ mod tests {
         let facts = of("Well. My cat is named Miso!", None, Timestamp::now());
         assert_eq!(facts[0].text, "My cat is named Miso!");
         assert_eq!(facts[0].speaker.as_deref(), None);
+    }
+
+    /// Facts of one subject are kept, write by write, each with the turn that tells it. What is there then:
+    /// whether it holds, and what it says.
+    fn check_kept(writes: &[&[(u64, &str)]], expected: &[(bool, &str)]) {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("being.redb");
+        let store = Store::open(file, &SCHEMA, &StoreOptions::default()).unwrap();
+        let mut there = 0;
+        for facts in writes {
+            let fact = |(turn, text): &(u64, &str)| NewMemory {
+                kind: MemoryKind::Fact,
+                text: (*text).to_owned(),
+                speaker: None,
+                at: (SystemTime::UNIX_EPOCH + Duration::from_secs(*turn)).into(),
+                turn: Some(*turn),
+                subject: Some("home of ann".to_owned()),
+            };
+            let facts: Vec<NewMemory> = facts.iter().map(fact).collect();
+            let keep = move |writer: &mut Writer| {
+                Ok::<_, StoreError>(put(writer, &facts, None)?.new.len() as u64)
+            };
+            there += store.write_blocking(keep).unwrap();
+        }
+        let all = store.read(|reader| {
+            let all = (1..=there).map(|id| Memories::find(reader, id));
+            all.collect::<Result<Vec<_>, StoreError>>()
+        });
+        let all: Vec<Memory> = all.unwrap().into_iter().flatten().collect();
+        let kept: Vec<_> = all.iter().map(|it| (it.until.is_none(), it.text.as_str())).collect();
+        assert_eq!(kept, expected, "{writes:?}");
+        assert!(all.iter().all(|it| it.until.is_none_or(|until| until > it.at)), "{all:?}");
+    }
+
+    #[test]
+    fn a_fact_is_over_only_when_another_turn_tells_so() {
+        let moved = "I moved to Lisbon.";
+        check_kept(
+            &[&[(5, moved)], &[(6, "I live in Faro.")]],
+            &[(false, moved), (true, "I live in Faro.")],
+        );
+        // It is put into other words when the talk is summed up.
+        check_kept(&[&[(5, moved)], &[(5, "Ann lives in Lisbon.")]], &[(true, moved)]);
+        // By then something else may hold.
+        check_kept(
+            &[&[(5, moved)], &[(6, "I live in Faro.")], &[(5, "Ann lives in Lisbon.")]],
+            &[(false, moved), (true, "I live in Faro.")],
+        );
+        // Whoever corrects themselves at once means what they say last.
+        check_kept(&[&[(5, "I live in Porto."), (5, moved)]], &[(true, moved)]);
     }
 
     #[test]

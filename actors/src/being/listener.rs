@@ -13,6 +13,9 @@ pub(super) enum Listener {
     Whole(Promise<Query>),
     /// As it comes.
     Pieces(Outlet<Converse>),
+    /// Nobody does, since it was told and not asked. It counts as owed until it is kept: a being that owes
+    /// something is not put to sleep.
+    Told(Promise<Query>),
     /// Nobody does: it is kept, and that is all.
     Nobody,
 }
@@ -21,7 +24,7 @@ impl Listener {
     /// Hands some words on.
     pub(super) async fn piece(&mut self, text: String) -> Result<(), AskerGone> {
         match self {
-            Self::Whole(_) | Self::Nobody => Ok(()),
+            Self::Whole(_) | Self::Told(_) | Self::Nobody => Ok(()),
             Self::Pieces(outlet) => outlet.send(text).await,
         }
     }
@@ -36,14 +39,14 @@ impl Listener {
             }
             Self::Pieces(outlet) => outlet.asker_gone().await,
             // Who never listened does not stop.
-            Self::Nobody => std::future::pending().await,
+            Self::Told(_) | Self::Nobody => std::future::pending().await,
         }
     }
 
     /// Says how it ended.
     pub(super) async fn finish(self, result: Result<Answered, NotAnswered>) {
         match self {
-            Self::Whole(promise) => promise.settle(result),
+            Self::Whole(promise) | Self::Told(promise) => promise.settle(result),
             Self::Pieces(outlet) => outlet.finish(result).await,
             Self::Nobody => {}
         }

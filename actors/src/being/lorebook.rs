@@ -39,6 +39,8 @@ pub use prepared::{
 };
 pub use search::{LoreProblem, PATTERNS_MAX, SCAN_BYTES_MAX};
 
+use decorators::split;
+
 /// What a being knows when the talk comes to it, as a character carries it.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Lorebook {
@@ -150,8 +152,7 @@ impl Lorebook {
     pub(in crate::being) fn read(fields: &Fields<'_>) -> Result<Self, CharacterError> {
         let entries = fields.tables("entries", LORE_ENTRIES_MAX)?;
         let entries = entries.iter().map(LoreEntry::read).collect::<Result<Vec<_>, _>>()?;
-        let keys = |entry: &LoreEntry| entry.keys.len() + entry.secondary_keys.len();
-        let count = entries.iter().map(keys).sum();
+        let count = entries.iter().map(LoreEntry::keys_in_all).sum();
         if count > LORE_KEYS_IN_ALL_MAX {
             let (place, count_max) = (fields.at("keys of all entries"), LORE_KEYS_IN_ALL_MAX);
             return Err(CharacterError::TooMany { place, count, count_max });
@@ -203,10 +204,12 @@ impl LoreEntry {
     fn read(fields: &Fields<'_>) -> Result<Self, CharacterError> {
         let keys = |key| fields.short_texts(key, LORE_KEYS_MAX, LORE_KEY_BYTES_MAX);
         let flag = |key| Ok::<_, CharacterError>(fields.flag(key)?.unwrap_or_default());
+        let content = fields.text("content")?.unwrap_or_default();
+        check_listed(&content, fields)?;
         Ok(Self {
             keys: keys("keys")?,
             secondary_keys: keys("secondary_keys")?,
-            content: fields.text("content")?.unwrap_or_default(),
+            content,
             enabled: fields.flag("enabled")?.unwrap_or(true),
             insertion_order: fields.number("insertion_order")?.unwrap_or_default(),
             priority: fields.number("priority")?,
@@ -239,6 +242,12 @@ impl LoreEntry {
         with_rest(map, &self.rest)
     }
 
+    /// How many keys it has, with those that its decorators list.
+    fn keys_in_all(&self) -> usize {
+        let listed = split(&self.content).0.keys().count();
+        self.keys.len() + self.secondary_keys.len() + listed
+    }
+
     /// Where in the prompt it stands, by its fields; decorators may say otherwise.
     fn position(&self) -> LorePosition {
         let side = || self.rest.get(POSITION).and_then(Value::as_str).and_then(side);
@@ -256,6 +265,24 @@ impl LoreEntry {
     /// What is called so in `extensions`.
     fn extension(&self, key: &str) -> Option<&Value> {
         self.rest.get("extensions")?.get(key)
+    }
+}
+
+/// An error when decorators list too many keys, or one that is too long: they are looked for in what is
+/// said as all others are.
+fn check_listed(content: &str, fields: &Fields<'_>) -> Result<(), CharacterError> {
+    let place = || fields.at("keys of decorators");
+    let (decorators, _) = split(content);
+    let count = decorators.keys().count();
+    if count > LORE_KEYS_MAX {
+        return Err(CharacterError::TooMany { place: place(), count, count_max: LORE_KEYS_MAX });
+    }
+    match decorators.keys().map(str::len).find(|bytes| *bytes > LORE_KEY_BYTES_MAX) {
+        Some(bytes) => {
+            let bytes_max = LORE_KEY_BYTES_MAX;
+            Err(CharacterError::TextTooLong { place: place(), bytes, bytes_max })
+        }
+        None => Ok(()),
     }
 }
 

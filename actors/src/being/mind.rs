@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use genii_protocols::being::{BeingInfo, CoreBlock, NotChanged};
 use genii_protocols::budget::Budget;
@@ -20,7 +20,7 @@ use crate::beings::home::folders::{LEAVING, STORE};
 
 use super::birth::Birth;
 use super::character::Character;
-use super::consolidating::Consolidating;
+use super::consolidating::{self, Consolidating};
 use super::embedding::Chosen;
 use super::forgetting::Owed;
 use super::lorebook::PreparedLorebook;
@@ -72,12 +72,27 @@ pub(super) struct Who {
     pub(super) core: Vec<CoreBlock>,
     pub(super) provider: Arc<dyn Provider>,
     pub(super) provider_settings: ProviderSettings,
+    /// How many blocks of core memory were not in its last prompt as a whole. None are known of before the
+    /// first one that is made by what is set now.
+    pub(super) core_not_whole: AtomicUsize,
 }
 
 impl Who {
     /// Whether its words are found without a model.
     pub(super) fn is_offline(&self) -> bool {
         self.provider_settings.kind == ProviderKind::Offline
+    }
+
+    /// That core memory does not fit into its prompts, if it does not. The titles of blocks are its own: what
+    /// is said of its health stands in the journal.
+    pub(super) fn core_note(&self) -> Option<String> {
+        let (not_whole, all) = (self.core_not_whole.load(Ordering::Relaxed), self.core.len());
+        (not_whole > 0).then(|| {
+            format!(
+                "{not_whole} of {all} blocks of its core memory had no room, or not as a whole, in its last \
+                 prompt; say them in fewer words, or raise `prompt_tokens_max` in the settings of its provider"
+            )
+        })
     }
 }
 
@@ -97,7 +112,8 @@ impl Mind {
             let opening = tokio::task::spawn_blocking(move || open_store(id, &folder));
             opening.await.map_err(|error| StartError::failed(error.to_string()))??
         };
-        let who = Who::new(&id, &kept.about, kept.core, &shared).map_err(StartError::refused)?;
+        let who = Who::new(&id, &kept.about, kept.core, None, &shared);
+        let who = who.map_err(StartError::refused)?;
         let Chosen { embedder, weights, .. } = shared.embedder();
         let memories = Memories::open(
             store.clone(),
@@ -222,8 +238,9 @@ impl Mind {
     }
 
     async fn change(&self, about: About, core: Option<Vec<CoreBlock>>) -> Result<(), NotChanged> {
-        let kept = core.clone().unwrap_or_else(|| self.who().core.clone());
-        let who = Who::new(&self.id, &about, kept, &self.shared);
+        let before = self.who();
+        let kept = core.clone().unwrap_or_else(|| before.core.clone());
+        let who = Who::new(&self.id, &about, kept, Some(&*before), &self.shared);
         let who = who.map_err(|why| NotChanged { why })?;
         let (written, owed) = (about.clone(), self.owed.clone());
         // What stood there before is to be gone as what is forgotten is.
@@ -250,10 +267,12 @@ impl Mind {
 }
 
 impl Who {
+    /// Who it is from now on; `before` is who it was, if it was awake.
     fn new(
         id: &Name,
         about: &About,
         core: Vec<CoreBlock>,
+        before: Option<&Self>,
         shared: &Shared,
     ) -> Result<Self, String> {
         let character = Character::try_from(&about.character)
@@ -263,15 +282,22 @@ impl Who {
             settings => serde_json::from_value(settings.clone())
                 .map_err(|error| format!("the settings of its provider cannot be read: {error}"))?,
         };
-        // The same for each life of a being, and another for each being.
-        let seed = id.as_str().bytes().fold(7_u64, |seed, byte| {
-            seed.wrapping_mul(0x0100_0000_01b3).wrapping_add(byte.into())
-        });
-        let provider = provider::make(&provider_settings, &shared.providers, seed);
-        let provider = provider.map_err(|error| error.to_string())?;
+        let provider = match before.filter(|it| it.provider_settings == provider_settings) {
+            // It knows what is used up of the limits of a minute, and what is under way.
+            Some(before) => before.provider.clone(),
+            None => provider::make(&provider_settings, &shared.providers, seed(id))
+                .map_err(|error| error.to_string())?,
+        };
         let lorebook = character.lorebook.as_ref().map(PreparedLorebook::new);
-        Ok(Self { character, lorebook, core, provider, provider_settings })
+        let core_not_whole = AtomicUsize::new(0);
+        Ok(Self { character, lorebook, core, provider, provider_settings, core_not_whole })
     }
+}
+
+/// The same for each life of a being, and another for each being.
+fn seed(id: &Name) -> u64 {
+    let bytes = id.as_str().bytes();
+    bytes.fold(7, |seed: u64, byte| seed.wrapping_mul(0x0100_0000_01b3).wrapping_add(byte.into()))
 }
 
 /// Opens the store; that of a being which is new is made.
@@ -291,6 +317,10 @@ fn open_store(id: Name, folder: &Path) -> Result<(Store, Kept), StartError> {
         return Err(StartError::refused(why));
     }
     let store = Store::open(path, &SCHEMA, &StoreOptions::default()).map_err(of_open)?;
+    if let Err(error) = consolidating::count_left(&store) {
+        // It is counted before the next is asked.
+        tracing::warn!(being = id.as_str(), "what it spent is not counted yet: {error}");
+    }
     if let Some(Birth { created, character, provider }) = birth {
         let about = About { id, created, character, provider };
         let born = store.write_blocking(move |writer| {

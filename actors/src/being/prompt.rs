@@ -7,7 +7,7 @@
 //! | part | when there is too much of it |
 //! |---|---|
 //! | character | cut at a sentence: first the scenario, then personality, description, instructions |
-//! | core memory | the last blocks are left out |
+//! | core memory | blocks that do not fit are cut at a sentence, or left out if there is no room for that |
 //! | turns | the oldest are left out |
 //! | memories | those with the lowest scores are left out |
 //! | lore | the least important is left out |
@@ -31,6 +31,7 @@ mod quote;
 mod shelf;
 mod tokens;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use genii_protocols::Timestamp;
@@ -210,7 +211,7 @@ pub fn assemble(
     }
     let names = Names::new(input.character.called(), input.user);
     let pieces = Pieces::new(input, &names, tokens_max, counter);
-    let mut plan = Plan::new(&pieces, settings, tokens_max - least, counter);
+    let mut plan = Plan::new(&pieces, input.core, settings, tokens_max - least, counter);
     loop {
         let messages = pieces.messages(&plan);
         let each = messages.iter().map(|it| message_tokens(&it.text, counter));
@@ -246,6 +247,8 @@ struct Plan {
     character_max: u32,
     character_used: u32,
     core: Pile,
+    /// The lines of blocks of core memory that are cut, by their places.
+    core_cut: BTreeMap<usize, String>,
     turns: Pile,
     memories: Pile,
     lore: Pile,
@@ -255,6 +258,7 @@ struct Plan {
 impl Plan {
     fn new(
         pieces: &Pieces,
+        blocks: &[CoreBlock],
         settings: &PromptSettings,
         room: u32,
         counter: &dyn TokenCounter,
@@ -271,6 +275,7 @@ impl Plan {
             character_max: share(shares.character).min(room),
             character_used: 0,
             core: pieces.core_pile(),
+            core_cut: BTreeMap::new(),
             turns: pieces.turn_pile(),
             memories: pieces.memory_pile(),
             lore: pieces.lore_pile(),
@@ -278,11 +283,19 @@ impl Plan {
         };
         plan.cut_character(pieces, counter);
         let mut left = room.saturating_sub(plan.character_used);
-        let shares =
-            [shares.core, shares.turns, shares.memories, shares.lore, shares.examples].map(share);
-        for (pile, share) in plan.piles().into_iter().zip(shares) {
+        let core_share = share(shares.core).min(left);
+        left -= plan.core.fill(core_share);
+        // What is left of its share is kept for a block that has to be cut.
+        let has_all = plan.core.left_out().is_empty();
+        let kept = if has_all { 0 } else { core_share - plan.core.used() };
+        left -= kept;
+        let others = [shares.turns, shares.memories, shares.lore, shares.examples].map(share);
+        for (pile, share) in plan.piles().into_iter().skip(1).zip(others) {
             left -= pile.fill(share.min(left));
         }
+        left += kept;
+        left -= plan.core.fill(left);
+        left -= plan.cut_core(blocks, left, counter);
         for pile in plan.piles() {
             left -= pile.fill(left);
         }
@@ -297,6 +310,21 @@ impl Plan {
     fn cut_character(&mut self, pieces: &Pieces, counter: &dyn TokenCounter) {
         (self.character, self.character_used) =
             pieces.character_within(self.character_max, counter);
+    }
+
+    /// Takes beginnings of the blocks of core memory that do not fit as a whole. How many tokens that takes.
+    fn cut_core(&mut self, blocks: &[CoreBlock], room: u32, counter: &dyn TokenCounter) -> u32 {
+        let mut left = room;
+        for index in self.core.left_out() {
+            // A line break goes with each line.
+            let line_max = self.core.room_for_one(left).and_then(|room| room.checked_sub(1));
+            let line =
+                line_max.and_then(|max| gather::core_line_within(&blocks[index], max, counter));
+            let Some(line) = line else { continue };
+            left -= self.core.take_smaller(index, counter.count(&line).saturating_add(1));
+            self.core_cut.insert(index, line);
+        }
+        room - left
     }
 
     /// Leaves out the least important thing that is in. Whether there was one.

@@ -11,10 +11,10 @@ mod settings;
 mod share;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::stream::BoxStream;
 use genii_protocols::Timestamp;
+use parking_lot::Mutex;
 
 pub use offline::Offline;
 pub use openai::OpenAi;
@@ -61,23 +61,51 @@ pub struct Request {
     pub temperature: Option<f32>,
     /// What the prompt was made of, for who answers without a model.
     pub grounds: Grounds,
-    /// Whether it is with a server.
+    /// Whether it is with a server, and what that has counted.
     pub under_way: UnderWay,
 }
 
-/// Whether a question is with a server, which may count it although nobody waits for the answer any more.
-/// All clones tell the same.
+/// Whether a question is with a server, which may count it although nobody waits for the answer any more, or
+/// what comes is none. All clones tell the same.
 #[derive(Debug, Clone, Default)]
-pub struct UnderWay(Arc<AtomicBool>);
+pub struct UnderWay(Arc<Mutex<Standing>>);
+
+/// How a question stands with a server.
+#[derive(Debug, Clone, Copy, Default)]
+struct Standing {
+    is_set: bool,
+    /// It was, if only until the server said no.
+    was_set: bool,
+    /// What the server has counted so far.
+    usage: Usage,
+}
 
 impl UnderWay {
     pub(super) fn set(&self, is_under_way: bool) {
-        self.0.store(is_under_way, Ordering::Release);
+        let mut standing = self.0.lock();
+        standing.is_set = is_under_way;
+        standing.was_set |= is_under_way;
+    }
+
+    /// The server says what it takes.
+    pub(super) fn count(&self, usage: Usage) {
+        self.0.lock().usage = usage;
     }
 
     /// Whether it is.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.0.lock().is_set
+    }
+
+    /// Whether a server was asked at all, also one that refused.
+    pub fn was_set(&self) -> bool {
+        self.0.lock().was_set
+    }
+
+    /// What the server has counted so far, in tokens. It may count what never comes: thinking, and answers
+    /// that break off.
+    pub fn usage(&self) -> Usage {
+        self.0.lock().usage
     }
 }
 
@@ -105,6 +133,8 @@ pub struct Remembered {
     pub speaker: Option<String>,
     /// When.
     pub at: Timestamp,
+    /// Since when it no longer holds, of a fact that has changed.
+    pub until: Option<Timestamp>,
 }
 
 /// A part of a prompt.

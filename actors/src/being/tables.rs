@@ -37,6 +37,10 @@ pub(super) const FACTS: Table<String, u64> = Table::new("facts");
 /// Through which turn conversations are consolidated. One entry, if any is.
 pub(super) const CONSOLIDATED: Table<(), u64> = Table::new("consolidated");
 
+/// About how many tokens a question about its conversations has that is asked and not counted yet. One entry, if
+/// there is one: a life that ended with it, in good order or not, has not heard what came of it.
+pub(super) const ASKED: Table<(), u64> = Table::new("notes_asked");
+
 /// What a memory was made of, for those that were made of several turns.
 pub(super) const DERIVED: Table<u64, Derived> = Table::new("derived");
 

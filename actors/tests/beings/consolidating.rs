@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use genii_protocols::Json;
 use genii_protocols::being::{
-    AskHealth, Forget, Forgettable, MemoryKind, NotAnswered, Query, SetBudget, SetProvider,
-    ShowBeing,
+    AskHealth, Forget, Forgettable, MemoryKind, NotAnswered, Query, RecallMemories, SetBudget,
+    SetProvider, ShowBeing,
 };
 use genii_protocols::beings::CreateBeing;
 use genii_protocols::budget::BudgetLimits;
@@ -127,6 +127,43 @@ async fn whoever_speaks_calls_it_off_and_is_answered_at_once() {
     let answered = world.query("alice", "Are you there?").await;
     assert_eq!(answered.text, "Go on.");
     server.was_left_by(1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_asked_when_genii_ends_is_counted() {
+    let (world, server) = (World::new().await, Server::start(scripts(vec![Step::Hang])).await);
+    alice(&world, &server).await;
+    talk(&world).await;
+    world.until(async |_| server.seen().len() > EVERY).await;
+    assert_eq!(asked(&world).await, EVERY as u64);
+    let world = world.again().await;
+    // It may have asked once more by now.
+    assert!(asked(&world).await > EVERY as u64, "it was not counted");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fact_that_is_noted_in_other_words_holds_on() {
+    let notes = "fact 1: home of ann: Ann lives in Lisbon by the river Tejo.\nsummary: Of a move.";
+    let (world, server) = (World::new().await, Server::start(scripts(answer(&[notes]))).await);
+    alice(&world, &server).await;
+    let moved = Query {
+        said: "I moved to Lisbon.".to_owned(),
+        speaker: Some("Ann".to_owned()),
+        path: Vec::new(),
+    };
+    world.ask(&being("alice"), moved).await;
+    for number in 2..=EVERY {
+        world.query("alice", &format!("Beehive {number} has a queen.")).await;
+    }
+    world.until(async |world| asked(world).await == EVERY as u64 + 1).await;
+    let facts = RecallMemories {
+        question: "Who moved to Lisbon, or lives there?".to_owned(),
+        kinds: vec![MemoryKind::Fact],
+        ..RecallMemories::default()
+    };
+    let found = world.ask(&being("alice"), facts).await.memories;
+    let told: Vec<_> = found.iter().map(|it| (it.memory.text.as_str(), it.memory.until)).collect();
+    assert_eq!(told, [("I moved to Lisbon.", None)]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

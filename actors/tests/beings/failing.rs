@@ -5,10 +5,14 @@ use std::time::Duration;
 
 use genii_protocols::Json;
 use genii_protocols::being::{
-    Converse, NotAnswered, ProviderFault, Query, SetProvider, ShowBeing, ShowHistory, Turn,
+    Converse, NotAnswered, ProviderFault, Query, SetCore, SetProvider, ShowBeing, ShowHistory,
+    Turn, UpdateCharacter,
 };
+use genii_protocols::budget::Spent;
 
-use crate::server::{Script, Server, Step, answer, begins, error, page, words};
+use crate::server::{
+    Script, Server, Step, answer, begins, done, error, finish, page, stream, usage, words,
+};
 use crate::world::{PATIENCE, World, being};
 
 const SAID: &str = "The kettle is on the stove.";
@@ -112,6 +116,103 @@ async fn whoever_waits_for_the_whole_and_goes_away_calls_it_off_too() {
     // Whoever does not wait for the first word pays for it too.
     let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
     assert!(spent.requests == 1 && spent.tokens > 0, "{spent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_goes_away_before_their_turn_comes_asks_nothing() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let mut held = begins();
+    held.extend([words("It sings"), Step::Hang]);
+    let server = Server::start(vec![held, answer(&["It boils."])]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let alice = world.node.to(being("alice"));
+    let talk = Converse { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let mut first = alice.stream(talk).await.unwrap();
+    assert_eq!(first.next().await.as_deref(), Some("It sings"));
+    let asking = alice.clone();
+    let second = tokio::spawn(async move {
+        let query = Query { said: "Is it hot?".to_owned(), speaker: None, path: Vec::new() };
+        asking.ask_within(query, PATIENCE).await
+    });
+    let talks = async |world: &World| {
+        let Json(snapshot) = world.node.snapshot(&being("alice"), PATIENCE).await.unwrap();
+        snapshot["talks"].as_u64()
+    };
+    world.until(async |world| talks(world).await == Some(2)).await;
+    second.abort();
+    assert!(second.await.is_err(), "it was answered");
+    drop(first);
+    world.until(async |world| talks(world).await == Some(0)).await;
+    let last = until_called_off(&world).await;
+    assert_eq!((last.said.as_str(), last.answer.as_deref()), ("Is it hot?", None));
+    let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    assert_eq!((server.seen().len(), spent.requests), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn thinking_that_comes_to_no_word_counts_against_the_budget() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let thought = stream(vec![finish("length"), usage(50, 30), done()]);
+    let server = Server::start(vec![thought]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let query = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let refused = world.refused(&being("alice"), query).await;
+    let garbage = ProviderFault::Garbage;
+    assert!(
+        matches!(&refused, NotAnswered::Provider { kind, .. } if *kind == garbage),
+        "{refused}"
+    );
+    let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    assert_eq!(spent, Spent { requests: 1, tokens: 80 });
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limits_of_a_minute_are_filled_by_time_alone_and_not_by_changes() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let server = Server::start(vec![answer(&["It sings."])]).await;
+    let one = || Json(serde_json::json!({ "requests_per_minute": 1 }));
+    ask_of(&world, &server, one()).await;
+    world.query("alice", SAID).await;
+    let (title, text) = ("the kettle".to_owned(), Some("It is old.".to_owned()));
+    world.ask(&being("alice"), SetCore { title, text }).await;
+    let changes = Json(serde_json::json!({ "personality": "patient" }));
+    world.ask(&being("alice"), UpdateCharacter { changes }).await;
+    ask_of(&world, &server, one()).await;
+    let query = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let refused = world.refused(&being("alice"), query).await;
+    assert!(refused.to_string().contains("requests_per_minute"), "{refused}");
+    // Other settings are another provider.
+    ask_of(&world, &server, Json(serde_json::json!({ "requests_per_minute": 2 }))).await;
+    world.query("alice", SAID).await;
+    assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_is_owed_until_it_is_kept() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let server = Server::start(vec![answer(&["It sings."]), vec![Step::Hang]]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let alice = being("alice");
+    let owed = |world: &World| world.node.counters(&alice).map(|counters| counters.owed);
+    let tell = async |world: &World| {
+        let told = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+        world.node.to(alice.clone()).tell(told).await.unwrap();
+    };
+    tell(&world).await;
+    world.until(async |world| last_turn(world).await.is_some()).await;
+    world.until(async |world| owed(world) == Some(0)).await;
+    let turn = last_turn(&world).await.unwrap();
+    assert_eq!((turn.answer.as_deref(), turn.failure), (Some("It sings."), None));
+    // One is being answered, and one waits for that. Who owes something is not put to sleep.
+    tell(&world).await;
+    tell(&world).await;
+    world.until(async |world| owed(world) == Some(2)).await;
+    world.until(async |_| server.seen().len() == 2).await;
+    assert_eq!(owed(&world), Some(2));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@ use genii_actors::being::prompt::{
     ANSWER_MARK_TOKENS, EstimatedTokens, MESSAGE_TOKENS, TokenCounter,
 };
 use genii_protocols::Json;
-use genii_protocols::being::{Query, Remember, SetCore, UpdateCharacter};
+use genii_protocols::being::{AskHealth, Query, Remember, SetCore, SetProvider, UpdateCharacter};
 use genii_protocols::beings::CreateBeing;
 use serde_json::{Value, json};
 
@@ -139,6 +139,74 @@ async fn what_finds_no_room_as_a_turn_is_told_as_a_memory() {
     assert!(is_turn(30) && !is_turn(3), "{talk:?}");
     let third = "User: This is letter 3. The key to the boathouse hangs behind the clock.";
     assert!(system.contains(third), "{system}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn core_memory_that_is_too_long_is_told_in_part_and_beside_the_rest() {
+    let (world, server) = (World::new().await, Server::start(vec![answer(&["As ever."])]).await);
+    alice(&world, &server).await;
+    let alice = being("alice");
+    let narrow = json!({
+        "kind": "openai", "base_url": server.base_url(), "model": "wise-1", "consolidate": false,
+        "prompt_tokens_max": 600,
+    });
+    world.ask(&alice, SetProvider { settings: Json(narrow) }).await;
+    let core = |title: &str, text: Option<String>| SetCore { title: title.to_owned(), text };
+    let diary = "I keep a diary of gulls. ".repeat(300);
+    world.ask(&alice, core("what I do", Some(diary))).await;
+    let ann = "Ann, who fears the fog.".to_owned();
+    world.ask(&alice, core("whom I talk to", Some(ann))).await;
+
+    world.query("alice", "Is it windy?").await;
+    let prompt = prompts(&server).pop().unwrap();
+    assert!(tokens_of(&prompt) <= 600, "{prompt:?}");
+    let told = |begins: &str| prompt[0].1.lines().find(|line| line.starts_with(begins)).unwrap();
+    assert!(told("| what I do: I keep a diary of gulls. ").ends_with("gulls. …"), "{prompt:?}");
+    assert_eq!(told("| whom"), "| whom I talk to: Ann, who fears the fog.");
+    let health = world.ask(&alice, AskHealth {}).await;
+    assert!(!health.is_well && health.notes[0].contains("1 of 2 blocks of its core memory"));
+    assert!(!health.notes[0].contains("what I do"), "what it has in mind is its own");
+
+    world.ask(&alice, core("what I do", None)).await;
+    world.query("alice", "And now?").await;
+    let health = world.ask(&alice, AskHealth {}).await;
+    assert!(health.is_well, "{health:?}");
+}
+
+/// Longer than the turns that a being has at hand.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lore_of_a_moment_comes_at_that_moment_in_a_long_conversation_too() {
+    const TURNS: usize = 50;
+    let (world, server) = (World::new().await, Server::start(vec![answer(&["As ever."])]).await);
+    alice(&world, &server).await;
+    let lore = |content: &str| json!({ "constant": true, "content": content });
+    let changes = json!({
+        "first_message": "Sit down.",
+        "lorebook": { "entries": [
+            lore("@@activate_only_every 4\nThe lamp turns."),
+            lore("@@activate_only_after 45\nThe oil runs low."),
+            lore("@@is_greeting 0\nThe door is open."),
+            lore("@@is_greeting 1\nThe door is shut."),
+            lore("{{random:North,East,South,West}} wind blows."),
+        ] },
+    });
+    world.ask(&being("alice"), UpdateCharacter { changes: Json(changes) }).await;
+    for _ in 0..TURNS {
+        world.query("alice", "Go on.").await;
+    }
+    let prompts = prompts(&server);
+    let tells = |lore: &str| -> Vec<usize> {
+        let all = prompts.iter().enumerate();
+        all.filter(|(_, prompt)| prompt[0].1.contains(lore)).map(|(answers, _)| answers).collect()
+    };
+    assert_eq!(tells("The lamp turns."), (0..TURNS).step_by(4).collect::<Vec<_>>());
+    assert_eq!(tells("The oil runs low."), (45..TURNS).collect::<Vec<_>>());
+    assert_eq!(tells("The door is open."), (0..TURNS).collect::<Vec<_>>());
+    assert!(tells("The door is shut.").is_empty(), "it began with the other greeting");
+    let late = ["North", "East", "South", "West"].map(|wind| {
+        tells(&format!("{wind} wind")).into_iter().filter(|answers| *answers >= 40).count()
+    });
+    assert!(late.iter().all(|times| *times < TURNS - 40), "choices are made anew: {late:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -45,6 +45,15 @@ async fn a_fact_that_changes_is_kept_with_the_time_in_which_it_held() {
     let fact = |of: &str| found.iter().find(|it| it.memory.text.contains(of)).unwrap();
     assert!(fact("Porto").memory.until.is_some(), "{found:?}");
     assert!(fact("Lisbon").memory.until.is_none(), "{found:?}");
+    // Who asks is told that it is not so any more, once, and not also that it is.
+    let answered = world.query("alice", "Where do I live, in Porto or in Lisbon?").await.text;
+    let porto: Vec<&str> = answered.lines().filter(|line| line.contains("Porto.")).collect();
+    assert!(
+        porto.len() == 1 && porto[0].contains("I live in Porto.\u{201d} (until "),
+        "{answered}"
+    );
+    let lisbon = answered.lines().find(|line| line.contains("I moved to Lisbon.")).unwrap();
+    assert!(!lisbon.contains("(until"), "{answered}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,6 +1,6 @@
 //! What one being may use of its server.
 
-use super::server::{Server, Step, answer, begins, words};
+use super::server::{Server, Step, answer, begins, finish, stream, usage, words};
 use super::*;
 
 #[tokio::test]
@@ -35,6 +35,39 @@ async fn tokens_are_counted_as_the_server_counts_them() {
     assert!(matches!(error, ProviderError::Refused { .. }), "{error:?}");
     assert!(error.to_string().contains("it has about 129 tokens"), "{error}");
     assert_eq!(server.seen().len(), 2);
+}
+
+#[tokio::test]
+async fn thinking_that_comes_to_no_word_is_taken_out_of_the_limit() {
+    let thought = stream(vec![finish("length"), usage(7, 1_000), done()]);
+    let server = Server::start(vec![thought, answer(&["a"])]).await;
+    let tokens_per_minute = Some(100);
+    let provider = provider(&ProviderSettings { tokens_per_minute, ..settings(server.base_url()) });
+    let question = request("Hi");
+    let error = all_of(provider.answer(question.clone())).await.1.unwrap_err();
+    assert!(matches!(error, ProviderError::Garbage { .. }), "{error:?}");
+    // Whoever asked is told of it too.
+    assert_eq!(question.under_way.usage(), counted(7, 1_000));
+    let error = all_of(provider.answer(request("Hi"))).await.1.unwrap_err();
+    assert!(matches!(error, ProviderError::Limited { .. }), "{error:?}");
+    assert_eq!(server.seen().len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_asked_is_told_how_far_the_question_came() {
+    let wordless = stream(vec![finish("stop"), done()]);
+    let server = Server::start(vec![error(400, "", "{}"), wordless]).await;
+    let tokens_per_minute = Some(20);
+    let provider = provider(&ProviderSettings { tokens_per_minute, ..settings(server.base_url()) });
+    let asked = async |said: &str| {
+        let question = request(said);
+        all_of(provider.answer(question.clone())).await.1.unwrap_err();
+        (question.under_way.was_set(), question.under_way.is_set())
+    };
+    // The limit of the being, a server that refuses, and one that begins to answer.
+    assert_eq!(asked(&"long ".repeat(100)).await, (false, false));
+    assert_eq!(asked("Hi").await, (true, false));
+    assert_eq!(asked("Hi").await, (true, true));
 }
 
 #[tokio::test]

@@ -29,7 +29,8 @@ pub const CHUNKS_MAX: usize = 10_000;
 /// How many entries a lorebook may have.
 pub const LORE_ENTRIES_MAX: usize = 5_000;
 
-/// How many keys an entry of a lorebook may have, of each kind.
+/// How many keys an entry of a lorebook may have, of each kind: `keys`, `secondary_keys`, and those that
+/// its decorators list.
 pub const LORE_KEYS_MAX: usize = 256;
 
 /// How many keys a lorebook may have in all: each is looked for in what is said.

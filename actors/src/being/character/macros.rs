@@ -14,10 +14,17 @@
 //! | `{{roll:N}}`, `{{roll:dN}}` | a number from 1 to N, by the seed |
 //! | `{{reverse:text}}` | the text backwards |
 //! | anything else | itself |
+//!
+//! A name may be eighty times as long as the macro that it is put in for. So a text may only grow by so
+//! much, and names beyond that are not put in: their macros stay as they are.
 
 use std::borrow::Cow;
 
 use super::limits::NAME_CHARS_MAX;
+
+/// By how much a text may grow when names are put in, in bytes (256 KiB): no text that is meant well
+/// comes near it.
+pub const GROWTH_BYTES_MAX: usize = 256 << 10;
 
 /// Who talks with whom.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,21 +62,37 @@ fn clean(name: &str) -> String {
     kept.trim().to_owned()
 }
 
-/// The text with its macros filled in. The same seed makes the same choices.
+/// The text with its macros filled in, at most [`GROWTH_BYTES_MAX`] longer than it was. The same seed makes
+/// the same choices.
 pub fn expand(text: &str, names: &Names, seed: u64) -> String {
+    let mut growth = GROWTH_BYTES_MAX;
+    expand_within(text, names, seed, &mut growth)
+}
+
+/// The same for one of several texts that may grow by so many bytes together: what this one grows by is
+/// taken off.
+pub(in crate::being) fn expand_within(
+    text: &str,
+    names: &Names,
+    seed: u64,
+    growth: &mut usize,
+) -> String {
     if !text.contains(['{', '<']) {
         return text.to_owned();
     }
-    let named = with_names(text, names);
+    let named = with_names(text, names, growth);
     let mut choices = Choices { seed, made: 0 };
     each_braced(&named, |inner| choices.of(inner))
 }
 
-fn with_names(text: &str, names: &Names) -> String {
-    let braced = each_braced(text, |inner| match inner.trim().to_ascii_lowercase().as_str() {
-        "char" => Some(names.being.clone()),
-        "user" => Some(names.user.clone()),
-        _ => None,
+fn with_names(text: &str, names: &Names, growth: &mut usize) -> String {
+    let braced = each_braced(text, |inner| {
+        let name = match inner.trim().to_ascii_lowercase().as_str() {
+            "char" => &names.being,
+            "user" => &names.user,
+            _ => return None,
+        };
+        may_grow(growth, "{{}}".len() + inner.len(), name.len()).then(|| name.clone())
     });
     let tags = [("<bot>", &names.being), ("<char>", &names.being), ("<user>", &names.user)];
     let mut out = String::with_capacity(braced.len());
@@ -82,7 +105,8 @@ fn with_names(text: &str, names: &Names) -> String {
                 .get(..tag.len())
                 .is_some_and(|it| it.eq_ignore_ascii_case(tag.as_bytes()))
         };
-        match tags.iter().find(|(tag, _)| begins(tag)) {
+        let found = tags.iter().find(|(tag, _)| begins(tag));
+        match found.filter(|(tag, name)| may_grow(growth, tag.len(), name.len())) {
             Some((tag, name)) => {
                 out.push_str(name);
                 rest = &rest[tag.len()..];
@@ -94,6 +118,13 @@ fn with_names(text: &str, names: &Names) -> String {
         }
     }
     out + rest
+}
+
+/// Whether a text may have so many bytes in place of others; what it grows by is then taken off.
+fn may_grow(growth: &mut usize, before: usize, after: usize) -> bool {
+    let left = growth.checked_sub(after.saturating_sub(before));
+    *growth = left.unwrap_or(*growth);
+    left.is_some()
 }
 
 /// The text with each innermost `{{...}}` replaced, where there is something to replace it with.
@@ -236,6 +267,21 @@ mod tests {
         assert_eq!(Names::new("Ada", " \n ").user(), USER_DEFAULT);
         let long = Names::new("Ada", &"x".repeat(9_999));
         assert_eq!(long.user().len(), NAME_CHARS_MAX);
+    }
+
+    #[test]
+    fn a_text_of_names_grows_only_by_so_much() {
+        let names = Names::new(&"\u{1f408}".repeat(NAME_CHARS_MAX), "Bo");
+        for tag in ["<BOT>", "{{char}}"] {
+            let text = tag.repeat(20_000);
+            let expanded = expand(&text, &names, 1);
+            assert!(expanded.len() <= text.len() + GROWTH_BYTES_MAX, "{tag}: {}", expanded.len());
+            assert!(expanded.starts_with(names.being()) && expanded.ends_with(tag), "{tag}");
+        }
+        // What is not meant ill has room enough.
+        let text = "{{char}} and {{user}}. ".repeat(10_000);
+        let names = Names::new("Ada Lovelace", "Charles Babbage");
+        assert_eq!(expand(&text, &names, 1), "Ada Lovelace and Charles Babbage. ".repeat(10_000));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::being::character::macros::expand;
 use crate::being::character::{Character, Names};
 use crate::being::mind::Mind;
 use crate::being::prompt::{PromptAccount, Turn};
-use crate::being::tables::TURNS;
+use crate::being::tables::{LAST_TURN, TURNS};
 
 /// What a greeting makes its choices by: the same as where a chat shows it.
 const GREETING_SEED: u64 = 0;
@@ -18,9 +18,11 @@ pub(super) struct Newest {
     pub(super) turns: Vec<Turn>,
     /// Of which stored turn each is; none of the greeting.
     of: Vec<Option<u64>>,
-    /// How many of them were answered.
+    /// How many answers the being has given, from the beginning on. A turn that is no longer at hand counts
+    /// as answered.
     pub(super) answers: u32,
-    /// Which greeting the conversation began with, if its beginning is there.
+    /// Which greeting the conversation began with, if the being has one. It stands among the turns only as
+    /// long as all of them are at hand.
     pub(super) greeting: Option<u32>,
 }
 
@@ -37,20 +39,25 @@ impl Newest {
         let (mut turns, mut of) = (Vec::with_capacity(room), Vec::with_capacity(room));
         let first = first.map(|(first, _)| first);
         let is_from_its_beginning = first == recent.front().map(|turn| turn.id);
-        let greeting = character.greeting(0).filter(|_| is_from_its_beginning);
-        if let Some(greeting) = greeting {
+        let greeting = character.greeting(0);
+        if let Some(greeting) = greeting.filter(|_| is_from_its_beginning) {
             let names = Names::new(character.called(), user);
             let text = expand(greeting, &names, GREETING_SEED).trim().to_owned();
             turns.push(Turn { speaker: None, text });
             of.push(None);
         }
-        let mut answers = 0;
+        // Turns are numbered from 1 on, so they need not be read to be counted. One without an answer counts, too, and
+        // one that is forgotten still does: what happens every so many answers is to miss none.
+        let last = match recent.back() {
+            Some(turn) => turn.id,
+            None => mind.store.read(|reader| reader.get(LAST_TURN, &()))?.unwrap_or_default(),
+        };
+        let answers = u32::try_from(last).unwrap_or(u32::MAX);
         for turn in recent.iter() {
             let speaker = turn.speaker.clone().or_else(|| Some(USER.to_owned()));
             turns.push(Turn { speaker, text: turn.said.clone() });
             of.push(Some(turn.id));
             if let Some(answer) = &turn.answer {
-                answers += 1;
                 turns.push(Turn { speaker: None, text: answer.clone() });
                 of.push(Some(turn.id));
             }

@@ -29,6 +29,12 @@ impl Decorators {
         self.position.or(self.depth.map(LorePosition::Depth))
     }
 
+    /// The keys that they list.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let listed = self.additional_keys.iter().flatten().chain(&self.exclude_keys);
+        listed.map(String::as_str)
+    }
+
     /// Takes one in. Whether it is known, makes sense, and says something that has not been said.
     fn take(&mut self, name: &str, value: &str) -> bool {
         let number = value.parse::<u32>().ok();

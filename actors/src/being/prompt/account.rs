@@ -22,6 +22,8 @@ pub struct PromptAccount {
     pub is_character_cut: bool,
     /// Blocks of core memory, the most important first.
     pub core: Selection,
+    /// Those of them that are in the prompt, but not as a whole.
+    pub core_cut: Vec<u32>,
     /// Turns, the newest first.
     pub turns: Selection,
     /// Memories, those with the highest score first.
@@ -94,6 +96,10 @@ impl PromptAccount {
             framing: 0,
         };
         by_part.framing = tokens.saturating_sub(by_part.sum());
+        let mut core = Selection::of(&plan.core, |index| index);
+        core.taken.sort_unstable();
+        let is_cut = |place: &u32| plan.core_cut.contains_key(&(*place as usize));
+        let core_cut = core.taken.iter().copied().filter(is_cut).collect();
         let lore = |index: &usize| pieces.lore_use(*index);
         let beyond_book = pieces.lore_beyond_book().iter().cloned();
         Self {
@@ -101,13 +107,21 @@ impl PromptAccount {
             tokens_max,
             by_part,
             is_character_cut: pieces.is_cut(&plan.character),
-            core: Selection::of(&plan.core, |index| index),
+            core,
+            core_cut,
             turns: Selection::of(&plan.turns, |index| pieces.turn_place(index)),
             memories: Selection::of(&plan.memories, |index| pieces.memory_place(index)),
             lore: plan.lore.taken().iter().map(lore).collect(),
             lore_left_out: plan.lore.left_out().iter().map(lore).chain(beyond_book).collect(),
             examples: Selection::of(&plan.examples, |index| index),
         }
+    }
+}
+
+impl PromptAccount {
+    /// How many blocks of core memory are cut or left out.
+    pub fn core_not_whole(&self) -> usize {
+        self.core_cut.len() + self.core.left_out.len()
     }
 }
 

@@ -5,11 +5,12 @@ use std::cmp::Ordering;
 use genii_protocols::Timestamp;
 
 use super::account::LoreUse;
+use super::cut::cut;
 use super::quote::{barred, in_one_line};
 use super::shelf::Shelf;
 use super::tokens::TokenCounter;
 use super::{CoreBlock, MEMORIES_MAX, MESSAGE_TOKENS, PromptInput, Recalled, TURNS_MAX, Turn};
-use crate::being::character::macros::expand;
+use crate::being::character::macros::{expand, expand_within};
 use crate::being::character::{Character, Names};
 use crate::being::lorebook::{ActiveLore, LorePosition, Talk, by_importance};
 use crate::being::provider::{Remembered, Role};
@@ -18,6 +19,10 @@ use crate::being::provider::{Remembered, Role};
 const INSTRUCTIONS: &str = "You are {{char}}, and you talk with {{user}}. Stay {{char}} in what you say \
      and in how you say it. Use what you know and remember where it matters. Make up no memories: what \
      you do not know, you say that you do not know.";
+
+/// By how much all lore of a prompt may grow when names are put in, in bytes (1 MiB): no lorebook that is
+/// meant well comes near it.
+pub(super) const LORE_GROWTH_BYTES_MAX: usize = 1 << 20;
 
 pub(super) fn character_texts(input: &PromptInput<'_>, names: &Names) -> [(String, String); 5] {
     let Character { system_prompt, post_history_instructions, .. } = input.character;
@@ -44,7 +49,35 @@ fn with_original(text: &str, original: &str) -> String {
 }
 
 pub(super) fn core_line(block: &CoreBlock) -> String {
-    barred(&format!("{}: {}", in_one_line(&block.title), block.text.trim()))
+    line_under(&block.title, &block.text)
+}
+
+/// The line of a block whose text is cut, so that it takes at most so many tokens. None if not even a word
+/// of the text fits.
+pub(super) fn core_line_within(
+    block: &CoreBlock,
+    tokens_max: u32,
+    counter: &dyn TokenCounter,
+) -> Option<String> {
+    let title = &block.title;
+    let text = cut(block.text.trim(), tokens_max, &UnderTitle { title, counter })?;
+    Some(line_under(title, &text))
+}
+
+/// Counts a text with all that its line has besides.
+struct UnderTitle<'a> {
+    title: &'a str,
+    counter: &'a dyn TokenCounter,
+}
+
+impl TokenCounter for UnderTitle<'_> {
+    fn count(&self, text: &str) -> u32 {
+        self.counter.count(&line_under(self.title, text))
+    }
+}
+
+fn line_under(title: &str, text: &str) -> String {
+    barred(&format!("{}: {}", in_one_line(title), text.trim()))
 }
 
 /// Memories by their score, with their places among those given, and as lines.
@@ -62,7 +95,11 @@ pub(super) fn memories(recalled: &[Recalled]) -> (Vec<(usize, Remembered)>, Vec<
 }
 
 fn memory_line(memory: &Remembered) -> String {
-    let when = minute(memory.at);
+    let when = match memory.until {
+        // A fact that has changed is no lie, but it is not so any more.
+        Some(until) => format!("{}, held until {}", minute(memory.at), minute(until)),
+        None => minute(memory.at),
+    };
     let text = memory.text.trim();
     barred(&match &memory.speaker {
         Some(speaker) => format!("{when}, {}: {text}", in_one_line(speaker)),
@@ -102,15 +139,21 @@ pub(super) fn lore_use(lore: &ActiveLore) -> LoreUse {
     }
 }
 
+/// Lore as it stands in a prompt. What is most important comes first, and so has its names filled in also
+/// where others are made of nothing but names.
 pub(super) fn lore_shelf(
     active: &[ActiveLore],
     names: &Names,
     seed: u64,
     counter: &dyn TokenCounter,
 ) -> Shelf {
-    let texts = active.iter().map(|lore| barred(&expand(lore.text.trim(), names, seed)));
+    let mut growth = LORE_GROWTH_BYTES_MAX;
+    let texts = active
+        .iter()
+        .map(|lore| barred(&expand_within(lore.text.trim(), names, seed, &mut growth)))
+        .collect();
     let heading = format!("What {} knows:", names.being());
-    let mut shelf = Shelf::quoted(texts.collect(), heading, "lore", counter);
+    let mut shelf = Shelf::quoted(texts, heading, "lore", counter);
     for (tokens, lore) in shelf.tokens.iter_mut().zip(active) {
         // Lore among the turns is a message of its own.
         if matches!(lore.position, LorePosition::Depth(_)) {

@@ -116,7 +116,7 @@ impl Pieces {
     }
 
     pub(super) fn core_pile(&self) -> Pile {
-        self.core.pile(Rule::Run)
+        self.core.pile(Rule::Pick)
     }
 
     pub(super) fn turn_pile(&self) -> Pile {
@@ -191,8 +191,6 @@ impl Pieces {
         let own = |part: CharacterPart| plan.character[part as usize].clone();
         let mut memories = plan.memories.taken().to_vec();
         memories.sort_by_key(|index| self.remembered[*index].1.at);
-        let mut core = plan.core.taken().to_vec();
-        core.sort_unstable();
         let is_quoting =
             [&plan.core, &plan.memories, &plan.lore].iter().any(|it| !it.taken().is_empty());
         let parts = [
@@ -203,11 +201,22 @@ impl Pieces {
             own(CharacterPart::Personality),
             own(CharacterPart::Scenario),
             self.lore.fence(&self.lore_at(plan, |it| it == LorePosition::AfterChar)),
-            self.core.fence(&core),
+            self.core_fence(plan),
             self.memories.fence(&memories),
             self.example_text(plan),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+    }
+
+    /// Core memory in the order in which it is kept.
+    fn core_fence(&self, plan: &Plan) -> Option<String> {
+        let mut taken = plan.core.taken().to_vec();
+        taken.sort_unstable();
+        let lines: Vec<&str> = taken
+            .iter()
+            .map(|index| plan.core_cut.get(index).unwrap_or(&self.core.texts[*index]).as_str())
+            .collect();
+        self.core.fence_around(&lines)
     }
 
     fn example_text(&self, plan: &Plan) -> Option<String> {

@@ -35,8 +35,7 @@ impl Pile {
             if self.taken.contains(&index) {
                 continue;
             }
-            let fixed = if self.taken.is_empty() { self.fixed } else { 0 };
-            let cost = self.costs[index].saturating_add(fixed);
+            let cost = self.costs[index].saturating_add(self.fixed_now());
             if cost <= room - (self.used - before) {
                 self.used += cost;
                 self.taken.push(index);
@@ -52,9 +51,27 @@ impl Pile {
         let Some(index) = self.taken.pop() else {
             return false;
         };
-        let fixed = if self.taken.is_empty() { self.fixed } else { 0 };
-        self.used -= self.costs[index].saturating_add(fixed);
+        self.used -= self.costs[index].saturating_add(self.fixed_now());
         true
+    }
+
+    /// How much of some room there is for one that is left out; none if not even for what it costs besides.
+    pub(super) fn room_for_one(&self, room: u32) -> Option<u32> {
+        room.checked_sub(self.fixed_now())
+    }
+
+    /// Takes one that was left out, made smaller so that it costs so much; what it costs in all.
+    pub(super) fn take_smaller(&mut self, index: usize, cost: u32) -> u32 {
+        let in_all = cost.saturating_add(self.fixed_now());
+        self.costs[index] = cost;
+        self.taken.push(index);
+        self.used += in_all;
+        in_all
+    }
+
+    /// What the next one that is taken costs besides.
+    fn fixed_now(&self) -> u32 {
+        if self.taken.is_empty() { self.fixed } else { 0 }
     }
 
     /// How many tokens those taken take.
@@ -62,7 +79,7 @@ impl Pile {
         self.used
     }
 
-    /// Those taken, the most wanted first.
+    /// Those taken, in the order in which they were.
     pub(super) fn taken(&self) -> &[usize] {
         &self.taken
     }
@@ -92,6 +109,18 @@ mod tests {
         assert_eq!(pile.taken(), [0, 2]);
         assert!(pile.give_back() && pile.give_back() && !pile.give_back());
         assert_eq!(pile.used(), 0);
+    }
+
+    #[test]
+    fn one_that_does_not_fit_is_taken_when_it_is_made_smaller() {
+        let mut pile = Pile::new(vec![9, 1], vec![0, 1], Rule::Pick, 2);
+        assert_eq!((pile.fill(8), pile.left_out()), (3, vec![0]));
+        assert_eq!(pile.room_for_one(5), Some(5), "heading and fence are paid for");
+        assert_eq!((pile.take_smaller(0, 5), pile.used()), (5, 8));
+        assert!(pile.left_out().is_empty());
+        assert!(pile.give_back() && pile.give_back());
+        assert_eq!((pile.used(), pile.room_for_one(1)), (0, None));
+        assert_eq!(pile.take_smaller(0, 3), 5);
     }
 
     #[test]

@@ -36,7 +36,12 @@ impl Shelf {
     /// The fence with these pieces; nothing if there are none.
     pub(super) fn fence(&self, indices: &[usize]) -> Option<String> {
         let lines: Vec<&str> = indices.iter().map(|index| self.texts[*index].as_str()).collect();
-        (!lines.is_empty()).then(|| fenced(&self.heading, self.tag, &lines))
+        self.fence_around(&lines)
+    }
+
+    /// The fence with these lines; nothing if there are none.
+    pub(super) fn fence_around(&self, lines: &[&str]) -> Option<String> {
+        (!lines.is_empty()).then(|| fenced(&self.heading, self.tag, lines))
     }
 
     /// All of it, in the order in which it stands on the shelf.

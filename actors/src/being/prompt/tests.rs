@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::*;
 use crate::being::character::Character;
-use crate::being::lorebook::{Lorebook, Why};
+use crate::being::lorebook::{Lorebook, Talk, Why};
 use crate::being::provider::Role;
 
 const GOLDEN: &str = include_str!("../../../tests/golden/prompt.txt");
@@ -19,9 +19,8 @@ fn day(days: u64) -> Timestamp {
 }
 
 fn recalled(text: &str, speaker: Option<&str>, days: u64, score: f32) -> Recalled {
-    let memory =
-        Remembered { text: text.to_owned(), speaker: speaker.map(str::to_owned), at: day(days) };
-    Recalled { memory, score }
+    let (text, speaker) = (text.to_owned(), speaker.map(str::to_owned));
+    Recalled { memory: Remembered { text, speaker, at: day(days), until: None }, score }
 }
 
 fn turn(speaker: Option<&str>, text: &str) -> Turn {
@@ -173,6 +172,73 @@ fn parts_give_way_in_order() {
         "the last to get are the first to go"
     );
     assert!(!narrow.turns.taken.is_empty());
+}
+
+#[test]
+fn a_large_block_of_core_memory_is_cut_and_the_small_ones_stay() {
+    let mut parts = whole();
+    parts.core = vec![
+        block("what I know", &"I count bees. ".repeat(600)),
+        block("who I am", "I like primes."),
+        block("whom I talk to", "Bo, a baker."),
+    ];
+    parts.turns = (0..400).map(|at| turn(Some("Bo"), &format!("This is turn {at}."))).collect();
+    let Assembled { request, account } = parts.assemble(1_000);
+    let system = &request.messages[0].text;
+    let (_, core) = system.split_once("<core-memory>\n").unwrap();
+    let (core, _) = core.split_once("\n</core-memory>").unwrap();
+    let lines: Vec<&str> = core.lines().collect();
+    assert!(lines[0].starts_with("| what I know: I count bees. I count bees."), "{core}");
+    assert!(lines[0].ends_with("I count bees. …"), "{core}");
+    assert_eq!(lines[1..], ["| who I am: I like primes.", "| whom I talk to: Bo, a baker."]);
+    assert_eq!((&account.core.taken[..], &account.core_cut[..]), (&[0, 1, 2][..], &[0][..]));
+    assert_eq!(account.core_not_whole(), 1);
+    assert!(account.by_part.core >= 130, "{} of 150 that are its own", account.by_part.core);
+    assert!(account.tokens <= 1_000 && !account.turns.taken.is_empty());
+    // Where there is room for it, it is there as a whole.
+    let wide = parts.assemble(20_000);
+    assert!(wide.request.messages[0].text.contains(parts.core[0].text.trim()));
+    assert_eq!(wide.account.core_not_whole(), 0);
+}
+
+#[test]
+fn a_block_of_which_nothing_fits_is_left_out() {
+    let mut parts = Parts::new("Hello.");
+    parts.core = vec![block("keys", &"x".repeat(8_000)), block("who I am", "I like primes.")];
+    let account = parts.assemble(600).account;
+    assert_eq!((&account.core.taken[..], &account.core.left_out[..]), (&[1][..], &[0][..]));
+    assert_eq!((account.core_cut.len(), account.core_not_whole()), (0, 1));
+}
+
+#[test]
+fn a_fact_that_has_changed_is_told_with_the_time_in_which_it_held() {
+    let mut parts = whole();
+    parts.memories = vec![recalled("I live in Porto.", Some("Bo"), 0, 1.0)];
+    parts.memories[0].memory.until = Some(day(3));
+    let request = parts.assemble(6_000).request;
+    let told = "| 2026-03-01 09:30, held until 2026-03-04 09:30, Bo: I live in Porto.";
+    assert!(request.messages[0].text.contains(told), "{}", request.messages[0].text);
+    assert_eq!(request.grounds.memories[0].until, Some(day(3)));
+}
+
+#[test]
+fn lore_of_nothing_but_names_grows_only_by_so_much() {
+    let entries: Vec<_> = (0..100)
+        .map(|at| json!({ "constant": true, "content": "<BOT>".repeat(2_000), "priority": -at }))
+        .collect();
+    let book = json!({ "name": "x", "lorebook": { "entries": entries } });
+    let character: Character = (&genii_protocols::Json(book)).try_into().unwrap();
+    let book = PreparedLorebook::new(&character.lorebook.unwrap());
+    let talk = Talk { texts: &["Hello."], ..Talk::default() };
+    let active = book.activate(&talk, &EstimatedTokens).taken;
+    let names = Names::new(&"\u{1f408}".repeat(100), "Bo");
+    let shelf = gather::lore_shelf(&active, &names, 1, &EstimatedTokens);
+    let bytes: usize = shelf.texts.iter().map(String::len).sum();
+    let written: usize = active.iter().map(|lore| lore.text.len() + "| ".len()).sum();
+    // What is not filled in has a sign of more bytes for each of its brackets.
+    let signs = active.len() * 2_000 * 2 * 2;
+    assert!(bytes <= written + signs + gather::LORE_GROWTH_BYTES_MAX, "{bytes} bytes");
+    assert!(shelf.texts[0].contains(names.being()), "the most important is filled in");
 }
 
 #[test]

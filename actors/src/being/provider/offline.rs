@@ -111,10 +111,11 @@ fn quotes(grounds: &Grounds) -> Vec<String> {
     quotes
 }
 
-/// A memory with when it was said and by whom.
+/// A memory with when it was said and by whom, and of a fact that has changed until when it held.
 fn quote(memory: &Remembered, grounds: &Grounds) -> String {
     let day = Day::of(memory.at);
-    let text = quoted(&memory.text);
+    let until = memory.until.map(|until| format!(" (until {})", Day::of(until)));
+    let text = quoted(&memory.text) + &until.unwrap_or_default();
     let speaker = match &memory.speaker {
         None => return format!("On {day} I noted: {text}"),
         Some(speaker) if *speaker == grounds.name => return format!("On {day} I said: {text}"),

@@ -8,7 +8,7 @@
 //! | its machine comes back with it | what lies there is put aside, and the journal says where |
 //! | something of it lies on another machine, since it was about to move | the same |
 //! | another being lies in its place | that is settled as any other |
-//! | its machine is linked | it cannot be given up, but deleted |
+//! | its machine is linked | it cannot be given up, but deleted, as soon as it has a home there |
 //! | a move ends while the other machine is away | the book keeps that something may lie there |
 //! | the being is deleted before that is back | what was left there, or had come, is removed then |
 //! | somebody has put it there to live meanwhile | it is put aside |
@@ -20,6 +20,15 @@ use super::super::errands::{Discard, Lodging, LookAt, PutAside, RemoveHere};
 use super::book::{Entry, Fate, Remains, Stage};
 use super::{BEINGS_MAX, Shared, failed};
 
+/// What is said of a machine that runs, and has no home for its beings: they are neither lost with it, nor
+/// can they be deleted.
+pub(super) fn homeless(node: &NodeName) -> String {
+    format!(
+        "genii runs on {node}, but the home of its beings does not: `genii ctl why homes/beings --node \
+         {node}` says why, and as soon as it runs they can be deleted"
+    )
+}
+
 impl Shared {
     pub(super) async fn give_up(&self, id: Name) -> Result<BeingEntry, NoBeing> {
         let _taken = self.take(&id).await?;
@@ -29,7 +38,12 @@ impl Shared {
         };
         let node = &entry.node;
         if !self.homes.is_away(node) {
-            let why = format!("{node} is not lost: genii runs there; delete {id} without --lost");
+            let why = match self.homes.on(node) {
+                Ok(_) => {
+                    format!("{node} is not lost: genii runs there; delete {id} without --lost")
+                }
+                Err(_) => format!("{node} is not lost: {}", homeless(node)),
+            };
             return Err(NoBeing::Senseless { why });
         }
         self.refuse_more_remains()?;

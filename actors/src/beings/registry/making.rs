@@ -15,6 +15,7 @@ use super::super::errands::{
 };
 use super::super::parcels::{Claim, fetch};
 use super::book::{Entry, Stage};
+use super::lost::homeless;
 use super::{BEINGS_MAX, Shared, Taken, failed, senseless};
 use crate::being::character::Character;
 use crate::being::provider::{self, ProviderSettings, ProviderShare};
@@ -254,10 +255,13 @@ impl Shared {
         let entry = self.find(&id).await?;
         // Said before anything is written, if its machine is away.
         if let Err(why) = self.homes.on(&entry.node) {
-            let why = format!(
-                "{why}; if that machine is lost for good, `being delete {id} --lost` gives the being \
-                 up with it"
-            );
+            let why = match self.homes.is_away(&entry.node) {
+                true => format!(
+                    "{why}; if that machine is lost for good, `being delete {id} --lost` gives the being \
+                     up with it"
+                ),
+                false => homeless(&entry.node),
+            };
             return Err(NoBeing::Failed { why });
         }
         let shown = self.shown(entry.clone()).await;

@@ -146,6 +146,21 @@ fn long_texts_and_lists_are_refused_by_name() {
     let key =
         json!({ "name": "Ada", "lorebook": { "entries": [{ "keys": ["x".repeat(1_025)] }] } });
     check(key.to_string(), "`lorebook.entries[0].keys[0]` has 1025 bytes");
+    let listed = |content: String| {
+        json!({ "name": "Ada", "lorebook": { "entries": [{ "content": content }] } }).to_string()
+    };
+    let place = "`lorebook.entries[0].keys of decorators`";
+    let too_many = format!("{place} has 257 entries, more than the limit of 256");
+    check(listed(format!("@@exclude_keys {}\nText", vec!["x"; 257].join(","))), &too_many);
+    check(listed("@@additional_keys x\n".repeat(257) + "Text"), &too_many);
+    let too_long = format!("{place} has 1025 bytes, more than the limit of 1024");
+    check(listed(format!("@@additional_keys a,{}\nText", "x".repeat(1_025))), &too_long);
+    let content = format!("@@exclude_keys {}\nText", vec!["x"; 256].join(","));
+    let many = vec![json!({ "content": content }); 79];
+    check(
+        json!({ "name": "Ada", "lorebook": { "entries": many } }).to_string(),
+        "`lorebook.keys of all entries` has 20224 entries, more than the limit of 20000",
+    );
     let entries = json!({ "name": "Ada", "lorebook": { "entries": vec![json!({}); 5_001] } });
     check(entries.to_string(), "`lorebook.entries` has 5001 entries");
     let unknown = json!({ "name": "Ada", "x".repeat(1 << 20): 1 });

@@ -11,7 +11,7 @@ fn at(text: &str) -> Timestamp {
 
 fn memory(day: &str, speaker: Option<&str>, text: &str) -> Remembered {
     let at = at(&format!("{day}T10:00:00Z"));
-    Remembered { text: text.to_owned(), speaker: speaker.map(str::to_owned), at }
+    Remembered { text: text.to_owned(), speaker: speaker.map(str::to_owned), at, until: None }
 }
 
 fn ada(said: &str, memories: Vec<Remembered>) -> Grounds {
@@ -45,6 +45,24 @@ fn memories_are_quoted_with_when_and_by_whom() {
             "On 4 May 2026 Bob told me: “Minka is ill.”",
             "On 5 May 2026 I said: “Poor Minka!”",
             "On 6 May 2026 I noted: “Joe loves cats.”",
+        ],
+    );
+}
+
+#[test]
+fn a_fact_that_has_changed_is_quoted_with_its_end() {
+    let porto = memory("2026-05-01", Some("joe"), "I live in Porto.");
+    let memories = vec![
+        Remembered { until: Some(at("2026-05-03T10:00:00Z")), ..porto },
+        memory("2026-05-03", Some("joe"), "I moved to Lisbon."),
+    ];
+    check(
+        &ada("Where do I live?", memories),
+        &[
+            &format!("I am Ada. {OFFLINE}"),
+            "This is what I remember of it:",
+            "On 1 May 2026 you told me: “I live in Porto.” (until 3 May 2026)",
+            "On 3 May 2026 you told me: “I moved to Lisbon.”",
         ],
     );
 }

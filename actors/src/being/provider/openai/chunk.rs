@@ -73,8 +73,9 @@ struct Delta {
     /// Why the model will not answer, in its own words.
     refusal: Option<String>,
     /// What the model thinks; not for others.
-    #[serde(alias = "reasoning_content")]
     reasoning: Option<IgnoredAny>,
+    /// The same by its other name. Some servers send both, so neither may stand in for the other.
+    reasoning_content: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -101,7 +102,8 @@ impl From<WireChunk> for Chunk {
             None => (String::new(), false),
         };
         let text = words + &delta.refusal.unwrap_or_default();
-        let is_alive = !text.is_empty() || has_parts || delta.reasoning.is_some();
+        let thinks = delta.reasoning.is_some() || delta.reasoning_content.is_some();
+        let is_alive = !text.is_empty() || has_parts || thinks;
         let finish = choice.finish_reason.as_deref().and_then(finish);
         Self { text, is_alive, finish, prompt_tokens, reply_tokens }
     }
@@ -155,6 +157,21 @@ mod tests {
         check(json!({ "choices": [{ "delta": { "reasoning_content": "hm" } }] }), thought);
         let parts = Chunk { is_alive: true, ..Chunk::default() };
         check(json!({ "choices": [{ "delta": { "content": [{ "type": "thinking" }] } }] }), parts);
+    }
+
+    #[test]
+    fn thoughts_may_have_either_name_or_both() {
+        let thought = || Chunk { is_alive: true, ..Chunk::default() };
+        for (delta, expected) in [
+            (json!({ "reasoning": "hm" }), thought()),
+            (json!({ "reasoning": "hm", "reasoning_content": "hm" }), thought()),
+            (json!({ "reasoning": null, "reasoning_content": "hm" }), thought()),
+            (json!({ "reasoning": "hm", "reasoning_content": null }), thought()),
+            (json!({ "reasoning": null, "reasoning_content": null }), Chunk::default()),
+            (json!({ "content": "Hi", "reasoning": null, "reasoning_content": null }), text("Hi")),
+        ] {
+            check(json!({ "choices": [{ "delta": delta }] }), expected);
+        }
     }
 
     #[test]

@@ -111,6 +111,7 @@ impl Reading {
         self.finish = self.finish.or(chunk.finish);
         self.usage.prompt_tokens = chunk.prompt_tokens.or(self.usage.prompt_tokens);
         self.usage.reply_tokens = chunk.reply_tokens.or(self.usage.reply_tokens);
+        self.question.under_way.count(self.usage);
         if chunk.is_alive {
             self.is_alive = true;
             self.wordless_len = 0;
@@ -132,6 +133,15 @@ impl Reading {
     fn charge(&mut self, tokens: u32) {
         self.question.asker.limits.lock().settle(0, tokens);
         self.question.charged = self.question.charged.saturating_add(tokens);
+    }
+
+    /// Corrects the limits of the being by what the server has counted, if it has.
+    fn settle(&mut self) {
+        if let (Some(prompt), Some(reply)) = (self.usage.prompt_tokens, self.usage.reply_tokens) {
+            let taken = prompt.saturating_add(reply);
+            let charged = std::mem::replace(&mut self.question.charged, taken);
+            self.question.asker.limits.lock().settle(charged, taken);
+        }
     }
 
     /// Reads on; false when nothing more is to come.
@@ -215,6 +225,8 @@ impl Reading {
 
     /// The end of an answer that is whole.
     fn whole(&mut self) -> Result<Piece, ProviderError> {
+        // Also what cannot be used was taken.
+        self.settle();
         let place = self.question.place();
         match self.finish {
             Some(Finish::Filtered) => {
@@ -228,10 +240,6 @@ impl Reading {
             let cause = "an answer without a word; a model that thinks before it speaks may need a \
                          larger `reply_tokens_max`";
             return Err(self.question.garbage(cause));
-        }
-        if let (Some(prompt), Some(reply)) = (self.usage.prompt_tokens, self.usage.reply_tokens) {
-            let taken = prompt.saturating_add(reply);
-            self.question.asker.limits.lock().settle(self.question.charged, taken);
         }
         Ok(Piece::End(self.usage))
     }
