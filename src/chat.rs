@@ -1,7 +1,8 @@
 //! `being chat`: a conversation with a being.
 //!
-//! At a terminal it is read with an editor ([`terminal`]); from anything else, line by line ([`piped`]).
-//! What a line may say is the same ([`mod@line`]), and so is the way to the being ([`conversation`]).
+//! Where all of it is at a terminal it is read with an editor ([`terminal`]); otherwise line by line
+//! ([`piped`]). What a line may say is the same ([`mod@line`]), and so is the way to the being
+//! ([`conversation`]).
 
 mod conversation;
 mod line;
@@ -16,10 +17,12 @@ use genii_protocols::Name;
 use tokio::runtime::Runtime;
 
 use self::conversation::Conversation;
+use crate::commands::being::show::Known;
 use crate::commands::being::{self, Being};
 use crate::commands::examples;
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::screen::has_editor;
 
 /// What the command is called beneath `being`.
 const NAME: &str = "chat";
@@ -76,13 +79,37 @@ pub fn matched_alone(matches: &ArgMatches) -> Result<Option<ChatArgs>, Fault> {
 /// When genii does not run or there is no such being, at the beginning; later that is said, and the
 /// conversation goes on.
 pub fn run(runtime: &Runtime, data: &Data, args: &ChatArgs, json: bool) -> Result<ExitCode, Fault> {
-    let ChatArgs { being: Being { id }, speaker } = args;
-    let (talk, known) = Conversation::begin(runtime, data, id, speaker.clone())?;
-    let is_terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
-    match is_terminal && !json {
+    let (talk, known) = begin(runtime, data, args)?;
+    match is_at_terminal() && !json {
         true => terminal::run(talk, &known),
         false => piped::run(talk, json),
     }
+}
+
+/// Talks with a being within something else that reads what is typed.
+///
+/// # Errors
+/// When it is not at a terminal as a whole, the being is not there, or there is no way to it.
+pub fn run_within(runtime: &Runtime, data: &Data, args: &ChatArgs) -> Result<ExitCode, Fault> {
+    if !is_at_terminal() {
+        return Err(Fault::usage("a chat here needs a terminal for what is said")
+            .help("`genii being chat ID` can be read from a pipe"));
+    }
+    let (talk, known) = begin(runtime, data, args)?;
+    terminal::run(talk, &known)
+}
+
+fn begin<'a>(
+    runtime: &'a Runtime,
+    data: &'a Data,
+    args: &ChatArgs,
+) -> Result<(Conversation<'a>, Known), Fault> {
+    let ChatArgs { being: Being { id }, speaker } = args;
+    Conversation::begin(runtime, data, id, speaker.clone())
+}
+
+fn is_at_terminal() -> bool {
+    has_editor() && std::io::stdout().is_terminal()
 }
 
 /// Takes away what was typed to a being: it is to be forgotten there, too.

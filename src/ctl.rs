@@ -202,7 +202,7 @@ pub async fn carry_out(client: &mut Client, call: &Call, json: bool) -> Result<E
     let mut replies = client.run_on(node, name, &call.arguments).await?;
     while let Some(said) = replies.next().await? {
         if json {
-            screen.line(said.to_string());
+            screen.json_line(&said);
         } else {
             call.entry.show(said, &mut screen)?;
         }

@@ -1,14 +1,12 @@
 //! What a person is asked before something is done that cannot be undone.
 
-use std::io::IsTerminal;
-
 use reedline::{DefaultPrompt, DefaultPromptSegment, Reedline, Signal};
 use serde_json::Value;
 
 use crate::admin::client::Client;
 use crate::commands::{Call, find};
 use crate::fault::Fault;
-use crate::screen::{Screen, complain};
+use crate::screen::{Screen, complain, has_editor};
 
 /// A question whose answer decides.
 pub struct Doubt {
@@ -24,7 +22,7 @@ pub struct Doubt {
 /// When the answer is no, there is nobody to answer, or what is at stake cannot be shown.
 pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<(), Fault> {
     let Doubt { question, at_stake } = doubt;
-    if !std::io::stdin().is_terminal() {
+    if !has_editor() {
         let message = format!("{question} Nobody is here to answer");
         return Err(Fault::usage(message).help("--yes says that it is to be done"));
     }

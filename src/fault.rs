@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use crate::data::Data;
-use crate::screen::complain;
+use crate::screen::{complain, harmless, harmless_json};
 
 /// How a call of genii begins in a text.
 const CALL: &str = "`genii ";
@@ -59,7 +59,10 @@ impl Fault {
     /// Says it on standard error: in words, or as an object with `error` and `help`.
     pub fn tell(&self, as_json: bool) {
         match as_json {
-            true => complain(json!({ "error": self.message, "help": self.help })),
+            true => {
+                let fault = json!({ "error": self.message, "help": self.help });
+                complain(harmless_json(&fault.to_string()));
+            }
             false => complain(self),
         }
     }
@@ -85,9 +88,10 @@ fn called(text: &str, genii: &str) -> String {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "error: {}", self.message)?;
+        // An agent, a model or a file may have had a part in the words.
+        write!(f, "error: {}", harmless(&self.message))?;
         if !self.help.is_empty() {
-            write!(f, "\n  help: {}", self.help)?;
+            write!(f, "\n  help: {}", harmless(&self.help))?;
         }
         Ok(())
     }
@@ -100,6 +104,12 @@ mod tests {
     use std::path::PathBuf;
 
     use super::*;
+
+    #[test]
+    fn no_fault_commands_the_terminal() {
+        let fault = Fault::new("a\x1b[2Jb").help("c\u{9b}31md\ne");
+        assert_eq!(fault.to_string(), "error: a[2Jb\n  help: c31md\ne");
+    }
 
     #[test]
     fn help_calls_genii_about_the_folder_that_was_named() {

@@ -34,7 +34,7 @@ const MENU: &str = "completion";
 /// Reads lines and carries them out until there are no more.
 pub fn run(runtime: &Runtime, data: &Data) -> Result<ExitCode, Fault> {
     let client = runtime.block_on(Client::connect(data))?;
-    if !std::io::IsTerminal::is_terminal(&std::io::stdin()) {
+    if !crate::screen::has_editor() {
         return Err(Fault::usage("the REPL needs a terminal")
             .help("`genii ctl < script` runs commands from a file"));
     }
@@ -109,7 +109,7 @@ impl Repl<'_> {
                 Ok(())
             }
             Line::Call(call) => self.runtime.block_on(self.carry_out(&call)),
-            Line::Chat(args) => chat::run(self.runtime, self.data, &args, false).map(drop),
+            Line::Chat(args) => chat::run_within(self.runtime, self.data, &args).map(drop),
         });
         if let Err(fault) = done {
             crate::screen::complain(&fault);

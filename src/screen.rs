@@ -27,6 +27,32 @@ pub fn put(text: impl std::fmt::Display) {
     let _nobody_reads = write!(out, "{text}").and_then(|()| out.flush());
 }
 
+/// Whether a person can be asked with an editor: it reads standard input, and draws on standard error.
+pub fn has_editor() -> bool {
+    std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+}
+
+/// A text without what a terminal would take for a command: models and other people wrote it.
+pub fn harmless(text: &str) -> String {
+    text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !letter.is_control()).collect()
+}
+
+/// JSON as text, of the same value, without what a terminal would take for a command. What JSON itself
+/// escapes ends below the space, and a terminal heeds some letters behind that, too. They stand in strings
+/// alone.
+pub fn harmless_json(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for letter in json.chars() {
+        match letter {
+            '\u{7f}'..='\u{9f}' => {
+                write!(text, "\\u{:04x}", u32::from(letter)).expect("text takes any letter");
+            }
+            letter => text.push(letter),
+        }
+    }
+    text
+}
+
 /// A screen, or a pipe.
 pub struct Screen {
     /// Whether it shows colours.
@@ -56,12 +82,20 @@ impl Screen {
         self.text.push_str(text.as_ref());
     }
 
-    /// Writes JSON, for a person to read.
+    /// Writes JSON, for a person to read: a text as it is, but for what would command the terminal.
     pub fn json(&mut self, value: &serde_json::Value) {
         match value {
-            serde_json::Value::String(text) => self.line(text),
-            value => self.line(serde_json::to_string_pretty(value).unwrap_or_default()),
+            serde_json::Value::String(text) => self.line(harmless(text)),
+            value => {
+                let pretty = serde_json::to_string_pretty(value).unwrap_or_default();
+                self.line(harmless_json(&pretty));
+            }
         }
+    }
+
+    /// Writes JSON on a line of its own, for a script to read. A person may look on.
+    pub fn json_line(&mut self, value: &serde_json::Value) {
+        self.line(harmless_json(&value.to_string()));
     }
 
     /// Shows what was written. Says whether anybody still reads it.
@@ -218,6 +252,37 @@ pub fn millis(millis: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Commands to the terminal: to clear it, to take a title until its bell, to delete, to turn red.
+    const COMMANDS: &str = "a\x1b[2Jb\x1b]0;c\x07d\u{7f}e\u{9b}31mf\tg";
+
+    /// What is written of a value for a person, and for a script.
+    fn written(value: &serde_json::Value) -> [String; 2] {
+        [Screen::json, Screen::json_line].map(|write| {
+            let mut screen = Screen::stdout();
+            write(&mut screen, value);
+            screen.into_text()
+        })
+    }
+
+    #[test]
+    fn no_text_that_is_shown_commands_the_terminal() {
+        assert_eq!(harmless("a\x1b[2Jb\r\nc\td\u{9b}31m"), "a[2Jb\nc\td31m");
+        let [shown, _] = written(&COMMANDS.into());
+        assert_eq!(shown, "a[2Jb]0;cde31mf\tg\n");
+    }
+
+    #[test]
+    fn json_holds_what_it_held_and_commands_no_terminal() {
+        let value = serde_json::json!({ COMMANDS: [COMMANDS, 1, null], "words": "\u{a0}äöü 龍" });
+        for text in written(&value) {
+            let is_command = |letter: char| letter != '\n' && letter.is_control();
+            assert!(!text.contains(is_command), "{text:?}");
+            assert!(text.contains("\\u009b31m") && text.contains("äöü 龍"), "{text}");
+            let read: serde_json::Value = serde_json::from_str(&text).unwrap();
+            assert_eq!(read, value);
+        }
+    }
 
     #[test]
     fn no_word_of_a_table_is_broken_however_narrow_the_terminal_is() {

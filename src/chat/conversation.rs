@@ -29,11 +29,11 @@ pub struct Conversation<'a> {
     last: Option<Answered>,
 }
 
-/// How something went that a person may have stopped.
+/// How something went that may have been stopped.
 pub enum Went<T> {
     /// It came to its end.
     Through(T),
-    /// Ctrl-C stopped it.
+    /// Ctrl-C stopped it, or nobody wanted the rest.
     Stopped,
 }
 
@@ -79,29 +79,51 @@ impl<'a> Conversation<'a> {
         self.last.as_ref()
     }
 
-    /// Says something, and hands on the answer as it comes, until its end or Ctrl-C.
+    /// Says something, and hands on the answer as it comes, until its end or Ctrl-C, or until `hand_on`
+    /// says that the rest is not wanted.
     ///
     /// # Errors
     /// When there is no answer, or not the whole of it.
-    pub fn say(&mut self, text: &str, hand_on: impl FnMut(&str)) -> Result<Went<&Answered>, Fault> {
+    pub fn say(
+        &mut self,
+        text: &str,
+        hand_on: impl FnMut(&str) -> bool,
+    ) -> Result<Went<&Answered>, Fault> {
         let answer = self.runtime.block_on(until_stopped(self.answer(text, hand_on)))?;
         Ok(match answer {
-            Went::Through(answered) => Went::Through(self.last.insert(answered)),
-            Went::Stopped => Went::Stopped,
+            Went::Through(Some(answered)) => Went::Through(self.last.insert(answered)),
+            Went::Through(None) | Went::Stopped => Went::Stopped,
         })
     }
 
-    async fn answer(&self, text: &str, mut hand_on: impl FnMut(&str)) -> Result<Answered, Fault> {
+    /// The whole answer; `None` if the rest of it was not wanted, which calls it off.
+    async fn answer(
+        &self,
+        text: &str,
+        mut hand_on: impl FnMut(&str) -> bool,
+    ) -> Result<Option<Answered>, Fault> {
         let mut client = Client::connect(self.data).await?;
         let said = json!({ "id": self.being, "text": text, "speaker": self.speaker });
         let mut replies = client.run("being ask", &said).await?;
         while let Some(said) = replies.next().await? {
             match read(said)? {
-                Said::Words(words) => hand_on(&words),
-                Said::Answered(answered) => return Ok(answered),
+                Said::Words(words) if hand_on(&words) => {}
+                Said::Words(_) => return Ok(None),
+                Said::Answered(answered) => return Ok(Some(answered)),
             }
         }
         Err(Fault::new(format!("{} broke off in mid-answer", self.being)).help("say it again"))
+    }
+
+    /// Waits for what a person is to say next, until it is there or Ctrl-C.
+    ///
+    /// # Errors
+    /// When that fails, or Ctrl-C cannot be heard.
+    pub fn wait_for<T>(
+        &self,
+        next: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<Went<T>, Fault> {
+        self.runtime.block_on(until_stopped(next))
     }
 
     /// What it remembers of something.
@@ -168,13 +190,18 @@ async fn until_stopped<T>(doing: impl Future<Output = Result<T, Fault>>) -> Resu
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, Instant};
+
     use genii_protocols::Name;
     use parking_lot::{Mutex, MutexGuard};
     use rustix::process::{Signal, getpid, kill_process};
 
     use super::*;
     use crate::admin::server::AdminSocket;
-    use crate::commands::being::stand_ins::{TALK_ON, side};
+    use crate::commands::being::stand_ins::{NOTICED, TALK_ON, side};
+
+    /// How long anything may take.
+    const DEADLINE: Duration = Duration::from_secs(30);
 
     /// Held by the one conversation that there is: Ctrl-C would stop the others too.
     static ALONE: Mutex<()> = Mutex::new(());
@@ -219,12 +246,16 @@ mod tests {
         let (mut talk, known) = genii.begin("marit").unwrap();
         assert_eq!(known.info.unwrap().turns, 450);
         let mut words = Vec::new();
-        talk.say("hello", |part| words.push(part.to_owned())).unwrap();
+        let keep = |part: &str| {
+            words.push(part.to_owned());
+            true
+        };
+        talk.say("hello", keep).unwrap();
         assert_eq!(words, ["You said: ", "hello"]);
         assert_eq!(talk.last().unwrap().recalled.len(), 1);
         assert_eq!(talk.recall("nuts").unwrap()["memories"].as_array().unwrap().len(), 2);
         assert_eq!(talk.history(3).unwrap()["turns"].as_array().unwrap().len(), 3);
-        let no = talk.say("", |_| ()).map(drop).unwrap_err();
+        let no = talk.say("", |_| true).map(drop).unwrap_err();
         assert_eq!(no.message, "marit: nothing was said");
     }
 
@@ -239,10 +270,33 @@ mod tests {
             if !std::mem::replace(&mut is_pressed, true) {
                 kill_process(getpid(), Signal::INT).unwrap();
             }
+            true
         });
         assert!(matches!(went, Ok(Went::Stopped)));
         assert!(talk.last().is_none());
-        assert!(matches!(talk.say("hello", |_| ()), Ok(Went::Through(_))));
+        assert!(matches!(talk.say("hello", |_| true), Ok(Went::Through(_))));
+    }
+
+    #[test]
+    fn an_answer_whose_rest_is_not_wanted_is_called_off() {
+        let genii = Genii::new();
+        let _socket = genii.open();
+        let (mut talk, _) = genii.begin("marit").unwrap();
+        let text = format!("{TALK_ON} to nobody");
+        let mut parts = 0;
+        let went = talk.say(&text, |_| {
+            parts += 1;
+            false
+        });
+        assert!(matches!(went, Ok(Went::Stopped)));
+        assert_eq!(parts, 1);
+        assert!(talk.last().is_none());
+        let until = Instant::now() + DEADLINE;
+        while !NOTICED.lock().contains(&text) {
+            assert!(Instant::now() < until, "it talks on");
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        assert!(matches!(talk.say("hello", |_| true), Ok(Went::Through(_))));
     }
 
     #[test]
@@ -251,10 +305,10 @@ mod tests {
         let socket = genii.open();
         let (mut talk, _) = genii.begin("marit").unwrap();
         genii.close(socket);
-        let gone = talk.say("hello", |_| ()).map(drop).unwrap_err();
+        let gone = talk.say("hello", |_| true).map(drop).unwrap_err();
         assert!(gone.message.contains("no genii runs on"), "{gone}");
         let _socket = genii.open();
-        assert!(matches!(talk.say("hello", |_| ()), Ok(Went::Through(_))));
+        assert!(matches!(talk.say("hello", |_| true), Ok(Went::Through(_))));
     }
 
     #[test]

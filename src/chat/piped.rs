@@ -1,8 +1,18 @@
 //! A chat that is read from a pipe or a file, for scripts: answers go to standard output, all else to
 //! standard error.
+//!
+//! | what happens | what comes of it |
+//! |---|---|
+//! | a line is refused, or its answer fails | that is told, and the next is said; it ends with 1 |
+//! | there are no more lines, or one is `/quit` | it ends |
+//! | nobody reads the answers any more | it ends as any command does then, and says nothing more |
+//! | an answer cannot be written otherwise, as to a full disk | it ends with 1 |
+//! | Ctrl-C, while a line is waited for | it ends with 130 |
+//! | Ctrl-C, while a being answers | the answer is stopped, and the next line is said; it ends with 1 |
 
 use std::io::{BufRead, Read};
 use std::process::ExitCode;
+use std::sync::mpsc;
 
 use serde_json::{Value, json};
 
@@ -10,35 +20,65 @@ use super::conversation::{Conversation, Went, show};
 use super::line::{HELP, Line, goes_on};
 use crate::commands::being::words;
 use crate::fault::Fault;
-use crate::screen::{Screen, complain, put, say};
+use crate::screen::{Screen, complain};
+use crate::up::INTERRUPTED;
 
 /// How long a line may be, with those that it goes on in, in bytes.
 const LINE_MAX_LEN: u64 = 1024 * 1024;
 
-/// Says each line, until there are no more.
+/// Says each line, until there are no more or nobody reads the answers.
+///
+/// # Errors
+/// When a line cannot be read, or an answer not be written.
 pub fn run(mut talk: Conversation<'_>, json: bool) -> Result<ExitCode, Fault> {
-    let mut input = std::io::stdin().lock();
+    let mut input = Input::begin();
     let mut code = ExitCode::SUCCESS;
-    while let Some(text) = next(&mut input)? {
+    loop {
+        let text = match talk.wait_for(input.next())? {
+            Went::Through(Some(text)) => text,
+            Went::Through(None) => return Ok(code),
+            Went::Stopped => return Ok(ExitCode::from(INTERRUPTED)),
+        };
         let done = match Line::read(&text) {
             Line::Nothing => Ok(()),
-            Line::Quit => break,
+            Line::Quit => return Ok(code),
             Line::Help => {
                 complain(HELP);
                 Ok(())
             }
-            Line::Wrong(why) => Err(Fault::new(why)),
+            Line::Wrong(why) => Err(Fault::new(why).into()),
             line => carry_out(&mut talk, &line, json),
         };
-        if let Err(fault) = done {
-            code = ExitCode::FAILURE;
-            fault.tell(json);
+        match done {
+            Ok(()) => {}
+            Err(Amiss::Refused(fault)) => {
+                code = ExitCode::FAILURE;
+                fault.tell(json);
+            }
+            // Whoever read it has read enough.
+            Err(Amiss::Unread) => return Ok(code),
+            Err(Amiss::Unwritten(fault)) => return Err(fault),
         }
     }
-    Ok(code)
 }
 
-fn carry_out(talk: &mut Conversation<'_>, line: &Line, json: bool) -> Result<(), Fault> {
+/// Why a line did not bring what it is for.
+enum Amiss {
+    /// It was refused, or there is no answer. The next may have one.
+    Refused(Fault),
+    /// Nobody reads the answers any more.
+    Unread,
+    /// The answers cannot be written.
+    Unwritten(Fault),
+}
+
+impl From<Fault> for Amiss {
+    fn from(fault: Fault) -> Self {
+        Self::Refused(fault)
+    }
+}
+
+fn carry_out(talk: &mut Conversation<'_>, line: &Line, json: bool) -> Result<(), Amiss> {
     match line {
         Line::Say(text) => answer(talk, text, json),
         Line::Recall(words) => tell("being recall", talk.recall(words)?, json),
@@ -51,36 +91,89 @@ fn carry_out(talk: &mut Conversation<'_>, line: &Line, json: bool) -> Result<(),
     }
 }
 
-fn answer(talk: &mut Conversation<'_>, text: &str, json: bool) -> Result<(), Fault> {
+fn answer(talk: &mut Conversation<'_>, text: &str, json: bool) -> Result<(), Amiss> {
     let mut has_begun = false;
+    let mut written: Result<(), Amiss> = Ok(());
     let hand_on = |words: &str| {
         if !json {
             has_begun = true;
-            put(words::harmless(words));
+            written = write(words::harmless(words));
         }
+        written.is_ok()
     };
     let said = talk.say(text, hand_on).map(|went| match went {
         Went::Through(answered) => Some(json!(answered)),
         Went::Stopped => None,
     });
+    // If it was not, that is why the answer was stopped.
+    written?;
     if has_begun {
-        say("");
+        write("\n")?;
     }
     match said? {
-        Some(answered) if json => say(answered),
-        Some(_) => {}
-        None => return Err(Fault::new("the answer was stopped")),
+        Some(answered) if json => {
+            let mut screen = Screen::stdout();
+            screen.json_line(&answered);
+            flush(&mut screen)
+        }
+        Some(_) => Ok(()),
+        None => Err(Fault::new("the answer was stopped").into()),
     }
-    Ok(())
 }
 
-fn tell(command: &str, said: Value, json: bool) -> Result<(), Fault> {
+fn tell(command: &str, said: Value, json: bool) -> Result<(), Amiss> {
     let mut screen = Screen::stdout();
     match json {
-        true => screen.line(said.to_string()),
+        true => screen.json_line(&said),
         false => show(command, said, &mut screen)?,
     }
-    screen.flush().map(drop)
+    flush(&mut screen)
+}
+
+/// Writes a part of an answer, at once.
+fn write(text: impl AsRef<str>) -> Result<(), Amiss> {
+    let mut screen = Screen::stdout();
+    screen.add(text);
+    flush(&mut screen)
+}
+
+fn flush(screen: &mut Screen) -> Result<(), Amiss> {
+    match screen.flush() {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Amiss::Unread),
+        Err(fault) => Err(Amiss::Unwritten(fault)),
+    }
+}
+
+/// Standard input, read by a thread of its own: a read cannot be called off, and Ctrl-C is to be heard
+/// meanwhile. It reads only what is asked for, so that what follows is left to whoever reads next.
+struct Input {
+    wanted: mpsc::Sender<()>,
+    read: tokio::sync::mpsc::Receiver<Result<Option<String>, Fault>>,
+}
+
+impl Input {
+    fn begin() -> Self {
+        let (wanted, is_wanted) = mpsc::channel();
+        // One line is asked for at a time.
+        let (said, read) = tokio::sync::mpsc::channel(1);
+        std::thread::spawn(move || {
+            let mut input = std::io::stdin().lock();
+            while is_wanted.recv().is_ok() {
+                if said.blocking_send(next(&mut input)).is_err() {
+                    return;
+                }
+            }
+        });
+        Self { wanted, read }
+    }
+
+    /// The next line; `None` when there are no more.
+    async fn next(&mut self) -> Result<Option<String>, Fault> {
+        let gone = || Fault::new("standard input cannot be read: its reader is gone");
+        self.wanted.send(()).map_err(|_| gone())?;
+        self.read.recv().await.unwrap_or_else(|| Err(gone()))
+    }
 }
 
 /// The next line, with those that it goes on in; `None` when there are no more.

@@ -108,6 +108,7 @@ impl Chat<'_> {
                 put(&says);
             }
             put(words::harmless(words));
+            true
         });
         let remark = match went {
             Ok(Went::Through(answered)) => Ok(remark(answered)),

@@ -19,7 +19,8 @@ pub struct Journal;
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
     /// Only what happened to this agent or group; with `@NODE` behind it, to that of a machine; or to a
-    /// machine (`@pc2`)
+    /// machine (`@pc2`). Of a being, what its own machine knows: that it was made, has moved or was put aside
+    /// is in the journal of the machine of the registry, which `--node` asks
     #[arg(value_name = "NAME")]
     name: Option<Whom<Named>>,
     /// Go on with what happens from now on
@@ -50,8 +51,13 @@ pub enum Entry {
 impl Command for Journal {
     const NAME: &'static str = "journal";
     const ABOUT: &'static str = "Show what happened: starts, crashes, restarts, stops, in order";
-    const EXAMPLES: &'static [&'static str] =
-        &["journal", "journal core/system-digital-twin", "journal @pc2", "journal --follow"];
+    const EXAMPLES: &'static [&'static str] = &[
+        "journal",
+        "journal core/system-digital-twin",
+        "journal @pc2",
+        "journal being/marit --node main     where the registry is: when it was made, or moved",
+        "journal --follow",
+    ];
     type Args = Args;
     type Said = Entry;
 

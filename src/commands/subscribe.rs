@@ -7,7 +7,7 @@ use genii_runtime::{Heard, Publication};
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Out, Refusal, Side};
-use crate::screen::Screen;
+use crate::screen::{Screen, harmless_json};
 
 pub struct Subscribe;
 
@@ -90,6 +90,7 @@ impl Command for Subscribe {
         match said {
             Said::Published { topic, node, from, content } => {
                 let by = from.map_or_else(|| format!("@{node}"), |from| format!("{from}@{node}"));
+                let content = harmless_json(&content.to_string());
                 screen.line(format!("{} {} {content}", screen.bold(&topic), screen.faint(&by)));
             }
             Said::Large { topic, node, from, bytes } => {

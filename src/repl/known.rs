@@ -4,8 +4,9 @@
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-use genii_protocols::MessageInfo;
+use genii_protocols::address::NAME_MAX_LEN;
 use genii_protocols::beings::BeingEntry;
+use genii_protocols::{MessageInfo, Name};
 use genii_runtime::house::Row;
 use parking_lot::Mutex;
 use serde::de::DeserializeOwned;
@@ -29,6 +30,9 @@ const AGENTS_MAX: usize = 1_000;
 
 /// How many beings are offered.
 const BEINGS_MAX: usize = 200;
+
+/// What stands before the id of a being in its address, which does as well as the id.
+const BEFORE_ID: &str = "being/";
 
 /// What is known.
 pub struct Known {
@@ -87,12 +91,20 @@ impl Known {
         nodes.into_iter().flatten().map(|row| row.node).collect()
     }
 
-    /// The ids of beings that begin so, in order; of many, the first.
+    /// The beings whose ids begin so, in order; of many, the first. Those of an address that has begun are
+    /// addresses.
     pub fn beings(&self, begin: &str) -> Vec<String> {
-        let begin = (!begin.is_empty()).then_some(begin);
-        let arguments = json!({ "matching": begin, "limit": BEINGS_MAX });
+        let (before, begin) = match begin.strip_prefix(BEFORE_ID) {
+            Some(begin) => (BEFORE_ID, begin),
+            None => ("", begin),
+        };
+        // By their order, and not by what stands in them: of those there may be many before the first.
+        let arguments =
+            json!({ "matching": null, "after": last_before(begin), "limit": BEINGS_MAX });
         let beings = self.ask::<Vec<BeingEntry>>("being list", &arguments);
-        beings.into_iter().flatten().map(|being| being.id.to_string()).collect()
+        let ids = beings.into_iter().flatten().map(|being| being.id);
+        let good = ids.filter(|id| id.as_str().starts_with(begin));
+        good.map(|id| format!("{before}{id}")).collect()
     }
 
     /// The messages that an agent answers.
@@ -120,5 +132,99 @@ impl Known {
             tokio::time::timeout(PATIENCE, client.ask(command, arguments)).await
         });
         serde_json::from_value(asked.ok()?.ok()?).ok()
+    }
+}
+
+/// The last id that there may be before all that begin so; `None` if there can be none.
+fn last_before(begin: &str) -> Option<Name> {
+    let last = begin.chars().next_back()?;
+    let head = &begin[..begin.len() - last.len_utf8()];
+    // The letters of ids, in their order.
+    let lower = match last {
+        '0' => Some('-'),
+        'a' => Some('9'),
+        '1'..='9' | 'b'..='z' => char::from_u32(u32::from(last) - 1),
+        _ => None,
+    };
+    let rest = NAME_MAX_LEN.saturating_sub(begin.len());
+    let lower =
+        lower.and_then(|lower| Name::new(&format!("{head}{lower}{}", "z".repeat(rest))).ok());
+    // Where no letter may stand in its place, the last one before is what stands before it.
+    lower.or_else(|| Name::new(head.trim_end_matches('-')).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::runtime::Runtime;
+
+    use super::*;
+    use crate::admin::server::AdminSocket;
+    use crate::commands::being::stand_ins::side_with;
+    use crate::data::Data;
+
+    /// How long anything may take.
+    const DEADLINE: Duration = Duration::from_secs(30);
+
+    #[test]
+    fn the_last_id_before_those_that_begin_so_is_known() {
+        let filled = |head: &str| format!("{head}{}", "z".repeat(NAME_MAX_LEN - head.len()));
+        let full = "a".repeat(NAME_MAX_LEN - 1);
+        let (to_0, to_a, to_b) = (format!("{full}0"), format!("{full}a"), format!("{full}b"));
+        for (begin, last) in [
+            ("to", Some(filled("tn"))),
+            ("a", Some(filled("9"))),
+            ("x-a", Some(filled("x-9"))),
+            ("to0", Some(filled("to-"))),
+            ("to1", Some(filled("to0"))),
+            ("to-", Some("to".to_owned())),
+            ("a-0", Some("a".to_owned())),
+            (to_b.as_str(), Some(to_a)),
+            (to_0.as_str(), Some(full)),
+            ("", None),
+            ("0", None),
+            ("To", None),
+            ("ü", None),
+        ] {
+            let found = last_before(begin);
+            assert_eq!(found.as_ref().map(Name::as_str), last.as_deref(), "{begin:?}");
+            assert!(found.is_none_or(|found| found.as_str() < begin), "{begin:?}");
+        }
+    }
+
+    /// What is offered of the beings that begin so, as soon as that is so much; an answer may be late.
+    fn offered(known: &Known, begin: &str, count: usize) -> Vec<String> {
+        let until = Instant::now() + DEADLINE;
+        loop {
+            let offered = known.beings(begin);
+            if offered.len() == count {
+                return offered;
+            }
+            assert!(Instant::now() < until, "{begin:?} brings {offered:?}");
+        }
+    }
+
+    #[test]
+    fn a_being_is_found_by_how_its_id_or_its_address_begins_however_many_there_are() {
+        // More than are offered come before it, and have in them how it begins.
+        let others: Vec<String> = (0..=BEINGS_MAX).map(|it| format!("a-to-{it:03}")).collect();
+        let scratch = tempfile::tempdir().unwrap();
+        let data = Data::new(Some(scratch.path().to_owned())).unwrap();
+        let runtime = Runtime::new().unwrap();
+        let side = runtime.block_on(side_with(BEINGS_MAX + 3, &others));
+        let socket = {
+            let _within = runtime.enter();
+            AdminSocket::open(&data.socket(), side).unwrap()
+        };
+        let client = runtime.block_on(Client::connect(&data)).unwrap();
+        let known = Known::new(runtime.handle().clone(), client);
+        assert_eq!(offered(&known, "to", 1), ["tobin"]);
+        assert_eq!(offered(&known, "tobin", 1), ["tobin"]);
+        assert_eq!(offered(&known, "being/to", 1), ["being/tobin"]);
+        assert_eq!(offered(&known, "x00020", 3), ["x000200", "x000201", "x000202"]);
+        assert_eq!(offered(&known, "a", BEINGS_MAX), others[..BEINGS_MAX]);
+        assert_eq!(offered(&known, "being/", BEINGS_MAX)[0], "being/a-to-000");
+        assert_eq!(offered(&known, "", BEINGS_MAX), others[..BEINGS_MAX]);
+        assert_eq!(offered(&known, "y", 0), [""; 0]);
+        runtime.block_on(socket.close());
     }
 }

@@ -5,13 +5,14 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::Stdio;
+use std::process::{Child, Stdio};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
-use rustix::process::Signal;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::support::{House, Said, finish, wait_until};
+use crate::cluster::{Two, TwoOptions, on};
+use crate::support::{House, Said, finish, skipped, wait_until};
 use crate::terminal::Terminal;
 
 /// A house in which beings may live.
@@ -30,11 +31,36 @@ pub fn create(house: &House, id: &str) -> Value {
 
 /// Chats from a pipe.
 fn chat(house: &House, args: &[&str], lines: &str) -> Said {
-    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
-    command.args(["being", "chat"]).args(args).stdin(Stdio::piped());
-    let mut child = command.spawn().unwrap();
+    let mut child = begin_chat(house, args, Stdio::piped());
     child.stdin.take().unwrap().write_all(lines.as_bytes()).unwrap();
     finish(child)
+}
+
+/// Begins a chat from a pipe, whose answers go there.
+fn begin_chat(house: &House, args: &[&str], answers: impl Into<Stdio>) -> Child {
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    command.args(["being", "chat"]).args(args).stdin(Stdio::piped()).stdout(answers);
+    command.spawn().unwrap()
+}
+
+/// Says three things in a chat whose answers cannot be shown, and waits until it ends: its exit code, and what
+/// it complained of. No more than the first is said to the being.
+fn say_three_to_nobody(house: &House, mut child: Child) -> (Option<i32>, String) {
+    let lines = b"the first question\nthe second question\nthe third question\n";
+    child.stdin.take().unwrap().write_all(lines).unwrap();
+    let status = wait_until("the chat to end", || child.try_wait().unwrap());
+    let mut complaint = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut complaint).unwrap();
+    let said = house.json(&["being", "history", "marit", "--json"])["turns"].to_string();
+    assert!(!said.contains("the second") && !said.contains("the third"), "{said}");
+    (status.code(), complaint)
+}
+
+/// The last answer of a being, once there is one.
+fn last_answer(house: &House, id: &str) -> String {
+    wait_until(&format!("an answer of {id}"), || {
+        last_turn(house, id)["answer"].as_str().map(str::to_owned)
+    })
 }
 
 pub fn recalled(house: &House, id: &str, query: &str) -> String {
@@ -61,7 +87,7 @@ fn with_a_provider_that_stops_after(house: &House, id: &str, words: &str) {
 }
 
 /// The beings that there are: by what the registry says, and by their folders.
-fn beings(house: &House) -> (Vec<String>, Vec<String>) {
+pub fn beings(house: &House) -> (Vec<String>, Vec<String>) {
     let listed = house.json(&["being", "list", "--json"]);
     let listed =
         listed.as_array().unwrap().iter().map(|being| being["id"].as_str().unwrap().to_owned());
@@ -235,6 +261,132 @@ fn ctrl_c_ends_the_answer_and_not_the_chat() {
     terminal.wait_for("Ann> ");
     terminal.press("\x04");
     running.stop();
+}
+
+#[test]
+fn a_chat_whose_answers_nobody_reads_ends_without_the_rest() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    for args in [&["marit"][..], &["marit", "--json"]] {
+        let mut child = begin_chat(&house, args, Stdio::piped());
+        drop(child.stdout.take());
+        assert_eq!(say_three_to_nobody(&house, child), (Some(0), String::new()), "{args:?}");
+    }
+    running.stop();
+}
+
+#[test]
+fn a_chat_whose_answers_cannot_be_written_says_so_and_ends() {
+    const FULL: &str = "/dev/full";
+    if !Path::new(FULL).exists() {
+        let test = "beings::a_chat_whose_answers_cannot_be_written_says_so_and_ends";
+        return skipped(test, "there is no /dev/full", "run it on Linux");
+    }
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    for args in [&["marit"][..], &["marit", "--json"]] {
+        let full = fs::File::options().write(true).open(FULL).unwrap();
+        let child = begin_chat(&house, args, full);
+        let (code, complaint) = say_three_to_nobody(&house, child);
+        assert_eq!(code, Some(1), "{args:?}: {complaint}");
+        assert!(complaint.contains("standard output cannot be written to"), "{complaint}");
+    }
+    running.stop();
+}
+
+#[test]
+fn ctrl_c_ends_a_chat_from_a_pipe_that_waits_for_its_next_line() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let mut child = begin_chat(&house, &["marit"], Stdio::piped());
+    let mut lines = child.stdin.take().unwrap();
+    lines.write_all(b"hello\n").unwrap();
+    last_answer(&house, "marit");
+    // Again and again: the first may come while it is still answering.
+    let pid = Pid::from_child(&child);
+    let status = wait_until("the chat to end", || {
+        kill_process(pid, Signal::INT).unwrap();
+        child.try_wait().unwrap()
+    });
+    assert_eq!(status.code(), Some(130));
+    drop(lines);
+    running.stop();
+}
+
+/// What is typed would be drawn where nobody looks.
+#[test]
+fn nothing_is_asked_with_an_editor_whose_screen_goes_elsewhere() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let mut terminal = Terminal::open(&house, "being chat marit --as Ann 2>errors");
+    terminal.press("My boat is called Sandpiper.\r");
+    let answer = last_answer(&house, "marit");
+    let before = terminal.wait_for(answer.lines().next().unwrap());
+    assert!(!before.contains("Marit Holm: "), "{before}");
+    terminal.press("\x04");
+    let _terminal = Terminal::open(&house, "being delete marit 2>refusal");
+    wait_until("the refusal", || {
+        let told = fs::read_to_string(house.path("refusal")).ok();
+        told.filter(|told| told.contains("Nobody is here to answer") && told.contains("--yes"))
+    });
+    assert_eq!(house.json(&["being", "list", "--json"])[0]["id"], "marit");
+    running.stop();
+}
+
+#[test]
+fn a_being_whose_home_does_not_run_is_not_said_to_be_lost() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let marit = || house.json(&["being", "list", "--json"])[0].clone();
+    assert_eq!(house.genii(&["ctl", "stop", "homes/beings"]).code, 0);
+    wait_until("its home to be gone", || {
+        let marit = marit();
+        let why = marit["why"].as_str().unwrap_or_default();
+        if why.contains("no machine has a home") { Ok(()) } else { Err(marit) }
+    });
+    for flags in [&["--yes"][..], &["--yes", "--lost"]] {
+        let refused = house.genii(&[&["being", "delete", "marit"], flags].concat());
+        let help = "`genii ctl why homes/beings --node main` says why";
+        assert!(refused.code == 1 && refused.err.contains(help), "{flags:?}: {}", refused.err);
+        assert!(!refused.err.contains("--lost"), "{flags:?}: {}", refused.err);
+    }
+    let why = house.genii(&["ctl", "why", "homes/beings", "--node", "main"]);
+    assert!(why.out.contains("stopped"), "{}{}", why.out, why.err);
+    assert_eq!(house.genii(&["ctl", "start", "homes/beings"]).code, 0);
+    wait_until("its home to be back", || {
+        let marit = marit();
+        if marit["state"] == "unreachable" { Err(marit) } else { Ok(()) }
+    });
+    let deleted = house.genii(&["being", "delete", "marit", "--yes"]);
+    assert_eq!(deleted.code, 0, "{}", deleted.err);
+    running.stop();
+}
+
+#[test]
+fn what_the_registry_notes_of_a_being_is_in_the_journal_of_its_own_machine() {
+    let topology = HOUSE.replace("[groups.beings]\n", "[groups.beings]\nnode = \"main\"\n");
+    let two = Two::with(&TwoOptions { topology: &topology, ..TwoOptions::default() });
+    let file = two.house.file("marit.toml", MARIT);
+    let create =
+        ["being", "create", file.to_str().unwrap(), "--id", "marit", "--home", "pc2", "--json"];
+    wait_until("a being on the other machine", || {
+        let made = two.house.genii(&create);
+        if made.code == 0 { Ok(()) } else { Err(made.err) }
+    });
+    let journal = ["ctl", "journal", "being/marit", "--node", "main"];
+    for data in ["data", "pc2"] {
+        let noted = on(&two.house, data, &journal);
+        assert!(noted.out.contains("was made on pc2"), "{data}: {}{}", noted.out, noted.err);
+    }
+    let help = two.house.genii(&["ctl", "journal", "--help"]).out;
+    assert!(help.contains("journal being/marit --node main"), "{help}");
+    two.pc2.stop();
+    two.main.stop();
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod anywhere;
 mod beings;
+mod beings_killed;
 mod cables;
 mod clients;
 mod cluster;

@@ -1,9 +1,10 @@
 //! `being list`: which beings there are, and how they stand.
 
+use genii_protocols::Name;
 use genii_protocols::beings::{BeingEntry, ListBeings};
 use serde::{Deserialize, Serialize};
 
-use super::{reach, words};
+use super::{id, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -20,6 +21,10 @@ pub struct Args {
     /// Only those in whose id or name this stands, whether large or small
     #[arg(long, short, value_name = "TEXT")]
     matching: Option<String>,
+    /// Only those behind this id, in the order of their ids
+    #[arg(long, value_name = "BEING", value_parser = id)]
+    #[serde(default)]
+    after: Option<Name>,
     /// How many at most [default: all, up to 100,000]
     #[arg(long, short = 'n', value_name = "COUNT",
         value_parser = clap::value_parser!(u32).range(1..=i64::from(LISTED_MAX)))]
@@ -32,15 +37,16 @@ impl Command for List {
     const EXAMPLES: &'static [&'static str] = &[
         "being list",
         "being list --matching holm",
+        "being list -n 100 --after marit",
         "being list --json | jq -r '.[] | select(.state == \"quarantined\") | .id'",
     ];
     type Args = Args;
     type Said = Vec<BeingEntry>;
 
     async fn serve(args: Args, side: Side, out: Out<Vec<BeingEntry>>) -> Result<(), Refusal> {
-        let Args { matching, limit } = args;
+        let Args { matching, mut after, limit } = args;
         let wanted = limit.unwrap_or(LISTED_MAX) as usize;
-        let (mut listed, mut after) = (Vec::new(), None);
+        let mut listed = Vec::new();
         loop {
             let left = u32::try_from(wanted - listed.len()).unwrap_or(PAGE).min(PAGE);
             if left == 0 && limit.is_none() {

@@ -24,10 +24,16 @@ pub static NOTICED: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
 /// A house with a registry of so many beings, of which `marit` lives, and `tobin` is held back.
 pub async fn side(beings: usize) -> Side {
+    side_with(beings, &[]).await
+}
+
+/// As [`side`], with others beside them, by their ids.
+pub async fn side_with(beings: usize, others: &[String]) -> Side {
     let kinds = Catalogue::new().with::<Registry>("beings-registry").with::<Marit>("being");
     let text = format!(
         "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
-         settings.beings = {beings}\n[groups.being]\n[agents.\"being/marit\"]\nkind = \"being\"\n"
+         settings.beings = {beings}\nsettings.others = {others:?}\n\
+         [groups.being]\n[agents.\"being/marit\"]\nkind = \"being\"\n"
     );
     house(&text, kinds).await
 }
@@ -84,6 +90,7 @@ struct Registry {
 #[derive(Deserialize)]
 struct RegistrySettings {
     beings: usize,
+    others: Vec<String>,
 }
 
 impl Agent for Registry {
@@ -103,8 +110,10 @@ impl Agent for Registry {
     async fn start(settings: RegistrySettings, _: &mut Context) -> Result<Self, StartError> {
         let first = ["marit", "tobin"].map(str::to_owned);
         let more = (first.len()..).map(|number| format!("x{number:06}"));
-        let ids = first.into_iter().chain(more).take(settings.beings);
-        Ok(Self { beings: ids.map(|id| entry(&id)).collect() })
+        let ids = first.into_iter().chain(more).take(settings.beings).chain(settings.others);
+        let mut beings: Vec<_> = ids.map(|id| entry(&id)).collect();
+        beings.sort_by_key(|being| being.id.clone());
+        Ok(Self { beings })
     }
 }
 

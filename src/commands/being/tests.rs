@@ -70,6 +70,8 @@ async fn a_list_is_one_array_of_all_pages() {
     assert_eq!(["id", "address", "state"].map(|key| marit[key].as_str().unwrap()), expected);
     assert_eq!(json(&side, "being list -n 1500").await.as_array().unwrap().len(), 1_500);
     assert_eq!(json(&side, "being list --matching tob").await[0]["id"], "tobin");
+    let behind = json(&side, "being list -n 1001 --after x000002").await;
+    assert_eq!((&behind[0]["id"], &behind[1_000]["id"]), (&json!("x000003"), &json!("x001003")));
     assert_eq!(json(&side, "being list --matching nobody").await, json!([]));
     assert!(shown(&side, "being list -n 2").await.contains("its store is damaged"));
     assert!(shown(&side, "being list --matching nobody").await.contains("`being create FILE`"));
@@ -155,6 +157,16 @@ async fn an_answer_comes_in_parts_and_then_as_a_whole() {
     assert_eq!(said[2]["answered"]["text"], "You said: hello");
     assert_eq!(shown, "You said: hello\n(one memory was used)\n");
     assert!(refused(&side, "being ask marit ''").await.contains("marit: nothing was said"));
+}
+
+#[tokio::test]
+async fn no_answer_to_any_message_commands_the_terminal() {
+    let side = side(1).await;
+    let asked = r#"ask being/marit being.converse '{"said": "a\u001b[2Jb\u009b31mc"}'"#;
+    let (said, shown) = run(&side, asked).await.unwrap();
+    assert_eq!(said[1], json!({ "item": "a\u{1b}[2Jb\u{9b}31mc" }));
+    assert!(shown.contains("\na[2Jb31mc\n"), "{shown:?}");
+    assert!(shown.chars().all(|letter| letter == '\n' || !letter.is_control()), "{shown:?}");
 }
 
 #[tokio::test]

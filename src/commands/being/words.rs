@@ -7,6 +7,7 @@ use genii_protocols::budget::{BudgetFor, BudgetLimits, BudgetOf, Spent};
 use serde_json::Value;
 
 use crate::screen::Screen;
+pub use crate::screen::harmless;
 
 /// How a being stands, in a word.
 pub fn state(state: BeingState) -> &'static str {
@@ -37,11 +38,6 @@ pub fn kind(kind: MemoryKind) -> &'static str {
         MemoryKind::Fact => "fact",
         MemoryKind::Summary => "summary",
     }
-}
-
-/// A text without what a terminal would take for a command: models and other people wrote it.
-pub fn harmless(text: &str) -> String {
-    text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !letter.is_control()).collect()
 }
 
 /// A text on one line, cut to so many letters.
@@ -157,11 +153,6 @@ pub fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn no_text_of_a_being_commands_the_terminal() {
-        assert_eq!(harmless("a\x1b[2Jb\r\nc\td\u{9b}31m"), "a[2Jb\nc\td31m");
-    }
 
     #[test]
     fn a_long_text_is_cut_between_letters() {
