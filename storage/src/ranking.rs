@@ -85,6 +85,8 @@ pub struct Weights {
     pub length: f32,
     /// Lost by what asks something itself.
     pub asks: f32,
+    /// The share that is left of what asks the same, and so has all the words and tells nothing.
+    pub asks_the_same: f32,
     /// What it weighs to be of the days that the question names.
     pub date: f32,
 }
@@ -104,6 +106,7 @@ impl Default for Weights {
             tells_time: 0.5,
             length: 0.5,
             asks: 0.2,
+            asks_the_same: 0.25,
             date: 0.5,
         }
     }
@@ -245,6 +248,9 @@ fn kind(question: &Question, analysis: &Analysis, weights: &Weights) -> f32 {
     }
     if analysis.asks {
         factor -= weights.asks;
+    }
+    if question.is_repeated_by(analysis) {
+        factor *= weights.asks_the_same;
     }
     factor.max(0.0)
 }

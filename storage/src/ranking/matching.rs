@@ -61,7 +61,7 @@ impl<'c> Matches<'c> {
         };
         let similarities = candidates.iter().enumerate().map(similarity).collect();
         let own = Self { words, terms, similarities };
-        own.spread(candidates, weights)
+        own.spread(question, candidates, weights)
     }
 
     /// What a candidate has of each term of the question.
@@ -76,11 +76,20 @@ impl<'c> Matches<'c> {
 
     /// Gives each candidate for each word the best of its own and of a share of its neighbours': a
     /// question and its answer have the words that are looked for together, and not each alone.
-    fn spread(&self, candidates: &[Candidate<'_>], weights: &Weights) -> Self {
+    fn spread(&self, question: &Question, candidates: &[Candidate<'_>], weights: &Weights) -> Self {
         let mut words = self.words.clone();
         let mut similarities = self.similarities.clone();
+        let repeats =
+            candidates.iter().map(|candidate| question.is_repeated_by(candidate.analysis));
+        let repeats: Vec<bool> = repeats.collect();
         for (at, similarity) in similarities.iter_mut().enumerate() {
             for (beside, share) in neighbours(candidates, at, weights) {
+                // Whoever asked the same before has not answered themselves: what they said beside it is about
+                // something else.
+                let speaker = |at: usize| &candidates[at].analysis.speaker;
+                if repeats[beside] && speaker(beside) == speaker(at) {
+                    continue;
+                }
                 let row = at * self.terms..(at + 1) * self.terms;
                 for (word, theirs) in words[row].iter_mut().zip(self.words(beside)) {
                     word.raise(theirs, share);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use genii_protocols::Timestamp;
 
 use crate::text::dates::{self, Day, Named};
-use crate::text::{folded_words, is_silent, terms_and_words};
+use crate::text::{Analysis, folded_words, is_silent, terms_and_words};
 
 /// How many different terms of a question count, the first ones.
 const TERMS_MAX: usize = 64;
@@ -85,6 +85,15 @@ impl Question {
     /// The terms with the words that they are of.
     pub(super) fn words(&self) -> impl Iterator<Item = (&str, &str)> {
         self.terms.iter().map(|(term, word)| (term.as_str(), word.as_str()))
+    }
+
+    /// Whether a text asks the same: it has all of its terms and no other.
+    pub(super) fn is_repeated_by(&self, analysis: &Analysis) -> bool {
+        if !analysis.asks || analysis.terms.len() < self.terms.len() {
+            return false;
+        }
+        let there: BTreeSet<&str> = analysis.terms.iter().collect();
+        there.into_iter().eq(self.terms())
     }
 
     /// Whether it names who has this name.

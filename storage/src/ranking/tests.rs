@@ -71,6 +71,30 @@ const NOTES: [&str; 8] = [
 ];
 
 #[test]
+fn a_question_that_was_asked_before_does_not_stand_before_its_answer() {
+    let asked = "Where does my sister live?";
+    let turns = [
+        "My sister Ingrid keeps bees in Bergen.",
+        "I am allergic to walnuts.",
+        asked,
+        "The car is at the garage.",
+        "Nice weather.",
+        "I bought new shoes.",
+        asked,
+        "The train was late.",
+    ];
+    let tail = spoken(turns.iter().map(|text| (Some("Ann"), *text)), 60);
+    let question = Question::new(asked, seconds(TODAY)).asked_by("Ann");
+    let found = ask_question(&tail, question, &vector(asked), &Weights::default());
+    assert_eq!(found[0].id, 0, "{found:?}");
+    let score = |id: u64| found.iter().find(|it| it.id == id).map_or(0.0, |it| it.score);
+    assert!(score(3) < score(0) / 2.0 && score(7) < score(0) / 2.0, "{found:?}");
+    // Of two who talk, the other answers.
+    let tail = talk(&[("Ann", "Where does Ingrid live?"), ("Bob", "In Bergen, by the harbour.")]);
+    assert_eq!(ask(&tail, "Where does Ingrid live?")[0].id, 1);
+}
+
+#[test]
 fn a_note_is_found_by_its_own_words() {
     let tail = notes(&NOTES);
     for (id, text) in (0..).zip(NOTES) {
