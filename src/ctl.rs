@@ -200,7 +200,15 @@ pub async fn carry_out(client: &mut Client, call: &Call, json: bool) -> Result<E
     let mut screen = Screen::stdout();
     let (name, node) = (call.entry.name, call.node.as_ref());
     let mut replies = client.run_on(node, name, &call.arguments).await?;
-    while let Some(said) = replies.next().await? {
+    loop {
+        let said = match replies.next().await {
+            Ok(Some(said)) => said,
+            Ok(None) => break,
+            Err(fault) => {
+                screen.end_line()?;
+                return Err(fault);
+            }
+        };
         if json {
             screen.json_line(&said);
         } else {

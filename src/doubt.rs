@@ -14,6 +14,8 @@ pub struct Doubt {
     pub question: String,
     /// The command, and its arguments, that shows what is at stake.
     pub at_stake: Option<(&'static str, Value)>,
+    /// Whether what it says is that nothing is.
+    pub is_nothing: fn(&Value) -> bool,
 }
 
 /// Shows what is at stake, and asks.
@@ -21,13 +23,15 @@ pub struct Doubt {
 /// # Errors
 /// When the answer is no, there is nobody to answer, or what is at stake cannot be shown.
 pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<(), Fault> {
-    let Doubt { question, at_stake } = doubt;
+    let Doubt { question, at_stake, is_nothing } = doubt;
     if !has_editor() {
         let message = format!("{question} Nobody is here to answer");
         return Err(Fault::usage(message).help("--yes says that it is to be done"));
     }
-    if let Some((name, arguments)) = at_stake {
-        show(client, call, name, &arguments).await?;
+    if let Some((name, arguments)) = at_stake
+        && show(client, call, name, &arguments, is_nothing).await?
+    {
+        return Err(Fault::new("nothing was done, for there is nothing to do"));
     }
     match is_yes(&question)? {
         true => Ok(()),
@@ -35,21 +39,24 @@ pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<()
     }
 }
 
-/// Shows what is at stake, where it is not taken for what the command itself says.
+/// Shows what is at stake, where it is not taken for what the command itself says; whether that is nothing.
 async fn show(
     client: &mut Client,
     call: &Call,
     name: &str,
     arguments: &Value,
-) -> Result<(), Fault> {
-    let Some(entry) = find(name) else { return Ok(()) };
+    is_nothing: fn(&Value) -> bool,
+) -> Result<bool, Fault> {
+    let Some(entry) = find(name) else { return Ok(false) };
+    let mut nothing = false;
     let mut screen = Screen::stdout();
     let mut replies = client.run_on(call.node.as_ref(), name, arguments).await?;
     while let Some(said) = replies.next().await? {
+        nothing = is_nothing(&said);
         entry.show(said, &mut screen)?;
     }
     complain(screen.into_text().trim_end());
-    Ok(())
+    Ok(nothing)
 }
 
 /// Asks who sits at the terminal. Ctrl-C is a no.

@@ -60,6 +60,8 @@ pub struct Screen {
     /// Whether somebody looks at it, so that it may be redrawn.
     pub is_terminal: bool,
     text: String,
+    /// The last that was shown ends in mid-line.
+    is_amid_line: bool,
 }
 
 impl Screen {
@@ -68,7 +70,8 @@ impl Screen {
         let is_terminal = std::io::stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self { colour: is_terminal && !unwanted && !dumb, is_terminal, text: String::new() }
+        let (colour, text) = (is_terminal && !unwanted && !dumb, String::new());
+        Self { colour, is_terminal, text, is_amid_line: false }
     }
 
     /// Writes a line.
@@ -105,6 +108,10 @@ impl Screen {
     pub fn flush(&mut self) -> Result<bool, Fault> {
         let mut out = std::io::stdout().lock();
         let shown = out.write_all(self.text.as_bytes()).and_then(|()| out.flush());
+        self.is_amid_line = match self.text.as_bytes().last() {
+            Some(last) => *last != b'\n',
+            None => self.is_amid_line,
+        };
         self.text.clear();
         match shown {
             Ok(()) => Ok(true),
@@ -112,6 +119,17 @@ impl Screen {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
             Err(error) => Err(Fault::new(format!("standard output cannot be written to: {error}"))),
         }
+    }
+
+    /// Ends the line in which what was shown has ended, if it has not: something else comes next.
+    ///
+    /// # Errors
+    /// As [`Screen::flush`].
+    pub fn end_line(&mut self) -> Result<(), Fault> {
+        if self.is_amid_line {
+            self.line("");
+        }
+        self.flush().map(drop)
     }
 
     /// What was written, to be shown by somebody else.

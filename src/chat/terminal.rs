@@ -112,7 +112,10 @@ impl Chat<'_> {
         });
         let remark = match went {
             Ok(Went::Through(answered)) => Ok(remark(answered)),
-            Ok(Went::Stopped) => Ok(Some("(stopped; what it had said is remembered)".to_owned())),
+            Ok(Went::Stopped) if has_begun => {
+                Ok(Some("(stopped; what it had said is remembered)".to_owned()))
+            }
+            Ok(Went::Stopped) => Ok(Some("(stopped; what you said is remembered)".to_owned())),
             Err(fault) => Err(fault),
         };
         if has_begun {
@@ -126,7 +129,9 @@ impl Chat<'_> {
 
     /// Shows what was remembered for the last answer.
     fn memories(&self) {
-        let Some(last) = self.talk.last() else { return self.hint("(it has not answered yet)") };
+        let Some(last) = self.talk.last() else {
+            return self.hint("(there is no whole answer yet)");
+        };
         if last.recalled.is_empty() {
             return self.hint("(it used no memories for its last answer)");
         }

@@ -24,9 +24,12 @@ fn knows(house: &House, id: &str) -> bool {
     recalled(house, id, "where is the key?").contains("blue pot")
 }
 
-/// What is found on the disk of a being.
+/// What is found on the disk of a being. The command fails if that is damage.
 fn checked(house: &House, id: &str, flags: &[&str]) -> Value {
-    house.json(&[&["being", "check", id, "--json"], flags].concat())
+    let said = house.genii(&[&["being", "check", id, "--json"], flags].concat());
+    let found: Value = serde_json::from_str(&said.out).unwrap();
+    assert_eq!(said.code, i32::from(found["finding"] != "whole"), "{}", said.err);
+    found
 }
 
 /// Overwrites all that a closed store holds but its first page; what is there then.
@@ -96,7 +99,7 @@ fn one_that_is_damaged_is_held_back_with_what_helps_and_no_other_notices() {
     // It is tried again, and is as it was: nothing of it can be mended, and nothing is made worse.
     held_back(&house, "marit");
     let repair = house.genii(&["being", "check", "marit", "--repair"]);
-    assert_eq!(repair.code, 0, "{}", repair.err);
+    assert_eq!(repair.code, 1, "{}", repair.err);
     assert!(repair.out.contains("it is damaged and cannot be repaired"), "{}", repair.out);
     assert!(repair.out.contains("restore a backup"), "{}", repair.out);
     assert_eq!(checked(&house, "marit", &["--repair"])["is_repaired"], false);

@@ -122,6 +122,8 @@ pub struct Grounds {
     pub asker: Option<String>,
     /// What it remembers of that, the most telling first.
     pub memories: Vec<Remembered>,
+    /// What its character knows of that, the most important first.
+    pub lore: Vec<String>,
 }
 
 /// Something that a being remembers.

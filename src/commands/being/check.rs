@@ -27,17 +27,26 @@ impl Command for Check {
     type Said = Checked;
 
     async fn serve(args: Args, side: Side, out: Out<Checked>) -> Result<(), Refusal> {
-        let check = CheckBeing { id: args.being.id, repair: args.repair };
-        out.say(reach::registry_ask_within(&side, check, reach::LONG_PATIENCE).await?).await
+        let id = args.being.id;
+        let check = CheckBeing { id: id.clone(), repair: args.repair };
+        let checked: Checked =
+            reach::registry_ask_within(&side, check, reach::LONG_PATIENCE).await?;
+        let finding = checked.finding;
+        out.say(checked).await?;
+        // For a script that looks at how it ended.
+        match finding {
+            Soundness::Whole => Ok(()),
+            Soundness::Repairable => Err(Refusal::new(format!("{id} is not whole"))
+                .help(format!("`being check {id} --repair` mends it"))),
+            Soundness::Damaged => Err(Refusal::new(format!("{id} is damaged"))
+                .help("`being import` takes in a file of `being export` from before")),
+        }
     }
 
     fn show(checked: Checked, screen: &mut Screen) {
-        let Checked { finding, words: found, is_repaired, bytes, tables } = checked;
+        let Checked { words: found, is_repaired, bytes, tables, .. } = checked;
         let mended = if is_repaired { "it was mended: " } else { "" };
         screen.line(format!("{mended}{found} ({})", words::bytes(bytes)));
-        if finding == Soundness::Repairable && !is_repaired {
-            screen.line("`--repair` mends it");
-        }
         for table in tables {
             let (name, entries, bytes) = (table.name, table.entries, words::bytes(table.bytes));
             screen.line(format!("  {name}: {entries} entries, {bytes}"));

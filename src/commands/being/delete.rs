@@ -58,7 +58,7 @@ impl Command for Delete {
                  back: what is there is put aside."
             ),
         };
-        (!args.yes).then_some(Doubt { question, at_stake })
+        (!args.yes).then_some(Doubt { question, at_stake, is_nothing: |_| false })
     }
 
     fn done(args: &Args, data: &Data) {

@@ -5,7 +5,7 @@ use genii_protocols::being::{
     AtStake, Forget as ForgetThis, Forgettable, Forgotten, Memory, MemoryKind, WouldForget,
 };
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Being, moment, reach, words};
 use crate::chat;
@@ -125,7 +125,11 @@ impl Command for Forget {
             "id": id, "memory": args.memory, "turn": args.turn, "from": args.from,
             "until": args.until, "matching": args.matching, "dry_run": true, "yes": false,
         });
-        Some(Doubt { question, at_stake: Some((Self::NAME, looking)) })
+        let is_nothing = |said: &Value| {
+            let said = serde_json::from_value(said.clone());
+            matches!(said, Ok(Said::AtStake(stake)) if stake.all == Forgotten::default())
+        };
+        Some(Doubt { question, at_stake: Some((Self::NAME, looking)), is_nothing })
     }
 
     fn done(args: &Args, data: &Data) {

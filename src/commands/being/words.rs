@@ -88,7 +88,9 @@ pub fn turn(turn: &Turn, being: &str, screen: &mut Screen) {
         set_in(answer, screen);
     }
     if let Some(failure) = &turn.failure {
-        let failure = screen.red(&format!("not answered to the end: {}", harmless(failure)));
+        let how = if turn.answer.is_some() { "not answered to the end" } else { "not answered" };
+        let why = failure.strip_prefix("it was not answered to the end: ").unwrap_or(failure);
+        let failure = screen.red(&format!("{how}: {}", harmless(why)));
         screen.line(format!("    {failure}"));
     }
 }

@@ -9,7 +9,7 @@ use super::tokens::{EstimatedTokens, TokenCounter};
 use super::{Plan, PromptInput};
 use crate::being::character::Names;
 use crate::being::character::macros::expand;
-use crate::being::lorebook::{ActiveLore, LorePosition};
+use crate::being::lorebook::{ActiveLore, LorePosition, Why};
 use crate::being::provider::{Grounds, PromptMessage, Remembered, Role};
 
 /// What a model is told about quoted data.
@@ -184,7 +184,19 @@ impl Pieces {
             said: input.said.to_owned(),
             asker: Some(input.user.to_owned()),
             memories: memories.collect(),
+            lore: self.lore_of(input, names, plan),
         }
+    }
+
+    /// What its character knows of what was said just now: a model reads also what came up before.
+    fn lore_of(&self, input: &PromptInput<'_>, names: &Names, plan: &Plan) -> Vec<String> {
+        let said = input.said.to_lowercase();
+        let is_of_it = |lore: &&ActiveLore| match &lore.why {
+            Why::Key { key, .. } => said.contains(&key.to_lowercase()),
+            _ => false,
+        };
+        let taken = plan.lore.taken().iter().map(|index| &self.active[*index]);
+        taken.filter(is_of_it).map(|lore| expand(lore.text.trim(), names, input.seed)).collect()
     }
 
     fn system_text(&self, plan: &Plan) -> String {

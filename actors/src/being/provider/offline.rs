@@ -1,4 +1,5 @@
-//! The provider that needs nothing: it quotes what the being remembers, and makes nothing up.
+//! The provider that needs nothing: it quotes what the being remembers and what its character knows, and makes
+//! nothing up.
 //!
 //! It has no understanding, and says so. Which memories bear on what was said is for the caller to
 //! find; here they are quoted in the order in which they come. Dates are those of UTC.
@@ -11,7 +12,7 @@ use futures_util::stream::{self, BoxStream};
 use super::{Grounds, Piece, Provider, ProviderError, Remembered, Request, Usage};
 use genii_protocols::calendar::Day;
 
-/// How many memories are quoted.
+/// How many memories are quoted, and how many pieces of lore.
 const QUOTES_MAX: usize = 5;
 
 /// How long a quote may be, in characters; what is longer is cut.
@@ -62,14 +63,23 @@ fn answer(grounds: &Grounds) -> String {
     if is_about_itself(grounds) {
         lines.extend(character(grounds));
     }
-    let quotes = quotes(grounds);
-    if quotes.is_empty() {
-        lines.push("I remember nothing that fits what you said.".to_owned());
-    } else {
+    let (known, quotes) = (known(grounds), quotes(grounds));
+    if !known.is_empty() {
+        lines.push("This is written down of what I know of it:".to_owned());
+        lines.extend(known.iter().cloned());
+    }
+    if !quotes.is_empty() {
         lines.push("This is what I remember of it:".to_owned());
+    } else if known.is_empty() {
+        lines.push("I remember nothing that fits what you said.".to_owned());
     }
     lines.extend(quotes);
     lines.join("\n")
+}
+
+/// What its character knows of what was said.
+fn known(grounds: &Grounds) -> Vec<String> {
+    grounds.lore.iter().take(QUOTES_MAX).map(|lore| quoted(lore)).collect()
 }
 
 fn introduction(grounds: &Grounds) -> String {

@@ -21,7 +21,28 @@ fn ada(said: &str, memories: Vec<Remembered>) -> Grounds {
         said: said.to_owned(),
         asker: Some("joe".to_owned()),
         memories,
+        lore: Vec::new(),
     }
+}
+
+#[test]
+fn what_the_character_knows_is_quoted_before_what_is_remembered() {
+    let lore = vec!["Bosun is a grey tomcat.".to_owned()];
+    let known = ["This is written down of what I know of it:", "“Bosun is a grey tomcat.”"];
+    let introduction = format!("I am Ada. {OFFLINE}");
+    let grounds = Grounds { lore, ..ada("Who is Bosun?", Vec::new()) };
+    check(&grounds, &[&introduction, known[0], known[1]]);
+    let memories = vec![memory("2026-05-03", Some("joe"), "Bosun is asleep.")];
+    check(
+        &Grounds { memories, ..grounds },
+        &[
+            &introduction,
+            known[0],
+            known[1],
+            "This is what I remember of it:",
+            "On 3 May 2026 you told me: “Bosun is asleep.”",
+        ],
+    );
 }
 
 fn check(grounds: &Grounds, expected: &[&str]) {
