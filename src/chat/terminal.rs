@@ -5,10 +5,13 @@ use std::fs::{DirBuilder, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use genii_actors::being::character::macros::expand;
 use genii_actors::being::character::{Character, Names};
 use genii_protocols::being::BeingInfo;
+use parking_lot::Mutex;
 use reedline::{
     FileBackedHistory, Prompt, PromptEditMode, PromptHistorySearch, Reedline, Signal,
     ValidationResult, Validator,
@@ -21,6 +24,9 @@ use crate::commands::being::show::Known;
 use crate::commands::being::words;
 use crate::fault::Fault;
 use crate::screen::{Screen, complain, put, say};
+
+/// How long nothing comes before that is told.
+const SILENCE: Duration = Duration::from_secs(3);
 
 /// How many things that were typed to a being are kept.
 const TYPED_MAX: usize = 1_000;
@@ -101,15 +107,17 @@ impl Chat<'_> {
 
     fn answer(&mut self, text: &str) -> Result<(), Fault> {
         let says = self.says();
-        let mut has_begun = false;
+        let begun = Arc::new(Mutex::new(false));
+        let silence = tell_of_silence(Arc::clone(&begun));
         let went = self.talk.say(text, |words| {
-            if !has_begun {
-                has_begun = true;
+            if !std::mem::replace(&mut *begun.lock(), true) {
                 put(&says);
             }
             put(words::harmless(words));
             true
         });
+        let has_begun = std::mem::replace(&mut *begun.lock(), true);
+        drop(silence);
         let remark = match went {
             Ok(Went::Through(answered)) => Ok(remark(answered)),
             Ok(Went::Stopped) if has_begun => {
@@ -153,8 +161,27 @@ impl Chat<'_> {
     }
 
     fn hint(&self, text: &str) {
-        say(Screen::stdout().faint(text));
+        hint(text);
     }
+}
+
+fn hint(text: &str) {
+    say(Screen::stdout().faint(text));
+}
+
+/// Tells whoever waits that nothing has come yet, unless something has by then or what is returned is dropped.
+fn tell_of_silence(begun: Arc<Mutex<bool>>) -> mpsc::Sender<()> {
+    let (wanted, is_wanted) = mpsc::channel();
+    std::thread::spawn(move || {
+        if is_wanted.recv_timeout(SILENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
+            // Held, so that no word comes in between.
+            let begun = begun.lock();
+            if !*begun {
+                hint("(no word yet; Ctrl-C stops it)");
+            }
+        }
+    });
+    wanted
 }
 
 /// What a being says first, with the names in it.

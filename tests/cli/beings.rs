@@ -264,6 +264,23 @@ fn ctrl_c_ends_the_answer_and_not_the_chat() {
 }
 
 #[test]
+fn whoever_waits_for_the_first_word_is_told_so() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    with_a_provider_that_stops_after(&house, "marit", "");
+    let mut terminal = Terminal::open(&house, "being chat marit --as Ann");
+    terminal.wait_for("Ann> ");
+    terminal.press("Are you there?\r");
+    terminal.wait_for("(no word yet; Ctrl-C stops it)");
+    terminal.press("\x03");
+    terminal.wait_for("(stopped; what you said is remembered)");
+    terminal.wait_for("Ann> ");
+    terminal.press("\x04");
+    running.stop();
+}
+
+#[test]
 fn a_chat_whose_answers_nobody_reads_ends_without_the_rest() {
     let house = House::new();
     let running = house.up(HOUSE);
