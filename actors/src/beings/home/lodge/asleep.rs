@@ -2,10 +2,12 @@
 
 use std::path::Path;
 
+use genii_protocols::being::AskHealth;
 use genii_protocols::beings::{Checked, CheckedTable, Soundness};
 use genii_storage::store::{self, Finding, OpenError, Repair, TableReport};
+use genii_supervision::Status;
 
-use super::Lodge;
+use super::{Lodge, START_TIMEOUT};
 use crate::being::imported::{Imported, NotImported};
 use crate::beings::errands::{Amiss, CheckHere, Found, IsolateHere, LookAt};
 use crate::beings::parcels::blocking;
@@ -41,11 +43,18 @@ impl Lodge {
     /// Looks over what a being has on the disk, while it sleeps.
     pub(in super::super) async fn check(&self, asked: CheckHere) -> Result<Checked, Amiss> {
         let CheckHere { id, repair } = asked;
-        let asleep = self.nursery.keep_asleep(&self.address(&id)).await;
+        let address = self.address(&id);
+        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
+        let asleep = self.nursery.keep_asleep(&address).await;
         let asleep = asleep.ok_or_else(|| Amiss::failed("something else is done with it"))?;
         let file = self.folders.store_of(&id);
         let checked = tokio::task::spawn_blocking(move || check_file(&file, repair)).await;
         drop(asleep);
+        if matches!(status, Some(Status::Quarantined(_))) {
+            // It was held back, and sleeps now. Whether it can wake shows, and not only when somebody speaks to it.
+            let being = self.house.node().to(address);
+            tokio::spawn(async move { being.ask_within(AskHealth {}, START_TIMEOUT).await });
+        }
         checked.map_err(Amiss::failed)?.map_err(Amiss::failed)
     }
 }
