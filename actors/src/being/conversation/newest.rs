@@ -18,8 +18,8 @@ pub(super) struct Newest {
     pub(super) turns: Vec<Turn>,
     /// Of which stored turn each is; none of the greeting.
     of: Vec<Option<u64>>,
-    /// How many answers the being has given, from the beginning on. A turn that is no longer at hand counts
-    /// as answered.
+    /// How many answers the being has given, from the beginning on, by the number of the last turn: one without
+    /// an answer counts as well.
     pub(super) answers: u32,
     /// Which greeting the conversation began with, if the being has one. It stands among the turns only as
     /// long as all of them are at hand.
