@@ -12,6 +12,7 @@ use genii_supervision::{ExitReason, Report};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use crate::dead_letters::Grave;
 use crate::directory::{Line, Slot};
 use crate::house::House;
 use crate::letter::{Meta, Question, ReplyTo};
@@ -19,6 +20,7 @@ use crate::link::sending::Link;
 use crate::mail::Mail;
 use crate::monitor::{Bond, WATCHES_MAX, WatchId};
 use crate::node::Node;
+use crate::reply::Owed;
 use crate::scope;
 use crate::topics::{Arrival, Subscribed, SubscriptionId};
 use crate::urgent::{Down, Urgent};
@@ -78,6 +80,25 @@ impl Ender {
     }
 }
 
+/// Lets a task of an agent say that it works.
+#[derive(Clone)]
+pub struct Worker(Weak<Line>);
+
+impl Worker {
+    /// From now on the agent has something to do, until what is returned is dropped: it is not put to
+    /// sleep, and draining waits for it. None if the agent has ended. Afterwards it rests on from where it
+    /// was: what it does by itself keeps it awake no longer than that takes. To be held for a bounded time.
+    #[must_use = "it counts until it is dropped"]
+    pub fn begin(&self) -> Option<AtWork> {
+        self.0.upgrade().map(|line| AtWork { _owed: Owed::new(line) })
+    }
+}
+
+/// An agent has something to do, although nobody waits for it, until this is dropped.
+pub struct AtWork {
+    _owed: Owed,
+}
+
 /// Names a timer, to cancel it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TimerId(u64);
@@ -116,6 +137,11 @@ impl Context {
     /// When the answer to the message being handled comes too late.
     pub fn deadline(&self) -> Option<Instant> {
         self.meta.deadline
+    }
+
+    /// Where the message being handled goes, if it was told and nothing comes of it.
+    pub fn grave<M: Message>(&self) -> Grave {
+        Grave::new(self.node.clone(), self.address().into(), self.meta.from.clone(), M::NAME)
     }
 
     /// The trace that the message being handled is part of.
@@ -174,6 +200,11 @@ impl Context {
     /// With this a task of the agent can end it.
     pub fn ender(&self) -> Ender {
         Ender(Arc::downgrade(&self.line))
+    }
+
+    /// With this a task of the agent can say that it works, so that it is not put to sleep meanwhile.
+    pub fn worker(&self) -> Worker {
+        Worker(Arc::downgrade(&self.line))
     }
 
     // Tasks and timers, which end with the agent.

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use genii_protocols::{Destination, Fault, Sender, Timestamp};
+use genii_protocols::{Destination, Fault, Rejection, Sender, Timestamp};
 use parking_lot::Mutex;
+
+use crate::node::Node;
 
 /// How many are kept.
 pub const DEAD_LETTERS_KEPT: usize = 1_000;
@@ -24,6 +26,56 @@ pub struct DeadLetter {
     pub message: Cow<'static, str>,
     /// Why it was not handled.
     pub fault: Fault,
+}
+
+/// Where a message goes that an agent took on and of which nothing came, if nobody waits to hear so. Dropped
+/// before it is known what came of it, as when the life ends, it makes a dead letter of it as well.
+pub struct Grave {
+    node: Node,
+    /// The agent.
+    to: Destination,
+    /// Who sent the message, when an agent did.
+    from: Option<Arc<Sender>>,
+    /// The message's wire name.
+    message: &'static str,
+    is_open: bool,
+}
+
+impl Grave {
+    pub(crate) fn new(
+        node: Node,
+        to: Destination,
+        from: Option<Arc<Sender>>,
+        message: &'static str,
+    ) -> Self {
+        Self { node, to, from, message, is_open: true }
+    }
+
+    /// Makes a dead letter of the message.
+    pub fn bury(mut self, fault: impl FnOnce(Destination) -> Fault) {
+        let fault = fault(self.to.clone());
+        self.fill(fault);
+    }
+
+    /// Something came of the message.
+    pub fn close(mut self) {
+        self.is_open = false;
+    }
+
+    fn fill(&mut self, fault: Fault) {
+        self.is_open = false;
+        let (to, from) = (self.to.clone(), self.from.take());
+        self.node.dead_letters().add(to, from, self.message, fault);
+    }
+}
+
+impl Drop for Grave {
+    fn drop(&mut self) {
+        if self.is_open {
+            let (to, message) = (self.to.clone(), self.message.to_owned());
+            self.fill(Fault::Rejected { to, message, reason: Rejection::Unanswered });
+        }
+    }
 }
 
 /// The last dead letters of a node.

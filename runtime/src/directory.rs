@@ -441,11 +441,19 @@ impl Directory {
         });
     }
 
-    /// The slot of an address, where messages may be sent; one that sleeps is woken.
+    /// The slot of an address, where messages may be sent; one that sleeps is woken, and one that
+    /// is held back is tried again if its time has come.
     pub(crate) fn reach(&self, address: &Address) -> Option<Arc<Slot>> {
         match self.find(address) {
             Some(slot) if slot.is_empty() => self.rouse(address).or(Some(slot)),
-            Some(slot) => Some(slot),
+            Some(slot) => {
+                if slot.open_line().is_none()
+                    && let Some(nursery) = self.nursery(address.group())
+                {
+                    nursery.try_again(address);
+                }
+                Some(slot)
+            }
             None => self.rouse(address),
         }
     }

@@ -45,8 +45,8 @@ mod watchdog;
 
 pub use agent::{Agent, Handle, HandleLater, HandleStream, Health};
 pub use catalogue::Catalogue;
-pub use context::{Context, Ender, TimerId};
-pub use dead_letters::{DeadLetter, DeadLetters};
+pub use context::{AtWork, Context, Ender, TimerId, Worker};
+pub use dead_letters::{DeadLetter, DeadLetters, Grave};
 pub use groups::{GroupEvent, GroupMember, GroupMonitor};
 pub use house::{House, HouseError, Member};
 pub use logbook::{LogLine, Logbook};

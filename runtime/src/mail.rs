@@ -4,6 +4,9 @@ mod far;
 mod untyped;
 mod way;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -84,12 +87,18 @@ impl Mail {
         if let Some(far) = self.remembered() {
             return self.bury(M::NAME, self.tell_far(&far, &message).await);
         }
-        let result = match self.push(self.told(message)) {
+        let mut pushed = self.push(self.told(message));
+        if let Pushed::Full(line, letter) = pushed {
+            let deadline = self.deadline_within(self.node.limits().tell_patience);
+            pushed = match self.push_or_return(&line, letter, deadline).await {
+                Ok(Put::In(_)) => Pushed::Taken,
+                Ok(Put::Nowhere(letter)) => self.push(letter),
+                Err(fault) => Pushed::Nowhere(fault),
+            };
+        }
+        let result = match pushed {
             Pushed::Taken => return Ok(()),
-            Pushed::Full(line, letter) => {
-                let deadline = self.deadline_within(self.node.limits().tell_patience);
-                self.push_when_room(&line, letter, deadline).await.map(drop)
-            }
+            Pushed::Full(line, _) => Err(self.overloaded(&line)),
             Pushed::Closed(line, _) => Err(self.ended(&line)),
             Pushed::Far(far, letter) => self.tell_far(&far, &told::<M>(letter).message).await,
             Pushed::Nowhere(fault) => Err(fault),
@@ -102,14 +111,33 @@ impl Mail {
     /// # Errors
     /// As [`Mail::tell`]; [`Fault::Overloaded`] when there is no room.
     pub fn try_tell<M: Message>(&self, message: M) -> Result<(), Box<Fault>> {
-        let result = match self.push(self.told(message)) {
+        let pushed = self.push(self.told(message));
+        self.bury(M::NAME, self.told_at_once::<M>(pushed))
+    }
+
+    /// As [`Mail::try_tell`], for what nobody misses: it is no dead letter if it cannot be
+    /// delivered, and is not sent to an agent on another node that is known to be down.
+    ///
+    /// # Errors
+    /// As [`Mail::try_tell`].
+    pub fn hint<M: Message>(&self, message: M) -> Result<(), Box<Fault>> {
+        match self.push(self.told(message)) {
+            Pushed::Far(far, _) if self.is_down_there(&far) => {
+                Err(self.unreachable(far.link.peer.clone()))
+            }
+            pushed => self.told_at_once::<M>(pushed),
+        }
+    }
+
+    /// What has become of what was told, without waiting for room.
+    fn told_at_once<M: Message>(&self, pushed: Pushed) -> Result<(), Box<Fault>> {
+        match pushed {
             Pushed::Taken => Ok(()),
             Pushed::Full(line, _) => Err(self.overloaded(&line)),
             Pushed::Closed(line, _) => Err(self.ended(&line)),
             Pushed::Far(far, letter) => self.try_tell_far(&far, &told::<M>(letter).message),
             Pushed::Nowhere(fault) => Err(fault),
-        };
-        self.bury(M::NAME, result)
+        }
     }
 
     /// Asks, and waits for the answer for the node's usual time, or what is left of the deadline of
@@ -125,34 +153,44 @@ impl Mail {
     ///
     /// # Errors
     /// As [`Mail::ask`].
-    pub async fn ask_within<M: Message>(&self, message: M, timeout: Duration) -> Answer<M> {
+    pub async fn ask_within<M: Message>(&self, mut message: M, timeout: Duration) -> Answer<M> {
         let asked_at = Instant::now();
         let deadline = self.earlier(asked_at + timeout);
-        let (way, _coming) = self.way_to_ask()?;
-        let line = match way {
-            Way::Near(line) => line,
-            Way::Far(far) => {
-                let meta = self.meta(Some(deadline));
-                let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
-                let answer = self.ask_far(&far, said, asked_at, deadline).await?;
-                return settled::<M::Reply, M::Refusal>(&self.to, M::NAME, &answer);
-            }
-        };
-        let (asker, answer) = oneshot::channel();
-        let meta = Meta { asked_at: Some(asked_at), ..self.meta(Some(deadline)) };
-        let letter: Box<dyn Letter> =
-            Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
-        let line = match line.mailbox.push(letter) {
-            Ok(()) => line,
-            Err(NotTaken::Full(letter) | NotTaken::Closed(letter)) => {
-                self.push_when_room(&line, letter, deadline).await?
-            }
-        };
-        match self.node.deadlines().before(deadline, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
-            Err(Late) => Err(self.timed_out(M::NAME, deadline - asked_at).into()),
+        for _ in 0..GIVEN_WAY_MAX {
+            let (way, _coming) = self.way_to_ask()?;
+            let line = match way {
+                Way::Near(line) => line,
+                Way::Far(far) => {
+                    let meta = self.meta(Some(deadline));
+                    let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
+                    let answer = self.ask_far(&far, said, asked_at, deadline).await?;
+                    return settled::<M::Reply, M::Refusal>(&self.to, M::NAME, &answer);
+                }
+            };
+            let (asker, answer) = oneshot::channel();
+            let meta = Meta { asked_at: Some(asked_at), ..self.meta(Some(deadline)) };
+            let letter: Box<dyn Letter> =
+                Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
+            let line = match line.mailbox.push(letter) {
+                Ok(()) => line,
+                Err(NotTaken::Full(letter) | NotTaken::Closed(letter)) => {
+                    match self.push_or_return(&line, letter, deadline).await? {
+                        Put::In(line) => line,
+                        // It may have moved in this moment.
+                        Put::Nowhere(letter) => {
+                            message = told::<M>(letter).message;
+                            continue;
+                        }
+                    }
+                }
+            };
+            return match self.node.deadlines().before(deadline, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
+                Err(Late) => Err(self.timed_out(M::NAME, deadline - asked_at).into()),
+            };
         }
+        Err(self.restless().into())
     }
 
     /// Asks for a stream of answers.
@@ -169,26 +207,34 @@ impl Mail {
     /// As [`Mail::stream`].
     pub async fn stream_within<M: Streamed>(
         &self,
-        message: M,
+        mut message: M,
         patience: Duration,
     ) -> Result<Answers<M>, Box<Fault>> {
-        let (way, _coming) = self.way_to_ask()?;
-        let line = match way {
-            Way::Near(line) => line,
-            Way::Far(far) => {
-                let meta = self.meta(self.deadline);
-                let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
-                let stream = self.stream_far(&far, said, patience).await?;
-                let source = self.far_source(&far, patience, M::NAME);
-                return Ok(Answers::new(Flowing::Far(stream), source));
-            }
-        };
-        let (items, flow) = mpsc::channel::<Flow<M>>(CREDIT);
-        let meta = self.meta(self.deadline);
-        let letter = Box::new(StreamQuestion { meta, message, items: Items::Typed(items) });
         let deadline = self.earlier(Instant::now() + patience);
-        let line = self.push_when_room(&line, letter, deadline).await?;
-        Ok(Answers::new(Flowing::Near(flow), self.source(&line, patience, M::NAME)))
+        for _ in 0..GIVEN_WAY_MAX {
+            let (way, _coming) = self.way_to_ask()?;
+            let line = match way {
+                Way::Near(line) => line,
+                Way::Far(far) => {
+                    let meta = self.meta(self.deadline);
+                    let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
+                    let stream = self.stream_far(&far, said, patience).await?;
+                    let source = self.far_source(&far, patience, M::NAME);
+                    return Ok(Answers::new(Flowing::Far(stream), source));
+                }
+            };
+            let (items, flow) = mpsc::channel::<Flow<M>>(CREDIT);
+            let meta = self.meta(self.deadline);
+            let letter = Box::new(StreamQuestion { meta, message, items: Items::Typed(items) });
+            match self.push_or_return(&line, letter, deadline).await? {
+                Put::In(line) => {
+                    let source = self.source(&line, patience, M::NAME);
+                    return Ok(Answers::new(Flowing::Near(flow), source));
+                }
+                Put::Nowhere(letter) => message = streamed::<M>(letter).message,
+            }
+        }
+        Err(self.restless())
     }
 
     /// As [`Mail::tell`], for a message in JSON.
@@ -202,20 +248,24 @@ impl Mail {
     }
 
     async fn told_json(&self, message: &str, content: &Json) -> Result<(), Box<Fault>> {
-        let line = match self.way()? {
-            Way::Near(line) => line,
-            Way::Far(far) => {
-                let meta = self.meta(self.deadline);
-                let deadline = self.deadline_within(self.node.limits().tell_patience);
-                let said = self.saying_json(&far, message, &meta, content)?;
-                let told = far.link.tell(said, deadline, self.node.deadlines()).await;
-                return told.map_err(|why| self.not_sent(&far, why));
-            }
-        };
         let deadline = self.deadline_within(self.node.limits().tell_patience);
-        let reply = JsonReply::Nobody;
-        let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
-        self.push_when_room(&line, letter, deadline).await.map(drop)
+        for _ in 0..GIVEN_WAY_MAX {
+            let line = match self.way()? {
+                Way::Near(line) => line,
+                Way::Far(far) => {
+                    let meta = self.meta(self.deadline);
+                    let said = self.saying_json(&far, message, &meta, content)?;
+                    let told = far.link.tell(said, deadline, self.node.deadlines()).await;
+                    return told.map_err(|why| self.not_sent(&far, why));
+                }
+            };
+            let reply = JsonReply::Nobody;
+            let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
+            if let Put::In(_) = self.push_or_return(&line, letter, deadline).await? {
+                return Ok(());
+            }
+        }
+        Err(self.restless())
     }
 
     /// As [`Mail::ask_within`], for a message in JSON.
@@ -230,25 +280,30 @@ impl Mail {
     ) -> Result<Json, AskError<Json>> {
         let began = Instant::now();
         let deadline = self.earlier(began + timeout);
-        let (way, _coming) = self.way_to_ask()?;
-        let line = match way {
-            Way::Near(line) => line,
-            Way::Far(far) => {
-                let meta = self.meta(Some(deadline));
-                let said = self.saying_json(&far, message, &meta, content)?;
-                let answer = self.ask_far(&far, said, began, deadline).await?;
-                return settled::<Json, Json>(&self.to, message, &answer);
-            }
-        };
-        let (asker, answer) = oneshot::channel();
-        let reply = JsonReply::Asker(asker);
-        let letter = self.json_letter(&line, message, content, Some(deadline), reply)?;
-        let line = self.push_when_room(&line, letter, deadline).await?;
-        match self.node.deadlines().before(deadline, answer).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
-            Err(Late) => Err(self.timed_out(message, deadline - began).into()),
+        for _ in 0..GIVEN_WAY_MAX {
+            let (way, _coming) = self.way_to_ask()?;
+            let line = match way {
+                Way::Near(line) => line,
+                Way::Far(far) => {
+                    let meta = self.meta(Some(deadline));
+                    let said = self.saying_json(&far, message, &meta, content)?;
+                    let answer = self.ask_far(&far, said, began, deadline).await?;
+                    return settled::<Json, Json>(&self.to, message, &answer);
+                }
+            };
+            let (asker, answer) = oneshot::channel();
+            let reply = JsonReply::Asker(asker);
+            let letter = self.json_letter(&line, message, content, Some(deadline), reply)?;
+            let Put::In(line) = self.push_or_return(&line, letter, deadline).await? else {
+                continue;
+            };
+            return match self.node.deadlines().before(deadline, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
+                Err(Late) => Err(self.timed_out(message, deadline - began).into()),
+            };
         }
+        Err(self.restless().into())
     }
 
     /// As [`Mail::stream`], for a message in JSON. `patience` is for each item.
@@ -261,24 +316,29 @@ impl Mail {
         content: &Json,
         patience: Duration,
     ) -> Result<JsonAnswers, Box<Fault>> {
-        let (way, _coming) = self.way_to_ask()?;
-        let line = match way {
-            Way::Near(line) => line,
-            Way::Far(far) => {
-                let meta = self.meta(self.deadline);
-                let said = self.saying_json(&far, message, &meta, content)?;
-                let stream = self.stream_far(&far, said, patience).await?;
-                let source = self.far_source(&far, patience, message.to_owned());
-                return Ok(JsonAnswers::new(Flowing::Far(stream), source));
-            }
-        };
-        let (items, flow) = mpsc::channel::<JsonFlow>(CREDIT);
-        let reply = JsonReply::Items(items);
-        let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
-        let name = letter.name();
         let deadline = self.earlier(Instant::now() + patience);
-        let line = self.push_when_room(&line, letter, deadline).await?;
-        Ok(JsonAnswers::new(Flowing::Near(flow), self.source(&line, patience, name)))
+        for _ in 0..GIVEN_WAY_MAX {
+            let (way, _coming) = self.way_to_ask()?;
+            let line = match way {
+                Way::Near(line) => line,
+                Way::Far(far) => {
+                    let meta = self.meta(self.deadline);
+                    let said = self.saying_json(&far, message, &meta, content)?;
+                    let stream = self.stream_far(&far, said, patience).await?;
+                    let source = self.far_source(&far, patience, message.to_owned());
+                    return Ok(JsonAnswers::new(Flowing::Far(stream), source));
+                }
+            };
+            let (items, flow) = mpsc::channel::<JsonFlow>(CREDIT);
+            let reply = JsonReply::Items(items);
+            let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
+            let name = letter.name();
+            if let Put::In(line) = self.push_or_return(&line, letter, deadline).await? {
+                let source = self.source(&line, patience, name);
+                return Ok(JsonAnswers::new(Flowing::Near(flow), source));
+            }
+        }
+        Err(self.restless())
     }
 
     fn told<M: Message>(&self, message: M) -> Box<dyn Letter> {
@@ -374,27 +434,42 @@ impl Mail {
         }
     }
 
-    /// Puts a letter into the mailbox of a life as soon as it has room, or into that of the life to
-    /// which it gives way meanwhile. Returns the one that has it.
+    /// As [`Mail::push_or_return`], where a letter is not sent after whoever has left this node.
     async fn push_when_room(
+        &self,
+        line: &Arc<Line>,
+        letter: Box<dyn Letter>,
+        deadline: Instant,
+    ) -> Result<Arc<Line>, Box<Fault>> {
+        match self.push_or_return(line, letter, deadline).await? {
+            Put::In(line) => Ok(line),
+            Put::Nowhere(_) => Err(self.node.directory().not_found(&self.to).into()),
+        }
+    }
+
+    /// Puts a letter into the mailbox of a life as soon as it has room, or into that of the life to
+    /// which it gives way meanwhile. Gives the letter back if it has given way to nobody here: the
+    /// address may be on another node by now.
+    async fn push_or_return(
         &self,
         line: &Arc<Line>,
         mut letter: Box<dyn Letter>,
         deadline: Instant,
-    ) -> Result<Arc<Line>, Box<Fault>> {
+    ) -> Result<Put, Box<Fault>> {
         let mut line = line.clone();
         for _ in 0..GIVEN_WAY_MAX {
             let push = Box::pin(line.mailbox.push_when_room(letter));
             letter = match self.node.deadlines().before(deadline, push).await {
-                Ok(Ok(())) => return Ok(line),
+                Ok(Ok(())) => return Ok(Put::In(line)),
                 Ok(Err(NotTaken::Full(_))) | Err(Late) => return Err(self.overloaded(&line)),
                 Ok(Err(NotTaken::Closed(letter))) if line.has_given_way() => letter,
                 Ok(Err(NotTaken::Closed(_))) => return Err(self.why_ended(&line, deadline).await),
             };
             self.node.directory().rouse(&line.slot.address);
-            let next = self.node.directory().line_at(&line.slot.address);
-            let next = next.ok_or_else(|| self.node.directory().not_found(&self.to));
-            line = next?.1.map_err(|cause| self.down((*cause).clone()))?;
+            let Some((_, next)) = self.node.directory().line_at(&line.slot.address) else {
+                return Ok(Put::Nowhere(letter));
+            };
+            line = next.map_err(|cause| self.down((*cause).clone()))?;
         }
         Err(self.restless())
     }
@@ -465,10 +540,26 @@ enum Pushed {
     Nowhere(Box<Fault>),
 }
 
-/// A letter that was told as what it was made of.
+/// Where a letter is that waited for room.
+enum Put {
+    /// With this life.
+    In(Arc<Line>),
+    /// Still here: nobody on this node has the address any more.
+    Nowhere(Box<dyn Letter>),
+}
+
+/// A letter that was told or asked as what it was made of.
 fn told<M: Message>(letter: Box<dyn Letter>) -> Box<Question<M>> {
     match letter.downcast() {
         Ok(question) => question,
-        Err(_) => unreachable!("it was made by `Mail::told`"),
+        Err(_) => unreachable!("it was made here of such a message"),
+    }
+}
+
+/// As [`told`], for one that is answered by a stream.
+fn streamed<M: Streamed>(letter: Box<dyn Letter>) -> Box<StreamQuestion<M>> {
+    match letter.downcast() {
+        Ok(question) => question,
+        Err(_) => unreachable!("it was made here of such a message"),
     }
 }

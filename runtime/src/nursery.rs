@@ -16,6 +16,9 @@
 //! | kept asleep | open: a doorstep | none | it waits until it may wake |
 //! | down, quarantined | shut, with the cause | the same | its sender is told the cause |
 //!
+//! One that is held back because it could not start is woken anew by a message that comes some
+//! seconds later, with what is set for it by then.
+//!
 //! Each change of these states is made under one lock, which is never held across a wait. One that fails
 //! while its next life is waited for already is down until it has been taken from its supervisor; what
 //! has waited goes on waiting.
@@ -94,6 +97,17 @@ pub enum NurseryError {
     },
 }
 
+/// Why a resident is not kept asleep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotKept {
+    /// It has not had nothing to do for a moment.
+    #[error("it is answering, starting or suspended; try again when it is not")]
+    Busy,
+    /// It is no resident, is kept already, or does not come to rest in time.
+    #[error("something else is done with it")]
+    Taken,
+}
+
 /// How a resident stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mood {
@@ -130,6 +144,20 @@ impl Nursery {
     /// what has come meanwhile wakes it again.
     pub async fn keep_asleep(&self, address: &Address) -> Option<Kept> {
         self.0.clone().keep_asleep(address).await
+    }
+
+    /// As [`Nursery::keep_asleep`], at a moment at which a resident has nothing to do: no answer of
+    /// it is broken off. Waits so long at most for that moment; what comes meanwhile is handled as
+    /// always.
+    ///
+    /// # Errors
+    /// When there was no such moment, or it cannot be kept.
+    pub async fn keep_once_idle(
+        &self,
+        address: &Address,
+        patience: Duration,
+    ) -> Result<Kept, NotKept> {
+        self.0.clone().keep_once_idle(address, patience).await
     }
 
     /// Other nodes are told that an address is not here, as it is elsewhere by now. What comes for it all

@@ -26,7 +26,7 @@ pub(crate) struct Vitals {
     suspended: AtomicU32,
     /// When it last did something or answered, in nanoseconds since the node began.
     rests_since: AtomicU64,
-    /// Questions that it has taken on for later.
+    /// Questions that it has taken on for later, and what its tasks say that they are at.
     owed: AtomicUsize,
     /// How long handlers took; not there until the first has.
     latency: OnceLock<Box<Histogram>>,
@@ -56,7 +56,8 @@ pub struct Counters {
     pub failed: u64,
     /// Letters that wait.
     pub depth: usize,
-    /// Questions that were taken on and are to be answered later, and streams that have not ended.
+    /// Questions that were taken on and are to be answered later, streams that have not ended, and work
+    /// that its tasks are at.
     pub owed: usize,
     /// How long half of the handlers took at most.
     pub p50: Option<Duration>,

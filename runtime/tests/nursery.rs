@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "nursery/held.rs"]
+mod held;
 #[path = "nursery/keeping.rs"]
 mod keeping;
 #[path = "nursery/setting.rs"]
@@ -60,6 +62,14 @@ struct Count {
 }
 message!(Count = "dreamer.count" -> (), streams u64);
 
+/// Rest so many seconds, then work so many, while nobody waits for it.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Labour {
+    after: u64,
+    seconds: u64,
+}
+message!(Labour = "dreamer.labour" -> ());
+
 /// Panic.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 struct Panic {}
@@ -94,6 +104,7 @@ impl Agent for Dreamer {
             .on::<Keep>()
             .on::<Tell>()
             .on::<Ponder>()
+            .on::<Labour>()
             .on::<Panic>()
             .on_later::<Promised>()
             .on_stream::<Count>()
@@ -135,6 +146,18 @@ impl Handle<Tell> for Dreamer {
 impl Handle<Ponder> for Dreamer {
     async fn handle(&mut self, ponder: Ponder, _: &mut Context) -> Result<(), Never> {
         tokio::time::sleep(Duration::from_secs(ponder.seconds)).await;
+        Ok(())
+    }
+}
+
+impl Handle<Labour> for Dreamer {
+    async fn handle(&mut self, labour: Labour, context: &mut Context) -> Result<(), Never> {
+        let worker = context.worker();
+        context.spawn(async move {
+            tokio::time::sleep(Duration::from_secs(labour.after)).await;
+            let _at_work = worker.begin();
+            tokio::time::sleep(Duration::from_secs(labour.seconds)).await;
+        });
         Ok(())
     }
 }
@@ -408,6 +431,27 @@ async fn one_that_has_something_to_do_is_not_put_to_sleep() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_works_by_itself_is_not_put_to_sleep_and_rests_on_then() {
+    let world = world(1).await;
+    let [busy, other] = ["busy", "other"].map(|name| world.admit(name));
+    let labour = Labour { after: 30, seconds: 300 };
+    world.node.to(busy.clone()).ask(labour).await.unwrap();
+    let began = tokio::time::Instant::now();
+    world.comes_to(&busy, Mood::Asleep).await;
+    // It had rested 30 seconds before, and rests as many once more, and until it is looked at.
+    let took = began.elapsed().as_secs();
+    assert!((358..=375).contains(&took), "{took}");
+
+    // Nor is it sent off when its place is wanted.
+    let labour = Labour { after: 0, seconds: 90 };
+    world.node.to(busy.clone()).ask(labour).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let (began, patience) = (tokio::time::Instant::now(), Duration::from_secs(200));
+    world.node.to(other.clone()).ask_within(Tell {}, patience).await.unwrap();
+    assert!(began.elapsed() >= Duration::from_secs(88), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn many_take_turns_and_nothing_is_lost() {
     let world = world(3).await;
     let all: Vec<Address> = (0..40).map(|number| world.admit(&format!("n{number}"))).collect();
@@ -470,7 +514,7 @@ async fn one_that_could_not_start_is_tried_again_when_that_may_have_passed() {
     HAS_ROOM.store(true, Ordering::SeqCst);
     world.comes_to(&poor, Mood::Asleep).await;
     world.tell(&poor).await;
-    // What cannot pass by itself is held back.
+    // What cannot pass by itself is held back, as long as nobody speaks to it.
     assert!(matches!(status(&broken), Ok(Status::Quarantined(_))));
 }
 

@@ -1,7 +1,7 @@
 //! The journal: what happened to whom, in order.
 //!
-//! Kept in memory, bounded, with a sequence number that only rises. Can be queried, and followed as
-//! it grows; a follower that falls behind is told how many events it missed.
+//! Kept in memory, bounded, with a sequence number that only rises; notes longer than other events. Can be
+//! queried, and followed as it grows; a follower that falls behind is told how many events it missed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -16,6 +16,11 @@ use crate::spec::Key;
 
 /// How many events are kept unless told otherwise.
 pub const JOURNAL_CAPACITY: usize = 10_000;
+
+/// How many notes are kept beside them that are older than those events: what was done with something and
+/// will not be seen by what comes later. Agents that come and go by themselves leave many events, and those
+/// that are kept may be of the last minutes.
+const NOTES_KEPT: usize = 1_000;
 
 /// How many events a follower may fall behind before it misses some.
 const FOLLOW_CAPACITY: usize = 4_096;
@@ -217,17 +222,21 @@ pub struct Journal {
 }
 
 struct Book {
-    /// The events that are kept, oldest first.
+    /// The last events, oldest first.
     events: VecDeque<Arc<Event>>,
+    /// Notes that are older than those, oldest first.
+    notes: VecDeque<Arc<Event>>,
     capacity: usize,
     /// The sequence number of the last event ever.
     last: u64,
 }
 
 impl Journal {
-    /// A journal that keeps the last `capacity` events, at least one.
+    /// A journal that keeps the last `capacity` events, at least one, and of those before them the last
+    /// thousand notes.
     pub fn new(capacity: usize) -> Self {
-        let book = Book { events: VecDeque::new(), capacity: capacity.max(1), last: 0 };
+        let (events, notes) = (VecDeque::new(), VecDeque::new());
+        let book = Book { events, notes, capacity: capacity.max(1), last: 0 };
         Self { book: Mutex::new(book), follow: broadcast::Sender::new(FOLLOW_CAPACITY) }
     }
 
@@ -237,8 +246,10 @@ impl Journal {
         book.last += 1;
         let (seq, at) = (book.last, SystemTime::now());
         let event = Arc::new(Event { seq, at, key: key.clone(), incarnation, what });
-        if book.events.len() == book.capacity {
-            book.events.pop_front();
+        if book.events.len() == book.capacity
+            && let Some(oldest) = book.events.pop_front()
+        {
+            book.keep_note(oldest);
         }
         book.events.push_back(event.clone());
         // Sent under the lock, so that followers see the order of the book.
@@ -249,13 +260,14 @@ impl Journal {
     /// The last events for which `keep` holds, oldest first, at most `limit`.
     pub fn tail(&self, limit: usize, keep: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
         let book = self.book.lock();
+        let newest_first = book.events.iter().rev().chain(book.notes.iter().rev());
         let mut found: Vec<_> =
-            book.events.iter().rev().filter(|event| keep(event)).take(limit).cloned().collect();
+            newest_first.filter(|event| keep(event)).take(limit).cloned().collect();
         found.reverse();
         found
     }
 
-    /// The events from a number on, or from the first that is kept, oldest first, at most `limit`.
+    /// The events from a number on, or from the first of the last ones, oldest first, at most `limit`.
     pub fn from(&self, seq: u64, limit: usize) -> Vec<Arc<Event>> {
         let book = self.book.lock();
         let first = book.events.front().map_or(1, |event| event.seq);
@@ -273,6 +285,19 @@ impl Journal {
     /// The number of the last event.
     pub fn last(&self) -> u64 {
         self.book.lock().last
+    }
+}
+
+impl Book {
+    /// Keeps an event that is none of the last ones any more, if it is a note.
+    fn keep_note(&mut self, event: Arc<Event>) {
+        if !matches!(event.what, What::Note { .. }) {
+            return;
+        }
+        if self.notes.len() == NOTES_KEPT {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(event);
     }
 }
 
@@ -312,8 +337,8 @@ mod tests {
     #[test]
     fn keeps_the_last_events_and_never_reuses_a_number() {
         let journal = Journal::new(3);
-        for text in ["1", "2", "3", "4", "5"] {
-            note(&journal, text);
+        for _ in 0..5 {
+            journal.record(&Key::from("a"), 1, What::Starting);
         }
         let seqs: Vec<u64> = journal.tail(10, |_| true).iter().map(|event| event.seq).collect();
         assert_eq!(seqs, [3, 4, 5]);
@@ -323,6 +348,24 @@ mod tests {
         };
         assert_eq!((from(0, 9), from(4, 9), from(4, 1)), (vec![3, 4, 5], vec![4, 5], vec![4]));
         assert!(from(6, 9).is_empty() && from(u64::MAX, 9).is_empty());
+    }
+
+    #[test]
+    fn notes_outlive_other_events_and_are_bounded_too() {
+        let journal = Journal::new(3);
+        let told = || -> Vec<String> {
+            journal.tail(usize::MAX, |_| true).iter().map(|event| event.what.to_string()).collect()
+        };
+        note(&journal, "was deleted");
+        for _ in 0..5 {
+            journal.record(&Key::from("b"), 1, What::Starting);
+        }
+        assert_eq!(told(), ["was deleted", "is starting", "is starting", "is starting"]);
+        for number in 0..NOTES_KEPT + 10 {
+            note(&journal, &number.to_string());
+        }
+        let told = told();
+        assert_eq!((told.len(), told[0].as_str()), (NOTES_KEPT + 3, "7"));
     }
 
     #[tokio::test]

@@ -170,6 +170,14 @@ impl Mail {
         }
     }
 
+    /// Whether the agent at the other end of a way takes no messages, for all that is known.
+    pub(super) fn is_down_there(&self, far: &FarWay) -> bool {
+        let stands = self.node.cluster().and_then(|cluster| cluster.find(&self.to.address));
+        stands
+            .filter(|stands| stands.node == far.link.peer)
+            .is_some_and(|stands| !matches!(stands.standing, Standing::Ready | Standing::Degraded))
+    }
+
     fn far(&self, node: &NodeName, address: &Address, edition: u64) -> Result<FarWay, Box<Fault>> {
         let link = self.node.cluster().and_then(|cluster| cluster.link(node));
         let link = link.ok_or_else(|| self.unreachable(node.clone()))?;

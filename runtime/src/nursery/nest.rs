@@ -2,8 +2,10 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `held` | those that are held back, and when they are tried again |
 //! | `keeping` | how one comes to rest, and is kept asleep |
 
+mod held;
 mod keeping;
 
 use std::collections::{HashMap, HashSet};
@@ -12,10 +14,11 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use genii_protocols::{Address, Cause, CauseKind, Name, Sender};
-use genii_supervision::{Change, ChildError, ChildSpec, FailureKind, Key, Status};
+use genii_supervision::{Change, ChildError, ChildSpec, Key, Status};
 use parking_lot::{Mutex, MutexGuard, RwLock};
 use tokio::time::Instant;
 
+use self::held::Held;
 use super::places::{Place, Places};
 use super::{Mood, NurserySettings};
 use crate::directory::{Line, Slot};
@@ -28,10 +31,6 @@ const WAKING_MAX: usize = 4_096;
 
 /// The shortest and the longest wait between two looks at who has rested long enough.
 const TEND_PERIOD: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
-
-/// How long one that could not start is held back before it is tried again: by then there may be room on
-/// the disk, or another process have let go of its file.
-const TRIED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Makes the child that hosts a resident, as long as the house is there.
 pub(crate) type MakeChild =
@@ -62,8 +61,8 @@ struct Stirring {
     is_kept: bool,
     /// The doorstep of the next life, while those who asked the last are told why that has failed.
     put_aside: Option<Line>,
-    /// Since when it is held back, if that may pass by itself.
-    held_since: Option<Instant>,
+    /// How it is held back, if it is.
+    held: Option<Held>,
 }
 
 /// How far one is that does not sleep.
@@ -82,7 +81,7 @@ enum Stage {
 
 impl Stirring {
     fn new(stage: Stage) -> Self {
-        Self { stage, place: None, is_kept: false, put_aside: None, held_since: None }
+        Self { stage, place: None, is_kept: false, put_aside: None, held: None }
     }
 
     fn mood(&self) -> Mood {
@@ -238,7 +237,7 @@ impl Nest {
         if stirring.contains_key(address) {
             return node.directory().find(address);
         }
-        if stirring.len() >= self.settings.load().awake_max.saturating_add(WAKING_MAX) {
+        if self.is_full(&stirring) {
             let why = format!("{WAKING_MAX} others are being woken already; try again");
             tracing::warn!(%address, "is not woken: {why}");
             return Some(Slot::shut_for(address, Cause::new(CauseKind::Starting, why)));
@@ -248,6 +247,14 @@ impl Nest {
         stirring.insert(address.clone(), Stirring::new(Stage::Waking));
         tokio::spawn(self.clone().wake(address.clone()));
         Some(slot)
+    }
+
+    /// Whether nobody more may be woken. Those that are held back do not count: they take no place,
+    /// and wait for none.
+    fn is_full(&self, stirring: &All<'_>) -> bool {
+        let max = self.settings.load().awake_max.saturating_add(WAKING_MAX);
+        // Counted only if it may be so.
+        stirring.len() >= max && stirring.values().filter(|it| it.held.is_none()).count() >= max
     }
 
     fn put_doorstep(&self, slot: &Arc<Slot>) {
@@ -359,6 +366,25 @@ impl Nest {
         resting.collect()
     }
 
+    /// The life of one ends if it has nothing to do; whether it has none from now on, or soon. One
+    /// that has failed is taken from its supervisor; one that starts is let do so.
+    fn ends_if_idle(
+        self: &Arc<Self>,
+        node: &Node,
+        stirring: &mut All<'_>,
+        address: &Address,
+    ) -> bool {
+        if stirring.get(address).is_none_or(|it| !it.is_awake()) {
+            return true;
+        }
+        match node.directory().find(address).and_then(|slot| slot.open_line()) {
+            None => self.let_go(node, stirring, address),
+            Some(line) if line.is_doorstep => {}
+            Some(_) => self.doze(node, stirring, address),
+        }
+        stirring.get(address).is_none_or(|it| !it.is_awake())
+    }
+
     /// Sends one to sleep that is awake, if nothing has come for it in the meantime.
     fn doze(self: &Arc<Self>, node: &Node, stirring: &mut All<'_>, address: &Address) {
         let Some(slot) = node.directory().find(address) else { return };
@@ -372,6 +398,7 @@ impl Nest {
     fn send_off(self: &Arc<Self>, stirring: &mut All<'_>, address: &Address) {
         if let Some(it) = stirring.get_mut(address) {
             it.stage = Stage::Dozing;
+            it.held = None;
         }
         let (nest, address) = (self.clone(), address.clone());
         tokio::spawn(async move {
@@ -444,15 +471,7 @@ impl Nest {
         let idle_after = idle_after.as_nanos().try_into().unwrap_or(u64::MAX);
         let now = node.nanos(Instant::now());
         let mut stirring = self.stirring.lock();
-        // These wake at their next message.
-        let held = stirring.iter().filter(|(_, it)| it.is_awake() && !it.is_kept);
-        let held = held.filter(|(_, it)| {
-            it.held_since.is_some_and(|since| since.elapsed() >= TRIED_AGAIN_AFTER)
-        });
-        let held: Vec<Address> = held.map(|(address, _)| address.clone()).collect();
-        for address in held {
-            self.send_off(&mut stirring, &address);
-        }
+        self.let_go_of_held(&node, &mut stirring);
         for (since, address) in self.resting(&node, &stirring) {
             if now.saturating_sub(since) >= idle_after {
                 self.doze(&node, &mut stirring, &address);
@@ -527,12 +546,11 @@ impl Nest {
             stirring.remove(address);
             return true;
         }
-        it.held_since = None;
+        it.held = None;
         if let Status::Quarantined(failure) = &change.now {
             // It is held back, and takes no place; one that is released may be one too many.
             it.place = None;
-            let may_pass = matches!(failure.kind, FailureKind::Start | FailureKind::StartTimeout);
-            it.held_since = may_pass.then(Instant::now);
+            it.held = Some(Held::now(failure.kind));
         }
         false
     }

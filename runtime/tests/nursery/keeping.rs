@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use genii_protocols::AskError;
 use genii_runtime::NurserySettings;
-use genii_runtime::nursery::Mood;
+use genii_runtime::nursery::{Mood, NotKept};
 use genii_supervision::{ChildPolicy, Shutdown};
 use tokio::time::{Instant, timeout};
 
@@ -163,5 +163,26 @@ async fn one_that_does_not_come_to_rest_is_not_kept() {
     // It has been sent to sleep, and wakes when it has ended.
     let mail = world.node.to(staying.clone());
     assert_eq!(mail.ask_within(Keep { number: 1 }, 4 * IDLE).await.unwrap(), 1);
+    assert_eq!(world.node.dead_letters().total(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_work_is_broken_off_for_who_keeps_one_once_it_is_idle() {
+    let world = world(1).await;
+    let alice = world.admit("alice");
+    let working = world.pondered(&alice, 100);
+    world.comes_to(&alice, Mood::Awake).await;
+    let kept = world.nursery.keep_once_idle(&alice, 40 * SECOND).await;
+    assert!(matches!(kept, Err(NotKept::Busy)));
+    world.node.to(alice.clone()).tell(Keep { number: 1 }).await.unwrap();
+    let began = Instant::now();
+    let kept = world.nursery.keep_once_idle(&alice, 100 * SECOND).await;
+    assert!(kept.is_ok() && began.elapsed() >= 59 * SECOND, "{:?}", began.elapsed());
+    working.await.unwrap().expect("it is done, however long it takes");
+    assert!(matches!(world.nursery.keep_once_idle(&alice, SECOND).await, Err(NotKept::Taken)));
+    assert_eq!(world.nursery.awake(), 0);
+    world.node.to(alice.clone()).tell(Keep { number: 2 }).await.unwrap();
+    drop(kept);
+    assert_eq!(world.tell(&alice).await.1, [2], "what has come meanwhile is for its next life");
     assert_eq!(world.node.dead_letters().total(), 0);
 }

@@ -12,7 +12,8 @@
 //! | down, quarantined | it is taken from its supervisor |
 //!
 //! What has not been done within [`DRAIN_PATIENCE`] is returned; who does not rest within [`REST_PATIENCE`]
-//! is not kept.
+//! is not kept. Where its work is not to be broken off, one is kept only once it has nothing to do,
+//! and goes on until then as if nobody wanted it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 use super::{All, Nest, Stage, Stirring, return_what_waits};
 use crate::directory::Line;
 use crate::node::Node;
-use crate::nursery::Kept;
+use crate::nursery::{Kept, NotKept};
 
 /// How long one that is to be kept asleep may take to do what it was asked before. What it has not
 /// begun by then is returned.
@@ -43,21 +44,66 @@ impl Nest {
             return Some(kept);
         }
         tokio::spawn(self.clone().drain(address.clone()));
+        self.comes_to_rest(address).await.then_some(kept)
+    }
+
+    pub(crate) async fn keep_once_idle(
+        self: Arc<Self>,
+        address: &Address,
+        patience: Duration,
+    ) -> Result<Kept, NotKept> {
+        let until = Instant::now() + patience;
+        let kept = loop {
+            match self.keep_if_idle(address) {
+                Err(NotKept::Busy) if Instant::now() < until => {
+                    tokio::time::sleep(REST_LOOK).await;
+                }
+                settled => break settled?,
+            }
+        };
+        self.comes_to_rest(address).await.then_some(kept).ok_or(NotKept::Taken)
+    }
+
+    /// Waits until one that is kept asleep has no life; whether it came to that in time.
+    async fn comes_to_rest(&self, address: &Address) -> bool {
         let patience = Instant::now() + REST_PATIENCE;
         while !self.rests(address) {
             if Instant::now() >= patience {
                 tracing::warn!(%address, "does not come to rest within {REST_PATIENCE:?}");
-                return None;
+                return false;
             }
             tokio::time::sleep(REST_LOOK).await;
         }
-        Some(kept)
+        true
+    }
+
+    /// From now on it is to rest, if it has nothing to do: its life ends, if it has one.
+    fn keep_if_idle(self: &Arc<Self>, address: &Address) -> Result<Kept, NotKept> {
+        let node = self.node.upgrade().ok_or(NotKept::Taken)?;
+        let mut stirring = self.stirring.lock();
+        if !self.has(address) || stirring.get(address).is_some_and(|it| it.is_kept) {
+            return Err(NotKept::Taken);
+        }
+        if !self.ends_if_idle(&node, &mut stirring, address) {
+            return Err(NotKept::Busy);
+        }
+        self.keep(&node, &mut stirring, address).ok_or(NotKept::Taken)
     }
 
     /// From now on it is to rest. `None` if it is no resident, or kept already.
     fn begin_to_keep(self: &Arc<Self>, address: &Address) -> Option<Kept> {
         let node = self.node.upgrade()?;
         let mut stirring = self.stirring.lock();
+        self.keep(&node, &mut stirring, address)
+    }
+
+    /// As [`Nest::begin_to_keep`], for who holds those that stir.
+    fn keep(
+        self: &Arc<Self>,
+        node: &Node,
+        stirring: &mut All<'_>,
+        address: &Address,
+    ) -> Option<Kept> {
         if !self.has(address) {
             return None;
         }
@@ -69,7 +115,6 @@ impl Nest {
         if is_asleep {
             self.put_doorstep(&node.directory().claim(address));
         }
-        drop(stirring);
         Some(Kept { nest: self.clone(), address: address.clone() })
     }
 
