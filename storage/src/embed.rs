@@ -4,7 +4,7 @@ pub mod hashed;
 pub mod onnx;
 mod places;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use places::{EmbedFor, Places};
 
@@ -35,6 +35,21 @@ pub trait Embedder: Send + Sync + 'static {
     /// # Errors
     /// When the model fails.
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError>;
+
+    /// As [`Embedder::embed`], of which it is told what for and since when somebody waits: an
+    /// embedder that serves one after the other lets questions go first, and lets none wait too
+    /// long.
+    ///
+    /// # Errors
+    /// As those of [`Embedder::embed`].
+    fn embed_for(
+        &self,
+        texts: &[&str],
+        _of: EmbedFor,
+        _since: Instant,
+    ) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.embed(texts)
+    }
 }
 
 /// Why no vectors were made.

@@ -251,8 +251,8 @@ impl Index {
         .await
     }
 
-    /// Deletes the entries with these ids; none of them is found from then on. Goes on to its end also
-    /// if nobody waits for it.
+    /// Deletes the entries with these ids; none of them is found from then on. When there are none,
+    /// nothing is written. Goes on to its end also if nobody waits for it.
     ///
     /// # Errors
     /// When the files can't be read or written.
@@ -380,10 +380,14 @@ impl Inner {
         let _rewriting = self.rewriting.lock().await;
         let _writing = self.writing.lock().await;
         self.check_in_place()?;
-        self.has_versions.store(true, Ordering::SeqCst);
         for ids in ids.chunks(DELETED_AT_ONCE) {
-            let these = search::among(ids);
-            self.location.guard("a deletion", self.table.delete(&these)).await?;
+            let (dataset, these) = (self.dataset().await?, search::among(ids));
+            let looking = search::has_any(&dataset, these.clone());
+            // LanceDB would write a version of a deletion of nothing, too.
+            if self.location.guard("looking for what to delete", looking).await? {
+                self.has_versions.store(true, Ordering::SeqCst);
+                self.location.guard("a deletion", self.table.delete(&these)).await?;
+            }
         }
         Ok(())
     }

@@ -24,6 +24,7 @@
 //! | `recalling`, `scan` | how memories are found |
 //! | `embedding`, `vector` | vectors: when they are made, and as they are stored |
 //! | `upkeep`, `purge` | how they come into the index, and out of it |
+//! | `worker` | who does that when nobody calls for it |
 
 mod access;
 mod embedding;
@@ -36,6 +37,7 @@ mod scan;
 mod tables;
 mod upkeep;
 mod vector;
+mod worker;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -57,7 +59,7 @@ use crate::store::{Reader, Store, StoreError, Writer};
 use access::Access;
 use live::Live;
 use tables::{Gist, MEMORIES};
-use upkeep::{Lease, Worker};
+use worker::{Lease, Worker};
 
 /// How many memories one recall gives at most.
 pub const RECALLED_MAX: usize = 200;
@@ -317,17 +319,26 @@ impl Memories {
         tables::remove(writer, ids)
     }
 
-    /// Sees to it that nothing is left of memories that [`Memories::remove`] has removed: not in memory,
-    /// and no byte in the folder of the index, which is made anew without them. With some thousand that
-    /// takes a second or more; from its beginning on they are found no more, and whatever else is asked
-    /// meanwhile is answered by what was there. If it is interrupted, [`Memories::tend`] does it again.
+    /// Sees to it that nothing is left of memories that [`Memories::remove`] has removed: not in
+    /// memory, and no byte in the folder of the index, which is made anew without them. With some
+    /// thousand that takes a second or more; from its beginning on they are found no more, and
+    /// whatever else is asked meanwhile is answered by what was there. If it is interrupted,
+    /// [`Memories::tend`] does it again; if it fails, it is tried again by itself. Upkeep that
+    /// embeds or indexes makes way for it.
     ///
     /// # Errors
     /// When the index can't be written.
     pub async fn purge(&self, ids: &[u64]) -> Result<(), MemoriesError> {
         self.0.forget(ids);
+        let purging = self.0.worker.purging();
         let _tending = self.0.tending.lock().await;
-        self.0.purge().await
+        // Upkeep that comes after it need make way no more.
+        drop(purging);
+        let purged = self.0.purge().await;
+        if purged.is_err() {
+            self.tend_aside();
+        }
+        purged
     }
 
     /// One step of upkeep, of bounded length; whether there may be more to do. To be called when there is

@@ -117,6 +117,14 @@ impl Weights {
     pub fn of_meaning() -> Self {
         Self { similarity: 0.3, ..Self::default() }
     }
+
+    /// Whether what stands beside something that is alike in its vector alone can be among the best for it.
+    /// Where vectors tell only how texts are spelt it gains too little: a neighbour of whoever has the words
+    /// is found by that.
+    pub fn similarity_spreads(&self) -> bool {
+        const TELLING_MIN: f32 = 0.2;
+        self.similarity >= TELLING_MIN
+    }
 }
 
 /// A memory that was found.

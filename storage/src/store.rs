@@ -67,6 +67,7 @@ pub use admit::{AdmitError, admit, find_room};
 pub use backup::{BackupError, RestoreError, restore};
 pub use check::{Finding, Repair, Report, TableReport, check, repair};
 pub use errors::{OpenError, StoreError};
+pub use files::is_in_use;
 pub use key::Key;
 pub use partial::NewFile;
 pub use reader::{Entries, Reader};

@@ -25,7 +25,7 @@ mod words;
 
 pub(crate) use self::english::{is_silent, terms as terms_and_words};
 pub use self::terms::Terms;
-pub use self::words::folded_words;
+pub use self::words::{folded_words, spelt_words};
 
 /// Which analysis this is. It goes up whenever a text may give other terms than before.
 pub const VERSION: u32 = 1;

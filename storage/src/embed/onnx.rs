@@ -26,7 +26,7 @@ mod tokens;
 
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub use self::error::OpenModelError;
 pub use self::runtime::OnnxRuntime;
@@ -36,7 +36,7 @@ use self::runtime::RunFault;
 use self::session::ModelSession;
 use self::sessions::Sessions;
 use self::tokens::{Tokenizing, Tokens};
-use super::{EmbedError, Embedder, Places};
+use super::{EmbedError, EmbedFor, Embedder, Places};
 
 /// How many texts are taken apart into tokens before the first of them goes into the model.
 const TEXTS_AT_ONCE: usize = 256;
@@ -52,11 +52,11 @@ pub struct OnnxOptions {
     pub runtime: OnnxRuntime,
     /// How many calls it serves at once. With ONNX Runtime each takes the model's size in memory.
     pub sessions: NonZeroUsize,
-    /// How long a call waits for one of them; then it fails.
+    /// How long a call waits for one of them, each time it needs one; then it fails.
     pub session_wait: Duration,
     /// How many questions wait on threads for one of the sessions, or are in one.
     pub questions_max: NonZeroUsize,
-    /// How long a question waits until fewer do; then only its words count.
+    /// How long a question waits, until fewer do and for a session; then only its words count.
     pub question_wait: Duration,
     /// How many threads one call takes. Only ONNX Runtime heeds it: tract works on the caller's own.
     pub session_threads: NonZeroUsize,
@@ -90,6 +90,21 @@ impl Default for OnnxOptions {
     }
 }
 
+/// A call, which may need a session more than once.
+#[derive(Clone, Copy, Debug)]
+struct Call {
+    of: EmbedFor,
+    /// Since when somebody waits for it.
+    since: Instant,
+}
+
+impl Call {
+    /// One that is in no hurry.
+    fn of_memories() -> Self {
+        Self { of: EmbedFor::Memories, since: Instant::now() }
+    }
+}
+
 /// An embedder that runs an ONNX model.
 #[derive(Debug)]
 pub struct OnnxEmbedder {
@@ -101,6 +116,7 @@ pub struct OnnxEmbedder {
     /// How many texts go into the model at once.
     batch_texts: usize,
     sessions: Sessions,
+    session_wait: Duration,
     /// Memories have as many as there are sessions, and questions come between their batches.
     places: Places,
 }
@@ -126,7 +142,8 @@ impl OnnxEmbedder {
             dimensions: 0,
             tokenizing,
             batch_texts,
-            sessions: Sessions::new(sessions, options.session_wait),
+            sessions: Sessions::new(sessions),
+            session_wait: options.session_wait,
             places: Places::new(options.questions_max, options.question_wait, options.sessions),
         };
         embedder.try_out(&found)?;
@@ -138,8 +155,8 @@ impl OnnxEmbedder {
     /// seems to.
     fn try_out(&mut self, found: &ModelFolder) -> Result<(), OpenModelError> {
         let fault = |fault: RunFault| match fault {
-            RunFault::Failed(cause) => found.unusable(cause),
             RunFault::Output(cause) => found.no_sentence_model(cause),
+            fault @ (RunFault::Failed(_) | RunFault::Busy(_)) => found.unusable(fault),
         };
         let texts =
             ["a trial", "and a longer text for the same trial, so that one of them is padded"];
@@ -148,11 +165,12 @@ impl OnnxEmbedder {
             .map(|text| self.tokenizing.tokens(text))
             .collect::<Result<_, _>>()
             .map_err(fault)?;
-        let alone = self.run(&[&tokens[0]]).map_err(fault)?;
+        let call = Call::of_memories();
+        let alone = self.run(&[&tokens[0]], call).map_err(fault)?;
         self.dimensions = alone[0].len();
         if self.batch_texts > 1 {
             let apart = self
-                .run(&[&tokens[0], &tokens[1]])
+                .run(&[&tokens[0], &tokens[1]], call)
                 .is_ok_and(|both| pooling::distance(&both[0], &alone[0]) <= BATCH_DISTANCE_MAX);
             if !apart {
                 let folder = self.folder.display();
@@ -163,7 +181,23 @@ impl OnnxEmbedder {
         Ok(())
     }
 
-    fn embed_some(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, RunFault> {
+    fn embed_by(&self, texts: &[&str], call: Call) -> Result<Vec<Vec<f32>>, EmbedError> {
+        let mut vectors = Vec::with_capacity(texts.len());
+        for some in texts.chunks(TEXTS_AT_ONCE) {
+            vectors.extend(self.embed_some(some, call).map_err(|fault| self.error(&fault))?);
+        }
+        Ok(vectors)
+    }
+
+    fn error(&self, fault: &RunFault) -> EmbedError {
+        let model = self.folder.display().to_string();
+        match fault {
+            RunFault::Busy(waited) => EmbedError::Busy { model, waited: *waited },
+            fault => EmbedError::Model { model, cause: fault.to_string() },
+        }
+    }
+
+    fn embed_some(&self, texts: &[&str], call: Call) -> Result<Vec<Vec<f32>>, RunFault> {
         let tokens: Vec<Tokens> =
             texts.iter().map(|text| self.tokenizing.tokens(text)).collect::<Result<_, _>>()?;
         let mut order: Vec<usize> = (0..texts.len()).filter(|&at| !tokens[at].is_empty()).collect();
@@ -172,7 +206,7 @@ impl OnnxEmbedder {
         let mut vectors = vec![vec![0.0; self.dimensions]; texts.len()];
         for batch in order.chunks(self.batch_texts) {
             let rows: Vec<&Tokens> = batch.iter().map(|&at| &tokens[at]).collect();
-            for (&at, vector) in batch.iter().zip(self.run(&rows)?) {
+            for (&at, vector) in batch.iter().zip(self.run(&rows, call)?) {
                 if vector.len() != self.dimensions {
                     let (had, has) = (self.dimensions, vector.len());
                     let cause = format!("its vectors had {had} numbers, and now {has}");
@@ -186,8 +220,18 @@ impl OnnxEmbedder {
 
     /// Runs one batch. A session is taken for one batch only, so that a query that comes while much is
     /// being indexed waits for a batch, and not for all of it.
-    fn run(&self, rows: &[&Tokens]) -> Result<Vec<Vec<f32>>, RunFault> {
-        self.sessions.take()?.run(rows, self.tokenizing.padding())
+    fn run(&self, rows: &[&Tokens], call: Call) -> Result<Vec<Vec<f32>>, RunFault> {
+        let mut session = self.sessions.take(call.of, self.wait_for_session(call))?;
+        session.run(rows, self.tokenizing.padding())
+    }
+
+    /// How long a call waits for a session. What a question has waited for a place counts.
+    fn wait_for_session(&self, call: Call) -> Duration {
+        let left = || self.places.question_wait().saturating_sub(call.since.elapsed());
+        match call.of {
+            EmbedFor::Memories => self.session_wait,
+            EmbedFor::Question => self.session_wait.min(left()),
+        }
     }
 }
 
@@ -205,14 +249,15 @@ impl Embedder for OnnxEmbedder {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let mut vectors = Vec::with_capacity(texts.len());
-        for some in texts.chunks(TEXTS_AT_ONCE) {
-            let some = self.embed_some(some).map_err(|fault| EmbedError::Model {
-                model: self.folder.display().to_string(),
-                cause: fault.to_string(),
-            })?;
-            vectors.extend(some);
-        }
-        Ok(vectors)
+        self.embed_by(texts, Call::of_memories())
+    }
+
+    fn embed_for(
+        &self,
+        texts: &[&str],
+        of: EmbedFor,
+        since: Instant,
+    ) -> Result<Vec<Vec<f32>>, EmbedError> {
+        self.embed_by(texts, Call { of, since })
     }
 }

@@ -15,8 +15,8 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What a text is embedded for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a text is embedded for, the more urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EmbedFor {
     /// Somebody waits for what is found by it.
     Question,

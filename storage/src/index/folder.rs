@@ -66,8 +66,15 @@ pub(super) fn bytes_in(folder: &Path) -> io::Result<u64> {
     let mut bytes = 0;
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        let about = entry.metadata()?;
-        bytes += if about.is_dir() { bytes_in(&entry.path())? } else { about.len() };
+        let within = entry.metadata().and_then(|about| match about.is_dir() {
+            true => bytes_in(&entry.path()),
+            false => Ok(about.len()),
+        });
+        bytes += match within {
+            // Temporary files come and go meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+            within => within?,
+        };
     }
     Ok(bytes)
 }

@@ -90,6 +90,13 @@ pub(super) fn among(ids: &[u64]) -> DfExpr {
     col(ID).in_list(ids.iter().map(|id| lit(*id)).collect(), false)
 }
 
+/// Whether there is any of these.
+pub(super) async fn has_any(dataset: &Dataset, these: DfExpr) -> lance::Result<bool> {
+    let mut scanner = dataset.scan();
+    scanner.project::<&str>(&[])?.with_row_id().filter_expr(these);
+    Ok(scanner.count_rows().await? > 0)
+}
+
 /// Where rows lie that hold at least one of the terms, and how well they fit, by LanceDB's own plan.
 pub(super) async fn words(
     dataset: &Dataset,

@@ -284,6 +284,21 @@ async fn a_deleted_folder_can_be_made_anew_in_the_same_process() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_of_what_is_not_there_leaves_nothing_to_be_done() {
+    let dir = TempDir::new().unwrap();
+    let index = created(dir.path()).await;
+    index.append(entries(1..=20)).await.unwrap();
+    tend_all(&index).await;
+    index.delete(vec![30, 31]).await.unwrap();
+    assert_eq!(index.tend().await.unwrap(), Tended::Nothing);
+    index.delete(vec![20, 31]).await.unwrap();
+    assert_eq!(index.count().await.unwrap(), 19);
+    assert!(tend_all(&index).await.contains(&Tended::Pruned));
+    index.delete(vec![20, 31]).await.unwrap();
+    assert_eq!(index.tend().await.unwrap(), Tended::Nothing);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn after_a_rebuild_nothing_of_the_old_one_is_left() {
     let dir = TempDir::new().unwrap();
     let (folder, share) = (dir.path(), share());

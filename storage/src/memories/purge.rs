@@ -1,5 +1,7 @@
 //! How memories come out of the index, so that no byte of them is left in its folder.
 
+use std::collections::BTreeMap;
+
 use crate::index::{Index, IndexError, Rebuild, Tended};
 use crate::store::StoreError;
 
@@ -66,8 +68,16 @@ impl Inner {
             };
             let batch = blocking(read).await?.map_err(|error: StoreError| error)?;
             through = batch.last().map_or(settled, |(memory, _)| memory.id);
-            let (entries, _) = self.entries(batch).await?;
-            rebuild.append(entries).await?;
+            let vectors = self.vectors_for(&batch).await.or_else(|error| match error {
+                // Forgetting needs no model: what lacks a vector, since its gist is damaged, is found by its
+                // words from now on.
+                MemoriesError::Embed(error) => {
+                    tracing::warn!(%error, "an index is made anew without some vectors");
+                    Ok(BTreeMap::new())
+                }
+                error => Err(error),
+            });
+            rebuild.append(self.entries(batch, &vectors?)).await?;
         }
         while rebuild.tend().await? != Tended::Nothing {}
         Ok(())

@@ -15,7 +15,7 @@ use crate::store::StoreError;
 use super::live::Live;
 use super::memory::{Memory, Recall, RecallFilter, Recalled};
 use super::scan;
-use super::tables::{self, Brief, Gist, MEMORIES};
+use super::tables::{self, Brief, Gist};
 use super::{Inner, Memories, MemoriesError, RECALLED_MAX, blocking};
 
 /// What a fact that no longer holds counts for, beside one that does.
@@ -47,7 +47,17 @@ pub(super) struct Asked {
 struct Hits {
     /// All settled memories through this id were looked at.
     through: u64,
-    ids: BTreeSet<u64>,
+    /// By their words.
+    words: BTreeSet<u64>,
+    /// By their vectors.
+    near: BTreeSet<u64>,
+}
+
+impl Hits {
+    /// None, among the settled memories through this id.
+    fn none(through: u64) -> Self {
+        Self { through, words: BTreeSet::new(), near: BTreeSet::new() }
+    }
 }
 
 impl Asked {
@@ -98,7 +108,7 @@ pub(super) async fn recall(
 impl Memories {
     /// Asks the index. When it can't answer, nothing was looked at.
     async fn search_index(&self, asked: &Asked, settled: u64) -> Hits {
-        let nothing = Hits { through: 0, ids: BTreeSet::new() };
+        let nothing = Hits::none(0);
         if settled == 0 {
             return nothing;
         }
@@ -119,14 +129,15 @@ impl Memories {
         let index = self.0.index().await?;
         let through = index.covered().unwrap_or(0).min(settled);
         if through == 0 {
-            return Ok(Hits { through, ids: BTreeSet::new() });
+            return Ok(Hits::none(through));
         }
         let asked = self.0.ask(&index, asked, through).await;
         if let Err(error) = &asked {
             self.0.access.heed(&index, error).await;
         }
         let (words, near) = asked?;
-        Ok(Hits { through, ids: words.iter().chain(&near).map(|hit| hit.id).collect() })
+        let ids = |hits: Vec<Hit>| hits.iter().map(|hit| hit.id).collect();
+        Ok(Hits { through, words: ids(words), near: ids(near) })
     }
 }
 
@@ -183,10 +194,15 @@ impl Inner {
 
     /// The gists of what the index brought, of what stands beside it, and of what lies before the tail.
     fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<BTreeMap<u64, Gist>, StoreError> {
-        let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
+        let around = |id: &u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
         let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
-        let ids = hits.ids.iter().copied().flat_map(around).chain(before_tail);
-        self.gists(ids.collect())
+        let mut ids: BTreeSet<u64> = hits.words.iter().flat_map(around).collect();
+        match self.weights.similarity_spreads() {
+            true => ids.extend(hits.near.iter().flat_map(around)),
+            false => ids.extend(&hits.near),
+        }
+        ids.extend(before_tail);
+        self.gists(ids)
     }
 
     /// Reads gists; of many, half of them on a thread of its own.
@@ -252,8 +268,9 @@ impl Inner {
         best.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.id.cmp(&a.id)));
         best.truncate(asked.ranked());
         let mut found = self.store.read(|reader| {
-            let memories = reader.get_all(MEMORIES, best.iter().map(|ranked| ranked.id))?;
-            let mut memories: BTreeMap<u64, Memory> = memories.into_iter().collect();
+            let memories = tables::memories(reader, best.iter().map(|ranked| ranked.id))?;
+            let memories = memories.into_iter().map(|memory| (memory.id, memory));
+            let mut memories: BTreeMap<u64, Memory> = memories.collect();
             let found = best.into_iter().filter_map(|Ranked { id, score, reasons }| {
                 memories.remove(&id).map(|memory| Recalled { memory, score, reasons })
             });

@@ -10,9 +10,13 @@
 //! | `memory_next` | the id that comes next |
 //!
 //! A memory is settled when it is in the index, its terms are counted and its gist has its vector.
+//!
+//! In a large store damage may be met, and it is lived on with. A gist that is damaged counts as
+//! missing; a memory that is, is passed over by whatever goes through many, and told to whoever
+//! asks for it. The store itself remembers that it met damage.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::{RangeBounds, RangeInclusive};
+use std::ops::{Range, RangeBounds, RangeInclusive};
 
 use genii_protocols::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -121,7 +125,8 @@ pub(super) fn remove(writer: &mut Writer, ids: &[u64]) -> Result<Vec<Memory>, St
     let (mut removed, mut counts) = (Vec::new(), BTreeMap::<String, u64>::new());
     for id in ids.iter().copied().collect::<BTreeSet<_>>() {
         let Some(memory) = writer.take(MEMORIES, &id)? else { continue };
-        let gist = writer.take(GISTS, &id)?.unwrap_or_else(|| Gist::of(&memory));
+        let gist = gist(writer, &memory)?;
+        writer.remove(GISTS, &id)?;
         if let Some(settled) = settled.as_mut().filter(|settled| id <= settled.through) {
             settled.memories -= 1;
             settled.terms -= gist.analysis.terms.len() as u64;
@@ -183,7 +188,12 @@ fn count(counts: &mut BTreeMap<String, u64>, gist: &Gist) {
 /// Keeps vectors of memories that are not settled yet, so that they need not be made again.
 pub(super) fn save(writer: &mut Writer, vectors: &BTreeMap<u64, Vector>) -> Result<(), StoreError> {
     for (id, vector) in vectors {
-        let Some(memory) = writer.get(MEMORIES, id)? else { continue };
+        let memory = match writer.get(MEMORIES, id) {
+            // Passed over, as wherever it is met.
+            Err(StoreError::Damaged { .. }) => continue,
+            memory => memory?,
+        };
+        let Some(memory) = memory else { continue };
         let gist = Gist { vector: Some(vector.clone()), ..gist(writer, &memory)? };
         writer.insert(GISTS, id, &gist)?;
     }
@@ -206,11 +216,16 @@ pub(super) fn unsettle(writer: &mut Writer, made_by: &str) -> Result<(), StoreEr
 /// The first memories of a range, with their gists.
 pub(super) fn some(
     reader: &Reader,
-    range: impl RangeBounds<u64>,
+    range: RangeInclusive<u64>,
     limit: usize,
 ) -> Result<Vec<(Memory, Gist)>, StoreError> {
-    let memories = reader.range(MEMORIES, range).take(limit);
-    memories.map(|entry| with_gist(reader, entry?.1)).collect()
+    let walk = reader.range(MEMORIES, range.clone()).take(limit);
+    let memories: Result<Vec<Memory>, StoreError> = walk.map(|entry| Ok(entry?.1)).collect();
+    let memories = match memories {
+        Err(StoreError::Damaged { .. }) => readable(reader, in_use(reader, range)?, limit)?,
+        memories => memories?,
+    };
+    with_gists(reader, memories)
 }
 
 /// The newest memories after an id, with their gists, the oldest of them first.
@@ -219,25 +234,82 @@ pub(super) fn newest(
     after: u64,
     limit: usize,
 ) -> Result<Vec<(Memory, Gist)>, StoreError> {
-    let memories = reader.range(MEMORIES, after + 1..).rev().take(limit);
-    let newest = memories.map(|entry| with_gist(reader, entry?.1));
-    let mut newest = newest.collect::<Result<Vec<_>, StoreError>>()?;
+    let range = after.saturating_add(1)..=u64::MAX;
+    let walk = reader.range(MEMORIES, range.clone()).rev().take(limit);
+    let newest: Result<Vec<Memory>, StoreError> = walk.map(|entry| Ok(entry?.1)).collect();
+    let mut newest = match newest {
+        Err(StoreError::Damaged { .. }) => readable(reader, in_use(reader, range)?.rev(), limit)?,
+        newest => newest?,
+    };
     newest.reverse();
-    Ok(newest)
+    with_gists(reader, newest)
+}
+
+/// Memories, of those that there are and can be read.
+pub(super) fn memories(
+    reader: &Reader,
+    ids: impl Iterator<Item = u64> + Clone,
+) -> Result<Vec<Memory>, StoreError> {
+    match reader.get_all(MEMORIES, ids.clone()) {
+        Err(StoreError::Damaged { .. }) => readable(reader, ids, usize::MAX),
+        memories => Ok(memories?.into_iter().map(|(_, memory)| memory).collect()),
+    }
 }
 
 /// Whether there is a memory with an id in a range.
 pub(super) fn has_any(reader: &Reader, range: impl RangeBounds<u64>) -> Result<bool, StoreError> {
-    Ok(reader.range(MEMORIES, range).next().transpose()?.is_some())
+    match reader.range(MEMORIES, range).next() {
+        // It can't be read, and is there.
+        Some(Err(StoreError::Damaged { .. })) => Ok(true),
+        first => Ok(first.transpose()?.is_some()),
+    }
 }
 
-fn with_gist(reader: &Reader, memory: Memory) -> Result<(Memory, Gist), StoreError> {
-    let gist = gist(reader, &memory)?;
-    Ok((memory, gist))
+/// The ids of a range that have been given out.
+fn in_use(reader: &Reader, range: RangeInclusive<u64>) -> Result<Range<u64>, StoreError> {
+    let next = next_id(reader)?;
+    Ok(*range.start()..next.min(range.end().saturating_add(1)))
+}
+
+/// The first of some memories that can be read. They are looked for one by one, since a walk ends
+/// at what is damaged.
+fn readable(
+    reader: &Reader,
+    ids: impl Iterator<Item = u64>,
+    limit: usize,
+) -> Result<Vec<Memory>, StoreError> {
+    let (mut readable, mut damaged) = (Vec::new(), Vec::new());
+    for id in ids {
+        if readable.len() >= limit {
+            break;
+        }
+        match reader.get(MEMORIES, &id) {
+            Err(StoreError::Damaged { .. }) => damaged.push(id),
+            memory => readable.extend(memory?),
+        }
+    }
+    if let Some(first) = damaged.first() {
+        let count = damaged.len();
+        tracing::warn!(first, count, "memories are damaged and are passed over; check the being");
+    }
+    Ok(readable)
+}
+
+fn with_gists(reader: &Reader, memories: Vec<Memory>) -> Result<Vec<(Memory, Gist)>, StoreError> {
+    let with_gist = |memory: Memory| gist(reader, &memory).map(|gist| (memory, gist));
+    memories.into_iter().map(with_gist).collect()
 }
 
 fn gist(reader: &Reader, memory: &Memory) -> Result<Gist, StoreError> {
-    Ok(reader.get(GISTS, &memory.id)?.unwrap_or_else(|| Gist::of(memory)))
+    Ok(kept_gist(reader, memory.id)?.unwrap_or_else(|| Gist::of(memory)))
+}
+
+/// The gist that is kept of a memory, if it can be read.
+fn kept_gist(reader: &Reader, id: u64) -> Result<Option<Gist>, StoreError> {
+    match reader.get(GISTS, &id) {
+        Err(StoreError::Damaged { .. }) => Ok(None),
+        gist => gist,
+    }
 }
 
 /// The gists of memories, of those that there are.
@@ -253,12 +325,23 @@ pub(super) fn gists_of(
             _ => runs.push(*id..=*id),
         }
     }
-    let gists = reader.within(GISTS, runs, |id| ids.contains(id))?;
-    let mut gists: BTreeMap<u64, Gist> = gists.into_iter().collect();
-    let missing = ids.iter().copied().filter(|id| !gists.contains_key(id));
-    let missing = reader.get_all(MEMORIES, missing.collect::<Vec<_>>())?;
-    gists.extend(missing.into_iter().map(|(id, memory)| (id, Gist::of(&memory))));
+    let mut gists = match reader.within(GISTS, runs, |id| ids.contains(id)) {
+        Err(StoreError::Damaged { .. }) => readable_gists(reader, ids)?,
+        gists => gists?.into_iter().collect::<BTreeMap<u64, Gist>>(),
+    };
+    let missing = ids.iter().copied().filter(|id| !gists.contains_key(id)).collect::<Vec<_>>();
+    let memories = match reader.get_all(MEMORIES, missing.iter().copied()) {
+        Err(StoreError::Damaged { .. }) => readable(reader, missing.into_iter(), usize::MAX)?,
+        memories => memories?.into_iter().map(|(_, memory)| memory).collect(),
+    };
+    gists.extend(memories.iter().map(|memory| (memory.id, Gist::of(memory))));
     Ok(gists)
+}
+
+/// Of some gists those that can be read.
+fn readable_gists(reader: &Reader, ids: &BTreeSet<u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {
+    let kept = |id: &u64| kept_gist(reader, *id).map(|gist| gist.map(|gist| (*id, gist)));
+    ids.iter().filter_map(|id| kept(id).transpose()).collect()
 }
 
 /// What the settled memories add to the counts that ranking goes by, and through which id they are.

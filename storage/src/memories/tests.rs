@@ -1,5 +1,6 @@
 //! What memories promise, tried.
 
+mod damage;
 mod failing;
 mod forgetting;
 mod golden;

@@ -15,24 +15,23 @@
 //!
 //! A step of the index may take seconds. What is told meanwhile is embedded beside it, and goes to the index
 //! in one larger batch after it; and after each batch the index's own upkeep has its turn. So neither starves
-//! however much comes.
+//! however much comes. Embedding and indexing make way for whoever waits to purge.
+//!
+//! While the embedder fails, what has its vector is settled and indexed all the same.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Weak};
-
-use parking_lot::Mutex;
-use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 
 use crate::index::{Entry, Index, IndexError, Tended};
 use crate::store::StoreError;
 
+use super::embedding::TEXTS_AT_ONCE;
 use super::memory::{Memory, micros};
 use super::tables::{self, Gist};
 use super::vector::Vector;
-use super::{Inner, Memories, MemoriesError, blocking};
+use super::{Inner, MemoriesError, blocking};
 
 /// How many memories are settled or appended at a time when many wait.
 const MANY: usize = 2_048;
@@ -50,87 +49,11 @@ pub struct Progress {
     pub total: u64,
 }
 
-/// Who does upkeep when nobody calls for it.
-#[derive(Default)]
-pub(super) struct Worker {
-    is_working: AtomicBool,
-    is_stopped: watch::Sender<bool>,
-    /// Much waits while the worker is at work already, or part of its work has ended.
-    has_news: Notify,
-    task: Mutex<Option<JoinHandle<()>>>,
-}
-
-impl Worker {
-    /// Ends it, at its next pause.
-    pub(super) async fn stop(&self) {
-        if let Some(task) = self.abandon() {
-            // Aborted, or over before; either is well.
-            let _ended = task.await;
-        }
-    }
-
-    /// Waits until it is stopped.
-    pub(super) async fn stopped(&self) {
-        let mut is_stopped = self.is_stopped.subscribe();
-        // It is not gone before: whoever waits has it.
-        let _is_stopped = is_stopped.wait_for(|is_stopped| *is_stopped).await;
-    }
-
-    /// As [`Worker::stop`], and waits for nothing. Its task, if there is one.
-    fn abandon(&self) -> Option<JoinHandle<()>> {
-        self.is_stopped.send_replace(true);
-        self.task.lock().take().inspect(JoinHandle::abort)
-    }
-}
-
-/// Held by all who use memories. When the last of them goes without closing them, as after a panic, their
-/// upkeep ends: it holds their store, which is to be opened again.
-pub(super) struct Lease(pub(super) Arc<Worker>);
-
-impl Drop for Lease {
-    fn drop(&mut self) {
-        drop(self.0.abandon());
-    }
-}
-
-impl Memories {
-    /// Has upkeep done if much waits for it.
-    pub(super) fn tend_if_due(&self) {
-        if self.0.is_due() {
-            self.0.worker.has_news.notify_one();
-            self.tend_aside();
-        }
-    }
-
-    /// Has upkeep done by the worker. It works on as long as there is something to do, and holds the
-    /// memories no longer than a step.
-    pub(super) fn tend_aside(&self) {
-        let worker = &self.0.worker;
-        let mut task = worker.task.lock();
-        if *worker.is_stopped.borrow() || worker.is_working.swap(true, Ordering::SeqCst) {
-            return;
-        }
-        *task = Some(tokio::spawn(work(Arc::downgrade(&self.0))));
-    }
-}
-
-async fn work(memories: Weak<Inner>) {
-    while let Some(memories) = memories.upgrade() {
-        match memories.tend().await {
-            Ok(true) => continue,
-            Ok(false) => {}
-            Err(error) => tracing::warn!(%error, "the upkeep of memories will be tried again"),
-        }
-        memories.worker.is_working.store(false, Ordering::SeqCst);
-        return;
-    }
-}
-
 /// Memories with their gists and, if they have none yet, no vectors.
-type Batch = Vec<(Memory, Gist)>;
+pub(super) type Batch = Vec<(Memory, Gist)>;
 
 impl Inner {
-    fn is_due(&self) -> bool {
+    pub(super) fn is_due(&self) -> bool {
         let live = self.live.read();
         let is_long = live.tail.len() >= self.settings.tail_max.max(1);
         is_long || live.has_gap() || !live.unembedded.is_empty() || !live.forgotten.is_empty()
@@ -154,27 +77,54 @@ impl Inner {
         }
     }
 
-    /// A step beside what is forgotten.
+    /// A step beside what is forgotten. It makes way for whoever waits to purge, and is taken again
+    /// after that.
     async fn tend_others(&self) -> Result<bool, MemoriesError> {
-        if self.embed_some().await? {
-            return Ok(true);
+        let embedded = tokio::select! {
+            biased;
+            () = self.worker.purge_waits() => return Ok(true),
+            embedded = self.embed_some() => embedded,
+        };
+        if matches!(embedded, Ok(true)) || !self.is_index_due(embedded.is_ok()) {
+            return embedded;
         }
-        if self.live.read().settled == 0 && self.due_count() == 0 {
-            return Ok(false);
-        }
+        // Makes no way: an index that was given up while it is made would be in the way of the
+        // purge.
         let index = self.index().await?;
-        let done = self.tend_index(&index).await;
+        let done = tokio::select! {
+            biased;
+            () = self.worker.purge_waits() => return Ok(true),
+            done = self.tend_index(&index, embedded.is_ok()) => done,
+        };
         if let Err(MemoriesError::Index(error)) = &done {
             self.access.heed(&index, error).await;
         }
-        done
+        match done? {
+            true => Ok(true),
+            false => embedded,
+        }
     }
 
-    async fn tend_index(&self, index: &Index) -> Result<bool, MemoriesError> {
+    /// Whether there is an index, or something for one. While the embedder fails, that is only what
+    /// has its vector.
+    fn is_index_due(&self, can_embed: bool) -> bool {
+        if self.live.read().settled > 0 {
+            return true;
+        }
+        self.due_count() > 0 && (can_embed || self.has_next_vector())
+    }
+
+    /// Whether what is settled next has its vector, as far as is known.
+    fn has_next_vector(&self) -> bool {
+        let live = self.live.read();
+        live.has_gap() || live.tail.first().is_some_and(|id| !live.unembedded.contains(&id))
+    }
+
+    async fn tend_index(&self, index: &Index, can_embed: bool) -> Result<bool, MemoriesError> {
         if self.embed_beside(self.catch_up(index)).await? {
             return Ok(true);
         }
-        let has_settled = self.embed_beside(self.settle(index)).await?;
+        let has_settled = self.embed_beside(self.settle(index, can_embed)).await?;
         let tended = self.embed_beside(async { Ok(index.tend().await?) }).await?;
         Ok(has_settled | (tended != Tended::Nothing))
     }
@@ -194,14 +144,14 @@ impl Inner {
         };
         let embedding = async {
             while !is_over.load(Ordering::SeqCst) {
-                if !self.embed_some().await? {
+                // What fails here is tried again by the next step, which tells of it.
+                if !self.embed_some().await.unwrap_or(false) {
                     has_news.notified().await;
                 }
             }
-            Ok(())
         };
-        let (done, embedded) = tokio::join!(work, embedding);
-        done.and_then(|done| embedded.map(|()| done))
+        let (done, ()) = tokio::join!(work, embedding);
+        done
     }
 
     /// The index, which is made if there is none.
@@ -249,13 +199,14 @@ impl Inner {
             self.tell_progress(settled);
             return Ok(false);
         }
-        let (entries, _) = self.entries(batch).await?;
-        index.append(entries).await?;
+        let vectors = self.vectors_for(&batch).await?;
+        index.append(self.entries(batch, &vectors)).await?;
         Ok(true)
     }
 
-    /// Settles the oldest memories that are not, if that is due; whether there were any.
-    async fn settle(&self, index: &Index) -> Result<bool, MemoriesError> {
+    /// Settles the oldest memories that are not, if that is due; whether there were any. While the
+    /// embedder fails, those before the first that has no vector.
+    async fn settle(&self, index: &Index, can_embed: bool) -> Result<bool, MemoriesError> {
         let count = self.due_count();
         if count == 0 {
             return Ok(false);
@@ -264,18 +215,30 @@ impl Inner {
             let live = self.live.read();
             (live.settled, live.has_gap().then(|| live.tail_from - 1))
         };
-        let batch = self.batch(settled + 1..=gap_ends.unwrap_or(u64::MAX), count).await?;
+        let mut batch = self.batch(settled + 1..=gap_ends.unwrap_or(u64::MAX), count).await?;
+        let is_last = batch.len() < count;
+        let is_whole = can_embed || !self.cut_to_embedded(&mut batch);
         let mut stops: Vec<u64> = batch.iter().map(|(memory, _)| memory.id).collect();
         // At the end of the gap what is left may all have been removed.
-        stops.extend(gap_ends.filter(|_| batch.len() < count));
-        let (entries, vectors) = self.entries(batch).await?;
-        index.append(entries).await?;
+        stops.extend(gap_ends.filter(|_| is_last && is_whole));
+        let vectors = self.vectors_for(&batch).await?;
+        index.append(self.entries(batch, &vectors)).await?;
         while index.covered() < index.through() && index.tend().await? != Tended::Nothing {}
         let vectors = Arc::new(vectors);
         for part in stops.chunks(self.settings.batch.max(1)) {
             self.write_settled(part[part.len() - 1], &vectors).await?;
         }
         Ok(!stops.is_empty())
+    }
+
+    /// Leaves of a batch what comes before the first that has no vector; whether anything went.
+    fn cut_to_embedded(&self, batch: &mut Batch) -> bool {
+        let live = self.live.read();
+        let first = batch.iter().position(|(memory, gist)| {
+            gist.vector.is_none() && !live.unsaved.contains_key(&memory.id)
+        });
+        batch.truncate(first.unwrap_or(batch.len()));
+        first.is_some()
     }
 
     async fn write_settled(
@@ -297,23 +260,37 @@ impl Inner {
         Ok(blocking(read).await?.map_err(|error: StoreError| error)?)
     }
 
-    /// What the index is to hold of memories, and the vectors that were made for it.
-    pub(super) async fn entries(
+    /// The vectors that are known of memories that the store has none of, and those that a batch lacks
+    /// besides. Where these take their time, they are kept a piece at a time: if this is given up, they need
+    /// not be made again.
+    pub(super) async fn vectors_for(
         &self,
-        batch: Batch,
-    ) -> Result<(Vec<Entry>, BTreeMap<u64, Vector>), MemoriesError> {
+        batch: &Batch,
+    ) -> Result<BTreeMap<u64, Vector>, MemoriesError> {
         let mut known = self.live.read().unsaved.clone();
         let lacks = |(memory, gist): &&(Memory, Gist)| {
             gist.vector.is_none() && !known.contains_key(&memory.id)
         };
         let text = |(memory, _): &(Memory, Gist)| (memory.id, memory.text.clone());
         let texts: Vec<_> = batch.iter().filter(lacks).map(text).collect();
-        if !texts.is_empty() {
-            known.extend(self.vectors(texts).await?);
+        let is_quick = self.embedder.is_quick();
+        let at_once = if is_quick { texts.len().max(1) } else { TEXTS_AT_ONCE };
+        for piece in texts.chunks(at_once) {
+            let made = self.vectors(piece.to_vec()).await?;
+            if !is_quick {
+                let kept = made.clone();
+                self.store.write(move |writer| tables::save(writer, &kept)).await?;
+            }
+            known.extend(made);
         }
+        Ok(known)
+    }
+
+    /// What the index is to hold of memories. Those without a vector are found by their words.
+    pub(super) fn entries(&self, batch: Batch, vectors: &BTreeMap<u64, Vector>) -> Vec<Entry> {
         let dimensions = self.embedder.dimensions();
         let entry = |(memory, gist): (Memory, Gist)| {
-            let vector = gist.vector.as_ref().or(known.get(&memory.id)).map(Vector::unit);
+            let vector = gist.vector.as_ref().or(vectors.get(&memory.id)).map(Vector::unit);
             Entry {
                 id: memory.id,
                 at: micros(memory.at),
@@ -323,7 +300,7 @@ impl Inner {
                 vector: vector.unwrap_or_else(|| vec![0.0; dimensions]),
             }
         };
-        Ok((batch.into_iter().map(entry).collect(), known))
+        batch.into_iter().map(entry).collect()
     }
 
     /// Tells through which id the index has everything.

@@ -91,6 +91,19 @@ pub(super) fn claim(path: &Path) -> io::Result<Option<Claim>> {
     }
 }
 
+/// Whether somebody has a store open, here or in another process. A file that cannot be written to is open to
+/// nobody like us.
+///
+/// # Errors
+/// When that cannot be seen.
+pub fn is_in_use(path: &Path) -> io::Result<bool> {
+    match claim(path) {
+        Err(error) if error.kind() == ErrorKind::ResourceBusy => Ok(true),
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => Ok(false),
+        claimed => claimed.map(|_| false),
+    }
+}
+
 /// Whether a path still leads to a file that was opened by it. Between the two it may have been
 /// replaced, and a lock on the file would then be a lock on nothing.
 pub(super) fn is_still(path: &Path, opened: &Metadata) -> io::Result<bool> {

@@ -91,8 +91,14 @@ impl Generation {
     ) -> Result<T, StoreError> {
         let (error, is_over) = match catch_unwind(AssertUnwindSafe(work)) {
             Ok(Ok(done)) => return Ok(done),
+            Ok(Err(redb::Error::PreviousIo)) => {
+                // Not the failure itself, which whoever met it may not have told yet.
+                self.mark_broken();
+                return Err(self.cause_of(redb::Error::PreviousIo));
+            }
+            Ok(Err(error @ redb::Error::DatabaseClosed)) => return Err(self.cause_of(error)),
             Ok(Err(error)) => {
-                let is_over = matches!(error, redb::Error::Io(_) | redb::Error::PreviousIo);
+                let is_over = matches!(error, redb::Error::Io(_));
                 (StoreError::redb(&self.path, error), is_over)
             }
             Err(panic) => (StoreError::structure(&self.path, panic_message(&*panic)), false),
@@ -104,6 +110,14 @@ impl Generation {
             self.meet(&error);
         }
         Err(error)
+    }
+
+    /// What is behind an error that only tells that something failed before, or that the file was
+    /// closed because of it. It is not damage: that is of one entry, and not of the one that is asked for now.
+    fn cause_of(&self, error: redb::Error) -> StoreError {
+        let failure =
+            self.failure().filter(|failure| !matches!(failure, StoreError::Damaged { .. }));
+        failure.cloned().unwrap_or_else(|| StoreError::redb(&self.path, error))
     }
 
     /// [`Generation::guard`] for what leaves redb in an unknown state when it fails.

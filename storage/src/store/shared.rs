@@ -115,7 +115,8 @@ impl Shared {
         if !present.is_broken() {
             return Ok(present);
         }
-        // Within a write this is the writer's own thread, for which nobody makes room.
+        // Within a write this is the writer's own thread, for which nobody makes room. What is
+        // broken tells what has broken it, if it can't be read.
         match self.seat.try_lock_for(SEAT_WAIT_MAX) {
             Some(seat) => self.present_for(&seat),
             None => Ok(present),
@@ -164,6 +165,7 @@ impl Shared {
 #[cfg(test)]
 mod tests {
     use std::fs;
+    use std::io::ErrorKind;
 
     use super::*;
     use crate::store::{Store, Table};
@@ -190,6 +192,28 @@ mod tests {
         break_it();
         store.rewrite_blocking().unwrap();
         assert_eq!(store.read(|reader| reader.len(NUMBERS)).unwrap(), 2);
+    }
+
+    #[test]
+    fn a_reader_beside_a_failure_is_told_what_failed() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = with_one(folder.path());
+        let present = store.shared.present().unwrap();
+        let fail = |error: redb::Error| present.guard(|| Err::<(), _>(error)).unwrap_err();
+        let early = fail(redb::Error::PreviousIo);
+        assert!(matches!(early, StoreError::Io { .. }), "nobody has said yet what: {early}");
+        let full = || redb::Error::Io(ErrorKind::StorageFull.into());
+        for error in [full(), redb::Error::PreviousIo, redb::Error::DatabaseClosed] {
+            let said = fail(error);
+            assert!(matches!(said, StoreError::Full { .. }), "{said}");
+        }
+        // Whoever has the seat has closed it, and has not opened it again.
+        let seat = store.shared.take_seat().unwrap();
+        present.close().unwrap();
+        let said = store.read(|reader| reader.get(NUMBERS, &1)).unwrap_err();
+        assert!(matches!(said, StoreError::Full { .. }), "{said}");
+        drop(seat);
+        assert_eq!(store.read(|reader| reader.get(NUMBERS, &1)).unwrap(), Some(1));
     }
 
     #[test]

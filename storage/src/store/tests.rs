@@ -177,6 +177,19 @@ fn a_value_that_is_too_large_is_refused_and_the_store_goes_on() {
 }
 
 #[test]
+fn whoever_has_a_store_open_is_noticed() {
+    let folder = folder();
+    let path = path_in(&folder);
+    assert!(!is_in_use(&path).unwrap(), "there is none");
+    let store = store_in(&folder);
+    assert!(is_in_use(&path).unwrap());
+    put(&store, 1, "one").unwrap();
+    drop(store);
+    assert!(!is_in_use(&path).unwrap());
+    assert_eq!(texts(&store_in(&folder)), [(1, "one".to_owned())]);
+}
+
+#[test]
 fn a_closed_store_says_so() {
     let folder = folder();
     let store = store_in(&folder);

@@ -20,6 +20,31 @@ pub fn folded_words(text: &str) -> impl Iterator<Item = String> {
     })
 }
 
+/// The words of a text in small letters, spelt as they are: accents stay, and what looks the same is the same
+/// (`ü` as one letter, or as `u` and two dots; wide letters; hyphens that are not seen). Where scripts put no blanks
+/// between words, each letter with its marks is one.
+pub fn spelt_words(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    // Whether a mark, and whether a letter, would go on with the last word.
+    let (mut takes_marks, mut takes_letters) = (false, false);
+    let seen = text.chars().filter(|c| !is_ignorable(*c));
+    for c in seen.nfkc().flat_map(char::to_lowercase).nfkc() {
+        let (is_mark, is_letter) = (is_combining_mark(c), c.is_alphanumeric());
+        let is_alone = is_unspaced(c) || is_unspaced_sign(c);
+        match words.last_mut() {
+            Some(word) if is_mark && takes_marks => {
+                word.push(c);
+                continue;
+            }
+            Some(word) if is_letter && takes_letters && !is_alone => word.push(c),
+            _ if is_letter => words.push(c.to_string()),
+            _ => {}
+        }
+        (takes_marks, takes_letters) = (is_letter, is_letter && !is_alone);
+    }
+    words
+}
+
 /// The words of a text as they stand.
 pub(super) fn raw_words(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = text;
@@ -70,6 +95,11 @@ fn is_ignorable(c: char) -> bool {
 /// Scripts without blanks between words.
 fn is_unspaced(c: char) -> bool {
     matches!(c, '\u{e00}'..='\u{eff}' | '\u{3040}'..='\u{30ff}' | '\u{3400}'..='\u{9fff}' | '\u{20000}'..='\u{3ffff}')
+}
+
+/// Signs of these scripts that are no letters of theirs: of repetition, small syllables, old forms.
+fn is_unspaced_sign(c: char) -> bool {
+    matches!(c, '\u{3005}'..='\u{3007}' | '\u{31f0}'..='\u{31ff}' | '\u{f900}'..='\u{faff}')
 }
 
 fn folded(word: &str) -> String {

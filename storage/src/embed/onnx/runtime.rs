@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use super::OnnxOptions;
 use super::error::OpenModelError;
@@ -70,6 +71,9 @@ pub(super) enum RunFault {
     /// It did not come to its end.
     #[error("{0}")]
     Failed(String),
+    /// It did not begin: no session was free for so long.
+    #[error("all its sessions were busy for {0:?}")]
+    Busy(Duration),
     /// What it gave is no vector of a text.
     #[error("{0}")]
     Output(String),

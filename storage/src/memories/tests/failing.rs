@@ -115,6 +115,24 @@ async fn a_store_is_free_when_nobody_holds_its_memories_also_in_mid_upkeep() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_purge_waits_for_no_embedding() {
+    let go = Go(Arc::default());
+    let (inner, may_go_on, waits) = (Hashed::new(), Arc::clone(&go.0), AtomicBool::new(false));
+    let embedder = Arc::new(Waiting { inner, may_go_on, waits });
+    let house = House { embedder: Arc::<Waiting>::clone(&embedder), ..House::new() };
+    let memories = house.open().await;
+    memories.remember(about(1..=3)).await.unwrap();
+    until("upkeep makes vectors", || embedder.waits.load(Ordering::SeqCst)).await;
+    memories.0.store.write(|writer| Memories::remove(writer, &[2])).await.unwrap();
+    let purged = tokio::time::timeout(PATIENCE, memories.purge(&[2])).await;
+    purged.expect("it waits for no vectors").unwrap();
+    assert!(memories.0.store.read(tables::forgotten).unwrap().is_empty());
+    drop(go);
+    let own = memories.clone();
+    until("the others get theirs", move || own.0.live.read().unembedded.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_an_index_that_was_replaced_says_nothing_of_the_new_one() {
     let house = House::small();
     let memories = house.open().await;

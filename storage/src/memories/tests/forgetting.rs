@@ -1,6 +1,7 @@
 //! What was forgotten is gone: from what is found, and from every file.
 
 use super::*;
+use crate::index::IndexError;
 
 /// A word that nobody else says, and that is its own stem.
 const SECRET: &str = "xyloquartz";
@@ -130,4 +131,38 @@ async fn searches_during_a_purge_find_the_rest() {
     memories.purge(&[1]).await.unwrap();
     is_over.store(true, Ordering::SeqCst);
     searching.await.unwrap();
+}
+
+/// More than any disk has, of a file that takes none of it.
+const MUCH_BYTES: u64 = 1 << 43;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn while_there_is_no_room_for_a_purge_upkeep_rests_and_tries_again_by_itself() {
+    let house = House::small();
+    let memories = with_secrets(&house).await;
+    let ballast = house.vectors().join("ballast");
+    fs::File::create(&ballast).unwrap().set_len(MUCH_BYTES).unwrap();
+    forget(&memories, vec![1]).await;
+    let is_no_room =
+        |error: &MemoriesError| matches!(error, MemoriesError::Index(IndexError::NoSpace { .. }));
+    let error = memories.purge(&[1]).await.unwrap_err();
+    assert!(is_no_room(&error), "{error}");
+    let mut steps = 0;
+    let error = loop {
+        match memories.tend().await {
+            Ok(has_more) => assert!(has_more && steps < 100, "it does not come to rest"),
+            Err(error) => break error,
+        }
+        steps += 1;
+    };
+    assert!(is_no_room(&error), "{error}");
+    // Nothing is left to be done but the purge.
+    let error = memories.tend().await.unwrap_err();
+    assert!(is_no_room(&error), "{error}");
+    assert_eq!(secrets(&memories).await, [41]);
+    fs::remove_file(ballast).unwrap();
+    let own = memories.clone();
+    until("it is purged", move || own.0.live.read().forgotten.is_empty()).await;
+    memories.0.store.rewrite().await.unwrap();
+    assert_eq!(secrets(&memories).await, [41]);
 }

@@ -5,6 +5,9 @@ use std::num::NonZeroUsize;
 use super::*;
 use crate::embed::{EmbedFor, Places};
 
+/// What the embedder below can't take.
+const UNFIT: &str = "unembeddable";
+
 /// The default embedder under another name, which tells what it was asked.
 struct Renamed {
     inner: Hashed,
@@ -12,6 +15,8 @@ struct Renamed {
     is_quick: bool,
     embedded: AtomicUsize,
     is_broken: AtomicBool,
+    /// How many calls it has refused.
+    refused: AtomicUsize,
     places: Option<Places>,
 }
 
@@ -19,7 +24,8 @@ impl Renamed {
     fn new(name: &str, is_quick: bool) -> Arc<Self> {
         let (inner, name) = (Hashed::new(), name.to_owned());
         let (embedded, is_broken) = (AtomicUsize::new(0), AtomicBool::new(false));
-        Arc::new(Self { inner, name, is_quick, embedded, is_broken, places: None })
+        let (refused, places) = (AtomicUsize::new(0), None);
+        Arc::new(Self { inner, name, is_quick, embedded, is_broken, refused, places })
     }
 
     /// One that is not quick, and takes one call of each sort at a time.
@@ -48,7 +54,9 @@ impl Embedder for Renamed {
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EmbedError> {
-        if self.is_broken.load(Ordering::SeqCst) {
+        let is_unfit = texts.iter().any(|text| text.contains(UNFIT));
+        if is_unfit || self.is_broken.load(Ordering::SeqCst) {
+            self.refused.fetch_add(1, Ordering::SeqCst);
             let (model, cause) = (self.name.clone(), "out of order".to_owned());
             return Err(EmbedError::Model { model, cause });
         }
@@ -133,7 +141,8 @@ async fn a_crash_between_the_store_and_the_index_loses_and_doubles_nothing() {
     // The batch is in the index, and was not written down as settled.
     memories.0.worker.stop().await;
     let batch = memories.0.store.read(|reader| tables::some(reader, 1..=8, 8)).unwrap();
-    let (entries, _) = memories.0.entries(batch).await.unwrap();
+    let vectors = memories.0.vectors_for(&batch).await.unwrap();
+    let entries = memories.0.entries(batch, &vectors);
     memories.0.index().await.unwrap().append(entries).await.unwrap();
     let memories = house.after_a_crash(memories).await;
     assert_found(&memories, some(40)).await;
@@ -232,4 +241,88 @@ async fn what_a_broken_embedder_could_not_do_is_made_up_for() {
         assert_found(&memories, some(30)).await;
         assert!(memories.0.live.read().unembedded.is_empty());
     }
+}
+
+/// Also when it is told alone, and no other text shows that the model is well.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_text_that_the_model_cannot_take_is_found_by_its_words_and_keeps_none_waiting() {
+    for is_quick in [true, false] {
+        let mut house = House::small();
+        let picky = Renamed::new("picky", is_quick);
+        house.embedder = Arc::clone(&picky) as Arc<dyn Embedder>;
+        let memories = house.open().await;
+        memories.remember(vec![turn(1, "Ann", UNFIT)]).await.unwrap();
+        tend_all(&memories).await;
+        assert!(memories.0.live.read().unembedded.is_empty());
+        memories.remember(about(2..=40)).await.unwrap();
+        memories.remember(vec![turn(41, "Ann", UNFIT)]).await.unwrap();
+        tend_all(&memories).await;
+        assert!(memories.0.live.read().unembedded.is_empty());
+        assert!(memories.0.live.read().settled >= 24);
+        assert_found(&memories, [2, 20, 40]).await;
+        // The question can't be embedded either.
+        let found = found(&memories, UNFIT).await;
+        assert!(found.contains(&1) && found.contains(&41), "{found:?}");
+        memories.flush().await;
+        let before = picky.refused.load(Ordering::SeqCst);
+        let memories = house.reopened(memories).await;
+        tend_all(&memories).await;
+        assert_eq!(picky.refused.load(Ordering::SeqCst), before, "it is not tried again");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_its_vector_is_settled_while_the_embedder_fails() {
+    let mut house = House::small();
+    let broken = Renamed::new("broken", false);
+    house.embedder = Arc::clone(&broken) as Arc<dyn Embedder>;
+    let memories = house.open().await;
+    // So that each step is taken here.
+    memories.0.worker.stop().await;
+    memories.remember(about(1..=12)).await.unwrap();
+    memories.0.embed_all().await.unwrap();
+    broken.is_broken.store(true, Ordering::SeqCst);
+    memories.remember(about(13..=24)).await.unwrap();
+    let mut steps = 0;
+    let error = loop {
+        match memories.0.tend().await {
+            Ok(has_more) => assert!(has_more && steps < 100, "it is told that vectors are missing"),
+            Err(error) => break error,
+        }
+        steps += 1;
+    };
+    assert!(matches!(error, MemoriesError::Embed(_)), "{error}");
+    assert_eq!(memories.0.live.read().settled, 12);
+    assert_eq!(memories.0.index().await.unwrap().covered(), Some(12));
+    assert_found(&memories, some(24)).await;
+    broken.is_broken.store(false, Ordering::SeqCst);
+    while memories.0.tend().await.unwrap() {}
+    assert!(memories.0.live.read().unembedded.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upkeep_that_failed_is_tried_again_though_nobody_calls() {
+    let mut house = House::new();
+    let broken = Renamed::new("broken", false);
+    house.embedder = Arc::clone(&broken) as Arc<dyn Embedder>;
+    let memories = house.open().await;
+    broken.is_broken.store(true, Ordering::SeqCst);
+    memories.remember(about(1..=3)).await.unwrap();
+    // The texts, and the trial after them.
+    until("it has failed", || broken.refused.load(Ordering::SeqCst) >= 2).await;
+    broken.is_broken.store(false, Ordering::SeqCst);
+    let own = memories.clone();
+    until("vectors are made", move || own.0.live.read().unembedded.is_empty()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_nothing_to_embed_waits_for_no_place() {
+    let mut house = House::new();
+    let busy = Renamed::with_places("busy");
+    house.embedder = Arc::clone(&busy) as Arc<dyn Embedder>;
+    let memories = house.open().await;
+    let _others = busy.places().unwrap().take(EmbedFor::Memories).await.unwrap();
+    let tended = tokio::time::timeout(PATIENCE, memories.tend()).await;
+    assert!(!tended.expect("it waits for nobody").unwrap());
+    tokio::time::timeout(PATIENCE, memories.flush()).await.expect("nor does a flush");
 }

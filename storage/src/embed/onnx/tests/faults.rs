@@ -136,10 +136,26 @@ fn a_text_must_have_room_beside_the_tokens_of_the_tokenizer() {
 fn a_call_that_finds_no_session_fails_after_its_time() {
     let options = OnnxOptions { session_wait: Duration::ZERO, ..OnnxOptions::default() };
     let embedder = OnnxEmbedder::open(&tiny_model(), &options).unwrap();
-    let taken = embedder.sessions.take().unwrap();
+    let taken = embedder.sessions.take(EmbedFor::Memories, Duration::ZERO).unwrap();
     let refused = embedder.embed(&["the cat"]).unwrap_err().to_string();
-    assert!(refused.contains("busy for 0ns"), "{refused}");
+    assert!(refused.contains("busy with others for 0ns"), "{refused}");
     assert!(refused.contains("tiny-model"), "{refused}");
     drop(taken);
     embedder.embed(&["the cat"]).unwrap();
+}
+
+#[test]
+fn a_question_waits_for_a_session_no_longer_than_it_may_wait_at_all() {
+    let options = OnnxOptions {
+        session_wait: Duration::from_secs(600),
+        question_wait: Duration::ZERO,
+        ..OnnxOptions::default()
+    };
+    let embedder = OnnxEmbedder::open(&tiny_model(), &options).unwrap();
+    let asking = || embedder.embed_for(&["the cat"], EmbedFor::Question, Instant::now());
+    let taken = embedder.sessions.take(EmbedFor::Memories, Duration::ZERO).unwrap();
+    let refused = asking().unwrap_err();
+    assert!(matches!(refused, EmbedError::Busy { .. }), "{refused}");
+    drop(taken);
+    asking().unwrap();
 }

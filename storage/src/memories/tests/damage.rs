@@ -1,0 +1,74 @@
+//! Values of a store that can't be read, met by a being that lives on with them.
+
+use super::*;
+use crate::store::Table;
+
+/// As the tables of memories, with values that are none of theirs.
+const NO_MEMORIES: Table<u64, ()> = Table::new("memories");
+const NO_GISTS: Table<u64, ()> = Table::new("memory_gists");
+
+async fn damage(memories: &Memories, table: Table<u64, ()>, ids: &'static [u64]) {
+    let write = move |writer: &mut Writer| {
+        ids.iter().try_for_each(|id| writer.insert(table, id, &()).map(drop))
+    };
+    memories.0.store.write(write).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_gist_is_made_anew_of_its_memory() {
+    // In the tail, and in the index.
+    for house in [House::new(), House::small()] {
+        let memories = house.open().await;
+        memories.remember(about(1..=40)).await.unwrap();
+        tend_all(&memories).await;
+        memories.flush().await;
+        damage(&memories, NO_GISTS, &[1, 7, 40]).await;
+        let memories = house.reopened(memories).await;
+        assert_found(&memories, [1, 2, 7, 8, 39, 40]).await;
+        assert!(memories.0.store.damage().is_some(), "it is told by the being's health");
+        tend_all(&memories).await;
+        assert_found(&memories, [1, 2, 7, 8, 39, 40]).await;
+        assert_eq!(memories.count().unwrap(), 40);
+        let forget = |writer: &mut Writer| Memories::remove(writer, &[7]);
+        assert_eq!(memories.0.store.write(forget).await.unwrap().len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_memory_among_the_newest_keeps_nobody_from_the_others() {
+    let house = House::new();
+    let memories = house.open().await;
+    memories.remember(about(1..=40)).await.unwrap();
+    memories.flush().await;
+    damage(&memories, NO_MEMORIES, &[5, 40]).await;
+    let memories = house.reopened(memories).await;
+    assert_found(&memories, [1, 4, 6, 20, 39]).await;
+    assert!(memories.0.store.damage().is_some(), "it is told by the being's health");
+    let error = memories.get(5).unwrap_err();
+    assert!(error.to_string().contains("entry 5 of table \"memories\" of the store"), "{error}");
+    let kept = memories.remember(about(41..=41)).await.unwrap();
+    assert_eq!(kept[0].id, 41, "nor is its id given again");
+    tend_all(&memories).await;
+    assert_found(&memories, [1, 4, 6, 20, 39, 41]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_is_passed_over_by_upkeep() {
+    let house = House::with(MemoriesSettings { tail_max: 100, batch: 8, candidates: 100 });
+    let memories = house.open().await;
+    memories.remember(about(1..=40)).await.unwrap();
+    memories.flush().await;
+    damage(&memories, NO_MEMORIES, &[2, 5]).await;
+    let smaller = House { settings: House::small().settings, ..house };
+    let memories = smaller.reopened(memories).await;
+    tend_all(&memories).await;
+    assert!(memories.0.live.read().settled >= 24);
+    let settled = memories.0.live.read().settled as usize;
+    assert_eq!(memories.0.index().await.unwrap().count().await.unwrap(), settled - 2);
+    let newest = memories.0.store.read(|reader| tables::newest(reader, 0, 3)).unwrap();
+    let newest: Vec<u64> = newest.iter().map(|(memory, _)| memory.id).collect();
+    assert_eq!(newest, [38, 39, 40]);
+    let first = memories.0.store.read(|reader| tables::some(reader, 1..=9, 4)).unwrap();
+    let first: Vec<u64> = first.iter().map(|(memory, _)| memory.id).collect();
+    assert_eq!(first, [1, 3, 4, 6]);
+}
