@@ -11,6 +11,7 @@ use crate::commands::{self, Call, examples};
 use crate::ctl;
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::reader::Reader;
 
 #[derive(Debug, Args)]
 pub struct BeingArgs {
@@ -57,6 +58,6 @@ pub fn run(
     let call = call.ok_or_else(|| Fault::usage("no command was given"))?;
     runtime.block_on(async {
         let mut client = Client::connect(data).await?;
-        ctl::carry_out(&mut client, &call, args.json).await
+        ctl::carry_out(&mut client, &call, args.json, &Reader::at_shell(data)).await
     })
 }

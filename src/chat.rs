@@ -22,6 +22,7 @@ use crate::commands::being::{self, Being};
 use crate::commands::examples;
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::reader::Reader;
 use crate::screen::has_editor;
 
 /// What the command is called beneath `being`.
@@ -80,9 +81,10 @@ pub fn matched_alone(matches: &ArgMatches) -> Result<Option<ChatArgs>, Fault> {
 /// conversation goes on.
 pub fn run(runtime: &Runtime, data: &Data, args: &ChatArgs, json: bool) -> Result<ExitCode, Fault> {
     let (talk, known) = begin(runtime, data, args)?;
+    let reader = Reader::at_shell(data);
     match is_at_terminal() && !json {
-        true => terminal::run(talk, &known),
-        false => piped::run(talk, json),
+        true => terminal::run(talk, &known, reader),
+        false => piped::run(talk, json, &reader),
     }
 }
 
@@ -96,7 +98,7 @@ pub fn run_within(runtime: &Runtime, data: &Data, args: &ChatArgs) -> Result<Exi
             .help("`genii being chat ID` can be read from a pipe"));
     }
     let (talk, known) = begin(runtime, data, args)?;
-    terminal::run(talk, &known)
+    terminal::run(talk, &known, Reader::Repl)
 }
 
 fn begin<'a>(

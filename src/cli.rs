@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use crate::commands::{self, examples};
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::reader::Reader;
 use crate::screen::Screen;
 use crate::settings::Settings;
 use crate::{being, ctl, household, import, plan, repl, token, up};
@@ -192,13 +193,13 @@ fn carry_out(cli: Cli, matches: &clap::ArgMatches) -> Result<ExitCode, Fault> {
         let data = Data::new(cli.data.clone().or_else(|| named.clone().map(PathBuf::from)));
         data.map(|data| data.with_flag(cli.data.clone()))
     };
-    let about_data = |fault: Fault| match data() {
+    let told = |fault: Fault| match data() {
         // What it says is to be done on the machine that invited.
         _ if matches!(cli.command, Command::Join(_)) => fault,
-        Ok(data) => fault.about(&data),
+        Ok(data) => fault.told_to(&Reader::at_shell(&data)),
         Err(_) => fault,
     };
-    carry_out_on(&cli.command, matches, &data).map_err(about_data)
+    carry_out_on(&cli.command, matches, &data).map_err(told)
 }
 
 /// Carries out a command, on the data folder where it is about one.

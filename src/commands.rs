@@ -180,19 +180,20 @@ impl From<HouseError> for Refusal {
         let help = match &error {
             HouseError::Supervisor { address, error: ChildError::Gone } => {
                 let group = address.split('/').next().unwrap_or_default();
-                return Self::new(error.to_string())
-                    .help(format!("its group does not run; `start {group}` starts it"));
+                format!("its group does not run; `start {group}` starts it")
             }
-            HouseError::Supervisor { error, .. } if HouseError::has_remedy(error) => "",
-            HouseError::NotFound { .. } => "`ps` lists all agents",
-            HouseError::Elsewhere { node, .. } => {
-                return Self::new(error.to_string()).help(format!(
-                    "`nodes` shows how {node} stands; `--node {node}` asks it, where it is connected"
-                ));
+            HouseError::Supervisor { error, .. } if HouseError::has_remedy(error) => String::new(),
+            HouseError::NotFound { .. } => "`ps` lists all agents".to_owned(),
+            HouseError::Elsewhere { node, .. } => format!(
+                "`nodes` shows how {node} stands; `--node {node}` asks it, where it is connected"
+            ),
+            HouseError::Supervisor { address, .. }
+            | HouseError::Unheard { address, error: Unheard::NotRunning } => {
+                format!("`why {address}` tells how it stands")
             }
-            HouseError::Supervisor { .. } => "`why` tells how it stands",
-            HouseError::Unheard { error: Unheard::NotRunning, .. } => "`why` tells how it stands",
-            HouseError::Unheard { .. } => "`inspect` shows what it is doing; `restart` ends that",
+            HouseError::Unheard { address, .. } => {
+                format!("`inspect {address}` shows what it is doing; `restart {address}` ends that")
+            }
         };
         Self::new(error.to_string()).help(help)
     }

@@ -11,6 +11,7 @@ use crate::commands::{self, Call, being, examples};
 use crate::data::Data;
 use crate::doubt;
 use crate::fault::Fault;
+use crate::reader::Reader;
 use crate::screen::Screen;
 
 /// How long a script may be, in bytes.
@@ -44,7 +45,7 @@ impl CtlArgs {
 pub async fn run(args: &CtlArgs, matches: &ArgMatches, data: &Data) -> Result<ExitCode, Fault> {
     if let Some(call) = Call::matched(matches)? {
         let mut client = Client::connect(data).await?;
-        return carry_out(&mut client, &call, args.json).await;
+        return carry_out(&mut client, &call, args.json, &Reader::at_shell(data)).await;
     }
     if std::io::stdin().is_terminal() {
         let mut command_line = crate::cli::command_line();
@@ -86,13 +87,14 @@ async fn script(args: &CtlArgs, data: &Data) -> Result<ExitCode, Fault> {
         return Ok(code);
     }
     let mut client = Client::connect(data).await?;
+    let reader = Reader::at_shell(data);
     for (number, call) in calls {
-        match carry_out(&mut client, &call, args.json).await {
+        match carry_out(&mut client, &call, args.json, &reader).await {
             Ok(_) => {}
             Err(fault) if args.keep_going => {
                 code = fault.code();
                 let message = format!("line {number}: {}", fault.message);
-                Fault { message, ..fault }.tell(args.json);
+                Fault { message, ..fault }.told_to(&reader).tell(args.json);
             }
             Err(fault) => {
                 let message = format!("line {number}: {}", fault.message);
@@ -189,15 +191,20 @@ pub fn command_line() -> clap::Command {
         .mut_subcommand(being::NAME, |beings| beings.subcommand(chat::clap("being ")))
 }
 
-/// Runs a command and shows what it says. Where it cannot be undone, a person is asked first.
+/// Runs a command and shows this reader what it says. Where it cannot be undone, a person is asked first.
 ///
 /// # Errors
 /// When it is refused, by the person or by genii, or genii has gone.
-pub async fn carry_out(client: &mut Client, call: &Call, json: bool) -> Result<ExitCode, Fault> {
+pub async fn carry_out(
+    client: &mut Client,
+    call: &Call,
+    json: bool,
+    reader: &Reader,
+) -> Result<ExitCode, Fault> {
     if let Some(doubt) = call.entry.doubt(&call.arguments) {
         doubt::settle(client, call, doubt).await?;
     }
-    let mut screen = Screen::stdout();
+    let mut screen = Screen::stdout().for_reader(reader);
     let (name, node) = (call.entry.name, call.node.as_ref());
     let mut replies = client.run_on(node, name, &call.arguments).await?;
     loop {

@@ -2,13 +2,14 @@
 
 use std::ffi::OsString;
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, Write};
+use std::io::{self, Read, Seek, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use etcetera::{AppStrategy, AppStrategyArgs, choose_app_strategy};
 use genii_protocols::Name;
+use tempfile::NamedTempFile;
 
 use crate::fault::Fault;
 
@@ -184,6 +185,40 @@ impl Data {
         Missing(above.chain(within).filter(|path| !path.exists()).collect())
     }
 
+    /// Whether there was a genii that held the folder, and does not any more.
+    pub fn is_let_go(&self) -> bool {
+        let lock = File::open(self.lock_file());
+        lock.is_ok_and(|file| file.try_lock_shared().is_ok())
+    }
+
+    /// Where is kept how `up` was called.
+    fn call_file(&self) -> PathBuf {
+        self.folder.join("up.args")
+    }
+
+    /// Keeps what stands behind `genii up`, as a shell reads it, for whoever is told to call it again. It
+    /// is for hints alone: where it cannot be kept, they do without. To be done by who holds the lock.
+    pub fn keep_call(&self, words: &str, _: &DataLock) {
+        if self.write_call(words).is_err() {
+            // What was kept before is about another call.
+            let _may_not_be_there = std::fs::remove_file(self.call_file());
+        }
+    }
+
+    fn write_call(&self, words: &str) -> io::Result<()> {
+        // Its owner's alone, as all that is temporary.
+        let mut file = NamedTempFile::new_in(self.scratch())?;
+        writeln!(file, "{words}")?;
+        file.persist(self.call_file())?;
+        Ok(())
+    }
+
+    /// How genii is brought up here, as it was the last time.
+    pub fn up(&self) -> String {
+        let kept = std::fs::read_to_string(self.call_file()).unwrap_or_default();
+        format!("genii up {}", kept.trim()).trim_end().to_owned()
+    }
+
     fn lock_file(&self) -> PathBuf {
         self.folder.join("lock")
     }
@@ -331,6 +366,27 @@ mod tests {
         let long = scratch.path().join("x".repeat(120));
         let fault = Data::new(Some(long)).unwrap().prepare().unwrap_err();
         assert!(fault.message.contains("too long for a Unix socket"), "{fault}");
+    }
+
+    #[test]
+    fn how_it_is_brought_up_is_kept_until_the_next_time() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = Data::new(Some(scratch.path().join("house"))).unwrap();
+        assert_eq!(data.up(), "genii up");
+        data.prepare().unwrap();
+        let lock = data.lock().unwrap();
+        make_scratch(&data.scratch()).unwrap();
+        data.keep_call("--node pc2", &lock);
+        assert_eq!(data.up(), "genii up --node pc2");
+        let mode = std::fs::metadata(data.call_file()).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        data.keep_call("", &lock);
+        assert_eq!(data.up(), "genii up");
+        // Nothing is said of a call before the last.
+        data.keep_call("--node pc2", &lock);
+        std::fs::remove_dir(data.scratch()).unwrap();
+        data.keep_call("--node pc3", &lock);
+        assert_eq!(data.up(), "genii up");
     }
 
     #[test]

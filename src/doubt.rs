@@ -14,8 +14,11 @@ pub struct Doubt {
     pub question: String,
     /// The command, and its arguments, that shows what is at stake.
     pub at_stake: Option<(&'static str, Value)>,
-    /// Whether what it says is that nothing is.
+    /// Whether what it says is that nothing is. Then nobody is asked, and the command is carried out all the
+    /// same: something of the last time may be left to do.
     pub is_nothing: fn(&Value) -> bool,
+    /// What is asked then.
+    pub if_nothing: String,
 }
 
 /// Shows what is at stake, and asks.
@@ -23,7 +26,7 @@ pub struct Doubt {
 /// # Errors
 /// When the answer is no, there is nobody to answer, or what is at stake cannot be shown.
 pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<(), Fault> {
-    let Doubt { question, at_stake, is_nothing } = doubt;
+    let Doubt { mut question, at_stake, is_nothing, if_nothing } = doubt;
     if !has_editor() {
         let message = format!("{question} Nobody is here to answer");
         return Err(Fault::usage(message).help("--yes says that it is to be done"));
@@ -31,7 +34,7 @@ pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<()
     if let Some((name, arguments)) = at_stake
         && show(client, call, name, &arguments, is_nothing).await?
     {
-        return Err(Fault::new("nothing was done, for there is nothing to do"));
+        question = if_nothing;
     }
     match is_yes(&question)? {
         true => Ok(()),

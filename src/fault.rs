@@ -3,16 +3,11 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::data::Data;
+use crate::reader::{Reader, called_about};
 use crate::screen::{complain, harmless, harmless_json};
-
-/// How a call of genii begins in a text.
-const CALL: &str = "`genii ";
-
-/// What follows where it matters not on which data folder genii is called, or where that is said.
-const ABOUT_NO_DATA: [&str; 5] = ["--data", "completions", "import", "plan", "topology"];
 
 /// A fault, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,17 +48,29 @@ impl Fault {
     /// followed on another machine.
     #[must_use]
     pub fn about(self, data: &Data) -> Self {
-        Self { help: called(&self.help, &data.genii()), ..self }
+        Self { help: called_about(&self.help, data), ..self }
     }
 
-    /// Says it on standard error: in words, or as an object with `error` and `help`.
+    /// The same, whose help names commands as this reader calls them. As [`Fault::about`], not for help that
+    /// is to be followed on another machine.
+    #[must_use]
+    pub fn told_to(self, reader: &Reader) -> Self {
+        Self { help: reader.called(&self.help), ..self }
+    }
+
+    /// Says it on standard error: in words, or as JSON.
     pub fn tell(&self, as_json: bool) {
         match as_json {
-            true => {
-                let fault = json!({ "error": self.message, "help": self.help });
-                complain(harmless_json(&fault.to_string()));
-            }
+            true => complain(harmless_json(&self.to_json().to_string())),
             false => complain(self),
+        }
+    }
+
+    /// An object with `error` and, where something comes to mind, `help`.
+    fn to_json(&self) -> Value {
+        match self.help.as_str() {
+            "" => json!({ "error": self.message }),
+            help => json!({ "error": self.message, "help": help }),
         }
     }
 
@@ -71,19 +78,6 @@ impl Fault {
     pub fn code(&self) -> ExitCode {
         ExitCode::from(if self.is_usage { 2 } else { 1 })
     }
-}
-
-/// A text in which genii is called so.
-fn called(text: &str, genii: &str) -> String {
-    let mut parts = text.split(CALL);
-    let mut called = parts.next().unwrap_or_default().to_owned();
-    for part in parts {
-        let is_about_no_data = ABOUT_NO_DATA.iter().any(|word| part.starts_with(word));
-        let call = if is_about_no_data { CALL.to_owned() } else { format!("`{genii} ") };
-        called.push_str(&call);
-        called.push_str(part);
-    }
-    called
 }
 
 impl fmt::Display for Fault {
@@ -109,6 +103,21 @@ mod tests {
     fn no_fault_commands_the_terminal() {
         let fault = Fault::new("a\x1b[2Jb").help("c\u{9b}31md\ne");
         assert_eq!(fault.to_string(), "error: a[2Jb\n  help: c31md\ne");
+    }
+
+    #[test]
+    fn as_json_it_has_help_where_there_is_some() {
+        let fault = Fault::new("a");
+        assert_eq!(fault.to_json(), json!({ "error": "a" }));
+        assert_eq!(fault.help("b").to_json(), json!({ "error": "a", "help": "b" }));
+    }
+
+    #[test]
+    fn only_help_names_commands_as_its_reader_calls_them() {
+        let fault = Fault::new("`why` tells more").help("`why a/b` tells more");
+        assert_eq!(fault.clone().told_to(&Reader::Repl), fault);
+        let told = fault.clone().told_to(&Reader::Shell("genii".to_owned()));
+        assert_eq!(told, fault.help("`genii ctl why a/b` tells more"));
     }
 
     #[test]

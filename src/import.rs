@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::commands::examples;
 use crate::fault::Fault;
 use crate::load::{self, From, LegacyArgs, legacy_file};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 #[derive(Debug, Args)]
 #[command(after_help = examples(&[
@@ -77,9 +77,9 @@ pub fn run(args: &ImportArgs) -> Result<ExitCode, Fault> {
         }),
         (true, Some(path)) => {
             let path = path.display();
-            crate::screen::complain(format_args!(
-                "{agents} agents written to {path}, with {warnings} warnings"
-            ));
+            let agents = many(agents, "agent", "agents");
+            let warnings = many(warnings, "warning", "warnings");
+            crate::screen::complain(format_args!("{agents} written to {path}, with {warnings}"));
             crate::screen::complain(format_args!(
                 "next: `genii plan {path}`, then `genii up --topology {path}`"
             ));

@@ -17,6 +17,7 @@ mod import;
 mod load;
 mod logging;
 mod plan;
+mod reader;
 mod repl;
 mod report;
 mod schema;

@@ -12,7 +12,7 @@ use crate::commands::examples;
 use crate::data::Data;
 use crate::fault::Fault;
 use crate::load::{self, From, LegacyArgs, Loaded, legacy_file};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 use crate::settings::Settings;
 
 #[derive(Debug, Args)]
@@ -107,12 +107,10 @@ pub fn show_waves(plan: &Plan, screen: &mut Screen) {
 }
 
 fn show_sum(plan: &Plan, screen: &mut Screen) {
-    let many = |count: usize, what: &str| match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    };
+    let agents = many(plan.agents, "agent", "agents");
+    let waves = many(plan.waves.len(), "wave", "waves");
     screen.line("");
-    screen.line(format!("{} in {}", many(plan.agents, "agent"), many(plan.waves.len(), "wave")));
+    screen.line(format!("{agents} in {waves}"));
     let path: Vec<&str> = plan.critical_path.iter().map(Address::as_str).collect();
     screen.line(format!("critical path: {}", path.join(" -> ")));
 }

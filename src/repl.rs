@@ -24,6 +24,7 @@ use crate::chat;
 use crate::ctl::{Line, carry_out, parse};
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::reader::Reader;
 
 /// How many lines of history are kept.
 const HISTORY_MAX: usize = 1_000;
@@ -127,7 +128,7 @@ impl Repl<'_> {
                 crate::screen::say("");
                 Ok(())
             }
-            done = carry_out(&mut self.client, call, false) => match done {
+            done = carry_out(&mut self.client, call, false, &Reader::Repl) => match done {
                 Ok(_) => Ok(()),
                 Err(fault) => {
                     if let Ok(client) = Client::connect(self.data).await {

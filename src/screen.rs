@@ -1,4 +1,6 @@
-//! Where a person reads: colours, tables, and nothing of either where nobody looks.
+//! Where a person reads: colours, tables, lines of whole words, and nothing of these where nobody looks.
+
+pub mod flow;
 
 use std::fmt::Write as _;
 use std::io::{IsTerminal, Write as _};
@@ -9,6 +11,7 @@ use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use owo_colors::{OwoColorize, Style};
 
 use crate::fault::Fault;
+use crate::reader::Reader;
 
 /// Says something on standard error. Whoever would read it may have gone, and is not missed.
 pub fn complain(text: impl std::fmt::Display) {
@@ -32,19 +35,34 @@ pub fn has_editor() -> bool {
     std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
 }
 
-/// A text without what a terminal would take for a command: models and other people wrote it.
-pub fn harmless(text: &str) -> String {
-    text.chars().filter(|letter| matches!(letter, '\n' | '\t') || !letter.is_control()).collect()
+/// How many columns the terminal on standard output has; `None` where there is none, or it does not tell.
+pub fn columns() -> Option<usize> {
+    // As tables have it.
+    Table::new().width().map(usize::from).filter(|columns| *columns > 0)
 }
 
-/// JSON as text, of the same value, without what a terminal would take for a command. What JSON itself
-/// escapes ends below the space, and a terminal heeds some letters behind that, too. They stand in strings
-/// alone.
+/// A text without what a terminal would take for a command, and without what would have it show the letters
+/// in another order than they have: models and other people wrote it.
+pub fn harmless(text: &str) -> String {
+    let is_good = |letter: &char| {
+        matches!(letter, '\n' | '\t') || !(letter.is_control() || turns_around(*letter))
+    };
+    text.chars().filter(is_good).collect()
+}
+
+/// Whether it embeds, overrides or isolates what is written in another direction. Marks of a direction do not,
+/// and stay.
+fn turns_around(letter: char) -> bool {
+    matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// JSON as text, of the same value, without what [`harmless`] leaves out. What JSON itself escapes ends below
+/// the space, and a terminal heeds some letters behind that, too. They stand in strings alone.
 pub fn harmless_json(json: &str) -> String {
     let mut text = String::with_capacity(json.len());
     for letter in json.chars() {
         match letter {
-            '\u{7f}'..='\u{9f}' => {
+            letter if matches!(letter, '\u{7f}'..='\u{9f}') || turns_around(letter) => {
                 write!(text, "\\u{:04x}", u32::from(letter)).expect("text takes any letter");
             }
             letter => text.push(letter),
@@ -59,19 +77,32 @@ pub struct Screen {
     pub colour: bool,
     /// Whether somebody looks at it, so that it may be redrawn.
     pub is_terminal: bool,
+    /// Who that is.
+    reader: Reader,
     text: String,
     /// The last that was shown ends in mid-line.
     is_amid_line: bool,
 }
 
 impl Screen {
-    /// Standard output.
+    /// Standard output, where commands are called by their bare names.
     pub fn stdout() -> Self {
         let is_terminal = std::io::stdout().is_terminal();
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
         let (colour, text) = (is_terminal && !unwanted && !dumb, String::new());
-        Self { colour, is_terminal, text, is_amid_line: false }
+        Self { colour, is_terminal, reader: Reader::Repl, text, is_amid_line: false }
+    }
+
+    /// The same, where commands are called as this reader calls them.
+    #[must_use]
+    pub fn for_reader(self, reader: &Reader) -> Self {
+        Self { reader: reader.clone(), ..self }
+    }
+
+    /// How many columns it has, where it is a terminal that tells.
+    pub fn columns(&self) -> Option<usize> {
+        if self.is_terminal { columns() } else { None }
     }
 
     /// Writes a line.
@@ -83,6 +114,17 @@ impl Screen {
     /// Writes a part of a line.
     pub fn add(&mut self, text: impl AsRef<str>) {
         self.text.push_str(text.as_ref());
+    }
+
+    /// A text in which each command is called as whoever reads it calls it.
+    pub fn called(&self, text: &str) -> String {
+        self.reader.called(text)
+    }
+
+    /// Writes a line about what may be done next.
+    pub fn hint(&mut self, hint: &str) {
+        let hint = self.called(hint);
+        self.line(self.faint(&hint));
     }
 
     /// Writes JSON, for a person to read: a text as it is, but for what would command the terminal.
@@ -239,6 +281,15 @@ fn width(text: &str) -> u16 {
     letters
 }
 
+/// So many of something: `1 memory`, `2 memories`.
+pub fn many<N>(count: N, one: &str, more: &str) -> String
+where
+    N: std::fmt::Display + PartialEq + From<u8>,
+{
+    let what = if count == N::from(1) { one } else { more };
+    format!("{count} {what}")
+}
+
 /// A span as a person reads it at a glance: `850ms`, `3.2s`, `4m10s`, `2h05m`, `3d04h`.
 pub fn span(span: Duration) -> String {
     let secs = span.as_secs();
@@ -271,8 +322,10 @@ pub fn millis(millis: f64) -> String {
 mod tests {
     use super::*;
 
-    /// Commands to the terminal: to clear it, to take a title until its bell, to delete, to turn red.
-    const COMMANDS: &str = "a\x1b[2Jb\x1b]0;c\x07d\u{7f}e\u{9b}31mf\tg";
+    /// Commands to the terminal: to clear it, to take a title until its bell, to delete, to turn red, to write
+    /// from right to left; and a mark of that direction, which commands nothing.
+    const COMMANDS: &str =
+        "a\x1b[2Jb\x1b]0;c\x07d\u{7f}e\u{9b}31mf\tg\u{202e}h\u{202c}\u{2067}i\u{2069}\u{200f}j";
 
     /// What is written of a value for a person, and for a script.
     fn written(value: &serde_json::Value) -> [String; 2] {
@@ -286,17 +339,22 @@ mod tests {
     #[test]
     fn no_text_that_is_shown_commands_the_terminal() {
         assert_eq!(harmless("a\x1b[2Jb\r\nc\td\u{9b}31m"), "a[2Jb\nc\td31m");
+        let directions = "\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\u{2066}\u{2067}\u{2068}\u{2069}";
+        assert_eq!(harmless(directions), "");
+        assert_eq!(harmless("\u{200e}a\u{200f}"), "\u{200e}a\u{200f}");
         let [shown, _] = written(&COMMANDS.into());
-        assert_eq!(shown, "a[2Jb]0;cde31mf\tg\n");
+        assert_eq!(shown, "a[2Jb]0;cde31mf\tghi\u{200f}j\n");
     }
 
     #[test]
     fn json_holds_what_it_held_and_commands_no_terminal() {
         let value = serde_json::json!({ COMMANDS: [COMMANDS, 1, null], "words": "\u{a0}äöü 龍" });
         for text in written(&value) {
-            let is_command = |letter: char| letter != '\n' && letter.is_control();
+            let is_command =
+                |letter: char| letter != '\n' && (letter.is_control() || turns_around(letter));
             assert!(!text.contains(is_command), "{text:?}");
             assert!(text.contains("\\u009b31m") && text.contains("äöü 龍"), "{text}");
+            assert!(text.contains("\\u202eh\\u202c\\u2067i\\u2069\u{200f}j"), "{text}");
             let read: serde_json::Value = serde_json::from_str(&text).unwrap();
             assert_eq!(read, value);
         }
@@ -322,6 +380,25 @@ mod tests {
             assert_eq!(is_narrow, width < 67, "{width}:\n{said}");
         }
         assert_eq!(super::width(&state), 11);
+    }
+
+    #[test]
+    fn hints_call_commands_as_their_reader_does() {
+        let hinted = |screen: Screen| {
+            let mut screen = Screen { colour: false, ..screen };
+            screen.hint("(`being list` shows all)");
+            screen.into_text()
+        };
+        assert_eq!(hinted(Screen::stdout()), "(`being list` shows all)\n");
+        let reader = Reader::Shell("genii --data x".to_owned());
+        let screen = Screen::stdout().for_reader(&reader);
+        assert_eq!(hinted(screen), "(`genii --data x being list` shows all)\n");
+    }
+
+    #[test]
+    fn one_is_not_many() {
+        let told = [0_u64, 1, 2].map(|count| many(count, "memory", "memories"));
+        assert_eq!(told, ["0 memories", "1 memory", "2 memories"]);
     }
 
     #[test]

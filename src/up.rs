@@ -1,5 +1,6 @@
 //! `genii up`: brings a household to life, and serves until somebody ends it.
 
+mod call;
 mod choice;
 mod clients;
 pub mod ending;
@@ -42,7 +43,7 @@ use crate::fault::Fault;
 use crate::household;
 use crate::load::{self, From, LegacyArgs, legacy_file};
 use crate::logging;
-use crate::screen::{Screen, span};
+use crate::screen::{Screen, many, span};
 use crate::settings::Settings;
 
 /// How long the machines beside this one may take before the tree is shown as it is, and how often to
@@ -145,6 +146,7 @@ pub async fn run(args: &UpArgs, data: &Data) -> Result<ExitCode, Fault> {
     data.prepare()?;
     let lock = data.lock()?;
     data.take_scratch(&lock)?;
+    data.keep_call(&call::words(args), &lock);
     let signals = Signals::listen()?;
     let canvas = Canvas::default();
     let printer = Arc::new(Printer::begin(canvas.clone()));
@@ -241,8 +243,12 @@ impl Up<'_> {
             () = self.signals.next() => std::process::exit(INTERRUPTED.into()),
         };
         if left > 0 {
-            self.printer
-                .complain(format!("{left} processes that an earlier genii left were killed\n"));
+            let killed = many(
+                left,
+                "process that an earlier genii left was",
+                "processes that an earlier genii left were",
+            );
+            self.printer.complain(format!("{killed} killed\n"));
         }
         // Agents keep what they have there, wherever they are called from.
         let data = std::path::absolute(self.data.folder()).ok();
@@ -477,8 +483,9 @@ impl Ended {
     /// Says how it has ended, and what this program ends with.
     fn tell(self, printer: &Printer, logs: &Path) -> Result<ExitCode, Fault> {
         if self.left > 0 {
-            return Err(Fault::new(format!("{} processes could not be ended", self.left))
-                .help("`ps` of the system shows them; they may hang in the kernel"));
+            let left = many(self.left, "process", "processes");
+            return Err(Fault::new(format!("{left} could not be ended"))
+                .help("the system's own ps shows what is left; it may hang in the kernel"));
         }
         match self.end {
             End::Asked(_) => Ok(ExitCode::SUCCESS),

@@ -13,6 +13,7 @@
 //! | [`provider`] | who finds its words |
 //! | `facts`, `consolidating` | what is made of what was said |
 //! | `forgetting`, `recollection` | what becomes of it |
+//! | `places` | how many may ask for what takes a while |
 //! | `reminding` | what it is to be reminded of, also when it sleeps |
 //! | `saying` | what it says to other beings |
 //! | `exporting` | all of it in one file |
@@ -33,6 +34,7 @@ pub mod imported;
 mod listener;
 pub mod lorebook;
 mod mind;
+mod places;
 pub mod process;
 pub mod prompt;
 pub mod provider;
@@ -64,12 +66,13 @@ use genii_storage::store::StoreError;
 use genii_supervision::StartError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use character::limits::NAME_CHARS_MAX;
 use conversation::Saying;
 use listener::Listener;
-use mind::{Mind, with_causes};
+use mind::{Mind, memories_without_words, with_causes};
+use places::{Places, TalkPlaces};
 use provider::ProviderSettings;
 use reminding::HomeLine;
 use tables::{StoredTurn, TURNS};
@@ -77,8 +80,14 @@ use tables::{StoredTurn, TURNS};
 /// How many may talk with a being at the same time; they are answered one after the other.
 const TALKS_MAX: u32 = 16;
 
+/// How much more may wait that it is told and that nobody waits for: it would be lost otherwise.
+const TOLD_MAX: u32 = 200;
+
 /// How many may ask it at a time what it remembers, while it does other things.
 const RECALLS_MAX: usize = 16;
+
+/// How many more may wait to ask that.
+const RECALLS_WAITING_MAX: usize = 200;
 
 /// How much else a being does at a time that takes a while: forgetting, exporting, speaking to others.
 const ERRANDS_MAX: usize = 32;
@@ -101,9 +110,10 @@ const TEND_AFTER: Duration = Duration::from_secs(5);
 /// The agent.
 pub struct Being {
     mind: Arc<Mind>,
-    talks: Arc<Semaphore>,
+    /// Places for those who talk with it.
+    talks: TalkPlaces,
     /// Places for who asks what it remembers.
-    recalls: Arc<Semaphore>,
+    recalls: Places,
     /// Places for what else takes a while.
     errands: Arc<Semaphore>,
     /// Where it is known when it is due.
@@ -155,10 +165,11 @@ impl Agent for Being {
         let id = Name::new(context.address().name());
         let id = id.map_err(|error| StartError::refused(error.to_string()))?;
         let mind = Mind::open(id, settings.folder, context.node()).await?;
+        mind.consolidating.is_done_by(context.worker());
         tell_name(&mind, context);
         context.send_after(TEND_AFTER, TendIndex {});
-        let talks = Arc::new(Semaphore::new(TALKS_MAX as usize));
-        let recalls = Arc::new(Semaphore::new(RECALLS_MAX));
+        let talks = TalkPlaces::new(TALKS_MAX as usize, TOLD_MAX as usize);
+        let recalls = Places::new(RECALLS_MAX, RECALLS_WAITING_MAX);
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
         let home = Arc::new(HomeLine::new(context.to(home())));
         let being = Self { mind: Arc::new(mind), talks, recalls, errands, home };
@@ -181,7 +192,7 @@ impl Agent for Being {
             "provider": self.mind.who().provider.label(),
             "memories": memories,
             "embedder": self.mind.embedder.name(),
-            "talks": TALKS_MAX as usize - self.talks.available_permits(),
+            "talks": self.talks.taken(),
         }))
     }
 
@@ -195,7 +206,7 @@ impl HandleLater<Query> for Being {
         let Query { said, speaker, path: _ } = asked;
         // What is told is answered too, for the history.
         let listener = match promise.is_told() {
-            true => Listener::Told(promise),
+            true => Listener::Told(promise, Some(at.grave::<Query>())),
             false => Listener::Whole(promise),
         };
         self.talk(Saying { said, speaker }, listener, at).await;
@@ -227,9 +238,20 @@ impl Being {
         context.spawn(async move { home.tell(&mind).await });
     }
 
+    /// A place among those who talk with it. Who asks is told that there is none, and may ask again; what is
+    /// told waits.
+    fn place_for(&self, listener: &Listener) -> Result<OwnedSemaphorePermit, NotAnswered> {
+        let (place, max) = match listener.is_told() {
+            true => (self.talks.for_told(), TALKS_MAX + TOLD_MAX),
+            false => (self.talks.for_asker(), TALKS_MAX),
+        };
+        place.ok_or(NotAnswered::Busy { max })
+    }
+
     async fn talk(&self, saying: Saying, listener: Listener, context: &mut Context) {
-        let Ok(place) = self.talks.clone().try_acquire_owned() else {
-            return listener.finish(Err(NotAnswered::Busy { max: TALKS_MAX })).await;
+        let place = match self.place_for(&listener) {
+            Ok(place) => place,
+            Err(busy) => return listener.finish(Err(busy)).await,
         };
         if saying.said.trim().is_empty() {
             return listener.finish(Err(NotAnswered::Nothing)).await;
@@ -363,11 +385,19 @@ impl HandleLater<RecallMemories> for Being {
         promise: Promise<RecallMemories>,
         at: &mut Context,
     ) {
-        // With too many at a time, what comes next waits for one of them.
-        let Ok(place) = self.recalls.clone().acquire_owned().await else { return };
+        let Some(waiting) = self.recalls.ask() else {
+            let max = RECALLS_MAX + RECALLS_WAITING_MAX;
+            let why = format!("{max} ask it already what it remembers; ask again");
+            return promise.refuse(NotKept { why });
+        };
         let mind = self.mind.clone();
+        // With too many at a time, it waits for one of them, and the mailbox does not.
         at.spawn(async move {
-            promise.settle(recall(&mind, asked).await);
+            let place = waiting.place().await;
+            // Who has gone meanwhile is not told any more.
+            if !promise.is_forgotten() {
+                promise.settle(recall(&mind, asked).await);
+            }
             drop(place);
         });
     }
@@ -384,7 +414,7 @@ async fn recall(mind: &Mind, asked: RecallMemories) -> Result<Recollections, Not
             until: asked.until,
             kinds: asked.kinds.into_iter().map(recollection::kind).collect(),
             speaker: asked.speaker,
-            except_turns_from: None,
+            ..RecallFilter::default()
         },
     };
     let recalled = mind.memories.recall(recall).await.map_err(|error| not_kept(&error))?;
@@ -446,7 +476,7 @@ impl HandleLater<Say> for Being {
             return promise.refuse(NotSaid::NotAnswered { why: busy() });
         };
         context.spawn(async move {
-            promise.settle(errand.say(asked).await);
+            errand.run(asked, promise).await;
             drop(place);
         });
     }
@@ -528,7 +558,7 @@ impl Handle<TendIndex> for Being {
                     Ok(true) => {}
                     Ok(false) => return,
                     Err(error) => {
-                        let why = with_causes(&error);
+                        let why = memories_without_words(&error);
                         tracing::warn!(being = mind.id.as_str(), "its index was not tended: {why}");
                         return;
                     }
@@ -543,7 +573,7 @@ impl Handle<TendIndex> for Being {
 fn tell_name(mind: &Mind, context: &Context) {
     let (id, name) = (mind.id.clone(), mind.who().character.name.clone());
     // A registry that is down now hears it when the being wakes the next time.
-    let _unheard = context.to(registry()).try_tell(BeingRenamed { id, name });
+    let _unheard = context.to(registry()).hint(BeingRenamed { id, name });
 }
 
 /// Whether a speaker is named as one may be.

@@ -9,6 +9,8 @@
 //! | a limit would be passed | refused, with the limit and the time when it is free again |
 //! | a question alone is larger than a limit | refused, and no time will help |
 //! | several limits would be passed | refused by the one that is free again last |
+//! | a question took more or less than was counted | the rest is counted, or what was too much taken back |
+//! | a day or a month is over meanwhile | what was counted in it stays; only what is more is counted in the next |
 //! | a day or a month is over | its count begins again; the count in all goes on |
 //! | the clock goes back | nothing is forgotten: counts go on until the time has come back |
 
@@ -53,6 +55,16 @@ impl Spent {
         self.requests = self.requests.saturating_add(1);
         self.tokens = self.tokens.saturating_add(tokens);
     }
+
+    /// Counts what a question took beyond what was counted of it, or takes back what was too much, if that
+    /// was counted here.
+    fn correct(&mut self, counted: u64, took: u64, is_counted_here: bool) {
+        self.tokens = self.tokens.saturating_add(took.saturating_sub(counted));
+        if is_counted_here {
+            self.tokens = self.tokens.saturating_sub(counted.saturating_sub(took));
+            self.requests = self.requests.saturating_sub(u64::from(took == 0));
+        }
+    }
 }
 
 /// What may be spent, and what was.
@@ -81,12 +93,15 @@ pub enum BudgetOf {
     Tokens,
 }
 
-impl fmt::Display for BudgetOf {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requests => "questions",
-            Self::Tokens => "tokens",
-        })
+impl BudgetOf {
+    /// What it counts, as it stands behind so many.
+    fn after(self, count: u64) -> &'static str {
+        match (self, count) {
+            (Self::Requests, 1) => "question",
+            (Self::Requests, _) => "questions",
+            (Self::Tokens, 1) => "token",
+            (Self::Tokens, _) => "tokens",
+        }
     }
 }
 
@@ -115,7 +130,9 @@ impl fmt::Display for BudgetFor {
 /// Why nothing more may be spent.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema, thiserror::Error)]
 #[error(
-    "the budget is {limit} {of} {per}, {spent} are spent, and this takes {wanted} more; {}",
+    "the budget is {limit} {} {per}, {spent} {} spent, and this takes {wanted} more; {}",
+    self.what(),
+    self.is_or_are(),
     self.advice()
 )]
 pub struct BudgetSpent {
@@ -134,6 +151,14 @@ pub struct BudgetSpent {
 }
 
 impl BudgetSpent {
+    fn what(&self) -> &'static str {
+        self.of.after(self.limit)
+    }
+
+    fn is_or_are(&self) -> &'static str {
+        if self.spent == 1 { "is" } else { "are" }
+    }
+
     fn advice(&self) -> String {
         self.free_at.map_or_else(
             || "only a larger budget helps".to_owned(),
@@ -161,7 +186,7 @@ impl Budget {
     }
 
     /// Counts a question that took so many tokens, whether or not there was budget for it: an answer
-    /// may take more than was thought.
+    /// may take more than was thought. It counts under the time that `counted_at` is then.
     pub fn charge(&mut self, now: Timestamp, tokens: u64) {
         *self = self.at(now);
         self.today.add(tokens);
@@ -169,6 +194,17 @@ impl Budget {
         self.in_all.add(tokens);
         // It never goes back, so that a clock that does makes no new day.
         self.counted_at = self.counted_at.max(Some(now));
+    }
+
+    /// Corrects what was [charged](Self::charge) and counts under some time, so many tokens, now that it is
+    /// known how many it took; none if the question was not asked after all.
+    pub fn correct(&mut self, charged_at: Timestamp, charged: u64, took: u64) {
+        let (then, counted) = (Day::of(charged_at), self.counted_at.map(Day::of));
+        let is_this_day = counted == Some(then);
+        let is_this_month = counted.map(Day::month_of_year) == Some(then.month_of_year());
+        self.today.correct(charged, took, is_this_day);
+        self.this_month.correct(charged, took, is_this_month);
+        self.in_all.correct(charged, took, true);
     }
 
     /// The same, with the counts of what is over struck off.
@@ -285,6 +321,12 @@ mod tests {
              at 2026-06-01T00:00:00.000Z"
         );
         budget.admit(at("2026-06-01T00:00:00Z"), 1).unwrap();
+        let budget = after(1, BudgetLimits { requests_in_all: Some(1), ..Default::default() });
+        assert_eq!(
+            budget.admit(at(NOON), 1).unwrap_err().to_string(),
+            "the budget is 1 question in all, 1 is spent, and this takes 1 more; only a larger \
+             budget helps"
+        );
         let budget = after(2, BudgetLimits { tokens_per_day: Some(25), ..Default::default() });
         budget.admit(at(NOON), 5).unwrap();
         assert_eq!(budget.admit(at(NOON), 6).unwrap_err().of, BudgetOf::Tokens);
@@ -328,6 +370,33 @@ mod tests {
     }
 
     #[test]
+    fn a_question_took_more_or_less_than_was_counted() {
+        for (took, expected) in [
+            (10, Spent { requests: 2, tokens: 20 }),
+            (15, Spent { requests: 2, tokens: 25 }),
+            (4, Spent { requests: 2, tokens: 14 }),
+            // It was not asked after all.
+            (0, Spent { requests: 1, tokens: 10 }),
+        ] {
+            let mut budget = after(2, BudgetLimits::default());
+            budget.correct(at(NOON), 10, took);
+            assert_eq!([budget.today, budget.this_month, budget.in_all], [expected; 3], "{took}");
+        }
+    }
+
+    #[test]
+    fn a_day_or_a_month_is_over_meanwhile() {
+        for (took, next, in_all) in [(4, 5, 9), (15, 10, 20), (0, 5, 5)] {
+            let mut budget = after(1, BudgetLimits::default());
+            budget.charge(at("2026-06-01T00:00:00Z"), 5);
+            budget.correct(at(NOON), 10, took);
+            let all = [budget.today.tokens, budget.this_month.tokens, budget.in_all.tokens];
+            assert_eq!(all, [next, next, in_all], "{took}");
+            assert_eq!(budget.today.requests, 1, "{took}");
+        }
+    }
+
+    #[test]
     fn the_clock_goes_back() {
         let mut budget = after(2, BudgetLimits { requests_per_day: Some(2), ..Default::default() });
         let before = at("2026-04-01T00:00:00Z");
@@ -335,6 +404,8 @@ mod tests {
         assert_eq!(refusal.free_at, Some(at("2026-06-01T00:00:00Z")));
         budget.charge(before, 10);
         assert_eq!((budget.today.requests, budget.counted_at), (3, Some(at(NOON))));
+        budget.correct(budget.counted_at.unwrap(), 10, 0);
+        assert_eq!(budget.today, Spent { requests: 2, tokens: 20 });
     }
 
     #[test]

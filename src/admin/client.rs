@@ -23,6 +23,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long one that was killed may take to be gone, and how often to look whether it is.
+const GONE_PATIENCE: Duration = Duration::from_millis(500);
+const GONE_LOOK: Duration = Duration::from_millis(25);
+
 /// A connection to the genii that runs on a data folder.
 #[derive(Clone)]
 pub struct Client {
@@ -42,7 +46,7 @@ impl Client {
         match reached {
             Ok(Ok(_)) => {}
             Ok(Err(error)) => return Err(not_reached(data, &error)),
-            Err(_) => return Err(silent(data)),
+            Err(_) => return Err(silent(data).await),
         }
         let connect = tower::service_fn(move |_: Uri| {
             let socket = socket.clone();
@@ -53,8 +57,8 @@ impl Client {
             .http2_keep_alive_interval(ALIVE_INTERVAL)
             .keep_alive_timeout(ALIVE_TIMEOUT)
             .connect_with_connector(connect)
-            .await
-            .map_err(|_| silent(data))?;
+            .await;
+        let Ok(channel) = channel else { return Err(silent(data).await) };
         let client = AdminClient::new(channel).max_decoding_message_size(SAID_MAX_LEN);
         Ok(Self { client, data: data.clone() })
     }
@@ -134,7 +138,7 @@ fn not_reached(data: &Data, error: &std::io::Error) -> Fault {
     let folder = data.folder().display();
     match error.kind() {
         NotFound | ConnectionRefused => Fault::new(format!("no genii runs on {folder}"))
-            .help("start it with `genii up`, or name its folder with --data DIR")
+            .help(format!("start it with `{}`, or name its folder with --data DIR", data.up()))
             .about(data),
         PermissionDenied => Fault::new(format!("the genii on {folder} is somebody else's"))
             .help("only its owner can speak to it"),
@@ -146,14 +150,27 @@ fn not_reached(data: &Data, error: &std::io::Error) -> Fault {
     }
 }
 
+/// It says nothing: it is there, or it was killed and is just about to be gone.
+async fn silent(data: &Data) -> Fault {
+    let going = async {
+        while !data.is_let_go() {
+            tokio::time::sleep(GONE_LOOK).await;
+        }
+    };
+    match tokio::time::timeout(GONE_PATIENCE, going).await {
+        Ok(()) => gone(data),
+        Err(_) => there(data),
+    }
+}
+
 /// It is there, and says nothing.
-fn silent(data: &Data) -> Fault {
+fn there(data: &Data) -> Fault {
     let (folder, logs) = (data.folder().display(), data.logs());
     let who = data.holder().map(|holder| format!(" ({holder})")).unwrap_or_default();
     let holder = data.holder().unwrap_or_default();
     let pid = holder.split_whitespace().nth(1).unwrap_or("PID");
     Fault::new(format!("the genii on {folder}{who} does not answer")).help(format!(
-        "if it was paused, `kill -CONT {pid}` lets it go on; its log in {} says what else it may be",
+        "if it was paused, kill -CONT {pid} lets it go on; its log in {} says what else it may be",
         logs.display()
     ))
 }
@@ -161,7 +178,8 @@ fn silent(data: &Data) -> Fault {
 /// It was there, and is not any more.
 fn gone(data: &Data) -> Fault {
     let (folder, logs) = (data.folder().display(), data.logs());
-    let help = format!("`genii up` starts it; its log in {} says why it ended", logs.display());
+    let up = data.up();
+    let help = format!("`{up}` starts it; its log in {} says why it ended", logs.display());
     Fault::new(format!("the genii on {folder} does not run any more")).help(help).about(data)
 }
 
@@ -176,7 +194,26 @@ async fn broken(data: &Data, status: &Status) -> Fault {
         // The socket goes with the genii that listens at it, and stays with one that is paused.
         _ => match UnixStream::connect(data.socket()).await {
             Err(error) if matches!(error.kind(), NotFound | ConnectionRefused) => gone(data),
-            _ => silent(data),
+            _ => silent(data).await,
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// That it was killed may be noticed before the system has let go of all that it had.
+    #[tokio::test]
+    async fn one_that_has_let_go_of_its_folder_is_not_said_to_be_paused() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = Data::new(Some(scratch.path().join("house"))).unwrap();
+        data.prepare().unwrap();
+        let lock = data.lock().unwrap();
+        let fault = silent(&data).await;
+        assert!(fault.message.contains("does not answer"), "{fault}");
+        drop(lock);
+        let fault = silent(&data).await;
+        assert!(fault.message.contains("does not run any more"), "{fault}");
     }
 }

@@ -52,9 +52,9 @@ impl<'a> Conversation<'a> {
         let arguments = json!({ "id": being });
         let known: Known = read(runtime.block_on(talk.asked("being show", &arguments))?)?;
         match &known.silent {
-            Some(why) => Err(Fault::new(why.clone())
-                .help(format!("`genii being show {being}` shows how it is"))
-                .about(data)),
+            Some(why) => {
+                Err(Fault::new(why.clone()).help(format!("`being show {being}` shows how it is")))
+            }
             None => Ok((talk, known)),
         }
     }
@@ -198,7 +198,8 @@ mod tests {
 
     use super::*;
     use crate::admin::server::AdminSocket;
-    use crate::commands::being::stand_ins::{NOTICED, TALK_ON, side};
+    use crate::commands::Side;
+    use crate::commands::being::stand_ins::{NOTICED, TALK_ON, side, side_without_registry};
 
     /// How long anything may take.
     const DEADLINE: Duration = Duration::from_secs(30);
@@ -223,7 +224,10 @@ mod tests {
         }
 
         fn open(&self) -> AdminSocket {
-            let side = self.runtime.block_on(side(1));
+            self.open_on(self.runtime.block_on(side(1)))
+        }
+
+        fn open_on(&self, side: Side) -> AdminSocket {
             let _within = self.runtime.enter();
             AdminSocket::open(&self.data.socket(), side).unwrap()
         }
@@ -308,6 +312,15 @@ mod tests {
         let gone = talk.say("hello", |_| true).map(drop).unwrap_err();
         assert!(gone.message.contains("no genii runs on"), "{gone}");
         let _socket = genii.open();
+        assert!(matches!(talk.say("hello", |_| true), Ok(Went::Through(_))));
+    }
+
+    #[test]
+    fn a_conversation_begins_while_the_registry_is_away() {
+        let genii = Genii::new();
+        let _socket = genii.open_on(genii.runtime.block_on(side_without_registry()));
+        let (mut talk, known) = genii.begin("marit").unwrap();
+        assert_eq!(known.info.unwrap().turns, 450);
         assert!(matches!(talk.say("hello", |_| true), Ok(Went::Through(_))));
     }
 

@@ -1,8 +1,8 @@
 //! A chat at a terminal: an editor with history, answers as they come, Ctrl-C that stops an answer.
 
 use std::borrow::Cow;
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 use std::process::ExitCode;
 use std::sync::{Arc, mpsc};
@@ -13,7 +13,7 @@ use genii_actors::being::character::{Character, Names};
 use genii_protocols::being::BeingInfo;
 use parking_lot::Mutex;
 use reedline::{
-    FileBackedHistory, Prompt, PromptEditMode, PromptHistorySearch, Reedline, Signal,
+    FileBackedHistory, History, Prompt, PromptEditMode, PromptHistorySearch, Reedline, Signal,
     ValidationResult, Validator,
 };
 
@@ -23,7 +23,9 @@ use crate::commands::being::ask::remark;
 use crate::commands::being::show::Known;
 use crate::commands::being::words;
 use crate::fault::Fault;
-use crate::screen::{Screen, complain, put, say};
+use crate::reader::Reader;
+use crate::screen::flow::Flow;
+use crate::screen::{Screen, columns, complain, put, say};
 
 /// How long nothing comes before that is told.
 const SILENCE: Duration = Duration::from_secs(3);
@@ -31,15 +33,24 @@ const SILENCE: Duration = Duration::from_secs(3);
 /// How many things that were typed to a being are kept.
 const TYPED_MAX: usize = 1_000;
 
-/// Talks until Ctrl-D.
-pub fn run(talk: Conversation<'_>, known: &Known) -> Result<ExitCode, Fault> {
+/// Talks until Ctrl-D. What went wrong is told to this reader.
+pub fn run(talk: Conversation<'_>, known: &Known, reader: Reader) -> Result<ExitCode, Fault> {
     let name = words::harmless(&known.being.name);
-    let mut editor = editor(&talk.data().typed_to(talk.being()));
+    let typed = talk.data().typed_to(talk.being());
+    let mut editor = editor(&typed);
+    let is_kept = typed.exists();
     let prompt = Asking { who: words::harmless(talk.speaker().unwrap_or("you")) };
-    let mut chat = Chat { talk, name };
+    let mut chat = Chat { talk, name, reader };
     chat.greet(known);
     loop {
-        match editor.read_line(&prompt) {
+        if is_kept {
+            heed_forgetting(editor.history_mut(), &typed);
+        }
+        let read = editor.read_line(&prompt);
+        if is_kept {
+            heed_forgetting(editor.history_mut(), &typed);
+        }
+        match read {
             Ok(Signal::Success(text)) => {
                 if let Err(error) = editor.sync_history() {
                     tracing::debug!("what was typed cannot be kept: {error}");
@@ -61,6 +72,8 @@ struct Chat<'a> {
     talk: Conversation<'a>,
     /// What the being is called.
     name: String,
+    /// Who is told what went wrong.
+    reader: Reader,
 }
 
 impl Chat<'_> {
@@ -75,7 +88,8 @@ impl Chat<'_> {
         ));
         let first = known.info.as_ref().filter(|info| info.turns == 0);
         if let Some(greeting) = first.and_then(|info| greeting(info, self.talk.speaker())) {
-            say(format!("{}{}", self.says(), words::harmless(&greeting)));
+            let greeting = self.flow().whole(&words::harmless(&greeting));
+            say(format!("{}{greeting}", self.says()));
         }
     }
 
@@ -101,19 +115,19 @@ impl Chat<'_> {
             Line::Wrong(why) => Err(Fault::new(why)),
         };
         if let Err(fault) = done {
-            complain(fault);
+            complain(fault.told_to(&self.reader));
         }
     }
 
     fn answer(&mut self, text: &str) -> Result<(), Fault> {
-        let says = self.says();
+        let (says, mut flow) = (self.says(), self.flow());
         let begun = Arc::new(Mutex::new(false));
         let silence = tell_of_silence(Arc::clone(&begun));
         let went = self.talk.say(text, |words| {
             if !std::mem::replace(&mut *begun.lock(), true) {
                 put(&says);
             }
-            put(words::harmless(words));
+            put(flow.take(&words::harmless(words)));
             true
         });
         let has_begun = std::mem::replace(&mut *begun.lock(), true);
@@ -127,7 +141,7 @@ impl Chat<'_> {
             Err(fault) => Err(fault),
         };
         if has_begun {
-            say("");
+            say(flow.rest());
         }
         if let Some(remark) = remark? {
             self.hint(&remark);
@@ -151,13 +165,18 @@ impl Chat<'_> {
     }
 
     fn show(&self, command: &str, said: serde_json::Value) -> Result<(), Fault> {
-        let mut screen = Screen::stdout();
+        let mut screen = Screen::stdout().for_reader(&self.reader);
         show(command, said, &mut screen)?;
         screen.flush().map(drop)
     }
 
     fn says(&self) -> String {
         format!("{} ", Screen::stdout().bold(&format!("{}:", self.name)))
+    }
+
+    /// What it says, behind its name. The terminal may have become narrower meanwhile.
+    fn flow(&self) -> Flow {
+        Flow::new(columns(), &format!("{}: ", self.name), "")
     }
 
     fn hint(&self, text: &str) {
@@ -209,11 +228,32 @@ fn editor(typed: &Path) -> Reedline {
 
 /// What was typed before. It is its owner's alone.
 fn history(typed: &Path) -> Result<FileBackedHistory, Box<dyn std::error::Error>> {
+    make_private(typed)?;
+    Ok(FileBackedHistory::with_file(TYPED_MAX, typed.to_owned())?)
+}
+
+/// Makes the file for what is typed, unless it is there. The editor would make one that all may read.
+fn make_private(typed: &Path) -> std::io::Result<()> {
     if let Some(folder) = typed.parent() {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    OpenOptions::new().append(true).create(true).mode(0o600).open(typed)?;
-    Ok(FileBackedHistory::with_file(TYPED_MAX, typed.to_owned())?)
+    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(typed)?;
+    file.set_permissions(Permissions::from_mode(0o600))
+}
+
+/// Forgets what was typed if the file of it is gone: having a being forget, or deleting it, takes that away,
+/// and may be done elsewhere while one talks here.
+fn heed_forgetting(history: &mut dyn History, typed: &Path) {
+    if typed.exists() {
+        return;
+    }
+    // It has no file to delete, which it says after it has forgotten the rest.
+    if let Err(error) = history.clear() {
+        tracing::debug!("the file of what was typed is gone: {error}");
+    }
+    if let Err(error) = make_private(typed) {
+        tracing::debug!("what was typed cannot be kept: {error}");
+    }
 }
 
 /// A line that ends in a backslash goes on in the next.
@@ -257,17 +297,42 @@ impl Prompt for Asking {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt;
+    use reedline::HistoryItem;
 
     use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        std::fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
 
     #[test]
     fn what_was_typed_is_its_owners_alone() {
         let scratch = tempfile::tempdir().unwrap();
         let typed = scratch.path().join("chats/marit");
         history(&typed).unwrap();
-        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&typed), 0o600);
         assert_eq!(mode(typed.parent().unwrap()), 0o700);
+        std::fs::set_permissions(&typed, Permissions::from_mode(0o644)).unwrap();
+        history(&typed).unwrap();
+        assert_eq!(mode(&typed), 0o600);
+    }
+
+    #[test]
+    fn what_was_typed_is_forgotten_with_its_file() {
+        let scratch = tempfile::tempdir().unwrap();
+        let typed = scratch.path().join("chats/marit");
+        let mut history = history(&typed).unwrap();
+        history.save(HistoryItem::from_command_line("my salary")).unwrap();
+        history.sync().unwrap();
+        heed_forgetting(&mut history, &typed);
+        assert_eq!(history.count_all().unwrap(), 1);
+        std::fs::remove_file(&typed).unwrap();
+        history.save(HistoryItem::from_command_line("my salary once more")).unwrap();
+        heed_forgetting(&mut history, &typed);
+        assert_eq!(history.count_all().unwrap(), 0);
+        // It writes what it has not yet written.
+        drop(history);
+        assert_eq!(std::fs::read_to_string(&typed).unwrap(), "");
+        assert_eq!(mode(&typed), 0o600);
     }
 }

@@ -84,8 +84,9 @@ impl Command for Apply {
         out.say(Said::Done(applied.steps)).await?;
         match failed {
             0 => Ok(()),
-            1 => Err(Refusal::new("one step failed").help("`why` tells more")),
-            failed => Err(Refusal::new(format!("{failed} steps failed")).help("`why` tells more")),
+            1 => Err(Refusal::new("one step failed").help("`why NAME` tells more")),
+            failed => Err(Refusal::new(format!("{failed} steps failed"))
+                .help("`why NAME` tells more of each")),
         }
     }
 

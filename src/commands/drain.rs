@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Command, Out, Refusal, Side, elsewhere};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 /// How long what runs may take to finish, unless it is said.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
@@ -94,7 +94,8 @@ impl Command for Drain {
             }
             Said::Stopped { left: 0 } => screen.line("stopped"),
             Said::Stopped { left } => {
-                screen.line(format!("stopped, but {left} processes could not be ended"));
+                let left = many(left, "process", "processes");
+                screen.line(format!("stopped, but {left} could not be ended"));
             }
         }
     }

@@ -12,8 +12,9 @@ use serde_json::Value;
 
 use super::pinned::Pin;
 use super::target::Target;
+use super::whom::nobody;
 use super::{Command, Out, Refusal, Side};
-use crate::screen::{Screen, millis, seconds, span};
+use crate::screen::{Screen, many, millis, seconds, span};
 
 /// In the names of settings, what says that the value is a secret.
 const SECRET_WORDS: [&str; 6] = ["key", "token", "secret", "passw", "credential", "auth"];
@@ -92,8 +93,10 @@ impl Command for Inspect {
     }
 
     async fn serve(args: Target, side: Side, out: Out<Portrait>) -> Result<(), Refusal> {
-        let member = side.house.member(args.name())?;
-        out.say(portrait(&member, &side.house)).await
+        match side.house.member(args.name()) {
+            Ok(member) => out.say(portrait(&member, &side.house)).await,
+            Err(error) => Err(nobody(&side, args.name(), error).await),
+        }
     }
 
     fn show(said: Portrait, screen: &mut Screen) {
@@ -210,8 +213,8 @@ fn show_counters(said: &Portrait, screen: &mut Screen) {
     let Counters { handled, refused, rejected, expired, failed, p50_ms, p99_ms } = counters;
     screen.line(format!(
         "messages  {handled} handled, {refused} refused, {rejected} rejected, {expired} expired, \
-         {failed} failed; {} wait",
-        counted.depth
+         {failed} failed; {}",
+        many(counted.depth, "waits", "wait")
     ));
     if let (Some(p50), Some(p99)) = (p50_ms, p99_ms) {
         screen.line(format!("handlers  {} at p50, {} at p99", millis(*p50), millis(*p99)));
@@ -228,11 +231,11 @@ fn show_declared(declared: &Declared, screen: &mut Screen) {
         screen.line(format!("fallback  {fallback}"));
     }
     screen.line(format!(
-        "policy    {}; ready within {}, stopped within {}; at most {} messages wait",
+        "policy    {}; ready within {}, stopped within {}; at most {}",
         declared.restart,
         span(declared.start_timeout.0),
         span(declared.stop_timeout.0),
-        declared.mailbox_capacity
+        many(declared.mailbox_capacity, "message waits", "messages wait")
     ));
     screen.line(format!("settings  {}", declared.settings));
 }

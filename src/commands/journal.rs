@@ -4,15 +4,14 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use genii_protocols::Timestamp;
-use genii_runtime::{House, HouseError};
 use genii_supervision::Event;
 use genii_supervision::journal::Followed;
 use serde::{Deserialize, Serialize};
 
 use super::pinned::{Named, Pin, is_known};
-use super::whom::{Whom, named_like_a_machine};
+use super::whom::{Whom, nobody};
 use super::{Command, Out, Refusal, Side};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 pub struct Journal;
 
@@ -87,7 +86,7 @@ impl Command for Journal {
             out.say(Entry::of(&event)).await?;
         }
         if let Some(whom) = args.name.as_ref().filter(|_| last == 0) {
-            may_have_none(&side.house, whom)?;
+            may_have_none(&side, whom).await?;
         }
         let Some(follow) = &mut follow else { return Ok(()) };
         loop {
@@ -112,25 +111,23 @@ impl Command for Journal {
                 };
                 screen.line(format!("{head} {} {text}", screen.bold(&name)));
             }
-            Entry::Missed { missed } => screen.line(format!("       ({missed} events went by)")),
+            Entry::Missed { missed } => {
+                screen.line(format!("       ({} went by)", many(missed, "event", "events")));
+            }
         }
     }
 }
 
 /// Sees that there is somebody about whom nothing is written.
-fn may_have_none(house: &House, whom: &Whom<Named>) -> Result<(), Refusal> {
+async fn may_have_none(side: &Side, whom: &Whom<Named>) -> Result<(), Refusal> {
     let name = match whom {
-        Whom::Machine(node) => return is_known(house, node),
+        Whom::Machine(node) => return is_known(&side.house, node),
         Whom::Named(pinned) => pinned.name.as_str(),
     };
     // What happens to one that lives elsewhere is known there alone.
-    match house.is_own(name) {
-        Err(HouseError::NotFound { .. })
-            if let Some(refusal) = named_like_a_machine(house, name) =>
-        {
-            Err(refusal)
-        }
-        own => Ok(own?),
+    match side.house.is_own(name) {
+        Ok(()) => Ok(()),
+        Err(error) => Err(nobody(side, name, error).await),
     }
 }
 

@@ -1,8 +1,7 @@
 //! `kill`: ends what runs without asking it; its supervisor decides what follows.
 
-use genii_runtime::House;
+use genii_runtime::{House, HouseError};
 
-use super::Refusal;
 use super::target::OnTarget;
 
 pub struct Kill;
@@ -12,7 +11,7 @@ impl OnTarget for Kill {
     const ABOUT: &'static str = "Kill an agent or a group, to see it return as after a crash";
     const EXAMPLES: &'static [&'static str] = &["kill core/system-digital-twin"];
 
-    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
-        Ok(house.kill(name, "it was killed by hand").await?)
+    async fn act(house: &House, name: &str) -> Result<(), HouseError> {
+        house.kill(name, "it was killed by hand").await
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::pinned::{Pin, Pinned};
 use super::{Command, Out, Refusal, Side};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 pub struct Log;
 
@@ -92,7 +92,9 @@ impl Command for Log {
                 };
                 screen.line(format!("{head} {text}"));
             }
-            Said::Missed { missed } => screen.line(format!("({missed} lines went by)")),
+            Said::Missed { missed } => {
+                screen.line(format!("({} went by)", many(missed, "line", "lines")));
+            }
         }
     }
 }

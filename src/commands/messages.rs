@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::pinned::{Pin, Pinned};
+use super::whom::not_awake;
 use super::{Command, Out, Refusal, Side};
 use crate::schema;
 use crate::screen::Screen;
@@ -49,7 +50,10 @@ impl Command for Messages {
 
     async fn serve(args: Args, side: Side, out: Out<Answers>) -> Result<(), Refusal> {
         let address = args.address.name;
-        let mut messages = of(&side, &address)?;
+        let mut messages = match of(&side, &address) {
+            Ok(messages) => messages,
+            Err(no) => return Err(not_awake(&side, address.as_str()).await.unwrap_or(no)),
+        };
         if let Some(name) = &args.message {
             let names: Vec<String> = messages.iter().map(|info| info.name.clone()).collect();
             messages.retain(|info| info.name == *name);

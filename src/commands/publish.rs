@@ -48,7 +48,8 @@ impl Command for Publish {
         let Said { subscribers_here: here, other_nodes: nodes } = said;
         screen.line(match (here, nodes) {
             (0, 0) => {
-                "nobody has subscribed to it; `topics` lists what is subscribed to".to_owned()
+                let how = screen.called("`topics` lists what is subscribed to");
+                format!("nobody has subscribed to it; {how}")
             }
             (here, 0) => format!("handed to {here} here"),
             (here, 1) => format!("handed to {here} here, and sent to 1 other machine"),

@@ -1,8 +1,7 @@
 //! `release`: ends a quarantine.
 
-use genii_runtime::House;
+use genii_runtime::{House, HouseError};
 
-use super::Refusal;
 use super::target::OnTarget;
 
 pub struct Release;
@@ -13,7 +12,7 @@ impl OnTarget for Release {
         "Let an agent or a group out of quarantine, and wait until it is ready";
     const EXAMPLES: &'static [&'static str] = &["release gpu/nllb-adapter"];
 
-    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
-        Ok(house.release(name).await?)
+    async fn act(house: &House, name: &str) -> Result<(), HouseError> {
+        house.release(name).await
     }
 }

@@ -1,8 +1,7 @@
 //! `restart`: stops what runs, and starts it again.
 
-use genii_runtime::House;
+use genii_runtime::{House, HouseError};
 
-use super::Refusal;
 use super::target::OnTarget;
 
 pub struct Restart;
@@ -14,7 +13,7 @@ impl OnTarget for Restart {
     const EXAMPLES: &'static [&'static str] =
         &["restart core/system-digital-twin", "restart pc2-core"];
 
-    async fn act(house: &House, name: &str) -> Result<(), Refusal> {
-        Ok(house.restart(name).await?)
+    async fn act(house: &House, name: &str) -> Result<(), HouseError> {
+        house.restart(name).await
     }
 }

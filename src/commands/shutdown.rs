@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Nothing, Out, Refusal, Side};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 pub struct Shutdown;
 
@@ -47,7 +47,8 @@ impl Command for Shutdown {
             Said::Stopping { agents } => screen.line(format!("stopping {agents} agents")),
             Said::Stopped { left: 0 } => screen.line("stopped"),
             Said::Stopped { left } => {
-                screen.line(format!("stopped, but {left} processes could not be ended"));
+                let left = many(left, "process", "processes");
+                screen.line(format!("stopped, but {left} could not be ended"));
             }
         }
     }

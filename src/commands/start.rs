@@ -5,14 +5,16 @@ use std::ffi::OsStr;
 use clap::builder::{NonEmptyStringValueParser, PossibleValue, TypedValueParser};
 use genii_actors::catalogue;
 use genii_protocols::{Address, Json};
-use genii_runtime::House;
 use genii_runtime::house::Row;
 use genii_runtime::topology::check::Untie;
 use genii_runtime::topology::{Report, Severity, Source, Topology, check, read};
+use genii_runtime::{House, HouseError};
+use genii_supervision::ChildError;
 use serde::{Deserialize, Serialize};
 
 use super::pinned::{Named, Pin, Pinned};
 use super::target::show_row;
+use super::whom::nobody;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -55,7 +57,7 @@ impl Command for Start {
     async fn serve(args: Args, side: Side, out: Out<Row>) -> Result<(), Refusal> {
         let name = args.name.name.as_str();
         match args.kind {
-            None => side.house.start(name).await?,
+            None => start(&side, name).await?,
             Some(kind) => add(&side.house, name, &kind, args.settings).await?,
         }
         out.say(Row::from(&side.house.member(name)?)).await
@@ -64,6 +66,21 @@ impl Command for Start {
     fn show(row: Row, screen: &mut Screen) {
         show_row(&row, screen);
     }
+}
+
+/// Starts what was stopped.
+async fn start(side: &Side, name: &str) -> Result<(), Refusal> {
+    let error = match side.house.start(name).await {
+        Ok(()) => return Ok(()),
+        // One that is forgotten when it has stopped, as a being is, cannot be started: it runs.
+        Err(HouseError::Supervisor { address, error: ChildError::Dynamic })
+            if side.house.member(name).is_ok_and(|member| member.view.status.is_alive()) =>
+        {
+            HouseError::Supervisor { address, error: ChildError::Running }
+        }
+        Err(error) => error,
+    };
+    Err(nobody(side, name, error).await)
 }
 
 /// Reads the name of a kind. Those that are known here are offered, and no other is refused: the machine
@@ -138,7 +155,7 @@ async fn add(house: &House, name: &str, kind: &str, settings: Option<Json>) -> R
     let applied = house.apply(topology).await;
     match applied.steps.into_iter().find_map(|step| step.error) {
         None => Ok(()),
-        Some(error) => Err(Refusal::new(error).help("`why` tells more")),
+        Some(error) => Err(Refusal::new(error).help(format!("`why {address}` tells more"))),
     }
 }
 

@@ -4,6 +4,7 @@ use genii_protocols::Json;
 
 use super::pinned::Pin;
 use super::target::Agent;
+use super::whom::nobody;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -26,7 +27,11 @@ impl Command for State {
 
     async fn serve(args: Agent, side: Side, out: Out<Json>) -> Result<(), Refusal> {
         let patience = side.house.node().limits().ask_timeout;
-        out.say(side.house.snapshot(&args.address.name, patience).await?).await
+        let address = &args.address.name;
+        match side.house.snapshot(address, patience).await {
+            Ok(state) => out.say(state).await,
+            Err(error) => Err(nobody(&side, address.as_str(), error).await),
+        }
     }
 
     fn show(said: Json, screen: &mut Screen) {

@@ -7,7 +7,7 @@ use genii_runtime::{Heard, Publication};
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Out, Refusal, Side};
-use crate::screen::{Screen, harmless_json};
+use crate::screen::{Screen, harmless_json, many};
 
 pub struct Subscribe;
 
@@ -102,7 +102,9 @@ impl Command for Subscribe {
                 let why = screen.red(&format!("it cannot be read: {why}"));
                 screen.line(format!("{} @{node} {why}", screen.bold(&topic)));
             }
-            Said::Missed { missed } => screen.line(format!("({missed} publications went by)")),
+            Said::Missed { missed } => {
+                screen.line(format!("({} went by)", many(missed, "publication", "publications")));
+            }
             Said::Subscribed { .. } => screen.line(screen.faint("(listening; Ctrl-C ends it)")),
         }
     }

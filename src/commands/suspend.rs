@@ -4,6 +4,7 @@ use genii_runtime::house::Row;
 
 use super::pinned::Pin;
 use super::target::{Agent, show_row};
+use super::whom::nobody;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -27,8 +28,11 @@ impl Command for Suspend {
 
     async fn serve(args: Agent, side: Side, out: Out<Row>) -> Result<(), Refusal> {
         let patience = side.house.node().limits().ask_timeout;
-        side.house.suspend(&args.address.name, patience).await?;
-        out.say(Row::from(&side.house.member(args.address.name.as_str())?)).await
+        let address = &args.address.name;
+        match side.house.suspend(address, patience).await {
+            Ok(()) => out.say(Row::from(&side.house.member(address.as_str())?)).await,
+            Err(error) => Err(nobody(&side, address.as_str(), error).await),
+        }
     }
 
     fn show(row: Row, screen: &mut Screen) {

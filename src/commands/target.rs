@@ -1,11 +1,12 @@
 //! Commands that do one thing to one agent or group, and then say how it stands.
 
 use genii_protocols::Address;
-use genii_runtime::House;
 use genii_runtime::house::Row;
+use genii_runtime::{House, HouseError};
 use serde::{Deserialize, Serialize};
 
 use super::pinned::{Named, Pin, Pinned};
+use super::whom::nobody;
 use super::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, seconds};
 
@@ -45,7 +46,7 @@ pub trait OnTarget: 'static {
     const EXAMPLES: &'static [&'static str];
 
     /// Does it.
-    fn act(house: &House, name: &str) -> impl Future<Output = Result<(), Refusal>> + Send;
+    fn act(house: &House, name: &str) -> impl Future<Output = Result<(), HouseError>> + Send;
 }
 
 impl<C: OnTarget> Command for C {
@@ -64,7 +65,9 @@ impl<C: OnTarget> Command for C {
     }
 
     async fn serve(args: Target, side: Side, out: Out<Row>) -> Result<(), Refusal> {
-        C::act(&side.house, args.name()).await?;
+        if let Err(error) = C::act(&side.house, args.name()).await {
+            return Err(nobody(&side, args.name(), error).await);
+        }
         out.say(Row::from(&side.house.member(args.name())?)).await
     }
 

@@ -5,7 +5,7 @@ use genii_runtime::topics::SubscriberHere;
 use serde::{Deserialize, Serialize};
 
 use super::{Command, Nothing, Out, Refusal, Side};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 pub struct Topics;
 
@@ -73,8 +73,8 @@ impl Command for Topics {
             screen.table(&["pattern", "node", "subscribers"], rows);
         }
         if said.lost_here > 0 {
-            let lost = said.lost_here;
-            screen.line(format!("{lost} publications were lost here by slow subscribers:"));
+            let lost = many(said.lost_here, "publication was", "publications were");
+            screen.line(format!("{lost} lost here by slow subscribers:"));
             let row = |slow: &Slow| {
                 let patterns: Vec<&str> = slow.patterns.iter().map(Pattern::as_str).collect();
                 let agent = slow.agent.as_ref().map_or("(no agent)", Address::as_str);

@@ -11,7 +11,7 @@ use genii_runtime::{House, HouseError};
 use serde::{Deserialize, Serialize};
 
 use super::pinned::{Named, Pin, is_known};
-use super::whom::{Whom, named_like_a_machine};
+use super::whom::{Whom, nobody};
 use super::{Command, Out, Refusal, Side, being};
 use crate::screen::{Screen, seconds};
 
@@ -57,19 +57,15 @@ impl Command for Why {
             Err(HouseError::Elsewhere { address, node }) => {
                 out.say(elsewhere(house, address, &node)).await
             }
-            Err(HouseError::NotFound { .. })
-                if let Some(refusal) = named_like_a_machine(house, name) =>
-            {
-                Err(refusal)
-            }
-            why => out.say(why?).await,
+            Err(error) => Err(nobody(&side, name, error).await),
+            Ok(why) => out.say(why).await,
         }
     }
 
     fn show(said: Explanation, screen: &mut Screen) {
         show_because(&said.because, 0, screen);
         for name in quarantined(&said.because) {
-            screen.line(format!("`release {name}` lets it try again"));
+            screen.line(screen.called(&format!("`release {name}` lets it try again")));
         }
         let is_whole_story = said.because.because.is_empty();
         if !is_whole_story {

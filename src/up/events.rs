@@ -10,6 +10,7 @@ use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
 
 use super::printer::{LAST_WORDS, Printer};
+use crate::screen::many;
 
 /// Prints what happens, a line for each thing.
 pub struct Events {
@@ -69,7 +70,7 @@ async fn print(
                 told.send_replace(event.seq);
             }
             Some(Followed::Missed(missed)) => {
-                printer.say(format!("({missed} events went by)\n"));
+                printer.say(format!("({} went by)\n", many(missed, "event", "events")));
             }
             None => return,
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::progress::Canvas;
+use crate::screen::many;
 
 /// How many texts may wait to be printed. Beyond that they are left out, and counted.
 const TEXTS_MAX: usize = 4_096;
@@ -54,7 +55,8 @@ impl Printer {
         let told = match left_out {
             0 => Ok(()),
             left_out => {
-                let text = format!("({left_out} lines were left out: nobody read them)\n");
+                let lines = many(left_out, "line was", "lines were");
+                let text = format!("({lines} left out, since nobody read on)\n");
                 self.texts.try_send(Text::Complained(text))
             }
         };

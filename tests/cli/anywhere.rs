@@ -51,11 +51,11 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     refused(&["why", "core/twin@pc2"], "core/twin is not on pc2", "it lives on main");
     refused(&["stop", "far/errors@main"], "far/errors is not on main", "it lives on pc2");
     refused(&["restart", "core@pc2"], "core is not on pc2", "it lives on main");
-    refused(&["log", "guests/nobody@pc2"], "guests/nobody is not on pc2", "`ps --node pc2`");
+    refused(&["log", "guests/nobody@pc2"], "guests/nobody is not on pc2", "ctl ps --node pc2`");
     refused(&["log", "far/nobody@pc2"], "far/nobody is not in this house", "(on pc2)");
-    refused(&["why", "pc2"], "pc2 is a machine", "`nodes` shows");
-    refused(&["journal", "pc2"], "pc2 is a machine", "`@pc2` asks after it");
-    refused(&["ps", "pc2"], "pc2 is a machine", "`nodes` shows");
+    refused(&["why", "pc2"], "pc2 is a machine", "`genii ctl nodes` shows");
+    refused(&["journal", "pc2"], "pc2 is a machine", "why @pc2` asks after it");
+    refused(&["ps", "pc2"], "pc2 is a machine", "`genii ctl nodes` shows");
     refused(&["why", "@pc3"], "no machine pc3 is known", "did you mean pc2?");
     refused(
         &["start", "core/guest@pc2", "--kind", "unified-error"],
@@ -84,11 +84,11 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     for command in ["stop", "state", "suspend", "log"] {
         let refused = ctl(&[command, "far/errors@pc2"]);
         assert_eq!((refused.code, refused.out.as_str()), (1, ""), "{command}");
-        let pc2 = "far/errors lives on pc2\n  help: `nodes` shows how pc2 stands";
+        let pc2 = "far/errors lives on pc2\n  help: `genii ctl nodes` shows how pc2 stands";
         assert!(refused.err.contains(pc2), "{command}: {}", refused.err);
     }
     let asked = ctl(&asked);
-    assert!(asked.err.contains("`nodes` shows how pc2 stands"), "{}", asked.err);
+    assert!(asked.err.contains("`genii ctl nodes` shows how pc2 stands"), "{}", asked.err);
     let not_there = ctl(&["log", "core/twin@pc2"]);
     assert!(not_there.err.contains("it is not connected (down"), "{}", not_there.err);
     two.main.stop();

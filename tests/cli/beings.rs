@@ -113,7 +113,7 @@ fn a_house_without_beings_says_how_to_make_the_first() {
     let mut running = house.up(HOUSE);
     running.wait_for("genii being create FILE");
     let empty = house.genii(&["being", "list"]);
-    assert!(empty.out.contains("`being create FILE` makes one"), "{}", empty.out);
+    assert!(empty.out.contains("`genii being create FILE` makes one"), "{}", empty.out);
     create(&house, "marit");
     running.stop();
     let again = house.up(HOUSE).stop();
@@ -189,6 +189,8 @@ fn what_is_said_outlives_a_kill_in_mid_answer_and_is_marked() {
     assert_eq!((&last["id"], &last["said"]), (&kept["id"], &json!("My boat is called Sandpiper.")));
     let failure = last["failure"].as_str().unwrap_or_default();
     assert!(failure.contains("not answered to the end"), "{last}");
+    let spent = &house.json(&["being", "show", "marit", "--json"])["info"]["budget"]["in_all"];
+    assert!(spent["requests"] == 1 && spent["tokens"].as_u64() > Some(0), "{spent}");
     let shown = house.genii(&["being", "history", "marit"]).out;
     assert!(shown.contains("Sandpiper") && shown.contains("genii ended meanwhile"), "{shown}");
     assert!(recalled(&house, "marit", "what is the boat called?").contains("Sandpiper"));
@@ -249,7 +251,8 @@ fn ctrl_c_ends_the_answer_and_not_the_chat() {
     let mut terminal = Terminal::open(&house, "being chat marit --as Ann");
     terminal.wait_for("Ann> ");
     terminal.press("My boat is called Sandpiper.\r");
-    terminal.wait_for("A fine name");
+    // The word that has not ended may be held back.
+    terminal.wait_for("A fine ");
     terminal.press("\x03");
     terminal.wait_for("Ann> ");
     wait_until("the answer to be called off", || {
@@ -310,6 +313,36 @@ fn a_chat_whose_answers_cannot_be_written_says_so_and_ends() {
         assert_eq!(code, Some(1), "{args:?}: {complaint}");
         assert!(complaint.contains("standard output cannot be written to"), "{complaint}");
     }
+    running.stop();
+}
+
+#[test]
+fn a_line_of_a_chat_that_is_no_text_is_told_by_its_number_and_the_next_is_said() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let mut child = begin_chat(&house, &["marit"], Stdio::piped());
+    let lines = b"hello\ncaf\xe9\nare you there?\n";
+    child.stdin.take().unwrap().write_all(lines).unwrap();
+    let said = finish(child);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("line 2 is not UTF-8 text"), "{}", said.err);
+    assert_eq!(last_turn(&house, "marit")["said"], "are you there?");
+    running.stop();
+}
+
+#[test]
+fn words_are_kept_whole_at_the_edge_of_a_terminal() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    house.json(&["being", "remember", "marit", "The key is under the blue pot", "--json"]);
+    let recall = ["being", "recall", "marit", "key"];
+    let mut terminal = Terminal::open_at(&house, 30, &recall.join(" "));
+    terminal.wait_for("    The key is under the blue \r\n    pot\r\n");
+    // In a pipe a line is as long as it is.
+    let piped = house.genii(&recall);
+    assert!(piped.out.contains("    The key is under the blue pot\n"), "{}", piped.out);
     running.stop();
 }
 
@@ -446,7 +479,7 @@ fn a_provider_comes_with_a_file_only_if_that_is_said() {
         json!({ "kind": "openai", "model": "wise-1", "base_url": url, "is_kept": false });
     assert_eq!(twin["provider"], expected);
     let other = house.genii(&["being", "import", "marit.being", "--id", "other"]);
-    assert!(other.out.contains("note: `being provider other "), "{}", other.out);
+    assert!(other.out.contains("note: `genii being provider other "), "{}", other.out);
     let friend = ["being", "import", "marit.being", "--id", "friend", "--with-provider", "--json"];
     assert_eq!(house.json(&friend)["provider"]["is_kept"], true);
     for (id, by) in [("twin", "offline"), ("other", "offline"), ("friend", "wise-1")] {
@@ -623,7 +656,8 @@ fn a_being_is_reminded_while_nobody_speaks_to_it() {
     let back = house.json(&["being", "remind", "marit", "--cancel", "1", "--json"]);
     assert_eq!(back["is_cancelled"], true);
     let again = house.genii(&["being", "remind", "marit", "--cancel", "1"]);
-    assert!(again.code == 1 && again.err.contains("`being reminders marit`"), "{}", again.err);
+    let how = "`genii being reminders marit`";
+    assert!(again.code == 1 && again.err.contains(how), "{}", again.err);
     let past = house.genii(&["being", "remind", "marit", "2020-01-01", "Too late."]);
     assert!(past.code == 2 && past.err.contains("has passed"), "{}", past.err);
     let help = house.genii(&["being", "remind", "--help"]);
@@ -636,6 +670,11 @@ fn a_person_is_asked_before_anything_is_gone() {
     let house = House::new();
     let running = house.up(HOUSE);
     create(&house, "marit");
+    // Nothing would go, but something of before may not be gone for good yet.
+    let mut terminal = Terminal::open(&house, "being forget marit --matching walnuts");
+    terminal.wait_for("may have left");
+    terminal.press("y\r");
+    terminal.wait_for("nor is a trace of it left");
     let mut terminal = Terminal::open(&house, "being delete marit");
     terminal.wait_for("Marit Holm (marit)");
     terminal.wait_for("[y/N]");

@@ -91,7 +91,7 @@ fn what_is_refused_says_why_and_what_to_do() {
         (&["ask", "core/system-digital-twin", "twin.what_if", "{}"], 1, "goes"),
         (&["release", "a/base"], 1, "quarantine"),
         (&["ask", "a/base", "x.y"], 1, "a/base is a process, and answers no messages"),
-        (&["tell", "a/base", "x.y"], 1, "`log a/base` shows what it prints"),
+        (&["tell", "a/base", "x.y"], 1, "`genii ctl log a/base` shows what it prints"),
         (&["apply", "nowhere.toml"], 1, "nowhere.toml cannot be read"),
         (&["ps", "--state", "dead"], 2, "quarantined"),
     ] {
@@ -131,7 +131,7 @@ fn what_goes_wrong_is_json_too_where_json_is_asked_for() {
     assert_eq!((said.code, said.out.as_str()), (1, ""));
     let fault = read(&said.err);
     assert_eq!(fault["error"], "a/bace is not in this house; did you mean a/base?");
-    assert_eq!(fault["help"], "`ps` lists all agents");
+    assert_eq!(fault["help"], "`genii ctl ps` lists all agents");
     let said = house.script(&["--json", "--keep-going"], "why a/bace\nwhy a/base\n");
     assert_eq!(said.code, 1);
     assert!(read(&said.err)["error"].as_str().unwrap().starts_with("line 1: "), "{}", said.err);
@@ -344,7 +344,7 @@ fn an_agent_of_a_stopped_group_is_started_with_its_group() {
     assert_eq!(house.genii(&["ctl", "stop", "a"]).code, 0);
     let refused = house.genii(&["ctl", "start", "a/base"]);
     assert_eq!(refused.code, 1);
-    assert!(refused.err.contains("`start a`"), "{}", refused.err);
+    assert!(refused.err.contains("`genii ctl start a`"), "{}", refused.err);
     assert_eq!(house.genii(&["ctl", "start", "a"]).code, 0);
     house.wait_for_state("a/base", "ready");
     running.stop();

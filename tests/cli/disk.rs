@@ -108,6 +108,7 @@ fn one_that_is_damaged_is_held_back_with_what_helps_and_no_other_notices() {
     assert_eq!(repair.code, 1, "{}", repair.err);
     assert!(repair.out.contains("it is damaged and cannot be repaired"), "{}", repair.out);
     assert!(repair.out.contains("restore a backup"), "{}", repair.out);
+    assert!(repair.err.contains("being delete marit`, then"), "{}", repair.err);
     assert_eq!(checked(&house, "marit", &["--repair"])["is_repaired"], false);
     assert!(fs::read(&store).unwrap() == damaged, "what is damaged was written to");
     held_back(&house, "marit");

@@ -79,7 +79,7 @@ fn what_is_left_when_all_keepers_are_killed_is_swept_up_by_the_next_up() {
     running.end();
     assert_eq!(hidden(), 1, "one is left");
     let mut running = house.begin(&["--topology", house.path("house.toml").to_str().unwrap()]);
-    running.wait_for("processes that an earlier genii left were killed");
+    running.wait_for("that an earlier genii left w");
     running.wait_for("agents are ready after");
     wait_until("that of this life alone", || Some(()).filter(|()| hidden() == 1));
     running.stop();
@@ -192,7 +192,7 @@ fn a_genii_that_is_paused_is_said_not_to_answer() {
     let pid = running.pid().as_raw_nonzero();
     assert!(said.err.contains(&format!("(process {pid} since ")), "{}", said.err);
     assert!(said.err.contains("does not answer"), "{}", said.err);
-    assert!(said.err.contains(&format!("`kill -CONT {pid}`")), "{}", said.err);
+    assert!(said.err.contains(&format!(" kill -CONT {pid} ")), "{}", said.err);
     assert_eq!(house.row("a/one")["state"], "ready");
     assert!(running.stop().contains("stopped"));
 }

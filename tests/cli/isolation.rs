@@ -156,6 +156,26 @@ fn one_that_rests_has_no_process_and_wakes_with_its_memory() {
 }
 
 #[test]
+fn one_that_answers_what_it_was_only_told_does_not_fall_asleep_meanwhile() {
+    let house = House::new();
+    let running = house.up(&topology("idle_after = \"500ms\""));
+    create(&house, "marit", "process");
+    let server = with_a_silent_provider(&house, "marit");
+    let told = r#"{"said": "Are you there?"}"#;
+    let told = house.genii(&["ctl", "tell", "being/marit", "being.query", told]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    let (question, _) = server.accept().unwrap();
+    let state = || house.json(&["ctl", "state", "being/marit", "--json"]);
+    wait_until("it to be at work", || (state()["is_at_work"] == true).then_some(()));
+    drop((question, server));
+    wait_until("it to sleep", || (tenants(&house) == 0).then_some(()));
+    let history = house.json(&["being", "history", "marit", "--json"]);
+    let failure = history["turns"][0]["failure"].as_str().unwrap_or_default();
+    assert!(!failure.is_empty() && !failure.contains("ended meanwhile"), "{history}");
+    running.stop();
+}
+
+#[test]
 fn one_that_is_killed_loses_its_question_with_the_cause_and_comes_back_with_its_memory() {
     let house = House::new();
     let running = house.up(&topology(""));

@@ -68,7 +68,7 @@ fn a_genii_that_ends_is_missed_and_found_again() {
     running.stop();
     terminal.press("tree\r");
     terminal.wait_for("does not run any more");
-    terminal.wait_for("`genii up` starts it");
+    terminal.wait_for("`genii up --topology ");
     terminal.wait_for("genii> ");
     let running = house.up(&topology);
     wait_until("it to be found again", || {

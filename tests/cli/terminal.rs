@@ -21,9 +21,18 @@ pub struct Terminal {
 impl Terminal {
     /// Runs genii, with these words, where somebody looks.
     pub fn open(house: &House, words: &str) -> Self {
+        Self::run(house, &format!("{} {words}", env!("CARGO_BIN_EXE_genii")))
+    }
+
+    /// The same, on a terminal that says how many columns it has.
+    pub fn open_at(house: &House, columns: u16, words: &str) -> Self {
+        let genii = env!("CARGO_BIN_EXE_genii");
+        Self::run(house, &format!("stty cols {columns} rows 24; {genii} {words}"))
+    }
+
+    fn run(house: &House, line: &str) -> Self {
         let mut command = house.command("script");
-        let line = format!("{} {words}", env!("CARGO_BIN_EXE_genii"));
-        command.args(["-qfc", &line, "/dev/null"]).stdin(Stdio::piped()).env("TERM", "xterm");
+        command.args(["-qfc", line, "/dev/null"]).stdin(Stdio::piped()).env("TERM", "xterm");
         let mut child = command.spawn().unwrap();
         let (keys, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
         let (said, screen) = channel();

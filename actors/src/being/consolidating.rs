@@ -11,17 +11,19 @@
 //! | the provider refuses, or says nothing that can be read | these turns are remembered as they are, and no more |
 //! | a turn is forgotten meanwhile, or its answer | nothing is kept of what was made of it |
 //! | a turn is forgotten later | the summary goes with it, and so do the facts that were found beside it |
-//! | genii ends, or the being falls asleep meanwhile | it is done when it wakes next, and what was asked counts by then |
+//! | the being has nothing else to do | it does not fall asleep while it asks and keeps what comes of it |
+//! | genii ends meanwhile, or the being falls asleep before it asks | it is done when it wakes next, and what was asked counts by then |
 //! | there are many turns of before | it begins with the newest |
 //!
 //! What it takes counts against the budget when the provider has read the question, whatever comes of it.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::StreamExt;
 use genii_protocols::Timestamp;
+use genii_runtime::{AtWork, Worker};
 use genii_storage::memories::{Memories, MemoryKind, NewMemory};
 use genii_storage::store::{Reader, Store, StoreError, Writer};
 use serde::{Deserialize, Serialize};
@@ -29,7 +31,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::facts;
-use super::mind::{Mind, with_causes};
+use super::mind::{Mind, without_words};
 use super::prompt::{EstimatedTokens, MESSAGE_TOKENS, TokenCounter, in_one_line, minute};
 use super::provider::{Piece, PromptMessage, ProviderError, Request, Role, UnderWay, Usage};
 use super::tables::{ASKED, BUDGET, CONSOLIDATED, DERIVED, FACTS, StoredTurn, TURNS};
@@ -93,6 +95,8 @@ pub(super) struct Consolidating {
     pace: tokio::sync::Mutex<Pace>,
     /// How many turns have begun in this life.
     begun: watch::Sender<u64>,
+    /// Lets the being not fall asleep meanwhile. None if it is nobody's life.
+    worker: OnceLock<Worker>,
 }
 
 #[derive(Default)]
@@ -106,12 +110,23 @@ impl Consolidating {
     pub(super) fn a_turn_begins(&self) {
         self.begun.send_modify(|begun| *begun += 1);
     }
+
+    /// It is done by this one.
+    pub(super) fn is_done_by(&self, worker: Worker) {
+        // There is one life, and it says so once.
+        let _set_before = self.worker.set(worker);
+    }
+
+    /// It is being done until what is returned is dropped.
+    fn begin(&self) -> Option<AtWork> {
+        self.worker.get().and_then(Worker::begin)
+    }
 }
 
 /// Why nothing came of it.
 #[derive(Debug, thiserror::Error)]
 enum NotConsolidated {
-    #[error(transparent)]
+    #[error("{}", without_words(.0))]
     Store(#[from] StoreError),
     // What a provider says may quote what was said, so it is not logged.
     #[error("its provider did not answer")]
@@ -136,7 +151,11 @@ pub(super) async fn consolidate(mind: &Mind) {
             Ok(false) => return,
             Err(error) => {
                 let being = mind.id.as_str();
-                return tracing::warn!(being, "its turns cannot be read: {}", with_causes(&error));
+                return tracing::warn!(
+                    being,
+                    "its turns cannot be read: {}",
+                    without_words(&error)
+                );
             }
         }
         let begun = until_quiet(mind, pace.called_off).await;
@@ -153,8 +172,10 @@ pub(super) async fn consolidate(mind: &Mind) {
             Err(error) => {
                 pace.not_before = Some(Instant::now() + AGAIN_AFTER);
                 let being = mind.id.as_str();
-                let why = with_causes(&error);
-                return tracing::info!(being, "its conversations are not consolidated yet: {why}");
+                return tracing::info!(
+                    being,
+                    "its conversations are not consolidated yet: {error}"
+                );
             }
         }
     }
@@ -165,6 +186,9 @@ async fn unless_called_off(
     mind: &Mind,
     mut begun: watch::Receiver<u64>,
 ) -> Result<bool, NotConsolidated> {
+    // What the provider is paid for is not to be lost because the being falls asleep. Its patience has an
+    // end, `total_timeout`, and so has this.
+    let _at_work = mind.consolidating.begin();
     let mut notes = Notes::default();
     let asked = tokio::select! {
         biased;

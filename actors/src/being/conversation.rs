@@ -3,15 +3,18 @@
 //!
 //! What is kept, and when: an answer is told to be whole when the turn is safe on the disk. What was
 //! said is kept also if nothing comes of it, with why; an answer that takes longer than
-//! [`KEPT_AFTER`] finds it on the disk already, so that a crash in mid-answer does not lose it.
+//! [`KEPT_AFTER`] finds it on the disk already, so that a crash in mid-answer does not lose it. With it
+//! the prompt is counted against the budget, by estimate; the end of the answer corrects that.
 //!
 //! | module | what it holds |
 //! |---|---|
 //! | `newest` | the newest turns, as a prompt has them |
+//! | `quotable` | what may be quoted by who answers without a model |
 //! | `row` | who speaks to a being, in the order in which they came |
 //! | `writing` | what is written of a turn |
 
 mod newest;
+mod quotable;
 mod row;
 mod writing;
 
@@ -23,13 +26,14 @@ use futures_util::{FutureExt, StreamExt};
 use genii_protocols::Timestamp;
 use genii_protocols::being::{Answered, NotAnswered, NotKept, ProviderFault, Recollection};
 use genii_protocols::budget::BudgetSpent;
+use genii_runtime::Grave;
 use genii_storage::memories::{Memory, MemoryKind, Recall, RecallFilter, Recalled};
 use genii_storage::store::StoreError;
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 use tokio::time::Instant;
 
-use super::listener::Listener;
+use super::listener::{self, Listener};
 use super::lorebook::PreparedLorebook;
 use super::mind::{Mind, RECENT_MAX, Who};
 use super::prompt::{
@@ -39,8 +43,9 @@ use super::provider::{Piece, ProviderError, Remembered, Usage};
 use super::tables::{BUDGET, REMINDERS, StoredReminder, StoredTurn};
 use super::{TEXT_BYTES_MAX, facts, recollection, reminding};
 use newest::Newest;
+use quotable::quotable;
 pub(super) use row::Place;
-use writing::Writing;
+use writing::{Charged, Writing, Written};
 
 /// An answer that takes longer than this finds what was said on the disk.
 const KEPT_AFTER: Duration = Duration::from_millis(50);
@@ -70,8 +75,9 @@ const ANSWER_BYTES_MAX: usize = 1 << 20;
 /// What whoever talks with a being is called, if they do not say.
 const USER: &str = "User";
 
-/// Why a turn has no answer that is just being given. Read if genii ends meanwhile.
-pub(super) const UNFINISHED: &str = "it was not answered to the end: genii ended meanwhile";
+/// Why a turn has no answer that is just being given. Read if nothing more comes to be written of it.
+pub(super) const UNFINISHED: &str = "it was not answered to the end: the being or genii ended meanwhile, or \
+     the answer could not be kept";
 
 /// What is said to a being, and by whom.
 pub(super) struct Saying {
@@ -85,7 +91,17 @@ pub(super) async fn answer(mind: Arc<Mind>, place: Place, saying: Saying, mut li
     mind.consolidating.a_turn_begins();
     let answered = {
         let mut turn = place.turn().await;
-        let answered = Telling::new(&mind, saying).answer(&mut listener).await;
+        if mind.is_closing() {
+            drop(turn);
+            // Until its life is over: then who asked learns why, and what was told is a dead letter.
+            return std::future::pending().await;
+        }
+        let mut telling = Telling::new(&mind, saying);
+        telling.grave = listener.take_grave();
+        let answered = telling.answer(&mut listener).await;
+        if let (Some(grave), Err(why)) = (telling.grave, &answered) {
+            listener::bury(grave, why);
+        }
         *turn = Some(Instant::now());
         answered
     };
@@ -102,6 +118,9 @@ pub(super) async fn remind(
     let place = Place::take(mind).await;
     mind.consolidating.a_turn_begins();
     let mut turn = place.turn().await;
+    if mind.is_closing() {
+        return Err(NotKept { why: "it is about to end; it heeds this when it wakes".to_owned() });
+    }
     let is_there = mind.store.read(|reader| reader.contains(REMINDERS, &due.id));
     if !is_there.map_err(|error: StoreError| super::not_kept(&error))? {
         return Ok(None);
@@ -126,10 +145,16 @@ struct Telling<'a> {
     saying: Saying,
     /// Its number, once it is on the disk.
     kept: Option<(u64, Memory)>,
+    /// About how many tokens it is asked with; none as long as it is not.
+    prompt_tokens: u64,
+    /// What is counted against the budget already.
+    charged: Option<Charged>,
     /// The reminder that says it, which is done when the turn is.
     reminder: Option<u64>,
     /// The turn, once it is kept to its end.
     done: Option<StoredTurn>,
+    /// Where it goes if it is not kept, if nobody would know of it otherwise.
+    grave: Option<Grave>,
     /// How long it may still be waited for whoever listens.
     patience: Duration,
 }
@@ -151,8 +176,19 @@ enum Failure {
 impl<'a> Telling<'a> {
     fn new(mind: &'a Mind, saying: Saying) -> Self {
         let (who, at) = (mind.who(), Timestamp::now());
-        let patience = LISTENING_MAX;
-        Self { mind, who, at, saying, kept: None, reminder: None, done: None, patience }
+        Self {
+            mind,
+            who,
+            at,
+            saying,
+            kept: None,
+            prompt_tokens: 0,
+            charged: None,
+            reminder: None,
+            done: None,
+            grave: None,
+            patience: LISTENING_MAX,
+        }
     }
 
     async fn answer(&mut self, listener: &mut Listener) -> Result<Answered, NotAnswered> {
@@ -189,6 +225,7 @@ impl<'a> Telling<'a> {
             .map(recollection::of)
             .collect();
         let under_way = request.under_way.clone();
+        self.prompt_tokens = account.tokens.into();
         let outcome = self.listen(self.who.provider.answer(request), listener).await?;
         let Outcome { text, usage, failure } = outcome;
         // What nothing came of may be counted all the same: thinking without a word.
@@ -231,13 +268,20 @@ impl<'a> Telling<'a> {
         newest: &Newest,
     ) -> Result<(Vec<Recalled>, Result<Assembled, PromptError>), NotAnswered> {
         if self.who.is_offline() {
-            let recalled = self.recall(None).await?;
+            let recalled = self.recall(RecallFilter::default()).await?;
             let assembled = self.assemble(newest, &recalled);
             return Ok((recalled, assembled));
         }
         let (fit, all) = (&self.mind.turns_that_fit, newest.ids().len());
         let expected = fit.load(Ordering::Relaxed).min(all);
-        let recalled = self.recall(newest.last(expected)).await?;
+        // Of a turn that is cut, what was told in it is told as a memory.
+        let seen_in_part = newest.long(&self.prompt_settings());
+        let except = |count: usize| RecallFilter {
+            except_turns_from: newest.last(count),
+            seen_in_part: seen_in_part.clone(),
+            ..RecallFilter::default()
+        };
+        let recalled = self.recall(except(expected)).await?;
         let assembled = self.assemble(newest, &recalled);
         let Ok(made) = &assembled else { return Ok((recalled, assembled)) };
         let found = newest.whole_in(&made.account);
@@ -247,19 +291,19 @@ impl<'a> Telling<'a> {
             return Ok((recalled, assembled));
         }
         // Many are told twice, or are no turns of the prompt and were not looked for as memories either.
-        let recalled = self.recall(newest.last(found)).await?;
+        let recalled = self.recall(except(found)).await?;
         let assembled = self.assemble(newest, &recalled);
         Ok((recalled, assembled))
     }
 
-    /// What is remembered of what was said, but for turns from one on.
-    async fn recall(&self, except_turns_from: Option<u64>) -> Result<Vec<Recalled>, NotAnswered> {
+    /// What is remembered of what was said, among some memories.
+    async fn recall(&self, filter: RecallFilter) -> Result<Vec<Recalled>, NotAnswered> {
         let recall = Recall {
             question: self.saying.said.clone(),
             at: self.at,
             asked_by: self.saying.speaker.clone(),
             limit: RECALLED_MAX,
-            filter: RecallFilter { except_turns_from, ..RecallFilter::default() },
+            filter,
         };
         let mut recalled = self
             .mind
@@ -268,10 +312,8 @@ impl<'a> Telling<'a> {
             .await
             .map_err(|error| NotAnswered::Store { why: super::mind::with_causes(&error) })?;
         tell_until(&mut recalled);
-        // Who answers without a model quotes: what was asked before tells nothing.
-        let tells = |text: &str| !self.who.is_offline() || !text.trim_end().ends_with('?');
-        recalled.retain(|it| it.score >= SCORE_MIN && tells(&it.memory.text));
-        Ok(recalled)
+        recalled.retain(|it| it.score >= SCORE_MIN);
+        Ok(if self.who.is_offline() { quotable(recalled) } else { recalled })
     }
 
     fn assemble(&self, newest: &Newest, recalled: &[Recalled]) -> Result<Assembled, PromptError> {
@@ -416,9 +458,11 @@ impl<'a> Telling<'a> {
         }
     }
 
-    /// Keeps what was said, while it is being answered.
+    /// Keeps what was said, while it is being answered, and counts what that takes at least: if the life
+    /// ends meanwhile, nobody else does.
     async fn keep_unfinished(&mut self) -> Result<(), NotAnswered> {
-        self.write(None, Some(UNFINISHED.to_owned()), 0, None).await.map(drop)
+        let failure = Some(UNFINISHED.to_owned());
+        self.write(None, failure, self.prompt_tokens, None).await.map(drop)
     }
 
     /// Keeps the turn as it ended, and returns its number when that is safe on the disk.
@@ -457,9 +501,15 @@ impl<'a> Telling<'a> {
             answer,
             failure,
             spent,
+            charged: self.charged,
         };
         let written = self.mind.store.write(move |writer| writing.write(writer)).await;
-        let (turn, said, answered, facts) = written.map_err(|error| not_kept(&error))?;
+        let Written { turn, said, answered, facts, charged } =
+            written.map_err(|error| not_kept(&error))?;
+        if let Some(grave) = self.grave.take() {
+            grave.close();
+        }
+        self.charged = charged;
         let is_new = self.kept.is_none();
         self.kept = Some((turn.id, said.clone()));
         let new: Vec<Memory> = is_new.then_some(said).into_iter().chain(answered).collect();

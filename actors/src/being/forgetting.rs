@@ -8,10 +8,11 @@ use genii_protocols::Timestamp;
 use genii_protocols::being::{AtStake, Forgettable, Forgotten, NotKept, WouldForget};
 use genii_storage::memories::{Memories, MemoriesError, Memory, MemoryKind, PAGE_MAX};
 use genii_storage::store::{StoreError, Writer};
+use genii_storage::text::spelt_words;
 
 use super::consolidating::Derived;
 use super::conversation::{Place, UNFINISHED};
-use super::mind::{Mind, with_causes};
+use super::mind::{Mind, newest_turns, with_causes, without_words};
 use super::provider::offline;
 use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
 use super::{recollection, reminding};
@@ -41,6 +42,10 @@ impl Owed {
 
 /// Why a turn has no answer any more.
 const ANSWER_FORGOTTEN: &str = "its answer quoted what was forgotten";
+
+/// What genii says itself of why a turn has no answer; also what it said before it told more.
+const OWN_WORDS: [&str; 3] =
+    [ANSWER_FORGOTTEN, UNFINISHED, "it was not answered to the end: genii ended meanwhile"];
 
 /// What is to go.
 #[derive(Debug, Clone, Default)]
@@ -106,8 +111,9 @@ pub(super) async fn forget(
     what: Forgettable,
 ) -> Result<Forgotten, NotKept> {
     let going = {
-        // Nothing is said meanwhile that would belong to it.
+        // Nothing is said meanwhile that would belong to it, nor does another being answer.
         let _turn = place.turn().await;
+        let _saying = mind.saying.lock().await;
         let going = look(mind, what).await?;
         if going.counts() == Forgotten::default() {
             going
@@ -118,21 +124,36 @@ pub(super) async fn forget(
                 going.clone().remove(writer)
             });
             let gone = removed.await.map_err(|error: StoreError| not_kept(&error))?;
-            let mut recent = mind.recent.lock();
-            recent.retain(|turn| !gone.turns.contains(&turn.id));
-            let quoting = recent.iter_mut().filter(|turn| gone.answers.contains(&turn.id));
-            quoting.for_each(without_answer);
+            // Older ones come up in the place of those that went. If none can be read, there are none: better
+            // than those that were forgotten.
+            let newest = mind.store.read(newest_turns);
+            *mind.recent.lock() = newest.unwrap_or_default();
             gone
         }
     };
     // What is left is to be done to files, and may take long: it can be spoken to meanwhile.
     let memories: Vec<u64> = going.memories.iter().copied().collect();
-    if !memories.is_empty() {
-        mind.memories.purge(&memories).await.map_err(|error| not_kept(&error))?;
-    }
     // Also where nothing was found: what was removed before may not be gone for good yet.
-    finish(mind).await?;
+    let purged = mind.memories.purge(&memories).await;
+    let finished = finish(mind).await;
+    purged.map_err(|error| not_purged(&error))?;
+    finished?;
     Ok(going.counts())
+}
+
+/// Why there are traces of what is recalled no more.
+fn not_purged(error: &MemoriesError) -> NotKept {
+    let why = match error {
+        // That the memories are safe is not what whoever forgets wants to hear.
+        MemoriesError::Index(error) => with_causes(error),
+        MemoriesError::Embed(error) => with_causes(error),
+        error => with_causes(error),
+    };
+    let why = format!(
+        "what was to be forgotten is recalled no more, but traces of it are left in the index of its \
+         memories: {why}; make room if the disk is full, and forget the same once more"
+    );
+    NotKept { why }
 }
 
 /// Tells what would be forgotten.
@@ -180,22 +201,26 @@ async fn look(mind: &Arc<Mind>, what: Forgettable) -> Result<Going, NotKept> {
 }
 
 /// Writes the store anew if something was removed from it: until then its bytes lie in the file. Does
-/// what was left undone when the disk was full, or genii ended.
+/// what was left undone when the disk was full, or genii ended. Of many that come at once most find it done:
+/// what they removed before is in none of what is written after.
 pub(super) async fn finish(mind: &Mind) -> Result<(), NotKept> {
+    // What is not finished behind somebody's back stands in the log.
+    let not_kept = |error: StoreError| NotKept { why: without_words(&error) };
+    let _finishing = mind.finishing.lock().await;
     for _ in 0..REWRITES_MAX {
         let is_owed = mind.store.read(|reader| reader.contains(REWRITE_OWED, &()));
-        if !is_owed.map_err(|error: StoreError| not_kept(&error))? {
+        if !is_owed.map_err(not_kept)? {
             return Ok(());
         }
         let (before, owed) = (mind.owed.count(), mind.owed.clone());
-        mind.store.rewrite().await.map_err(|error| not_kept(&error))?;
+        mind.store.rewrite().await.map_err(not_kept)?;
         let settled = mind.store.write(move |writer| {
             if owed.count() == before {
                 writer.remove(REWRITE_OWED, &())?;
             }
             Ok::<_, StoreError>(())
         });
-        settled.await.map_err(|error| not_kept(&error))?;
+        settled.await.map_err(not_kept)?;
     }
     let why = "it is removed, but its bytes may lie in the file until less else is removed";
     Err(NotKept { why: why.to_owned() })
@@ -354,7 +379,7 @@ fn is_matching(text: &str, what: &Forgettable) -> bool {
 /// What there is of a turn beside what was said: the answer, or why there is none. What genii itself says
 /// of that is nobody's to forget.
 fn not_said(turn: &StoredTurn) -> impl Iterator<Item = &String> {
-    let is_told = |why: &&String| ![ANSWER_FORGOTTEN, UNFINISHED].contains(&why.as_str());
+    let is_told = |why: &&String| !OWN_WORDS.contains(&why.as_str());
     [turn.answer.as_ref(), turn.failure.as_ref().filter(is_told)].into_iter().flatten()
 }
 
@@ -386,7 +411,7 @@ impl Quotes {
     fn add(&mut self, text: &str) {
         self.add_quoted(text);
         let mut chars = 0;
-        let mut words = plain_words(text);
+        let mut words = spelt_words(text);
         let is_cut = |word: &String| {
             chars += word.chars().count() + 1;
             chars > QUOTE_CHARS_MAX
@@ -413,7 +438,7 @@ impl Quotes {
         if self.long.is_empty() {
             return false;
         }
-        let words = plain_words(text);
+        let words = spelt_words(text);
         (0..words.len().saturating_sub(QUOTE_WORDS - 1)).any(|at| {
             let rest = &words[at..];
             let beginning = rest.first_chunk::<QUOTE_WORDS>();
@@ -429,34 +454,8 @@ fn is_within(at: Timestamp, from: Timestamp, until: Timestamp) -> bool {
 
 /// Whether words stand in a text, in their order, whatever lies between them but other words.
 fn matches(text: &str, words: &str) -> bool {
-    let (text, words) = (plain_words(text), plain_words(words));
+    let (text, words) = (spelt_words(text), spelt_words(words));
     !words.is_empty() && text.windows(words.len()).any(|window| window == words)
-}
-
-/// The words of a text in small letters. Where no blanks stand between words, each letter is one.
-fn plain_words(text: &str) -> Vec<String> {
-    let mut words = Vec::new();
-    for part in text.split(|c: char| !c.is_alphanumeric()).filter(|part| !part.is_empty()) {
-        let mut word = String::new();
-        for letter in part.chars() {
-            if is_of_no_blanks(letter) {
-                words.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
-                words.push(letter.to_string());
-            } else {
-                word.extend(letter.to_lowercase());
-            }
-        }
-        words.extend((!word.is_empty()).then_some(word));
-    }
-    words
-}
-
-/// Whether a letter is Chinese, or of the Japanese syllables.
-fn is_of_no_blanks(letter: char) -> bool {
-    matches!(letter,
-        '\u{3005}'..='\u{3007}' | '\u{3040}'..='\u{30ff}' | '\u{31f0}'..='\u{31ff}'
-        | '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' | '\u{f900}'..='\u{faff}'
-        | '\u{ff66}'..='\u{ff9f}' | '\u{20000}'..='\u{3ffff}')
 }
 
 fn not_kept(error: &dyn std::error::Error) -> NotKept {
@@ -464,46 +463,4 @@ fn not_kept(error: &dyn std::error::Error) -> NotKept {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_match_whether_large_or_small_and_whatever_stands_between() {
-        assert!(matches("The spare key is under the BLUE pot.", "blue pot"));
-        assert!(matches("blue-pot", "Blue Pot"));
-        assert!(!matches("the blue teapot", "blue pot"));
-        assert!(!matches("blue and a pot", "blue pot"));
-        assert!(!matches("anything", " , "));
-    }
-
-    #[test]
-    fn quotes_are_known_by_their_words() {
-        let quotes = |texts: &[&str]| {
-            let mut quotes = Quotes::default();
-            texts.iter().for_each(|text| quotes.add(text));
-            quotes
-        };
-        let some = quotes(&["The quokka sleeps until noon.", "xyzzy-42", "", " ! "]);
-        assert!(some.are_in("On 1 May you told me: \u{201c}The quokka sleeps until noon.\u{201d}"));
-        assert!(some.are_in("As I said, the QUOKKA sleeps until noon"));
-        assert!(!some.are_in("The quokka sleeps until midnight"));
-        assert!(some.are_in("On 1 May I noted: \u{201c}xyzzy-42\u{201d}"));
-        assert!(!some.are_in("Is xyzzy-42 a good word?"), "few words are said by chance");
-        let long = quotes(&[&"one two three four five ".repeat(100)]);
-        let cut = "one two three four five ".repeat(17);
-        assert!(long.are_in(&format!("I noted: \u{201c}{}\u{2026}\u{201d}", &cut[..399])));
-        assert!(!quotes(&[]).are_in("anything at all"));
-    }
-
-    #[test]
-    fn where_no_blanks_stand_between_words_letters_match() {
-        assert!(matches(
-            "\u{6211}\u{7684}\u{5bc6}\u{7801}\u{662f}1234\u{3002}",
-            "\u{5bc6}\u{7801}"
-        ));
-        assert!(matches("\u{6211}\u{7684}\u{5bc6}\u{7801}\u{662f}PIN1234", "\u{662f} pin1234"));
-        assert!(matches("\u{732b}\u{306e}\u{30df}\u{30bd}\u{3067}\u{3059}", "\u{30df}\u{30bd}"));
-        assert!(!matches("\u{5bc6}\u{7684}\u{7801}", "\u{5bc6}\u{7801}"));
-        assert!(!matches("\u{6211}1234", "123"));
-    }
-}
+mod tests;

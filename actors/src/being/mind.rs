@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use genii_protocols::being::{BeingInfo, CoreBlock, NotChanged};
 use genii_protocols::budget::Budget;
@@ -58,8 +58,15 @@ pub(super) struct Mind {
     /// Held from what is said to its answer: there is one conversation, and it goes turn by turn. When the
     /// last one ended.
     pub(super) turn: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// It is about to close: whose turn it is then ends it at once.
+    is_closing: AtomicBool,
     /// Whether something was removed whose bytes may still lie in the file.
     pub(super) owed: Owed,
+    /// Held while that is seen to: who comes meanwhile finds it done, or does it for all that came.
+    pub(super) finishing: tokio::sync::Mutex<()>,
+    /// Held while something is looked for that is to be forgotten, until it is removed, and while it is
+    /// written down what another being was asked or answered: neither misses the other.
+    pub(super) saying: tokio::sync::Mutex<()>,
     /// How conversations are consolidated.
     pub(super) consolidating: Consolidating,
     shared: Arc<Shared>,
@@ -133,7 +140,10 @@ impl Mind {
             recent: Mutex::new(kept.recent),
             turns_that_fit: AtomicUsize::new(usize::MAX),
             turn: Arc::default(),
+            is_closing: AtomicBool::new(false),
             owed: Owed::default(),
+            finishing: tokio::sync::Mutex::default(),
+            saying: tokio::sync::Mutex::default(),
             consolidating: Consolidating::default(),
             shared,
         })
@@ -144,8 +154,15 @@ impl Mind {
         self.who.read().clone()
     }
 
-    /// Lets go of its folder, when what it was asked to keep is kept.
+    /// Whether it is about to close, so that nothing more is to be begun.
+    pub(super) fn is_closing(&self) -> bool {
+        self.is_closing.load(Ordering::SeqCst)
+    }
+
+    /// Lets go of its folder, when the turn that is under way has ended and is kept. Those who wait for
+    /// theirs have none any more.
     pub(super) async fn close(&self) {
+        self.is_closing.store(true, Ordering::SeqCst);
         let _last_turn = self.turn.lock().await;
         self.memories.close().await;
         if let Err(error) = self.store.close().await {
@@ -344,12 +361,16 @@ fn read(reader: &Reader) -> Result<Option<Kept>, StoreError> {
         Ok(CoreBlock { title, text })
     });
     let core = blocks.collect::<Result<Vec<_>, StoreError>>()?;
-    let newest = reader.range(TURNS, ..).rev().take(RECENT_MAX);
-    let mut recent = VecDeque::new();
-    for turn in newest {
-        recent.push_front(turn?.1);
+    Ok(Some(Kept { about, core, recent: newest_turns(reader)? }))
+}
+
+/// The turns that are at hand for a prompt, the oldest first.
+pub(super) fn newest_turns(reader: &Reader) -> Result<VecDeque<StoredTurn>, StoreError> {
+    let mut newest = VecDeque::new();
+    for turn in reader.range(TURNS, ..).rev().take(RECENT_MAX) {
+        newest.push_front(turn?.1);
     }
-    Ok(Some(Kept { about, core, recent }))
+    Ok(newest)
 }
 
 /// What cannot get better by itself is not tried again.
@@ -366,6 +387,28 @@ fn not_changed(error: impl std::fmt::Display) -> NotChanged {
     NotChanged { why: error.to_string() }
 }
 
+/// What an error of the store says where others may read it. What is damaged, or cannot be kept, it names by
+/// its key, and that may be a word that was said.
+pub(super) fn without_words(error: &StoreError) -> String {
+    let damaged = || "its store is damaged; a check of the being tells more".to_owned();
+    match error {
+        StoreError::Damaged { .. } => damaged(),
+        StoreError::Unopened(why) if matches!(**why, OpenError::Damaged { .. }) => damaged(),
+        StoreError::Unfit { table, source, .. } => {
+            format!("a value cannot be kept in table {table:?}: {source}")
+        }
+        error => with_causes(error),
+    }
+}
+
+/// The same of memories.
+pub(super) fn memories_without_words(error: &MemoriesError) -> String {
+    match error {
+        MemoriesError::Store(error) => without_words(error),
+        error => with_causes(error),
+    }
+}
+
 /// What an error and everything beneath it says.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
@@ -373,4 +416,60 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     // Some repeat what is beneath them.
     words.dedup_by(|beneath, above| above.contains(beneath.as_str()));
     words.join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::future::poll_immediate;
+    use genii_protocols::{NodeName, Timestamp};
+    use genii_runtime::NodeOptions;
+
+    use super::super::conversation::{self, Place, Saying};
+    use super::super::listener::Listener;
+    use super::*;
+
+    #[tokio::test]
+    async fn who_waits_for_their_turn_is_not_waited_for_when_it_closes() {
+        let folder = tempfile::tempdir().unwrap();
+        let birth = Birth {
+            created: Timestamp::now(),
+            character: Json(serde_json::json!({ "name": "Marit" })),
+            provider: Json(serde_json::Value::Null),
+        };
+        birth.write(folder.path()).unwrap();
+        let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
+        let id = Name::new("marit").unwrap();
+        let mind = Arc::new(Mind::open(id, folder.path().to_owned(), &node).await.unwrap());
+        let under_way = Place::take(&mind).await.turn().await;
+        let place = Place::take(&mind).await;
+        let saying = Saying { said: "Is it windy?".to_owned(), speaker: None };
+        let answering = conversation::answer(mind.clone(), place, saying, Listener::Nobody);
+        let waiting = tokio::spawn(answering);
+        let mut closing = Box::pin(mind.close());
+        assert!(poll_immediate(&mut closing).await.is_none(), "a turn is under way");
+        drop(under_way);
+        closing.await;
+        assert!(!waiting.is_finished(), "its end is that of the life");
+        assert!(mind.recent.lock().is_empty(), "it was answered");
+    }
+
+    #[test]
+    fn damage_is_told_without_the_words_that_were_met() {
+        let (path, why) = (PathBuf::from("being.redb"), "it ends too early".to_owned());
+        let met = || StoreError::Damaged {
+            path: path.clone(),
+            place: "entry \"xylophone\" of table \"facts\"".to_owned(),
+            why: why.clone(),
+        };
+        let reopened = StoreError::Unopened(Arc::new(OpenError::from(met())));
+        let store_errors = [met(), reopened];
+        for error in store_errors {
+            let of_memories = MemoriesError::Store(error.clone());
+            for told in [without_words(&error), memories_without_words(&of_memories)] {
+                assert!(told.contains("damaged") && !told.contains("xylophone"), "{told}");
+            }
+        }
+        let closed = StoreError::Closed { path };
+        assert_eq!(without_words(&closed), closed.to_string(), "others say what they say");
+    }
 }

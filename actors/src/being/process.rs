@@ -6,12 +6,14 @@
 //! | `annex` | the little household of the being's process and this one, linked over mutual TLS |
 //! | `window` | what the being may ask of the house, through the annex |
 //! | `lease` | what the process is told, and what it says at its end |
-//! | `watch` | whether the process is well |
+//! | `watch` | whether the process is well, and whether the being has something to do |
+//! | `desk` | who tells of that, in the process |
 //! | [`tenant`] | the process itself |
 //!
 //! | what happens | what follows |
 //! |---|---|
 //! | something is said to the being | it is passed on, and what comes of it comes back as it is |
+//! | the being has something to do | so has this agent: it is not put to sleep |
 //! | the being cannot start | this agent cannot, for the same reason, and with what the process printed |
 //! | the being panics or fails | this agent fails with the same cause |
 //! | the process is killed, or ends by itself | this agent fails, with how it ended and what it printed |
@@ -22,6 +24,7 @@
 //! | genii ends, also by `kill -9` | the process is killed by its keeper |
 
 pub(crate) mod annex;
+mod desk;
 mod lease;
 pub mod tenant;
 mod watch;
@@ -163,6 +166,8 @@ impl Agent for BeingProcess {
         let watch = Watch::new(&annex, process.pid(), end.limits.clone());
         let is_amiss = Arc::new(AtomicBool::new(false));
         look_after(&process, watch.clone(), end, is_amiss.clone(), at);
+        let (attending, worker) = (watch.clone(), at.worker());
+        at.spawn(async move { attending.keep_awake(&worker).await });
         Ok(Self { relay, process, is_amiss, watch, began: Instant::now(), annex })
     }
 
@@ -178,6 +183,7 @@ impl Agent for BeingProcess {
             "runs_for": TimeSpan(self.began.elapsed()),
             "memory_mb": figures.memory_bytes >> 20,
             "cpu_time": TimeSpan(figures.cpu_time),
+            "is_at_work": self.watch.is_at_work(),
             "last_output": self.process.last_lines().read(),
         }))
     }

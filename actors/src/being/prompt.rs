@@ -8,10 +8,14 @@
 //! |---|---|
 //! | character | cut at a sentence: first the scenario, then personality, description, instructions |
 //! | core memory | blocks that do not fit are cut at a sentence, or left out if there is no room for that |
-//! | turns | the oldest are left out |
-//! | memories | those with the lowest scores are left out |
+//! | turns | long ones are cut, and the oldest are left out |
+//! | memories | long ones are cut, and those with the lowest scores are left out |
 //! | lore | the least important is left out |
 //! | example dialogue | the last conversations are left out |
+//!
+//! What was said before, an answer and a memory each take at most a quarter of the share of their part at
+//! first, so that one long text leaves room for the others: its beginning stays, with a `…`. Where room is
+//! left then, it is there as a whole.
 //!
 //! A prompt is never longer than its budget by the [`TokenCounter`] it was made with.
 //!
@@ -41,7 +45,7 @@ use super::lorebook::PreparedLorebook;
 use super::provider::{Remembered, Request, UnderWay};
 
 pub use account::{LoreUse, PromptAccount, Selection, TokensByPart};
-pub(super) use gather::minute;
+pub(super) use gather::{is_long, minute};
 pub(super) use quote::in_one_line;
 pub use tokens::{EstimatedTokens, TokenCounter};
 
@@ -56,6 +60,10 @@ pub const ANSWER_MARK_TOKENS: u32 = 3;
 
 /// How many of the newest turns are looked at.
 pub const TURNS_MAX: usize = 1_000;
+
+/// A turn or a memory that takes no more tokens than this is not cut, however small a prompt is: of fewer,
+/// hardly more than the time of a memory would be left.
+const PIECE_TOKENS_MIN: u32 = 64;
 
 /// How many memories are looked at, those with the highest scores.
 pub const MEMORIES_MAX: usize = 1_000;
@@ -139,6 +147,18 @@ impl Default for PromptSettings {
     }
 }
 
+impl PromptSettings {
+    /// How many tokens a part with such a share gets before the others have had theirs.
+    fn share(&self, percent: u8) -> u32 {
+        u32::try_from(u64::from(self.tokens_max) * u64::from(percent) / 100).unwrap_or(u32::MAX)
+    }
+
+    /// How many of them one of its pieces gets before the others have had theirs.
+    fn piece_max(&self, percent: u8) -> u32 {
+        (self.share(percent) / 4).max(PIECE_TOKENS_MIN)
+    }
+}
+
 /// How much of the prompt a part gets before the others have had theirs, in percent. They may add up
 /// to more than 100: the order of the parts decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -210,7 +230,7 @@ pub fn assemble(
         return Err(PromptError::TooLong { tokens: least, tokens_max });
     }
     let names = Names::new(input.character.called(), input.user);
-    let pieces = Pieces::new(input, &names, tokens_max, counter);
+    let pieces = Pieces::new(input, &names, settings, counter);
     let mut plan = Plan::new(&pieces, input.core, settings, tokens_max - least, counter);
     loop {
         let messages = pieces.messages(&plan);
@@ -266,10 +286,7 @@ impl Plan {
         // For the two messages of the system.
         let room = room.saturating_sub(2 * MESSAGE_TOKENS + pieces.note_tokens);
         let shares = &settings.shares;
-        let share = |percent: u8| {
-            u32::try_from(u64::from(settings.tokens_max) * u64::from(percent) / 100)
-                .unwrap_or(u32::MAX)
-        };
+        let share = |percent: u8| settings.share(percent);
         let mut plan = Self {
             character: Vec::new(),
             character_max: share(shares.character).min(room),

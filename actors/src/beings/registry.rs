@@ -9,6 +9,7 @@
 //! | `moving` | a being moves to another machine |
 //! | `passing` | what beings ask each other, which goes through here |
 //! | `settling` | what did not come to its end |
+//! | `unsettled` | with whom, and why |
 //!
 //! What was begun when genii ended, or a machine was lost, is settled as soon as both are there again: a
 //! being that was being made and was never told of goes, one that was being deleted goes too, one that
@@ -24,6 +25,7 @@ mod passing;
 mod settling;
 #[cfg(test)]
 mod tests;
+mod unsettled;
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -45,8 +47,10 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::errands::{AskStates, Standing};
-use book::{Book, Entry};
+use book::{Book, Entry, Stage};
 use homes::Homes;
+pub use making::ERRAND_PATIENCE_MAX;
+use unsettled::Unsettled;
 
 /// How many beings one registry may know.
 const BEINGS_MAX: u64 = 1_000_000;
@@ -99,7 +103,7 @@ struct Shared {
     /// Those with which something is being done that bears nothing else beside it.
     taken: Mutex<HashSet<Name>>,
     /// Those with which something has not come to its end.
-    unsettled: Mutex<HashSet<Name>>,
+    unsettled: Unsettled,
 }
 
 /// What may be set.
@@ -152,7 +156,7 @@ impl Agent for Registry {
             group: Name::new(GROUP).map_err(|error| StartError::refused(error.to_string()))?,
             home: settings.home,
             taken: Mutex::default(),
-            unsettled: Mutex::default(),
+            unsettled: Unsettled::default(),
         });
         context.spawn(settling::settle(shared.clone()));
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
@@ -299,7 +303,34 @@ impl Shared {
         }
     }
 
+    /// What the book has of a being, also of one that is being made or deleted.
+    async fn find_at_any_stage(&self, id: &Name) -> Result<Entry, NoBeing> {
+        match self.book.get(id).map_err(failed)? {
+            Some(entry) => Ok(entry),
+            None => Err(self.not_found(id).await),
+        }
+    }
+
+    /// What is said of one that is being made or deleted: nobody can do anything with it, nor is its id free.
+    fn half_there(&self, entry: &Entry) -> NoBeing {
+        let Entry { id, node, stage, .. } = entry;
+        let what = match stage {
+            Stage::Going => "deleted",
+            Stage::Coming | Stage::Living | Stage::Moving { .. } | Stage::Arriving { .. } => "made",
+        };
+        let why = self.unsettled.why(id).map(|why| format!(" ({why})")).unwrap_or_default();
+        NoBeing::Failed {
+            why: format!(
+                "{id} is being {what} on {node}{why}; delete it to have it gone, as lost (--lost) if that \
+                 machine is gone for good"
+            ),
+        }
+    }
+
     async fn not_found(&self, id: &Name) -> NoBeing {
+        if let Ok(Some(entry)) = self.book.get(id) {
+            return self.half_there(&entry);
+        }
         let known = self.book.page(None, NEAREST_MAX, None).await;
         let known = known.map(|(entries, _)| entries).unwrap_or_default();
         let ids = known.iter().map(|entry| entry.id.as_str());
@@ -340,6 +371,7 @@ impl Shared {
         let shown = |Entry { id, name, node, created, .. }: Entry| {
             let standing = states.remove(&id).unwrap_or_else(|| unreachable(None));
             let Standing { state, why, isolation } = standing;
+            let why = why.or_else(|| self.unsettled.why(&id));
             let address = self.address(&id);
             BeingEntry { address, id, name, state, isolation, node, created, why }
         };

@@ -163,3 +163,15 @@ async fn a_file_that_holds_no_being_is_refused_and_leaves_nothing() {
     assert!(!world.folder("alice").exists());
     world.create_as("alice", "Alice").await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_being_that_wakes_without_a_registry_leaves_no_dead_letter() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let _asleep_already = world.house.stop("being/alice").await;
+    world.house.stop("beings/registry").await.unwrap();
+    // It has told its name when it answers.
+    assert!(world.ask(&being("alice"), AskHealth {}).await.is_well);
+    let dead = world.node.dead_letters().tail(usize::MAX);
+    assert!(dead.iter().all(|letter| letter.message != "beings.renamed"), "{dead:?}");
+}

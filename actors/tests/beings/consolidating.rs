@@ -7,8 +7,9 @@ use genii_protocols::being::{
     AskHealth, Forget, Forgettable, MemoryKind, NotAnswered, Query, RecallMemories, SetBudget,
     SetProvider, ShowBeing,
 };
-use genii_protocols::beings::CreateBeing;
+use genii_protocols::beings::{BeingState, CreateBeing, GetBeing};
 use genii_protocols::budget::BudgetLimits;
+use tokio::sync::watch;
 
 use crate::server::{Script, Server, Step, answer, begins, words};
 use crate::world::{World, being, character, name};
@@ -114,6 +115,31 @@ async fn nothing_is_kept_of_what_was_forgotten_while_it_was_summed_up() {
     world.ask(&being("alice"), Forget { what }).await;
     world.until(async |world| asked(world).await == EVERY as u64 + 1).await;
     assert!(!String::from_utf8_lossy(&world.bytes_of("alice")).contains("Quillmarsh"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_being_does_not_fall_asleep_while_it_waits_for_notes() {
+    let state = async |world: &World, id: &str| {
+        world.ask(&world.registry, GetBeing { id: name(id) }).await.state
+    };
+    let (goes_on, held) = watch::channel(false);
+    let mut notes = answer(&[NOTES]);
+    notes.insert(0, Step::Until(held));
+    let world = World::with("idle_after = \"2s\"").await;
+    let server = Server::start(scripts(notes)).await;
+    alice(&world, &server).await;
+    talk(&world).await;
+    world.until(async |_| server.seen().len() > EVERY).await;
+    // Who is spoken to later, and has nothing to do then, falls asleep.
+    world.create("Bob").await;
+    world.remember("bob", "the bakery opens at six").await;
+    world.until(async |world| state(world, "bob").await == BeingState::Asleep).await;
+    assert!(state(&world, "alice").await == BeingState::Awake);
+    goes_on.send_replace(true);
+    world.until(async |world| state(world, "alice").await == BeingState::Asleep).await;
+    assert_eq!((asked(&world).await, server.seen().len()), (EVERY as u64 + 1, EVERY + 1));
+    let found = world.recall("alice", "What did they say of the Quillmarsh fair?").await;
+    assert_eq!(found[0].memory.kind, MemoryKind::Summary, "{found:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,17 +3,18 @@
 
 use std::time::Duration;
 
-use genii_protocols::Json;
 use genii_protocols::being::{
     Converse, NotAnswered, ProviderFault, Query, SetCore, SetProvider, ShowBeing, ShowHistory,
     Turn, UpdateCharacter,
 };
+use genii_protocols::beings::{BeingState, IsolateBeing, Isolation};
 use genii_protocols::budget::Spent;
+use genii_protocols::{Fault, Json, Message, Rejection};
 
 use crate::server::{
     Script, Server, Step, answer, begins, done, error, finish, page, stream, usage, words,
 };
-use crate::world::{PATIENCE, World, being};
+use crate::world::{PATIENCE, World, being, name};
 
 const SAID: &str = "The kettle is on the stove.";
 
@@ -215,6 +216,72 @@ async fn what_is_told_is_owed_until_it_is_kept() {
     assert_eq!(owed(&world), Some(2));
 }
 
+/// Why what a being was told is lost, of all that was.
+fn lost(world: &World) -> Vec<Fault> {
+    let letters = world.node.dead_letters().tail(1_000);
+    let told = letters.iter().filter(|letter| letter.message == Query::NAME);
+    told.map(|letter| letter.fault.clone()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_waits_where_who_asks_is_refused_and_is_a_dead_letter_if_it_cannot() {
+    // Of those who talk with it at a time, and of what else waits that it is told.
+    const PLACES: usize = 16 + 200;
+    let world = World::new().await;
+    world.create("Alice").await;
+    let mut held = begins();
+    held.extend([words("It sings"), Step::Hang]);
+    let server = Server::start(vec![held, answer(&["It boils."])]).await;
+    ask_of(&world, &server, Json(serde_json::json!({ "consolidate": false }))).await;
+    let alice = world.node.to(being("alice"));
+    let talk = Converse { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let mut first = alice.stream(talk).await.unwrap();
+    assert_eq!(first.next().await.as_deref(), Some("It sings"));
+    let tell = async |said: &str| {
+        let told = Query { said: said.to_owned(), speaker: None, path: Vec::new() };
+        alice.tell(told).await.unwrap();
+    };
+    for _ in 0..20 {
+        tell("Is it hot?").await;
+    }
+    let owed = |world: &World| world.node.counters(&being("alice")).map(|counters| counters.owed);
+    world.until(async |world| owed(world) > Some(20)).await;
+    let asked = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let refused = world.refused(&being("alice"), asked).await;
+    assert!(matches!(refused, NotAnswered::Busy { max: 16 }), "{refused}");
+    assert!(lost(&world).is_empty(), "{:?}", lost(&world));
+    // One place is that of the talk.
+    for _ in 20..PLACES - 1 {
+        tell("Is it hot?").await;
+    }
+    tell("One too many.").await;
+    world.until(async |world| lost(world).len() == 1).await;
+    assert!(matches!(lost(&world)[..], [Fault::Overloaded { capacity: PLACES, .. }]));
+    drop(first);
+    let is_answered = async |world: &World| {
+        let all = ShowHistory { before: None, limit: Some(200) };
+        let turns = world.ask(&being("alice"), all).await.turns;
+        turns.iter().filter(|turn| turn.answer.as_deref() == Some("It boils.")).count() > 20
+    };
+    world.until(is_answered).await;
+    assert_eq!(lost(&world).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_and_makes_no_sense_is_a_dead_letter() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let told = Query { said: " ".to_owned(), speaker: None, path: Vec::new() };
+    world.node.to(being("alice")).tell(told).await.unwrap();
+    world.until(async |world| !lost(world).is_empty()).await;
+    let lost = lost(&world);
+    let [Fault::Rejected { message, reason: Rejection::Malformed { detail }, .. }] = &lost[..]
+    else {
+        panic!("{lost:?}")
+    };
+    assert_eq!((message.as_str(), detail.as_str()), (Query::NAME, "nothing was said"));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_told_and_not_asked_is_answered_too() {
     let world = World::new().await;
@@ -234,4 +301,64 @@ async fn what_is_told_and_not_asked_is_answered_too() {
     world.until(is_over).await;
     let turn = last_turn(&world).await.unwrap();
     assert_eq!((turn.answer.as_deref(), turn.failure), (Some("It sings."), None));
+    // What was counted before its end is counted once, and by what it took.
+    let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    assert_eq!(spent, Spent { requests: 1, tokens: 9 });
+}
+
+/// So that it is counted also if the life ends with it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_takes_its_time_is_counted_before_its_end_and_once() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let mut script = begins();
+    script.extend([words("It sings"), Step::Hang]);
+    let server = Server::start(vec![script]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let spent = async |world: &World| world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    let talk = Converse { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let mut answers = world.node.to(being("alice")).stream(talk).await.unwrap();
+    assert_eq!(answers.next().await.as_deref(), Some("It sings"));
+    world.until(async |world| last_turn(world).await.is_some()).await;
+    let why = last_turn(&world).await.unwrap().failure.unwrap();
+    assert!(why.starts_with("it was not answered to the end: "), "{why}");
+    let early = spent(&world).await;
+    assert!(early.requests == 1 && early.tokens > 0, "{early:?}");
+    drop(answers);
+    until_called_off(&world).await;
+    let late = spent(&world).await;
+    // The two words that came are counted, too.
+    assert_eq!((late.requests, late.tokens), (1, early.tokens + 2));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_counted_early_is_taken_back_if_nobody_was_asked() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let refusal = [vec![Step::Pause(Duration::from_millis(300))], error(401, "", "{}")].concat();
+    let server = Server::start(vec![refusal]).await;
+    ask_of(&world, &server, Json(serde_json::json!({ "retries_max": 0 }))).await;
+    let query = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let refused = world.refused(&being("alice"), query).await;
+    assert!(matches!(refused, NotAnswered::Provider { .. }), "{refused}");
+    let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    assert_eq!(spent, Spent::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_answer_is_broken_off_so_that_a_being_is_kept_apart_otherwise() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let mut held = begins();
+    held.extend([words("It sings"), Step::Hang]);
+    let server = Server::start(vec![held]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let talk = Converse { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let mut answers = world.node.to(being("alice")).stream(talk).await.unwrap();
+    assert_eq!(answers.next().await.as_deref(), Some("It sings"));
+    let isolate = IsolateBeing { id: name("alice"), isolation: Isolation::Process };
+    let entry = world.ask(&world.registry, isolate).await;
+    assert_eq!((entry.isolation, entry.state), (Some(Isolation::Process), BeingState::Awake));
+    let Json(snapshot) = world.node.snapshot(&being("alice"), PATIENCE).await.unwrap();
+    assert_eq!(snapshot["talks"].as_u64(), Some(1), "it goes on");
 }

@@ -4,7 +4,9 @@ use genii_actors::being::prompt::{
     ANSWER_MARK_TOKENS, EstimatedTokens, MESSAGE_TOKENS, TokenCounter,
 };
 use genii_protocols::Json;
-use genii_protocols::being::{AskHealth, Query, Remember, SetCore, SetProvider, UpdateCharacter};
+use genii_protocols::being::{
+    AskHealth, NotAnswered, Query, Remember, SetCore, SetProvider, UpdateCharacter,
+};
 use genii_protocols::beings::CreateBeing;
 use serde_json::{Value, json};
 
@@ -139,6 +141,44 @@ async fn what_finds_no_room_as_a_turn_is_told_as_a_memory() {
     assert!(is_turn(30) && !is_turn(3), "{talk:?}");
     let third = "User: This is letter 3. The key to the boathouse hangs behind the clock.";
     assert!(system.contains(third), "{system}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_too_long_to_be_answered_takes_no_other_turn_out_of_the_next_prompt() {
+    let (world, server) = (World::new().await, Server::start(vec![answer(&["Aye."])]).await);
+    alice(&world, &server).await;
+    world.query("alice", "My boat is called Sandpiper.").await;
+    let paste = "word ".repeat(13_000);
+    let query = Query { said: paste.clone(), speaker: None, path: Vec::new() };
+    let refused = world.refused(&being("alice"), query).await;
+    assert!(matches!(refused, NotAnswered::TooLong { turn: Some(_), .. }), "{refused}");
+    world.query("alice", "What is my boat called?").await;
+    let prompt = prompts(&server).pop().unwrap();
+    assert!(tokens_of(&prompt) <= TOKENS_MAX, "{prompt:?}");
+    let talk: Vec<&str> = prompt[1..].iter().map(|(_, text)| text.as_str()).collect();
+    let [boat, aye, cut, said] = talk[..] else { panic!("{talk:?}") };
+    assert_eq!(
+        [boat, aye, said],
+        ["My boat is called Sandpiper.", "Aye.", "What is my boat called?"]
+    );
+    assert!(paste.starts_with(cut.strip_suffix(" …").unwrap()) && cut.len() > 500, "{cut}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_told_where_a_turn_is_cut_is_told_as_a_memory() {
+    let (world, server) = (World::new().await, Server::start(vec![answer(&["Aye."])]).await);
+    alice(&world, &server).await;
+    world.query("alice", "My cat is called Miso.").await;
+    let said = format!("{}\nMy boat is called Sandpiper.", "word ".repeat(12_900));
+    let query = Query { said, speaker: None, path: Vec::new() };
+    let refused = world.refused(&being("alice"), query).await;
+    assert!(matches!(refused, NotAnswered::TooLong { turn: Some(_), .. }), "{refused}");
+    world.query("alice", "What is my boat called?").await;
+    let prompt = prompts(&server).pop().unwrap();
+    let ((_, system), talk) = prompt.split_first().unwrap();
+    assert!(talk.iter().all(|(_, text)| !text.contains("Sandpiper")), "{talk:?}");
+    assert!(system.contains("User: My boat is called Sandpiper."), "{system}");
+    assert!(!system.contains("Miso"), "what stands there as a whole is told once: {system}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

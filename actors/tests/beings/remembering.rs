@@ -1,16 +1,28 @@
 //! What a being remembers, and what it forgets for good.
 
+use std::path::Path;
+
 use genii_protocols::being::{
-    Forget, Forgettable, Forgotten, MemoryKind, Query, RecallMemories, Remember, SetCore,
-    SetProvider, ShowHistory, WouldForget,
+    Answered, Forget, Forgettable, Forgotten, MemoryKind, NotSaid, Query, RecallMemories, Remember,
+    Say, SetCore, SetProvider, ShowBeing, ShowHistory, WouldForget,
 };
 use genii_protocols::{Json, Timestamp};
+use tokio::sync::watch;
 
-use crate::server::{Server, answer};
-use crate::world::{World, being};
+use crate::server::{Server, Step, answer};
+use crate::world::{World, being, name};
 
 fn contains(bytes: &[u8], text: &str) -> bool {
     bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+}
+
+/// Whether any file in a folder holds a text. Files may go meanwhile.
+fn holds(folder: &Path, text: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| match entry.path() {
+        path if path.is_dir() => holds(&path, text),
+        path => std::fs::read(path).is_ok_and(|bytes| contains(&bytes, text)),
+    })
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -109,6 +121,76 @@ async fn what_is_forgotten_is_nowhere_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_forgetting_that_failed_is_made_up_for_by_the_same_once_more() {
+    const SECRET: &str = "xyloquartz";
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.remember("alice", "the password is xyloquartz").await;
+    // So many that it is in the index, and not only at hand.
+    for number in 0..600 {
+        world.remember("alice", &format!("shelf {number} holds jam of {}", 1990 + number)).await;
+    }
+    let index = world.folder("alice").join("vectors");
+    world.until(async |_| holds(&index, SECRET)).await;
+    let in_the_way = index.join("part");
+    world.until(async |_| std::fs::write(&in_the_way, "not a folder").is_ok()).await;
+    let forget = || Forget { what: Forgettable::Matching { text: SECRET.to_owned() } };
+    let refused = world.refused(&being("alice"), forget()).await;
+    for says in ["recalled no more", "traces of it are left", "once more"] {
+        assert!(refused.why.contains(says), "{refused}");
+    }
+    assert!(!refused.why.contains("safe"), "{refused}");
+    let found = world.recall("alice", SECRET).await;
+    assert!(found.iter().all(|it| !it.memory.text.contains(SECRET)), "{found:?}");
+    assert!(holds(&index, SECRET), "else this shows nothing");
+    std::fs::remove_file(&in_the_way).unwrap();
+    assert_eq!(world.ask(&being("alice"), forget()).await, Forgotten::default());
+    assert!(!holds(&world.folder("alice"), SECRET), "a trace is left");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_to_another_can_be_forgotten_before_it_answers() {
+    const SAID: &str = "The heron nests in the old mill.";
+    let world = World::new().await;
+    world.create("Bob").await;
+    let alice = world.create("Alice").await.address;
+    let (goes_on, held) = watch::channel(false);
+    let mut script = answer(&["I shall keep in mind that the heron nests in the old mill."]);
+    script.insert(0, Step::Until(held));
+    let server = Server::start(vec![script]).await;
+    let model =
+        serde_json::json!({ "kind": "openai", "model": "m", "base_url": server.base_url() });
+    world.ask(&being("bob"), SetProvider { settings: Json(model) }).await;
+    let say = Say { to: name("bob"), text: SAID.to_owned(), path: Vec::new() };
+    let forgetting = async {
+        world.until(async |_| server.seen().len() == 1).await;
+        // It is on the disk before it is answered.
+        let what = Forgettable::Matching { text: "heron nests".to_owned() };
+        let forgotten = world.ask(&alice, Forget { what }).await;
+        goes_on.send_replace(true);
+        forgotten
+    };
+    let (said, forgotten) = tokio::join!(world.ask(&alice, say), forgetting);
+    assert_eq!(forgotten.memories, 1, "{forgotten:?}");
+    assert!(said.text.contains("heron nests"), "{said:?}");
+    assert!(!contains(&world.bytes_of("alice"), "heron nests"), "it was written once more");
+    let left = world.recall("alice", "heron").await;
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_to_nobody_is_not_remembered() {
+    let world = World::new().await;
+    let alice = world.create("Alice").await.address;
+    let text = "Does the heron nest in the old mill?".to_owned();
+    let say = Say { to: name("zeno"), text, path: Vec::new() };
+    let refused = world.refused(&alice, say).await;
+    assert!(matches!(refused, NotSaid::NoSuchBeing { .. }), "{refused}");
+    assert_eq!(world.ask(&alice, ShowBeing {}).await.memories, 0);
+    world.until(async |world| !contains(&world.bytes_of("alice"), "heron")).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_is_forgotten_by_its_number_with_what_is_remembered_of_it() {
     let world = World::new().await;
     world.create("Alice").await;
@@ -135,6 +217,18 @@ async fn a_word_that_all_memories_have_is_found_beside_one_that_none_has() {
     assert!(answered.text.contains("about herring\u{201d}"), "{}", answered.text);
     let found = world.recall("alice", "herrign").await;
     assert!(found[0].why.contains("it has a word like herrign"), "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_model_it_quotes_nothing_that_was_only_said_beside_the_answer() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    for said in ["My sister Lena lives in Bergen.", "I ate soup today.", "The sun is out."] {
+        world.query("alice", said).await;
+    }
+    let Answered { text, .. } = world.query("alice", "Where does my sister live?").await;
+    let told = "you told me: \u{201c}My sister Lena lives in Bergen.\u{201d}";
+    assert!(text.contains(told) && !text.contains("soup") && !text.contains("sun"), "{text}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

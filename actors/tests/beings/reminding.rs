@@ -55,7 +55,8 @@ async fn until_reminded(world: &World, id: &str, times: usize) -> Vec<Turn> {
 }
 
 /// Why a turn has no answer that is just being given.
-const UNFINISHED: &str = "it was not answered to the end: genii ended meanwhile";
+const UNFINISHED: &str = "it was not answered to the end: the being or genii ended meanwhile, or \
+     the answer could not be kept";
 
 /// Waits until a time lies so far back.
 async fn until_past(at: Timestamp) {

@@ -18,6 +18,9 @@ pub enum Step {
     Send(Vec<u8>),
     /// Do nothing for a while.
     Pause(Duration),
+    /// Do nothing until this is so.
+    #[allow(dead_code, reason = "only the tests of beings hold an answer back")]
+    Until(watch::Receiver<bool>),
     /// Do nothing until the asker goes away, and count that.
     Hang,
     /// Close the connection.
@@ -131,6 +134,10 @@ async fn play(step: Step, stream: &mut TcpStream, seen: &Seen, state: &State) ->
         Step::Pause(time) => {
             tokio::time::sleep(time).await;
             Some(())
+        }
+        Step::Until(mut is_so) => {
+            let has_come = is_so.wait_for(|is_so| *is_so).await.is_ok();
+            has_come.then_some(())
         }
         Step::Close => None,
         Step::Hang => {

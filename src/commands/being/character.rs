@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Being, reach};
 use crate::commands::{Command, Out, Refusal, Side};
+use crate::fault::Fault;
 use crate::screen::Screen;
 
 pub struct Character;
@@ -17,7 +18,7 @@ pub struct Args {
     #[serde(flatten)]
     being: Being,
     /// A field of the character, such as `nickname` [default: show all of it]
-    #[arg(value_name = "FIELD", requires = "change")]
+    #[arg(value_name = "FIELD")]
     field: Option<String>,
     /// What it is to say: text, or a list or object in JSON
     #[arg(value_name = "VALUE", group = "change")]
@@ -53,6 +54,18 @@ impl Command for Character {
     ];
     type Args = Args;
     type Said = Json;
+
+    fn prepare(args: &mut Args) -> Result<(), Fault> {
+        let Args { being: Being { id }, field, value, empty } = args;
+        if field.is_none() || value.is_some() || *empty {
+            return Ok(());
+        }
+        // A usage line of clap's would have the value before the field.
+        Err(Fault::usage("it is not said what the field is to say").help(format!(
+            "`being character {id} FIELD VALUE` sets it, `being character {id} FIELD --empty` \
+             empties it"
+        )))
+    }
 
     async fn serve(args: Args, side: Side, out: Out<Json>) -> Result<(), Refusal> {
         let id = &args.being.id;

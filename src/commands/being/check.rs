@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Being, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 pub struct Check;
 
@@ -30,7 +30,7 @@ impl Command for Check {
         let id = args.being.id;
         let check = CheckBeing { id: id.clone(), repair: args.repair };
         let checked: Checked =
-            reach::registry_ask_within(&side, check, reach::LONG_PATIENCE).await?;
+            reach::registry_ask_within(&side, check, reach::REGISTRY_PATIENCE).await?;
         let finding = checked.finding;
         out.say(checked).await?;
         // For a script that looks at how it ended.
@@ -38,8 +38,11 @@ impl Command for Check {
             Soundness::Whole => Ok(()),
             Soundness::Repairable => Err(Refusal::new(format!("{id} is not whole"))
                 .help(format!("`being check {id} --repair` mends it"))),
-            Soundness::Damaged => Err(Refusal::new(format!("{id} is damaged"))
-                .help("`being import` takes in a file of `being export` from before")),
+            // Its id is taken as long as it is there.
+            Soundness::Damaged => Err(Refusal::new(format!("{id} is damaged")).help(format!(
+                "`being delete {id}`, then `being import FILE` takes in a file of `being export` \
+                 from before"
+            ))),
         }
     }
 
@@ -49,7 +52,8 @@ impl Command for Check {
         screen.line(format!("{mended}{found} ({})", words::bytes(bytes)));
         for table in tables {
             let (name, entries, bytes) = (table.name, table.entries, words::bytes(table.bytes));
-            screen.line(format!("  {name}: {entries} entries, {bytes}"));
+            let entries = many(entries, "entry", "entries");
+            screen.line(format!("  {name}: {entries}, {bytes}"));
         }
     }
 }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Being, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
+use crate::fault::Fault;
 use crate::screen::Screen;
 
 pub struct Core;
@@ -15,7 +16,7 @@ pub struct Args {
     #[serde(flatten)]
     being: Being,
     /// A block, such as `whom I talk to` [default: show all]
-    #[arg(value_name = "TITLE", requires = "change")]
+    #[arg(value_name = "TITLE")]
     title: Option<String>,
     /// What it is to say
     #[arg(value_name = "TEXT", group = "change")]
@@ -41,6 +42,17 @@ impl Command for Core {
     ];
     type Args = Args;
     type Said = Blocks;
+
+    fn prepare(args: &mut Args) -> Result<(), Fault> {
+        let Args { being: Being { id }, title, text, remove } = args;
+        if title.is_none() || text.is_some() || *remove {
+            return Ok(());
+        }
+        // A usage line of clap's would have the text before the title.
+        Err(Fault::usage("it is not said what the block is to say").help(format!(
+            "`being core {id} TITLE TEXT` sets it, `being core {id} TITLE --remove` takes it away"
+        )))
+    }
 
     async fn serve(args: Args, side: Side, out: Out<Blocks>) -> Result<(), Refusal> {
         let Args { being: Being { id }, title, text, .. } = args;

@@ -82,7 +82,7 @@ impl Command for Create {
         let Args { id, home, isolation, character, notes, provider, .. } = args;
         let create =
             CreateBeing { id, character, provider: provider.settings, node: home, isolation };
-        let being = reach::registry_ask_within(&side, create, reach::LONG_PATIENCE).await?;
+        let being = reach::registry_ask_within(&side, create, reach::REGISTRY_PATIENCE).await?;
         out.say(Made { being, notes }).await
     }
 
@@ -96,7 +96,7 @@ impl Command for Create {
         for note in notes {
             screen.line(format!("note: {}", words::harmless(&note)));
         }
-        screen.line(screen.faint(&format!("`being chat {}` talks with it", being.id)));
+        screen.hint(&format!("`being chat {}` talks with it", being.id));
     }
 }
 

@@ -58,7 +58,12 @@ impl Command for Delete {
                  back: what is there is put aside."
             ),
         };
-        (!args.yes).then_some(Doubt { question, at_stake, is_nothing: |_| false })
+        (!args.yes).then_some(Doubt {
+            question,
+            at_stake,
+            is_nothing: |_| false,
+            if_nothing: String::new(),
+        })
     }
 
     fn done(args: &Args, data: &Data) {
@@ -68,7 +73,7 @@ impl Command for Delete {
     async fn serve(args: Args, side: Side, out: Out<Deleted>) -> Result<(), Refusal> {
         let Args { being, lost: is_lost, .. } = args;
         let delete = DeleteBeing { id: being.id, lost: is_lost };
-        let deleted = reach::registry_ask_within(&side, delete, reach::LONG_PATIENCE).await?;
+        let deleted = reach::registry_ask_within(&side, delete, reach::REGISTRY_PATIENCE).await?;
         out.say(Deleted { deleted, is_lost }).await
     }
 

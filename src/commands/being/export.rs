@@ -48,7 +48,7 @@ impl Command for Export {
     async fn serve(args: Args, side: Side, out: Out<Written>) -> Result<(), Refusal> {
         let file = args.file.display().to_string();
         let export = ExportBeing { id: args.being.id, file };
-        let exported = reach::registry_ask_within(&side, export, reach::LONG_PATIENCE).await?;
+        let exported = reach::registry_ask_within(&side, export, reach::REGISTRY_PATIENCE).await?;
         out.say(Written { exported, node: reach::registry_node(&side) }).await
     }
 

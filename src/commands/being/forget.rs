@@ -13,7 +13,7 @@ use crate::commands::{Command, Out, Refusal, Side};
 use crate::data::Data;
 use crate::doubt::Doubt;
 use crate::fault::Fault;
-use crate::screen::Screen;
+use crate::screen::{Screen, many};
 
 /// How many of each are told of.
 const STAKE_MAX: u32 = 200;
@@ -26,6 +26,9 @@ const SHOWN_LETTERS: usize = 100;
 
 /// What says what is to be forgotten.
 const WHAT: &str = "--memory, --turn, --from and --until, or --matching say it";
+
+/// What helps who names the later time first.
+const EARLIER: &str = "--from is the earlier of the two";
 
 pub struct Forget;
 
@@ -77,13 +80,13 @@ impl Args {
         match (self.memory, self.from.zip(self.until), &self.matching) {
             (Some(id), ..) => Ok(Forgettable::Memory { id }),
             (_, Some((from, until)), _) if from >= until => {
-                Err(Refusal::new(format!("no time lies between {from} and {until}"))
-                    .help("--from is the earlier of the two"))
+                Err(Refusal::new(no_time(from, until)).help(EARLIER))
             }
             (_, Some((from, until)), _) => Ok(Forgettable::Span { from, until }),
             (.., Some(text)) if text.trim().is_empty() => {
+                let id = &self.being.id;
                 Err(Refusal::new("--matching takes words")
-                    .help("`being delete` deletes all that a being is"))
+                    .help(format!("`being delete {id}` deletes all that it is")))
             }
             (.., Some(text)) => Ok(Forgettable::Matching { text: text.clone() }),
             (None, None, None) => {
@@ -107,9 +110,12 @@ impl Command for Forget {
     type Said = Said;
 
     fn prepare(args: &mut Args) -> Result<(), Fault> {
-        match (args.memory, args.turn, args.from, &args.matching) {
+        match (args.memory, args.turn, args.from.zip(args.until), &args.matching) {
             (None, None, None, None) => {
                 Err(Fault::usage("it is not said what is to be forgotten").help(WHAT))
+            }
+            (_, _, Some((from, until)), _) if from >= until => {
+                Err(Fault::usage(no_time(from, until)).help(EARLIER))
             }
             _ => Ok(()),
         }
@@ -120,7 +126,8 @@ impl Command for Forget {
             return None;
         }
         let id = &args.being.id;
-        let question = format!("Have {id} forget this for good?");
+        let this = args.what().map_or_else(|_| "this".to_owned(), |what| in_words(&what));
+        let question = format!("Have {id} forget {this} for good?");
         let looking = json!({
             "id": id, "memory": args.memory, "turn": args.turn, "from": args.from,
             "until": args.until, "matching": args.matching, "dry_run": true, "yes": false,
@@ -129,7 +136,9 @@ impl Command for Forget {
             let said = serde_json::from_value(said.clone());
             matches!(said, Ok(Said::AtStake(stake)) if stake.all == Forgotten::default())
         };
-        Some(Doubt { question, at_stake: Some((Self::NAME, looking)), is_nothing })
+        let if_nothing =
+            format!("Clear what earlier forgetting may have left, and all that was typed to {id}?");
+        Some(Doubt { question, at_stake: Some((Self::NAME, looking)), is_nothing, if_nothing })
     }
 
     fn done(args: &Args, data: &Data) {
@@ -155,7 +164,7 @@ impl Command for Forget {
     fn show(said: Said, screen: &mut Screen) {
         match said {
             Said::Forgotten(all) if all == Forgotten::default() => {
-                screen.line("nothing was forgotten: it remembers nothing of that");
+                screen.line("it remembers nothing of that, nor is a trace of it left");
             }
             Said::Forgotten(all) => {
                 screen.line(format!("forgotten for good: {}", counted(&all)));
@@ -163,6 +172,22 @@ impl Command for Forget {
             Said::AtStake(stake) => show_stake(&stake, screen),
         }
     }
+}
+
+/// What is to be forgotten, as it is asked about.
+fn in_words(what: &Forgettable) -> String {
+    match what {
+        Forgettable::Memory { id } => format!("memory {id}"),
+        Forgettable::Turn { id } => format!("turn {id}"),
+        Forgettable::Span { from, until } => format!("all that was told from {from} until {until}"),
+        Forgettable::Matching { text } => {
+            format!("all that matches '{}'", words::in_short(text, SHOWN_LETTERS))
+        }
+    }
+}
+
+fn no_time(from: Timestamp, until: Timestamp) -> String {
+    format!("no time lies between {from} and {until}")
 }
 
 fn show_stake(stake: &AtStake, screen: &mut Screen) {
@@ -207,8 +232,4 @@ fn counted(all: &Forgotten) -> String {
     let parts = each.into_iter().filter(|(count, ..)| *count > 0);
     let parts: Vec<String> = parts.map(|(count, one, more)| many(count, one, more)).collect();
     parts.join(", ")
-}
-
-fn many(count: u64, one: &str, more: &str) -> String {
-    format!("{count} {}", if count == 1 { one } else { more })
 }

@@ -58,7 +58,7 @@ impl Command for History {
     fn show(Talk { being, turns, older }: Talk, screen: &mut Screen) {
         if let Some(older) = older {
             let how = format!("(there are older turns: `being history {being} --before {older}`)");
-            screen.line(screen.faint(&how));
+            screen.hint(&how);
         }
         if turns.is_empty() {
             screen.line("nothing was said yet");

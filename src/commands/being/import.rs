@@ -69,7 +69,7 @@ impl Command for Import {
         let Args { file, id, home, isolation, with_provider } = args;
         let file = file.display().to_string();
         let import = ImportBeing { file, id, node: home, isolation, with_provider };
-        let imported = reach::registry_ask_within(&side, import, reach::LONG_PATIENCE).await;
+        let imported = reach::registry_ask_within(&side, import, reach::REGISTRY_PATIENCE).await;
         let ImportedBeing { being, provider, notes } =
             imported.map_err(|no| with_what_is_taken_in(no, &side))?;
         out.say(TakenIn { being, provider, notes }).await
@@ -83,7 +83,7 @@ impl Command for Import {
             being.address
         ));
         for note in notes {
-            screen.line(format!("note: {}", words::harmless(&note)));
+            screen.line(format!("note: {}", screen.called(&words::harmless(&note))));
         }
     }
 }

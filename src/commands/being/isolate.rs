@@ -30,7 +30,7 @@ impl Command for Isolate {
     async fn serve(args: Args, side: Side, out: Out<BeingEntry>) -> Result<(), Refusal> {
         let Args { being: Being { id }, how } = args;
         let isolate = IsolateBeing { id, isolation: how };
-        out.say(reach::registry_ask_within(&side, isolate, reach::LONG_PATIENCE).await?).await
+        out.say(reach::registry_ask_within(&side, isolate, reach::REGISTRY_PATIENCE).await?).await
     }
 
     fn show(being: BeingEntry, screen: &mut Screen) {

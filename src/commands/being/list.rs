@@ -70,7 +70,8 @@ impl Command for List {
 
     fn show(beings: Vec<BeingEntry>, screen: &mut Screen) {
         if beings.is_empty() {
-            return screen.line("no being is in this list; `being create FILE` makes one");
+            let how = screen.called("`being create FILE` makes one");
+            return screen.line(format!("no being is in this list; {how}"));
         }
         let row = |being: &BeingEntry| {
             vec![

@@ -30,7 +30,7 @@ impl Command for Migrate {
 
     async fn serve(args: Args, side: Side, out: Out<BeingEntry>) -> Result<(), Refusal> {
         let migrate = MigrateBeing { id: args.being.id, node: args.home };
-        out.say(reach::registry_ask_within(&side, migrate, reach::MOVE_PATIENCE).await?).await
+        out.say(reach::registry_ask_within(&side, migrate, reach::REGISTRY_PATIENCE).await?).await
     }
 
     fn show(being: BeingEntry, screen: &mut Screen) {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use genii_protocols::being::{Answered, Converse};
-use genii_protocols::beings::{BeingEntry, GetBeing, ListBeings, NoBeing};
+use genii_actors::beings::registry::ERRAND_PATIENCE_MAX;
+use genii_protocols::being::{Answered, BeingInfo, Converse};
+use genii_protocols::beings::{BeingEntry, BeingState, GetBeing, ListBeings, NoBeing};
 use genii_protocols::{Address, AskError, Destination, Fault, Json, Message, Name, NodeName};
 use genii_runtime::{House, JsonNext};
 
@@ -17,18 +18,20 @@ const GROUP: &str = "being";
 /// How long what is quickly done may take: a being may have to wake for it.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// How long what takes long may take: making, writing out, taking in, deleting, forgetting for good.
+/// How long what takes a being long may take: forgetting for good, speaking to another.
 pub const LONG_PATIENCE: Duration = Duration::from_secs(600);
 
-/// How long a being may take to move to another machine.
-pub const MOVE_PATIENCE: Duration = Duration::from_secs(3_600);
+/// How long what takes the registry long may take, with what it takes to say so: making, moving, writing out,
+/// taking in, deleting. All that it does has bounds of its own, and it says what went wrong.
+pub const REGISTRY_PATIENCE: Duration = ERRAND_PATIENCE_MAX.saturating_add(PATIENCE);
 
 /// How long the next words of an answer may take. Providers have bounds of their own, which are less;
 /// this one is for what went astray.
 const WORDS_PATIENCE: Duration = Duration::from_secs(3_600);
 
-/// How long the registry may take to tell why a being does not answer, or whether there are any.
-const ASIDE_PATIENCE: Duration = Duration::from_secs(2);
+/// How long the registry may take to tell why a being does not answer, or whether there are any, and how much
+/// longer than the being to tell of it.
+pub const ASIDE_PATIENCE: Duration = Duration::from_secs(2);
 
 /// The registry of all beings.
 fn registry() -> Address {
@@ -77,16 +80,65 @@ where
     registry_ask_within(side, message, PATIENCE).await
 }
 
+/// What the registry says of a being: what it knows, or why it refuses. `Err` if it does not answer.
+pub type Told = Result<Result<BeingEntry, Refusal>, Refusal>;
+
+/// Asks the registry for what it knows of a being.
+pub async fn entry(side: &Side, id: &Name) -> Told {
+    let get = GetBeing { id: id.clone() };
+    match side.house.node().to(registry()).ask_within(get, PATIENCE).await {
+        Ok(entry) => Ok(Ok(entry)),
+        Err(AskError::Refused(no)) => Ok(Err(no_being(&no))),
+        Err(AskError::Fault(fault)) => Err(no_registry(&side.house, &fault)),
+    }
+}
+
+/// What is known of a being that has answered, by its own account alone, and why the registry has not.
+pub fn entry_of(side: &Side, id: Name, info: &BeingInfo, why: String) -> BeingEntry {
+    let address = address(&id);
+    let elsewhere = side.house.home_of(address.as_str());
+    let node = elsewhere.unwrap_or_else(|| side.house.node().name().clone());
+    BeingEntry {
+        id,
+        address,
+        name: info.name.clone(),
+        state: BeingState::Awake,
+        isolation: None,
+        node,
+        created: info.created,
+        why: Some(why),
+    }
+}
+
+/// That the registry has not answered in time.
+pub fn registry_hangs() -> Refusal {
+    let registry = registry();
+    Refusal::new(format!("{registry} does not answer"))
+        .help(format!("`inspect {registry}` shows what it does"))
+}
+
+/// Sees that a being is not suspended, as far as is known on this machine: whoever asks one that is
+/// would wait in vain.
+fn not_suspended(side: &Side, id: &Name) -> Result<(), Refusal> {
+    let address = address(id);
+    if !side.house.node().is_suspended(&address) {
+        return Ok(());
+    }
+    let message = format!("{id} is suspended, and handles nothing until it is resumed");
+    Err(Refusal::new(message).help(format!("`resume {address}` ends that")))
+}
+
 /// Asks a being.
 ///
 /// # Errors
-/// When it refuses, is not there, or does not answer.
+/// When it refuses, is suspended or not there, or does not answer.
 pub async fn ask_within<M: Message>(
     side: &Side,
     id: &Name,
     message: M,
     patience: Duration,
 ) -> Result<M::Reply, Refusal> {
+    not_suspended(side, id)?;
     match side.house.node().to(address(id)).ask_within(message, patience).await {
         Ok(reply) => Ok(reply),
         Err(AskError::Refused(no)) => Err(refused(id, &no)),
@@ -116,6 +168,7 @@ pub async fn converse<F>(
 where
     F: Future<Output = Result<(), Refusal>>,
 {
+    not_suspended(side, id)?;
     let mail = side.house.node().to(address(id));
     let answers = mail.stream_json(Converse::NAME, &Json::of(said), WORDS_PATIENCE).await;
     let mut answers = match answers {
@@ -184,14 +237,16 @@ async fn why_not(side: &Side, id: &Name, fault: &Fault) -> Refusal {
     let known = side.house.node().to(registry()).ask_within(get, ASIDE_PATIENCE).await;
     let is_unknown = matches!(fault, Fault::NotFound { .. });
     match known {
-        Err(AskError::Refused(no @ NoBeing::NotFound { .. })) if is_unknown => no_being(&no),
+        // Also one that is being made or deleted.
+        Err(AskError::Refused(no)) if is_unknown => no_being(&no),
         Err(AskError::Fault(of_registry)) if is_unknown => no_registry(&side.house, &of_registry),
-        Ok(BeingEntry { why: Some(why), state, .. }) => {
+        // What is amiss with one that is awake is not why it does not answer.
+        Ok(BeingEntry { why: Some(why), state, .. }) if state != BeingState::Awake => {
             let state = words::state(state);
             Refusal::new(format!("{id} is {state}: {why}"))
                 .help(format!("`being show {id}` shows it"))
         }
-        _ => fault_refusal(&side.house, &Destination::from(address(id)), fault),
+        _ => of_fault(&side.house, &Destination::from(address(id)), fault),
     }
 }
 
@@ -214,6 +269,18 @@ fn no_registry(house: &House, fault: &Fault) -> Refusal {
             "declare it in the topology: [agents.\"{registry}\"] kind = \"beings-registry\"; \
              `genii topology` prints one that has it"
         )),
-        fault => fault_refusal(house, &Destination::from(registry), fault),
+        fault => of_fault(house, &Destination::from(registry), fault),
+    }
+}
+
+/// A fault, with what to do. No command about beings takes a `--timeout`, and what was begun is not called off
+/// with the waiting for it.
+pub(super) fn of_fault(house: &House, to: &Destination, fault: &Fault) -> Refusal {
+    match fault {
+        Fault::Timeout { .. } => Refusal::new(fault.to_string()).help(format!(
+            "it may go on all the same: `being list` shows how all stand, and `inspect {to}` what it \
+             does"
+        )),
+        fault => fault_refusal(house, to, fault),
     }
 }

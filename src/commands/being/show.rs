@@ -2,11 +2,13 @@
 
 use genii_actors::being::character::Names;
 use genii_actors::being::character::macros::expand;
+use genii_protocols::Name;
 use genii_protocols::being::{
     AskHealth, BeingHealth, BeingInfo, ProviderInfo, ShowBeing, ShowProvider,
 };
-use genii_protocols::beings::{BeingEntry, GetBeing};
+use genii_protocols::beings::{BeingEntry, BeingState};
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
 
 use super::{Being, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
@@ -23,7 +25,7 @@ pub struct Show;
 /// What is known about a being.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Known {
-    /// As the registry knows it.
+    /// As the registry knows it; if that does not answer, by its own account.
     #[serde(flatten)]
     pub being: BeingEntry,
     /// By its own account.
@@ -45,9 +47,14 @@ impl Command for Show {
     type Said = Known;
 
     async fn serve(Being { id }: Being, side: Side, out: Out<Known>) -> Result<(), Refusal> {
-        let being = reach::registry_ask(&side, GetBeing { id: id.clone() }).await?;
-        // One that does not answer is shown all the same: that is when somebody looks.
-        let info = reach::ask(&side, &id, ShowBeing {}).await;
+        let (told, info) = ask_both(&side, &id).await;
+        // One that does not answer is shown all the same, and so is one of which the registry does not tell:
+        // that is when somebody looks.
+        let being = match (told, &info) {
+            (Ok(told), _) => told?,
+            (Err(away), Ok(info)) => reach::entry_of(&side, id.clone(), info, away.message),
+            (Err(away), Err(_)) => return Err(away),
+        };
         let known = match info {
             Ok(info) => {
                 let health = reach::ask(&side, &id, AskHealth {}).await.ok();
@@ -66,7 +73,9 @@ impl Command for Show {
         let Known { being, info, provider, health, silent } = known;
         let (name, state) = (words::harmless(&being.name), screen.state(words::state(being.state)));
         screen.line(format!("{} ({}) is {state} on {}", screen.bold(&name), being.id, being.node));
-        if let Some(why) = being.why.iter().chain(&silent).next() {
+        // Why one is silent that is not awake is told with what is amiss.
+        let silent = silent.filter(|_| being.state == BeingState::Awake || being.why.is_none());
+        for why in being.why.iter().chain(&silent) {
             screen.line(format!("  {}", screen.red(&words::harmless(why))));
         }
         for note in health.into_iter().flat_map(|health| health.notes) {
@@ -84,6 +93,24 @@ impl Command for Show {
         }
         if let Some(info) = &info {
             words::core(&info.core, screen);
+        }
+    }
+}
+
+/// What the registry says of a being, and what it says itself. They are asked at once, so that nobody waits long
+/// for a registry that hangs.
+async fn ask_both(side: &Side, id: &Name) -> (reach::Told, Result<BeingInfo, Refusal>) {
+    let told = reach::entry(side, id);
+    let info = reach::ask(side, id, ShowBeing {});
+    tokio::pin!(told, info);
+    tokio::select! {
+        told = &mut told => (told, info.await),
+        info = &mut info => {
+            if info.is_err() {
+                return (told.await, info);
+            }
+            let told = timeout(reach::ASIDE_PATIENCE, told).await;
+            (told.unwrap_or_else(|_| Err(reach::registry_hangs())), info)
         }
     }
 }

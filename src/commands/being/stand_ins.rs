@@ -6,7 +6,8 @@ use genii_protocols::budget::Budget;
 use genii_protocols::{Address, Json, Name, NodeName, Timestamp};
 use genii_runtime::topology::Topology;
 use genii_runtime::{
-    Agent, Catalogue, Context, Handle, HandleStream, House, Node, NodeOptions, Outlet, Protocol,
+    Agent, Catalogue, Context, Handle, HandleLater, HandleStream, House, Node, NodeOptions, Outlet,
+    Promise, Protocol,
 };
 use genii_supervision::StartError;
 use parking_lot::Mutex;
@@ -44,6 +45,14 @@ pub async fn side_without_registry() -> Side {
     house("[groups.being]\n[agents.\"being/marit\"]\nkind = \"being\"\n", kinds).await
 }
 
+/// A house in which `marit` lives, and whose registry answers nothing.
+pub async fn side_with_a_registry_that_hangs() -> Side {
+    let kinds = Catalogue::new().with::<Hangs>("beings-registry").with::<Marit>("being");
+    let text = "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
+                [groups.being]\n[agents.\"being/marit\"]\nkind = \"being\"\n";
+    house(text, kinds).await
+}
+
 async fn house(topology: &str, kinds: Catalogue) -> Side {
     let topology = Topology::parse(topology, &kinds).unwrap();
     let node = Node::new(NodeOptions::new(NodeName::new("test").unwrap()));
@@ -64,10 +73,14 @@ pub fn at(text: &str) -> Timestamp {
 pub const AWAY: &str = "x000002";
 pub const HOMELESS: &str = "x000003";
 
+/// A being that sleeps.
+pub const ASLEEP: &str = "x000004";
+
 fn entry(id: &str) -> BeingEntry {
     let (state, node, why) = match id {
         "tobin" => (BeingState::Quarantined, "test", Some("its store is damaged")),
         AWAY => (BeingState::Unreachable, "pc9", None),
+        ASLEEP => (BeingState::Asleep, "test", None),
         HOMELESS => (BeingState::Unreachable, "test", Some("its home does not run")),
         _ => (BeingState::Awake, "test", None),
     };
@@ -206,6 +219,27 @@ impl Handle<DeleteBeing> for Registry {
         let gone = self.get(&delete.id)?;
         self.beings.retain(|being| being.id != delete.id);
         Ok(gone)
+    }
+}
+
+/// A registry that takes what it is asked, and answers nothing.
+struct Hangs(Vec<Promise<GetBeing>>);
+
+impl Agent for Hangs {
+    type Settings = Json;
+
+    fn protocol() -> Protocol<Self> {
+        Protocol::new().on_later::<GetBeing>()
+    }
+
+    async fn start(_: Json, _: &mut Context) -> Result<Self, StartError> {
+        Ok(Self(Vec::new()))
+    }
+}
+
+impl HandleLater<GetBeing> for Hangs {
+    async fn handle_later(&mut self, _: GetBeing, promise: Promise<GetBeing>, _: &mut Context) {
+        self.0.push(promise);
     }
 }
 

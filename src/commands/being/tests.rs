@@ -3,10 +3,14 @@
 use std::time::{Duration, Instant};
 
 use genii_protocols::admin::run_reply::Said;
+use genii_protocols::{Address, Destination, Fault, TimeSpan};
 use serde_json::{Value, json};
 
-use super::reach::how_to_begin;
-use super::stand_ins::{AWAY, HOMELESS, NOTICED, TALK_ON, side, side_without_registry};
+use super::reach::{how_to_begin, of_fault};
+use super::stand_ins::{
+    ASLEEP, AWAY, HOMELESS, NOTICED, TALK_ON, side, side_with_a_registry_that_hangs,
+    side_without_registry,
+};
 use crate::admin::client::Client;
 use crate::admin::server::AdminSocket;
 use crate::commands::{Call, Refusal, Side, begin_anywhere};
@@ -132,6 +136,57 @@ async fn why_tells_of_beings_that_are_not_at_hand_what_the_registry_knows() {
 }
 
 #[tokio::test]
+async fn of_one_that_sleeps_it_is_said_that_it_does() {
+    let side = side(5).await;
+    for command in
+        ["start", "stop", "restart", "kill", "release", "state", "suspend", "resume", "messages"]
+    {
+        let no = refused(&side, &format!("{command} being/{ASLEEP}")).await;
+        let says = format!("being/{ASLEEP} is asleep on test; it wakes when it is spoken to");
+        assert!(no.contains(&says), "{command}: {no}");
+    }
+    let no = refused(&side, "stop being/tobin").await;
+    assert!(no.contains("being/tobin is quarantined on test: its store is damaged"), "{no}");
+}
+
+#[tokio::test]
+async fn one_that_is_suspended_is_not_waited_for() {
+    let side = side(1).await;
+    run(&side, "suspend being/marit").await.unwrap();
+    let began = Instant::now();
+    for line in ["being ask marit hello", "being recall marit nuts"] {
+        let no = refused(&side, line).await;
+        assert!(no.contains("marit is suspended, and handles nothing until it is resumed"), "{no}");
+        assert!(no.contains("`resume being/marit`"), "{no}");
+    }
+    // What the registry knows is told all the same.
+    let known = json(&side, "being show marit").await;
+    assert_eq!((&known["state"], &known["info"]), (&json!("awake"), &json!(null)));
+    let shown_suspended = shown(&side, "being show marit").await;
+    assert!(shown_suspended.contains("marit is suspended"), "{shown_suspended}");
+    assert!(began.elapsed() < DEADLINE / 2, "{:?}", began.elapsed());
+    run(&side, "resume being/marit").await.unwrap();
+    assert!(shown(&side, "being ask marit hello").await.contains("You said: hello"));
+}
+
+#[tokio::test]
+async fn a_name_without_its_group_is_told_with_the_group_if_one_alone_has_it() {
+    let side = side(4).await;
+    for (line, meant) in [
+        ("why marit", "did you mean being/marit?"),
+        ("inspect marit", "did you mean being/marit?"),
+        ("why registry", "did you mean beings/registry?"),
+        // Only the registry knows of this one.
+        ("why tobin", "did you mean being/tobin?"),
+        ("journal tobin", "did you mean being/tobin?"),
+        ("why nobody", "`ps` lists all agents"),
+    ] {
+        let no = refused(&side, line).await;
+        assert!(no.contains(meant), "{line}: {no}");
+    }
+}
+
+#[tokio::test]
 async fn a_house_without_a_registry_says_how_to_have_one() {
     let side = side_without_registry().await;
     for line in ["being list", "being ask ann hello"] {
@@ -140,6 +195,30 @@ async fn a_house_without_a_registry_says_how_to_have_one() {
         assert!(no.contains("kind = \"beings-registry\""), "{line}: {no}");
     }
     assert_eq!(how_to_begin(&side.house, "genii").await, None);
+}
+
+#[tokio::test]
+async fn a_being_is_shown_by_its_own_account_while_the_registry_does_not_answer() {
+    for side in [side_without_registry().await, side_with_a_registry_that_hangs().await] {
+        let known = json(&side, "being show marit").await;
+        let told = (&known["id"], &known["state"], &known["node"], &known["info"]["turns"]);
+        assert_eq!(told, (&json!("marit"), &json!("awake"), &json!("test"), &json!(450)));
+        assert!(known["why"].as_str().unwrap().contains("beings/registry"), "{known}");
+        assert_eq!(known["silent"], json!(null));
+    }
+    let neither = refused(&side_without_registry().await, "being show ann").await;
+    assert!(neither.contains("the house has no beings/registry"), "{neither}");
+}
+
+#[tokio::test]
+async fn whoever_has_waited_too_long_is_told_that_it_may_go_on() {
+    let to = Destination::from(Address::parse("beings/registry").unwrap());
+    let message = "beings.create".to_owned();
+    let fault = Fault::Timeout { to: to.clone(), message, after: TimeSpan::from_secs(1) };
+    let told = of_fault(&side(1).await.house, &to, &fault);
+    let help = told.help;
+    assert!(help.contains("it may go on") && help.contains("`being list`"), "{help}");
+    assert!(!help.contains("--timeout"), "{help}");
 }
 
 #[tokio::test]
@@ -220,8 +299,6 @@ async fn what_would_be_forgotten_is_shown_first() {
             json!({ "forgotten": { "memories": 2, "turns": 1, "answers": 0, "reminders": 0 } })
         );
     }
-    let backwards = "being forget marit --from 2026-05-04 --until 2026-05-03 --yes";
-    assert!(refused(&side, backwards).await.contains("no time lies between"));
     assert!(
         refused(&side, "being forget marit --matching ' ' --yes").await.contains("takes words")
     );
@@ -265,9 +342,20 @@ fn what_cannot_be_undone_is_asked_first() {
         call.entry.doubt(&call.arguments).map(|doubt| (doubt.question, doubt.at_stake))
     };
     let (question, at_stake) = doubt("being forget marit --matching nuts").unwrap();
-    assert!(question.contains("marit"), "{question}");
+    assert_eq!(question, "Have marit forget all that matches 'nuts' for good?");
     let (command, arguments) = at_stake.unwrap();
     assert_eq!((command, &arguments["dry_run"]), ("being forget", &json!(true)));
+    for (what, in_words) in [
+        ("--memory 12", "memory 12"),
+        ("--turn 40", "turn 40"),
+        (
+            "--from 2026-05-03 --until 2026-05-04",
+            "all that was told from 2026-05-03T00:00:00.000Z until 2026-05-04T00:00:00.000Z",
+        ),
+    ] {
+        let (question, _) = doubt(&format!("being forget marit {what}")).unwrap();
+        assert_eq!(question, format!("Have marit forget {in_words} for good?"));
+    }
     assert!(doubt("being delete marit").unwrap().0.contains("Delete marit for good"));
     let (question, at_stake) = doubt("being delete marit --lost").unwrap();
     assert!(question.contains("put aside"), "{question}");
@@ -390,12 +478,16 @@ fn wrong_calls_are_told() {
         ("being show Marit", "did you mean \"marit\"?"),
         ("being forget marit", "--memory"),
         ("being forget marit --from 2026-05-03", "--until"),
+        ("being forget marit --from 2026-05-04 --until 2026-05-03", "no time lies between"),
         ("being forget marit --memory 1 --matching x", "cannot be used with"),
         ("being forget marit --turn 1 --memory 1", "cannot be used with"),
         ("being recall marit x --from yesterday", "how long ago"),
         ("being recall marit x -n 101", "101"),
         ("being recall marit x --kind dream", "fact"),
-        ("being core marit title", "TEXT"),
+        ("being core marit title", "`being core marit TITLE TEXT` sets it"),
+        ("being core marit --remove", "TITLE"),
+        ("being core marit title text --remove", "cannot be used with"),
+        ("being character marit nickname", "`being character marit FIELD VALUE` sets it"),
         ("being remind marit", "WHEN"),
         ("being remind marit 10m", "TEXT"),
         ("being remind marit soon tea", "in how long"),

@@ -1,13 +1,22 @@
 //! How memories, turns and budgets look to a person.
 
+use std::borrow::Cow;
+
 use genii_protocols::Json;
 use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Reminder, Turn};
 use genii_protocols::beings::{BeingState, Isolation};
-use genii_protocols::budget::{BudgetFor, BudgetLimits, BudgetOf, Spent};
+use genii_protocols::budget::{BudgetFor, BudgetLimits, Spent};
 use serde_json::Value;
 
-use crate::screen::Screen;
+use crate::screen::flow::Flow;
 pub use crate::screen::harmless;
+use crate::screen::{Screen, many};
+
+/// With what each line of a text begins that is set in.
+const INDENT: &str = "    ";
+
+/// How many letters are shown of something that was remembered.
+const MEMORY_LETTERS_MAX: usize = 2_000;
 
 /// How a being stands, in a word.
 pub fn state(state: BeingState) -> &'static str {
@@ -51,10 +60,12 @@ pub fn in_short(text: &str, letters_max: usize) -> String {
     words
 }
 
-/// Writes a text, each line of it set in.
+/// Writes a text, each line of it set in. On a terminal that is narrower, it goes on in the next behind a word.
 pub fn set_in(text: &str, screen: &mut Screen) {
+    let columns = screen.columns();
     for line in harmless(text.trim()).lines() {
-        screen.line(format!("    {line}"));
+        let line = Flow::new(columns, INDENT, INDENT).whole(line);
+        screen.line(format!("{INDENT}{line}"));
     }
 }
 
@@ -62,10 +73,22 @@ pub fn set_in(text: &str, screen: &mut Screen) {
 pub fn recollection(found: &Recollection, screen: &mut Screen) {
     let score = screen.bold(&format!("{:.2}", found.score));
     screen.line(format!("{score}  {}", about(&found.memory, screen)));
-    set_in(&found.memory.text, screen);
+    set_in(&beginning(&found.memory.text, MEMORY_LETTERS_MAX), screen);
     if !found.why.is_empty() {
         let why = screen.faint(&format!("because {}", harmless(&found.why)));
         screen.line(format!("    {why}"));
+    }
+}
+
+/// So many letters of a text, and how many more there are.
+fn beginning(text: &str, letters_max: usize) -> Cow<'_, str> {
+    let text = text.trim();
+    match text.char_indices().nth(letters_max) {
+        None => text.into(),
+        Some((at, _)) => {
+            let (shown, rest) = text.split_at(at);
+            format!("{shown}... ({} more; --json has all)", rest.chars().count()).into()
+        }
     }
 }
 
@@ -112,8 +135,8 @@ pub fn core(blocks: &[CoreBlock], screen: &mut Screen) {
 pub fn limits(limits: &BudgetLimits, today: Spent, month: Spent, all: Spent) -> Vec<String> {
     let of = |per, spent: Spent, requests, tokens| {
         [
-            (BudgetOf::Requests, requests, spent.requests, per),
-            (BudgetOf::Tokens, tokens, spent.tokens, per),
+            (["question", "questions"], requests, spent.requests, per),
+            (["token", "tokens"], tokens, spent.tokens, per),
         ]
     };
     let each = [
@@ -122,8 +145,9 @@ pub fn limits(limits: &BudgetLimits, today: Spent, month: Spent, all: Spent) -> 
         of(BudgetFor::Ever, all, limits.requests_in_all, limits.tokens_in_all),
     ];
     let set = each.into_iter().flatten();
-    set.filter_map(|(of, limit, spent, per)| {
-        limit.map(|limit| format!("{limit} {of} {per}, of which {spent} are spent"))
+    set.filter_map(|([one, more], limit, spent, per)| {
+        let (limit, spent) = (many(limit?, one, more), many(spent, "is", "are"));
+        Some(format!("{limit} {per}, of which {spent} spent"))
     })
     .collect()
 }
@@ -142,6 +166,9 @@ pub fn settings(settings: &Json) -> Vec<(String, String)> {
 /// How many bytes, as a person reads them.
 pub fn bytes(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["bytes", "KiB", "MiB", "GiB"];
+    if bytes == 1 {
+        return "1 byte".to_owned();
+    }
     let mut amount = bytes as f64;
     let mut unit = 0;
     while amount >= 1024.0 && unit + 1 < UNITS.len() {
@@ -163,6 +190,12 @@ mod tests {
     }
 
     #[test]
+    fn a_long_memory_is_shown_by_its_beginning() {
+        assert_eq!(beginning(" two\nlines ", 9), "two\nlines");
+        assert_eq!(beginning("äöüß und so", 4), "äöüß... (7 more; --json has all)");
+    }
+
+    #[test]
     fn settings_are_told_in_words() {
         let all = serde_json::json!({ "a": null, "b": "x\u{1b}y", "c": 0.5, "d": true });
         let told: Vec<String> = settings(&Json(all)).into_iter().map(|it| it.1).collect();
@@ -172,18 +205,28 @@ mod tests {
 
     #[test]
     fn bytes_have_as_many_digits_as_matter() {
-        for (number, expected) in
-            [(0, "0 bytes"), (1023, "1023 bytes"), (1536, "1.5 KiB"), (500 << 20, "500 MiB")]
-        {
+        for (number, expected) in [
+            (0, "0 bytes"),
+            (1, "1 byte"),
+            (1023, "1023 bytes"),
+            (1536, "1.5 KiB"),
+            (500 << 20, "500 MiB"),
+        ] {
             assert_eq!(bytes(number), expected);
         }
     }
 
     #[test]
     fn only_limits_that_are_set_are_told_with_what_is_spent() {
-        let set = BudgetLimits { tokens_per_day: Some(10), ..BudgetLimits::default() };
+        let set = BudgetLimits {
+            tokens_per_day: Some(10),
+            requests_per_month: Some(1),
+            ..BudgetLimits::default()
+        };
         let today = Spent { requests: 1, tokens: 7 };
         let told = limits(&set, today, today, today);
-        assert_eq!(told, ["10 tokens a day, of which 7 are spent"]);
+        let expected =
+            ["10 tokens a day, of which 7 are spent", "1 question a month, of which 1 is spent"];
+        assert_eq!(told, expected);
     }
 }

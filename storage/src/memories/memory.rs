@@ -1,5 +1,7 @@
 //! What a memory is, and how one asks for some.
 
+use std::collections::BTreeSet;
+
 use genii_protocols::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -113,17 +115,24 @@ pub struct RecallFilter {
     pub speaker: Option<String>,
     /// None of the turns from this one on: they are before the asker's eyes anyway.
     pub except_turns_from: Option<u64>,
+    /// Of these not all may be before the asker's eyes: only what was said in them is left out, and no fact
+    /// that was told.
+    pub seen_in_part: BTreeSet<u64>,
 }
 
 impl RecallFilter {
     pub(super) fn passes(&self, memory: &Brief) -> bool {
         let speaker = self.speaker.as_ref();
-        let is_before_eyes = self.except_turns_from.zip(memory.turn);
+        let is_said = memory.kind == MemoryKind::Turn;
+        let is_before_eyes = |turn: u64| {
+            self.except_turns_from.is_some_and(|from| turn >= from)
+                && (is_said || !self.seen_in_part.contains(&turn))
+        };
         self.from.is_none_or(|from| memory.at >= from)
             && self.until.is_none_or(|until| memory.at < until)
             && (self.kinds.is_empty() || self.kinds.contains(&memory.kind))
             && speaker.is_none_or(|speaker| memory.speaker.as_ref() == Some(speaker))
-            && is_before_eyes.is_none_or(|(from, turn)| turn < from)
+            && memory.turn.is_none_or(|turn| !is_before_eyes(turn))
     }
 
     /// The same for the index, which knows no turns, among memories through an id.
@@ -153,4 +162,33 @@ pub struct Recalled {
     pub score: f32,
     /// Why it was found.
     pub reasons: Reasons,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::UNIX_EPOCH;
+
+    use super::*;
+
+    #[test]
+    fn what_was_told_in_a_turn_that_is_seen_in_part_is_found() {
+        let seen_in_part = BTreeSet::from([8]);
+        let filter =
+            RecallFilter { except_turns_from: Some(7), seen_in_part, ..RecallFilter::default() };
+        let passes = |kind, turn| {
+            let (at, speaker, replaced_by) = (UNIX_EPOCH.into(), None, None);
+            filter.passes(&Brief { at, kind, speaker, turn, replaced_by })
+        };
+        let expected = [
+            (Some(6), [true, true]),
+            (Some(7), [false, false]),
+            (Some(8), [false, true]),
+            (Some(9), [false, false]),
+            (None, [true, true]),
+        ];
+        for (turn, found) in expected {
+            let said_and_told = [MemoryKind::Turn, MemoryKind::Fact].map(|kind| passes(kind, turn));
+            assert_eq!(said_and_told, found, "{turn:?}");
+        }
+    }
 }

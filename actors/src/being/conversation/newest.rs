@@ -1,13 +1,15 @@
 //! The newest turns, as a prompt has them: those that are at hand, and of a whole conversation the greeting
 //! that it began with.
 
+use std::collections::BTreeSet;
+
 use genii_storage::store::StoreError;
 
 use super::USER;
 use crate::being::character::macros::expand;
 use crate::being::character::{Character, Names};
 use crate::being::mind::Mind;
-use crate::being::prompt::{PromptAccount, Turn};
+use crate::being::prompt::{EstimatedTokens, PromptAccount, PromptSettings, Turn, is_long};
 use crate::being::tables::{LAST_TURN, TURNS};
 
 /// What a greeting makes its choices by: the same as where a chat shows it.
@@ -71,7 +73,7 @@ impl Newest {
         ids.get(ids.len().saturating_sub(count)).copied()
     }
 
-    /// How many turns stand in a prompt as a whole.
+    /// How many turns stand in a prompt, with the answer and with what was said, if only the beginning of it.
     pub(super) fn whole_in(&self, account: &PromptAccount) -> usize {
         let Some(oldest) = account.turns.taken.iter().min().map(|place| *place as usize) else {
             return 0;
@@ -82,6 +84,13 @@ impl Newest {
             Some(from) => self.ids().into_iter().filter(|id| *id >= from).count(),
             None => 0,
         }
+    }
+
+    /// Those turns of which a prompt may have the beginning only, of what was said or of the answer.
+    pub(super) fn long(&self, settings: &PromptSettings) -> BTreeSet<u64> {
+        let turns = self.turns.iter().zip(&self.of);
+        let long = turns.filter(|(turn, _)| is_long(turn, settings, &EstimatedTokens));
+        long.filter_map(|(_, of)| *of).collect()
     }
 
     pub(super) fn ids(&self) -> Vec<u64> {

@@ -22,14 +22,32 @@ pub(super) struct Writing {
     pub(super) name: String,
     pub(super) answer: Option<String>,
     pub(super) failure: Option<String>,
+    /// How many tokens it took, as far as that is known; none if nothing was asked.
     pub(super) spent: u64,
+    /// What was counted of it already, when it was kept before its end.
+    pub(super) charged: Option<Charged>,
+}
+
+/// What is counted of a turn against the budget.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Charged {
+    /// Under which time: a later one than that of the turn, if the clock went back.
+    at: Timestamp,
+    /// How many tokens.
+    tokens: u64,
+}
+
+/// What is kept of a turn.
+pub(super) struct Written {
+    pub(super) turn: StoredTurn,
+    pub(super) said: Memory,
+    pub(super) answered: Option<Memory>,
+    pub(super) facts: facts::Kept,
+    pub(super) charged: Option<Charged>,
 }
 
 impl Writing {
-    pub(super) fn write(
-        &self,
-        writer: &mut Writer,
-    ) -> Result<(StoredTurn, Memory, Option<Memory>, facts::Kept), StoreError> {
+    pub(super) fn write(&self, writer: &mut Writer) -> Result<Written, StoreError> {
         let (id, said) = match &self.kept {
             Some((id, said)) => (*id, said.clone()),
             None => {
@@ -63,12 +81,28 @@ impl Writing {
         if let Some(reminder) = self.reminder {
             writer.remove(REMINDERS, &reminder)?;
         }
-        if self.spent > 0 {
-            let mut budget = writer.get(BUDGET, &())?.unwrap_or_default();
-            budget.charge(self.at, self.spent);
-            writer.insert(BUDGET, &(), &budget)?;
+        let charged = self.count(writer)?;
+        Ok(Written { turn, said, answered, facts, charged })
+    }
+
+    /// Counts what it took, once: what was counted before is corrected.
+    fn count(&self, writer: &mut Writer) -> Result<Option<Charged>, StoreError> {
+        if self.spent == self.charged.map_or(0, |charged| charged.tokens) {
+            return Ok(self.charged);
         }
-        Ok((turn, said, answered, facts))
+        let mut budget = writer.get(BUDGET, &())?.unwrap_or_default();
+        let at = match self.charged {
+            Some(Charged { at, tokens }) => {
+                budget.correct(at, tokens, self.spent);
+                at
+            }
+            None => {
+                budget.charge(self.at, self.spent);
+                budget.counted_at.unwrap_or(self.at)
+            }
+        };
+        writer.insert(BUDGET, &(), &budget)?;
+        Ok((self.spent > 0).then_some(Charged { at, tokens: self.spent }))
     }
 
     /// The turn keeps all of a text; what is found again is its beginning.
@@ -90,4 +124,55 @@ fn next_turn(writer: &mut Writer) -> Result<u64, StoreError> {
     let next = writer.get(LAST_TURN, &())?.unwrap_or(0).max(last) + 1;
     writer.insert(LAST_TURN, &(), &next)?;
     Ok(next)
+}
+
+#[cfg(test)]
+mod tests {
+    use genii_protocols::budget::{Budget, Spent};
+    use genii_storage::store::{Store, StoreOptions};
+
+    use super::*;
+    use crate::being::tables::SCHEMA;
+
+    fn at(text: &str) -> Timestamp {
+        serde_json::from_value(text.into()).unwrap()
+    }
+
+    /// A turn of this time that took so many tokens, as it is written.
+    fn turn(at: Timestamp, spent: u64, charged: Option<Charged>) -> Writing {
+        Writing {
+            facts: Vec::new(),
+            reminder: None,
+            kept: None,
+            at,
+            said: "Is it windy?".to_owned(),
+            speaker: None,
+            is_answer_remembered: false,
+            name: "Marit".to_owned(),
+            answer: None,
+            failure: None,
+            spent,
+            charged,
+        }
+    }
+
+    #[test]
+    fn what_was_counted_early_is_taken_back_also_if_the_clock_went_back() {
+        const BEFORE: &str = "2026-05-30T12:00:00Z";
+        const LATER: &str = "2026-05-31T12:00:00Z";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("being.redb");
+        let store = Store::open(path, &SCHEMA, &StoreOptions::default()).unwrap();
+        let count = |writing: Writing| {
+            store.write_blocking(move |writer: &mut Writer| writing.count(writer)).unwrap()
+        };
+        let other = count(turn(at(LATER), 10, None));
+        assert_eq!(other, Some(Charged { at: at(LATER), tokens: 10 }));
+        let early = count(turn(at(BEFORE), 7, None));
+        assert_eq!(count(turn(at(BEFORE), 0, early)), None);
+        let budget = store.read::<_, StoreError>(|reader| reader.get(BUDGET, &()));
+        let Budget { today, this_month, in_all, .. } = budget.unwrap().unwrap();
+        let expected = Spent { requests: 1, tokens: 10 };
+        assert_eq!([today, this_month, in_all], [expected; 3]);
+    }
 }

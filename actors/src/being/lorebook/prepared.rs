@@ -220,8 +220,10 @@ impl Prepared {
         // What is constant does not depend on keys, only on decorators.
         let is_constant = entry.constant && !entry.use_regex;
         let is_selective = entry.selective && !entry.use_regex && !is_constant;
-        if is_selective && !entry.secondary_keys.is_empty() {
-            also.insert(0, keys(&entry.secondary_keys));
+        // Cards have a blank one where there is none; nothing would ever find it.
+        let secondary = if is_selective { keys(&entry.secondary_keys) } else { Vec::new() };
+        if !secondary.is_empty() {
+            also.insert(0, secondary);
         }
         Some(Self {
             index,

@@ -27,8 +27,8 @@ use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use super::lease::Lease;
-use super::tenant;
 use super::window::{Outside, Window};
+use super::{desk, tenant};
 use crate::being::{home, registry};
 use crate::beings::home::folders::remove_folder;
 
@@ -47,7 +47,7 @@ const INVITED_FOR: Duration = Duration::from_secs(60);
 /// How often to look whether the being answers.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// How many addresses the other end may tell of. It has one.
+/// How many addresses the other end may tell of. It has two.
 const ADDRESSES_MAX: usize = 16;
 
 /// How many lifecycle events of an annex are kept.
@@ -130,6 +130,11 @@ impl Annex {
     pub(super) fn mail(&self) -> Mail {
         let address = self.being.clone();
         self.node.to(Destination { address, node: Some(tenant::name()) })
+    }
+
+    /// Sends to who tells, in the process, whether the being has something to do.
+    pub(super) fn desk(&self) -> Mail {
+        self.node.to(Destination { address: desk::address(), node: Some(tenant::name()) })
     }
 
     /// Whether there is a link to the process of the being.

@@ -16,6 +16,7 @@ use genii_supervision::{
 use tokio::sync::mpsc;
 
 use super::annex;
+use super::desk::{self, Desk};
 pub use super::lease::Lease;
 use super::lease::Outcome;
 use crate::being::{Being, embedding};
@@ -79,8 +80,11 @@ async fn live_or_fail(
         shutdown: Shutdown::Within(STOP_PATIENCE),
         ..ChildPolicy::default()
     });
+    // Before the being, so that it goes after that.
+    let desk = node.agent::<Desk>(&desk::address(), desk::settings(&lease.being));
     let spec = SupervisorSpec::new("tenant")
         .with_flags(SupervisorFlags { intensity: NO_RESTARTS, ..SupervisorFlags::default() })
+        .with_child(desk)
         .with_child(being);
     let root = Supervisor::start(spec, node.tree().clone()).await.map_err(&why)?;
     let cluster = link(&node, &lease, folder);

@@ -1,4 +1,5 @@
-//! Whether the process of a being is well: linked, awake, and not greedy.
+//! Whether the process of a being is well: linked, awake, and not greedy; and whether the being has something
+//! to do.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -7,16 +8,20 @@ use std::time::Duration;
 
 use genii_protocols::{Address, TimeSpan};
 use genii_runtime::cluster::Cluster;
-use genii_runtime::{Health, Node};
+use genii_runtime::{Health, Mail, Node, Worker};
 use parking_lot::Mutex;
 use sysinfo::{Pid, ProcessRefreshKind, ProcessesToUpdate, System};
 use tokio::time::Instant;
 
 use super::annex::Annex;
+use super::desk::AskWhetherAtWork;
 use super::{ProcessLimits, tenant};
 
 /// How often to look whether the link is there.
 const LINK_LOOK: Duration = Duration::from_millis(250);
+
+/// How often to ask whether the being has something to do, and how long to wait for that.
+const WORK_LOOK: Duration = Duration::from_millis(250);
 
 /// How often to ask the being how it is.
 const ASK_EVERY: Duration = Duration::from_secs(5);
@@ -71,6 +76,7 @@ pub(super) struct Watch {
     node: Node,
     cluster: Cluster,
     being: Address,
+    desk: Mail,
     pid: i32,
     limits: ProcessLimits,
     seen: Arc<Mutex<Seen>>,
@@ -81,12 +87,14 @@ pub(super) struct Watch {
 struct Seen {
     health: Health,
     figures: Figures,
+    is_at_work: bool,
 }
 
 impl Watch {
     pub(super) fn new(annex: &Annex, pid: i32, limits: ProcessLimits) -> Self {
         let (node, cluster, being) = annex.ends();
-        Self { node, cluster, being, pid, limits, seen: Arc::default() }
+        let desk = annex.desk();
+        Self { node, cluster, being, desk, pid, limits, seen: Arc::default() }
     }
 
     /// How the being was when it was asked last.
@@ -97,6 +105,24 @@ impl Watch {
     /// What its process had taken at the last look.
     pub(super) fn figures(&self) -> Figures {
         self.seen.lock().figures
+    }
+
+    /// Whether the being had something to do at the last look.
+    pub(super) fn is_at_work(&self) -> bool {
+        self.seen.lock().is_at_work
+    }
+
+    /// Has its agent count as at work as long as the being is, for ever.
+    pub(super) async fn keep_awake(&self, worker: &Worker) {
+        let mut at_work = None;
+        loop {
+            tokio::time::sleep(WORK_LOOK).await;
+            // If it does not answer, it is as it was.
+            let asked = self.desk.ask_within(AskWhetherAtWork {}, WORK_LOOK).await;
+            let Ok(is_at_work) = asked else { continue };
+            self.seen.lock().is_at_work = is_at_work;
+            at_work = is_at_work.then(|| at_work.take().or_else(|| worker.begin())).flatten();
+        }
     }
 
     /// Waits until something is amiss.

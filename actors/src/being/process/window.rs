@@ -61,7 +61,7 @@ impl Handle<BeingRenamed> for Window {
     async fn handle(&mut self, renamed: BeingRenamed, at: &mut Context) -> Result<(), Never> {
         if renamed.id == self.tenant {
             // A registry that is down hears it when the being wakes the next time.
-            let _unheard = at.via(&self.outside).try_tell(renamed);
+            let _unheard = at.via(&self.outside).hint(renamed);
         }
         Ok(())
     }

@@ -26,8 +26,12 @@ pub struct PromptAccount {
     pub core_cut: Vec<u32>,
     /// Turns, the newest first.
     pub turns: Selection,
+    /// Those of them of which only the beginning is in the prompt, the newest first.
+    pub turns_cut: Vec<u32>,
     /// Memories, those with the highest score first.
     pub memories: Selection,
+    /// Those of them of which only the beginning is in the prompt, in the same order.
+    pub memories_cut: Vec<u32>,
     /// Lore that is in the prompt, the most important first.
     pub lore: Vec<LoreUse>,
     /// Lore that was called and is not in the prompt.
@@ -110,7 +114,9 @@ impl PromptAccount {
             core,
             core_cut,
             turns: Selection::of(&plan.turns, |index| pieces.turn_place(index)),
+            turns_cut: cut_of(&plan.turns, |index| pieces.turn_place(index)),
             memories: Selection::of(&plan.memories, |index| pieces.memory_place(index)),
+            memories_cut: cut_of(&plan.memories, |index| pieces.memory_place(index)),
             lore: plan.lore.taken().iter().map(lore).collect(),
             lore_left_out: plan.lore.left_out().iter().map(lore).chain(beyond_book).collect(),
             examples: Selection::of(&plan.examples, |index| index),
@@ -135,10 +141,19 @@ impl TokensByPart {
 
 impl Selection {
     fn of(pile: &Pile, place: impl Fn(usize) -> usize) -> Self {
-        let places = |indices: &[usize]| {
-            let places = indices.iter().map(|index| place(*index));
-            places.map(|place| place.try_into().unwrap_or(u32::MAX)).collect()
-        };
-        Self { taken: places(pile.taken()), left_out: places(&pile.left_out()) }
+        let left_out = pile.left_out();
+        Self { taken: places(pile.taken(), &place), left_out: places(&left_out, &place) }
     }
+}
+
+/// Those of a pile that are taken, and not as a whole.
+fn cut_of(pile: &Pile, place: impl Fn(usize) -> usize) -> Vec<u32> {
+    let cut: Vec<usize> =
+        pile.taken().iter().copied().filter(|index| pile.is_cut(*index)).collect();
+    places(&cut, &place)
+}
+
+fn places(indices: &[usize], place: &impl Fn(usize) -> usize) -> Vec<u32> {
+    let places = indices.iter().map(|index| place(*index));
+    places.map(|place| place.try_into().unwrap_or(u32::MAX)).collect()
 }

@@ -17,13 +17,32 @@ pub(super) fn cut(text: &str, tokens_max: u32, counter: &dyn TokenCounter) -> Op
     Some(shortened(text, end))
 }
 
+/// As [`cut`]; where not even a word fits, as many of its letters as do.
+pub(super) fn cut_anywhere(
+    text: &str,
+    tokens_max: u32,
+    counter: &dyn TokenCounter,
+) -> Option<String> {
+    cut(text, tokens_max, counter).or_else(|| {
+        let ends: Vec<usize> = text.char_indices().map(|(at, c)| at + c.len_utf8()).collect();
+        let fits = |end: usize| counter.count(&shortened(text, end)) <= tokens_max;
+        last_that(&ends, fits).map(|end| shortened(text, end))
+    })
+}
+
 fn shortened(text: &str, end: usize) -> String {
     text[..end].trim_end().to_owned() + ELLIPSIS
 }
 
 /// The last end that fits, found by halving: what is longer takes more tokens. A counter for which
-/// that is not quite so is met by going back from there.
+/// that is not quite so is met by going back from there. It begins at the beginning, in steps that
+/// double: a text may be a thousand times longer than what fits.
 fn last_that(ends: &[usize], fits: impl Fn(usize) -> bool) -> Option<usize> {
+    let mut reach = 1;
+    while ends.get(reach).is_some_and(|end| fits(*end)) {
+        reach *= 2;
+    }
+    let ends = &ends[..ends.len().min(reach + 1)];
     let count = ends.partition_point(|end| fits(*end));
     ends[..count].iter().rev().copied().find(|end| fits(*end))
 }
@@ -77,6 +96,16 @@ mod tests {
         check("one two three four five", 4, Some("one two …"));
         check("one two three", 2, None);
         check("wonderful", 1, None);
+    }
+
+    #[test]
+    fn letters_are_parted_where_that_is_better_than_nothing() {
+        let cut = |text: &str, tokens_max| cut_anywhere(text, tokens_max, &EstimatedTokens);
+        assert_eq!(cut("one two three four five", 4).as_deref(), Some("one two …"));
+        let letters = cut(&"x".repeat(9_000), 100).unwrap();
+        assert_eq!(letters, "x".repeat(98 * 5) + ELLIPSIS);
+        assert_eq!(cut(&"\u{1f408}".repeat(9_000), 8).as_deref(), Some("\u{1f408}\u{1f408} …"));
+        assert_eq!(cut("wonderful", 1), None);
     }
 
     #[test]

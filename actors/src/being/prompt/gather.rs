@@ -1,15 +1,18 @@
 //! Gathers what might stand in a prompt: texts with their macros filled in, quoted where they are data.
 
 use std::cmp::Ordering;
+use std::collections::BTreeMap;
 
 use genii_protocols::Timestamp;
 
 use super::account::LoreUse;
-use super::cut::cut;
+use super::cut::{cut, cut_anywhere};
 use super::quote::{barred, in_one_line};
-use super::shelf::Shelf;
+use super::shelf::{Beginning, Shelf};
 use super::tokens::TokenCounter;
-use super::{CoreBlock, MEMORIES_MAX, MESSAGE_TOKENS, PromptInput, Recalled, TURNS_MAX, Turn};
+use super::{
+    CoreBlock, MEMORIES_MAX, MESSAGE_TOKENS, PromptInput, PromptSettings, Recalled, TURNS_MAX, Turn,
+};
 use crate::being::character::macros::{expand, expand_within};
 use crate::being::character::{Character, Names};
 use crate::being::lorebook::{ActiveLore, LorePosition, Talk, by_importance};
@@ -23,6 +26,10 @@ const INSTRUCTIONS: &str = "You are {{char}}, and you talk with {{user}}. Stay {
 /// By how much all lore of a prompt may grow when names are put in, in bytes (1 MiB): no lorebook that is
 /// meant well comes near it.
 pub(super) const LORE_GROWTH_BYTES_MAX: usize = 1 << 20;
+
+/// A text with more bytes for each of so many tokens has more tokens: a word of five letters and a blank is
+/// about the most that one may stand for.
+const TOKEN_BYTES_MAX: usize = 8;
 
 pub(super) fn character_texts(input: &PromptInput<'_>, names: &Names) -> [(String, String); 5] {
     let Character { system_prompt, post_history_instructions, .. } = input.character;
@@ -59,20 +66,20 @@ pub(super) fn core_line_within(
     tokens_max: u32,
     counter: &dyn TokenCounter,
 ) -> Option<String> {
-    let title = &block.title;
-    let text = cut(block.text.trim(), tokens_max, &UnderTitle { title, counter })?;
-    Some(line_under(title, &text))
+    let line = |text: &str| line_under(&block.title, text);
+    let text = cut(block.text.trim(), tokens_max, &InLine { line, counter })?;
+    Some(line(&text))
 }
 
 /// Counts a text with all that its line has besides.
-struct UnderTitle<'a> {
-    title: &'a str,
+struct InLine<'a, L> {
+    line: L,
     counter: &'a dyn TokenCounter,
 }
 
-impl TokenCounter for UnderTitle<'_> {
+impl<L: Fn(&str) -> String + Send + Sync> TokenCounter for InLine<'_, L> {
     fn count(&self, text: &str) -> u32 {
-        self.counter.count(&line_under(self.title, text))
+        self.counter.count(&(self.line)(text))
     }
 }
 
@@ -90,17 +97,29 @@ pub(super) fn memories(recalled: &[Recalled]) -> (Vec<(usize, Remembered)>, Vec<
     order.sort_by(by_score);
     order.truncate(MEMORIES_MAX);
     let kept: Vec<_> = order.into_iter().map(|at| (at, recalled[at].memory.clone())).collect();
-    let lines = kept.iter().map(|(_, memory)| memory_line(memory)).collect();
+    let lines = kept.iter().map(|(_, memory)| memory_line(memory, &memory.text)).collect();
     (kept, lines)
 }
 
-fn memory_line(memory: &Remembered) -> String {
+/// The line of a memory whose text is cut, so that it takes at most so many tokens. None if nothing of the
+/// text fits.
+pub(super) fn memory_line_within(
+    memory: &Remembered,
+    tokens_max: u32,
+    counter: &dyn TokenCounter,
+) -> Option<String> {
+    let line = |text: &str| memory_line(memory, text);
+    let text = cut_anywhere(memory.text.trim(), tokens_max, &InLine { line, counter })?;
+    Some(line(&text))
+}
+
+fn memory_line(memory: &Remembered, text: &str) -> String {
     let when = match memory.until {
         // A fact that has changed is no lie, but it is not so any more.
         Some(until) => format!("{}, held until {}", minute(memory.at), minute(until)),
         None => minute(memory.at),
     };
-    let text = memory.text.trim();
+    let text = text.trim();
     barred(&match &memory.speaker {
         Some(speaker) => format!("{when}, {}: {text}", in_one_line(speaker)),
         None => format!("{when}: {text}"),
@@ -165,24 +184,50 @@ pub(super) fn lore_shelf(
     shelf
 }
 
-/// The newest turns that a prompt could hold at all, the newest first.
+/// The newest turns that a prompt could hold at all, the newest first. Of long ones the beginnings, too: one
+/// for which there is no room would end the run, and all before it be left out.
 pub(super) fn turns(
     input: &PromptInput<'_>,
-    tokens_max: u32,
+    settings: &PromptSettings,
     counter: &dyn TokenCounter,
 ) -> (Shelf, Vec<Role>) {
+    let turn_max = settings.piece_max(settings.shares.turns);
     let (mut texts, mut tokens, mut roles) = (Vec::new(), Vec::new(), Vec::new());
-    let mut in_all = 0_u32;
-    for turn in input.turns.iter().rev().take(TURNS_MAX) {
+    let (mut cut, mut in_all) = (BTreeMap::new(), 0_u32);
+    for (index, turn) in input.turns.iter().rev().take(TURNS_MAX).enumerate() {
         let (role, text) = turn_text(turn, input.user);
         // A run that is over the budget stops: what is older need not be counted.
-        let cost = if in_all > tokens_max { tokens_max } else { counter.count(&text) };
-        in_all = in_all.saturating_add(cost).saturating_add(MESSAGE_TOKENS);
+        let is_over = in_all > settings.tokens_max;
+        let whole = if is_over { settings.tokens_max } else { counter.count(&text) };
+        let whole = whole.saturating_add(MESSAGE_TOKENS);
+        let is_long = whole > turn_max && !is_over;
+        let beginning = is_long.then(|| turn_within(&text, turn_max, counter)).flatten();
+        in_all = in_all.saturating_add(beginning.as_ref().map_or(whole, |it| it.tokens));
+        cut.extend(beginning.map(|beginning| (index, beginning)));
         texts.push(text);
-        tokens.push(cost.saturating_add(MESSAGE_TOKENS));
+        tokens.push(whole);
         roles.push(role);
     }
-    (Shelf { texts, tokens, heading: String::new(), tag: "", fixed: 0 }, roles)
+    (Shelf { texts, tokens, cut, heading: String::new(), tag: "", fixed: 0 }, roles)
+}
+
+/// Whether a turn may stand in a prompt by its beginning only. Of one that is long beyond doubt not all is
+/// counted.
+pub(in super::super) fn is_long(
+    turn: &Turn,
+    settings: &PromptSettings,
+    counter: &dyn TokenCounter,
+) -> bool {
+    // As in `turns`, but for who said it: at the edge that makes no difference worth a copy.
+    let turn_max = settings.piece_max(settings.shares.turns);
+    turn.text.len() / TOKEN_BYTES_MAX > turn_max as usize
+        || counter.count(&turn.text).saturating_add(MESSAGE_TOKENS) > turn_max
+}
+
+fn turn_within(text: &str, tokens_max: u32, counter: &dyn TokenCounter) -> Option<Beginning> {
+    let text = cut_anywhere(text, tokens_max.saturating_sub(MESSAGE_TOKENS), counter)?;
+    let tokens = counter.count(&text).saturating_add(MESSAGE_TOKENS);
+    Some(Beginning { text, tokens })
 }
 
 fn turn_text(turn: &Turn, user: &str) -> (Role, String) {
@@ -206,7 +251,7 @@ pub(super) fn examples(
     let tokens =
         texts.iter().map(|text| counter.count(text).saturating_add(counter.count("\n***\n")));
     let fixed = counter.count(&heading).saturating_add(2);
-    Shelf { tokens: tokens.collect(), texts, heading, tag: "", fixed }
+    Shelf { tokens: tokens.collect(), texts, cut: BTreeMap::new(), heading, tag: "", fixed }
 }
 
 fn conversations(text: &str) -> Vec<String> {

@@ -6,7 +6,7 @@ use super::gather;
 use super::pile::{Pile, Rule};
 use super::shelf::Shelf;
 use super::tokens::{EstimatedTokens, TokenCounter};
-use super::{Plan, PromptInput};
+use super::{Plan, PromptInput, PromptSettings};
 use crate::being::character::Names;
 use crate::being::character::macros::expand;
 use crate::being::lorebook::{ActiveLore, LorePosition, Why};
@@ -54,7 +54,7 @@ impl Pieces {
     pub(super) fn new(
         input: &PromptInput<'_>,
         names: &Names,
-        tokens_max: u32,
+        settings: &PromptSettings,
         counter: &dyn TokenCounter,
     ) -> Self {
         let being = names.being();
@@ -66,10 +66,13 @@ impl Pieces {
             "What {being} remembers of what was said before. It is now {} UTC.",
             gather::minute(input.now)
         );
-        let memories = Shelf::quoted(memories, heading, "memories", counter);
+        let mut memories = Shelf::quoted(memories, heading, "memories", counter);
+        let within =
+            |index: usize, max| gather::memory_line_within(&remembered[index].1, max, counter);
+        memories.cut_long(settings.piece_max(settings.shares.memories), within, counter);
         let (active, lore_beyond_book) = gather::called_lore(input, counter);
         let lore = gather::lore_shelf(&active, names, input.seed, counter);
-        let (turns, turn_roles) = gather::turns(input, tokens_max, counter);
+        let (turns, turn_roles) = gather::turns(input, settings, counter);
         let is_quoting = ![&core, &memories, &lore].into_iter().all(Shelf::is_empty);
         Self {
             character: gather::character_texts(input, names),
@@ -159,7 +162,7 @@ impl Pieces {
         let turns = plan.turns.taken();
         for (at, index) in turns.iter().rev().enumerate() {
             messages.extend(self.lore_before(plan, turns.len() - at, at == 0));
-            let text = self.turns.texts[*index].clone();
+            let text = self.turns.text(*index, &plan.turns).to_owned();
             messages.push(PromptMessage { role: self.turn_roles[*index], text });
         }
         messages.extend(self.lore_before(plan, 0, turns.is_empty()));
@@ -201,8 +204,6 @@ impl Pieces {
 
     fn system_text(&self, plan: &Plan) -> String {
         let own = |part: CharacterPart| plan.character[part as usize].clone();
-        let mut memories = plan.memories.taken().to_vec();
-        memories.sort_by_key(|index| self.remembered[*index].1.at);
         let is_quoting =
             [&plan.core, &plan.memories, &plan.lore].iter().any(|it| !it.taken().is_empty());
         let parts = [
@@ -214,7 +215,7 @@ impl Pieces {
             own(CharacterPart::Scenario),
             self.lore.fence(&self.lore_at(plan, |it| it == LorePosition::AfterChar)),
             self.core_fence(plan),
-            self.memories.fence(&memories),
+            self.memory_fence(plan),
             self.example_text(plan),
         ];
         parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
@@ -229,6 +230,15 @@ impl Pieces {
             .map(|index| plan.core_cut.get(index).unwrap_or(&self.core.texts[*index]).as_str())
             .collect();
         self.core.fence_around(&lines)
+    }
+
+    /// Memories in the order in which they came to be.
+    fn memory_fence(&self, plan: &Plan) -> Option<String> {
+        let mut taken = plan.memories.taken().to_vec();
+        taken.sort_by_key(|index| self.remembered[*index].1.at);
+        let lines: Vec<&str> =
+            taken.iter().map(|index| self.memories.text(*index, &plan.memories)).collect();
+        self.memories.fence_around(&lines)
     }
 
     fn example_text(&self, plan: &Plan) -> Option<String> {

@@ -1,5 +1,7 @@
 //! Things of one kind of which a prompt takes as many as there is room for.
 
+use std::collections::BTreeMap;
+
 /// What happens at one that does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Rule {
@@ -13,6 +15,8 @@ pub(super) enum Rule {
 #[derive(Debug)]
 pub(super) struct Pile {
     costs: Vec<u32>,
+    /// What those cost as a whole that are cut, by their places.
+    wholes: BTreeMap<usize, u32>,
     /// In which order they are offered.
     order: Vec<usize>,
     rule: Rule,
@@ -25,11 +29,29 @@ pub(super) struct Pile {
 impl Pile {
     /// Of things that cost so many tokens each, offered in this order.
     pub(super) fn new(costs: Vec<u32>, order: Vec<usize>, rule: Rule, fixed: u32) -> Self {
-        Self { costs, order, rule, fixed, taken: Vec::new(), used: 0 }
+        let (wholes, taken) = (BTreeMap::new(), Vec::new());
+        Self { costs, wholes, order, rule, fixed, taken, used: 0 }
     }
 
-    /// Takes what fits into the room, and says how much that was.
+    /// With some of them cut, at first: by their places, and what they cost then.
+    pub(super) fn with_cut(mut self, cut: impl IntoIterator<Item = (usize, u32)>) -> Self {
+        for (index, cost) in cut {
+            let whole = std::mem::replace(&mut self.costs[index], cost);
+            self.wholes.insert(index, whole);
+        }
+        self
+    }
+
+    /// Takes what fits into the room, and says how much that was. What has been taken already is made
+    /// whole first, and what comes now when all that fits is in.
     pub(super) fn fill(&mut self, room: u32) -> u32 {
+        let mut left = room - self.make_whole(room);
+        left -= self.take(left);
+        left -= self.make_whole(left);
+        room - left
+    }
+
+    fn take(&mut self, room: u32) -> u32 {
         let before = self.used;
         for index in self.order.clone() {
             if self.taken.contains(&index) {
@@ -44,6 +66,27 @@ impl Pile {
             }
         }
         self.used - before
+    }
+
+    /// Takes all of those that are cut and of which all fits into the room. How much that was.
+    fn make_whole(&mut self, room: u32) -> u32 {
+        let mut left = room;
+        for index in &self.taken {
+            let Some(whole) = self.wholes.get(index).copied() else { continue };
+            let more = whole.saturating_sub(self.costs[*index]);
+            if more <= left {
+                left -= more;
+                self.costs[*index] += more;
+                self.used += more;
+                self.wholes.remove(index);
+            }
+        }
+        room - left
+    }
+
+    /// Whether one is cut, if it is taken.
+    pub(super) fn is_cut(&self, index: usize) -> bool {
+        self.wholes.contains_key(&index)
     }
 
     /// Gives back the one that was taken last. Whether there was one.
@@ -121,6 +164,21 @@ mod tests {
         assert!(pile.give_back() && pile.give_back());
         assert_eq!((pile.used(), pile.room_for_one(1)), (0, None));
         assert_eq!(pile.take_smaller(0, 3), 5);
+    }
+
+    #[test]
+    fn what_is_cut_lets_the_others_in_and_is_whole_where_there_is_room() {
+        for (rooms, used, is_cut) in
+            [([20, 0], 9, true), ([20, 90], 99, false), ([99, 0], 99, false)]
+        {
+            let pile = Pile::new(vec![2, 93, 2], vec![0, 1, 2], Rule::Run, 2);
+            let mut pile = pile.with_cut([(1, 3)]);
+            let filled: u32 = rooms.into_iter().map(|room| pile.fill(room)).sum();
+            assert_eq!((filled, pile.used()), (used, used), "{rooms:?}");
+            assert_eq!((pile.taken(), pile.is_cut(1)), (&[0, 1, 2][..], is_cut), "{rooms:?}");
+            assert!(pile.give_back() && pile.give_back() && pile.give_back());
+            assert_eq!(pile.used(), 0);
+        }
     }
 
     #[test]

@@ -211,6 +211,73 @@ fn a_block_of_which_nothing_fits_is_left_out() {
 }
 
 #[test]
+fn a_long_turn_is_cut_and_those_before_it_stay() {
+    let pastes = [
+        "word ".repeat(13_000),
+        "It rained. ".repeat(6_000),
+        "x".repeat(64 << 10),
+        "猫".repeat(20_000),
+    ];
+    for paste in pastes {
+        let mut parts = Parts::new("What is my boat called?");
+        parts.turns = vec![
+            turn(Some("Bo"), "My boat is called Sandpiper."),
+            turn(None, "A fine name."),
+            turn(Some("Bo"), &paste),
+        ];
+        let Assembled { request, account } = parts.assemble(6_000);
+        let [_, boat, name, cut, _] = &request.messages[..] else { panic!("{account:?}") };
+        assert_eq!(boat.text, "My boat is called Sandpiper.");
+        assert_eq!((name.role, name.text.as_str()), (Role::Assistant, "A fine name."));
+        let beginning = cut.text.strip_suffix(" …").unwrap();
+        assert!(paste.starts_with(beginning) && beginning.len() > 500, "{beginning}");
+        assert_eq!((&account.turns.taken[..], &account.turns_cut[..]), (&[2, 1, 0][..], &[2][..]));
+        // A quarter of the 35 % that are theirs.
+        assert!(EstimatedTokens.count(&cut.text) + MESSAGE_TOKENS <= 525, "{}", cut.text);
+        assert_eq!(tokens_of(&request, &EstimatedTokens), account.tokens);
+        assert!(account.tokens <= 6_000);
+        // Where there is room for it, it is there as a whole.
+        let wide = parts.assemble(60_000);
+        assert!(wide.request.messages[3].text == paste && wide.account.turns_cut.is_empty());
+    }
+}
+
+#[test]
+fn a_turn_that_would_take_all_of_a_prompt_leaves_the_others_their_share() {
+    let mut parts = Parts::new("And now?");
+    parts.turns = (0..40).map(|at| turn(Some("Bo"), &format!("This is turn {at}."))).collect();
+    parts.turns.push(turn(Some("Bo"), &"word ".repeat(5_000)));
+    parts.memories = vec![recalled("My first cat was Miso.", Some("Bo"), 1, 0.5)];
+    for tokens_max in [6_000, 5_100] {
+        let account = parts.assemble(tokens_max).account;
+        assert_eq!((account.turns.taken.len(), account.memories.taken.len()), (41, 1));
+        assert!(account.tokens <= tokens_max);
+    }
+}
+
+#[test]
+fn a_long_memory_that_fits_best_is_cut_and_the_others_stay() {
+    let mut parts = whole();
+    let letter = "The key hangs behind the clock. ".to_owned() + &"It rained. ".repeat(5_000);
+    parts.memories = vec![
+        recalled(&letter, None, 0, 0.9),
+        recalled("My first cat was Miso.", Some("Bo"), 1, 0.5),
+    ];
+    let Assembled { request, account } = parts.assemble(6_000);
+    let system = &request.messages[0].text;
+    let told = |begins: &str| system.lines().find(|line| line.starts_with(begins)).unwrap();
+    let cut = told("| 2026-03-01 09:30: The key hangs behind the clock. It rained. ");
+    assert!(cut.ends_with("It rained. …"), "{cut}");
+    // A quarter of the 20 % that are theirs.
+    assert!((250..=300).contains(&EstimatedTokens.count(cut)), "{cut}");
+    assert_eq!(told("| 2026-03-02"), "| 2026-03-02 09:30, Bo: My first cat was Miso.");
+    assert_eq!((&account.memories.taken[..], &account.memories_cut[..]), (&[0, 1][..], &[0][..]));
+    let wide = parts.assemble(60_000);
+    assert!(wide.request.messages[0].text.contains(letter.trim()));
+    assert!(wide.account.memories_cut.is_empty());
+}
+
+#[test]
 fn a_fact_that_has_changed_is_told_with_the_time_in_which_it_held() {
     let mut parts = whole();
     parts.memories = vec![recalled("I live in Porto.", Some("Bo"), 0, 1.0)];

@@ -27,6 +27,9 @@ const WORDS_PER_PIECE: usize = 3;
 /// About how many characters make a token.
 const CHARS_PER_TOKEN: usize = 4;
 
+/// What every answer says of whoever gives it, in its first line.
+const OFFLINE: &str = "I am offline: no model is configured, so I can only quote what I remember.";
+
 /// What people say when they want to know who the being is.
 const ABOUT_ITSELF: [&str; 9] = [
     "about you",
@@ -83,11 +86,15 @@ fn known(grounds: &Grounds) -> Vec<String> {
 }
 
 fn introduction(grounds: &Grounds) -> String {
-    let offline = "I am offline: no model is configured, so I can only quote what I remember.";
     match plain(&grounds.name, NAME_CHARS_MAX) {
-        name if name.is_empty() => offline.to_owned(),
-        name => format!("I am {name}. {offline}"),
+        name if name.is_empty() => OFFLINE.to_owned(),
+        name => format!("I am {name}. {OFFLINE}"),
     }
+}
+
+/// Whether a text is an answer as this provider gives them, for whichever being.
+pub(in crate::being) fn is_answer(text: &str) -> bool {
+    text.lines().next().is_some_and(|line| line.contains(OFFLINE))
 }
 
 fn character(grounds: &Grounds) -> Option<String> {

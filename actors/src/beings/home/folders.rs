@@ -12,10 +12,16 @@
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use genii_protocols::Name;
+use genii_storage::store;
 
 use crate::beings::errands::Lodging;
+
+/// How long a life that has ended may take to close its store, and how often one looks whether it has.
+const LET_GO_PATIENCE: Duration = Duration::from_secs(5);
+const LET_GO_LOOK: Duration = Duration::from_millis(20);
 
 /// What marks a being that is about to move away. A being does not start where it lies.
 pub(crate) const LEAVING: &str = "leaving";
@@ -153,6 +159,22 @@ impl Folders {
             true => self.take_out(id),
             false => Ok(()),
         }
+    }
+
+    /// Refused if a life of a being has its store open still: one that hangs may not have ended, though nobody
+    /// waits for it any more, and writes on.
+    pub(super) fn is_let_go(&self, id: &Name) -> io::Result<()> {
+        let until = Instant::now() + LET_GO_PATIENCE;
+        // One that was cut off just now may still close it.
+        while store::is_in_use(&self.store_of(id))? {
+            if Instant::now() >= until {
+                return Err(io::Error::other(
+                    "a life of it that does not end has its store open; try again, or start genii again",
+                ));
+            }
+            std::thread::sleep(LET_GO_LOOK);
+        }
+        Ok(())
     }
 
     /// Marks that a being is about to move away.

@@ -72,7 +72,7 @@ impl Entry {
     }
 
     /// The machine to which it is about to move, or from which it has moved.
-    fn other(&self) -> Option<&NodeName> {
+    pub(super) fn other(&self) -> Option<&NodeName> {
         match &self.stage {
             Stage::Moving { to: other } | Stage::Arriving { from: other } => Some(other),
             Stage::Coming | Stage::Living | Stage::Going => None,

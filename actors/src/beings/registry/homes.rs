@@ -7,11 +7,11 @@ use genii_protocols::{AskError, Destination, Message, Name, NodeName};
 use genii_runtime::groups::GroupError;
 use genii_runtime::{GroupMember, GroupMonitor, Node};
 
-use super::super::errands::{Amiss, HOMES};
+use super::super::errands::{Amiss, HOMES, MakeHere};
 use super::failed;
 
 /// How long a home may take for what it does at once: a being may have to end what it does before.
-const PATIENCE: Duration = Duration::from_secs(120);
+pub(super) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Finds the homes.
 pub(super) struct Homes {
@@ -73,6 +73,16 @@ impl Homes {
         self.ask_within(node, message, PATIENCE).await
     }
 
+    /// Has the home of a machine make a being. Refused as taken if something lies where it would live: no
+    /// being that anybody knows, but it may be made of another id.
+    pub(super) async fn ask_to_make(&self, node: &NodeName, make: MakeHere) -> Result<(), NoBeing> {
+        let home = self.node.to(self.on(node)?);
+        home.ask_within(make, PATIENCE).await.map_err(|error| match error {
+            AskError::Refused(Amiss::Taken { id }) => NoBeing::Taken { id },
+            error => not_done(node, error),
+        })
+    }
+
     /// Asks the home of a machine.
     pub(super) async fn ask_within<M>(
         &self,
@@ -84,11 +94,25 @@ impl Homes {
         M: Message<Refusal = Amiss>,
     {
         let home = self.node.to(self.on(node)?);
-        home.ask_within(message, patience).await.map_err(|error| match error {
-            AskError::Refused(Amiss::Taken { id }) => NoBeing::Taken { id },
-            AskError::Refused(Amiss::Senseless { why }) => NoBeing::Senseless { why },
-            AskError::Refused(Amiss::Failed { why }) => NoBeing::Failed { why },
-            AskError::Fault(fault) => failed(fault),
-        })
+        home.ask_within(message, patience).await.map_err(|error| not_done(node, error))
     }
+}
+
+/// Why a home has not done what it was asked.
+fn not_done(node: &NodeName, error: AskError<Amiss>) -> NoBeing {
+    match error {
+        AskError::Refused(Amiss::Taken { id }) => in_the_way(node, &id),
+        AskError::Refused(Amiss::Senseless { why }) => NoBeing::Senseless { why },
+        AskError::Refused(Amiss::Failed { why }) => NoBeing::Failed { why },
+        AskError::Fault(fault) => failed(fault),
+    }
+}
+
+/// Something lies where a being would live, and no being of the book is called so.
+pub(super) fn in_the_way(node: &NodeName, id: &Name) -> NoBeing {
+    let why = format!(
+        "where {id} would live on {node} lies something already that the registry does not know: beings/{id} \
+         in the data folder of genii there, unless its home has another folder; look at it, and move it away"
+    );
+    NoBeing::Failed { why }
 }

@@ -32,10 +32,7 @@ pub(super) fn homeless(node: &NodeName) -> String {
 impl Shared {
     pub(super) async fn give_up(&self, id: Name) -> Result<BeingEntry, NoBeing> {
         let _taken = self.take(&id).await?;
-        // Also one that was being made or deleted, of which nobody is told otherwise.
-        let Some(entry) = self.book.get(&id).map_err(failed)? else {
-            return Err(self.not_found(&id).await);
-        };
+        let entry = self.find_at_any_stage(&id).await?;
         let node = &entry.node;
         if !self.homes.is_away(node) {
             let why = match self.homes.on(node) {
@@ -51,7 +48,8 @@ impl Shared {
         self.book.give_up(&entry).await.map_err(failed)?;
         self.note(&id, &format!("was given up, with {node}, where it lived"));
         // Something of it may lie on the machine to which it was about to move.
-        self.unsettled(&id);
+        self.unsettled.forget(&id);
+        self.unsettled.add(&id);
         Ok(shown)
     }
 

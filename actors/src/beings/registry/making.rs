@@ -15,13 +15,37 @@ use super::super::errands::{
 };
 use super::super::parcels::{Claim, fetch};
 use super::book::{Entry, Stage};
+use super::homes::{self, in_the_way};
 use super::lost::homeless;
-use super::{BEINGS_MAX, Shared, Taken, failed, senseless};
+use super::moving::{ARRIVAL_PATIENCE, PACK_PATIENCE, RECEIVE_PATIENCE};
+use super::{BEINGS_MAX, STATES_PATIENCE, Shared, TAKE_PATIENCE, Taken, failed, senseless};
 use crate::being::character::Character;
 use crate::being::provider::{self, ProviderSettings, ProviderShare};
 
-/// How long all that a being is may take to be written out, or taken in.
-const FILE_PATIENCE: Duration = Duration::from_secs(600);
+/// How long all that a being is may take to be written out, or taken in: as long as to another machine.
+const FILE_PATIENCE: Duration = RECEIVE_PATIENCE;
+
+/// How long the longest may take of what the registry is asked: to take a being in, and back if it cannot live.
+/// Whoever waits for less gives up before the registry does, and is not told what went wrong.
+pub const ERRAND_PATIENCE_MAX: Duration = FILE_PATIENCE
+    .saturating_add(TAKE_PATIENCE)
+    .saturating_add(RECEIVE_PATIENCE)
+    .saturating_add(homes::PATIENCE)
+    .saturating_add(ARRIVAL_PATIENCE)
+    .saturating_add(homes::PATIENCE)
+    .saturating_add(STATES_PATIENCE);
+
+/// How long a move may take: it is packed, comes, and lives there and leaves, or stays where it was and is
+/// thrown away there.
+const MOVE_PATIENCE_MAX: Duration = TAKE_PATIENCE
+    .saturating_add(PACK_PATIENCE)
+    .saturating_add(RECEIVE_PATIENCE)
+    .saturating_add(homes::PATIENCE)
+    .saturating_add(ARRIVAL_PATIENCE)
+    .saturating_add(homes::PATIENCE)
+    .saturating_add(STATES_PATIENCE);
+
+const _: () = assert!(MOVE_PATIENCE_MAX.as_secs() <= ERRAND_PATIENCE_MAX.as_secs());
 
 /// How long a being may take to fall asleep, to be kept apart in another way.
 const ISOLATE_PATIENCE: Duration = Duration::from_secs(120);
@@ -55,26 +79,26 @@ impl Shared {
                 provider: provider.clone(),
                 isolation: asked.isolation,
             };
-            let reserved = match wanted {
-                Some(_) => self.take(&id).await,
-                // One of the same name that is being made just now has this id.
-                None => self.try_take(&id).map_err(|_| NoBeing::Taken { id: id.clone() }),
+            let taken = match wanted {
+                Some(_) => self.unknown(self.take(&id).await?)?,
+                None => match self.try_free(&id)? {
+                    Some(taken) => taken,
+                    None => continue,
+                },
             };
-            let reserved = reserved.and_then(|taken| self.unknown(taken));
-            let created = match reserved {
-                Ok(taken) => self.make(&node, taken, name.clone(), make).await,
-                Err(why) => Err(why),
-            };
-            match created {
+            match self.make(&node, taken, name.clone(), make).await {
                 // Another id may be free.
                 Err(NoBeing::Taken { .. }) if wanted.is_none() => {}
-                created => return created,
+                // No being has it.
+                Err(NoBeing::Taken { id }) => return Err(in_the_way(&node, &id)),
+                made => return made,
             }
         }
         let why = format!("{ID_TRIES} beings are called {stem} already; name an id");
         Err(NoBeing::Senseless { why })
     }
 
+    /// Makes a being. Refused as taken if something lies where it would live.
     async fn make(
         &self,
         node: &NodeName,
@@ -84,7 +108,7 @@ impl Shared {
     ) -> Result<BeingEntry, NoBeing> {
         let making = make.making;
         let entry = self.begun(&make.id, name, node, make.created, making).await?;
-        let made = self.homes.ask(node, make).await;
+        let made = self.homes.ask_to_make(node, make).await;
         self.finish(entry, making, made).await
     }
 
@@ -140,8 +164,17 @@ impl Shared {
     fn refuse_taken(&self, id: &Name) -> Result<(), NoBeing> {
         match self.book.get(id).map_err(failed)? {
             None => Ok(()),
-            Some(_) => Err(NoBeing::Taken { id: id.clone() }),
+            Some(entry) if entry.is_there() => Err(NoBeing::Taken { id: id.clone() }),
+            Some(entry) => Err(self.half_there(&entry)),
         }
+    }
+
+    /// Takes hold of an id if the book has it at no stage, and no other of the same name is being made of it
+    /// just now.
+    fn try_free(&self, id: &Name) -> Result<Option<Taken<'_>>, NoBeing> {
+        let Ok(taken) = self.try_take(id) else { return Ok(None) };
+        let is_free = self.book.get(id).map_err(failed)?.is_none();
+        Ok(is_free.then_some(taken))
     }
 
     /// Notes that a being is about to be, and by what its making is told from any other.
@@ -180,8 +213,9 @@ impl Shared {
         }
         let entry = Entry { stage: Stage::Living, ..entry };
         if let Err(error) = self.book.put(entry.clone()).await {
-            self.unsettled(&entry.id);
-            return Err(failed(error));
+            let why = failed(error);
+            self.not_settled(&entry.node, &entry.id, &why);
+            return Err(why);
         }
         self.note(&entry.id, &format!("was made on {}", entry.node));
         Ok(self.shown(entry).await)
@@ -193,11 +227,11 @@ impl Shared {
             Ok(()) => self.book.strike(&entry.id).await.map_err(failed),
             Err(why) => Err(why),
         };
-        if let Err(why) = struck {
-            tracing::debug!(being = entry.id.as_str(), "is not taken back yet: {why}");
+        match struck {
+            // What lies there all the same lay there before, and is taken in.
+            Ok(()) => self.unsettled.add(&entry.id),
+            Err(why) => self.not_settled(&entry.node, &entry.id, &why),
         }
-        // What lies there all the same lay there before, and is taken in.
-        self.unsettled(&entry.id);
     }
 
     pub(super) async fn export(&self, asked: ExportBeing) -> Result<Exported, NoBeing> {
@@ -250,9 +284,10 @@ impl Shared {
         if lost {
             return self.give_up(id).await;
         }
-        self.find(&id).await?;
+        // Also one whose making or deletion did not come to its end.
+        self.find_at_any_stage(&id).await?;
         let _taken = self.take(&id).await?;
-        let entry = self.find(&id).await?;
+        let entry = self.find_at_any_stage(&id).await?;
         // Said before anything is written, if its machine is away.
         if let Err(why) = self.homes.on(&entry.node) {
             let why = match self.homes.is_away(&entry.node) {
@@ -265,24 +300,34 @@ impl Shared {
             return Err(NoBeing::Failed { why });
         }
         let shown = self.shown(entry.clone()).await;
-        let going = Entry { stage: Stage::Going, ..entry };
-        self.book.put(going.clone()).await.map_err(failed)?;
-        if let Err(why) = self.homes.ask(&going.node, RemoveHere { id: id.clone() }).await {
-            self.unsettled(&id);
+        let node = entry.node.clone();
+        if let Err(why) = self.remove(entry).await {
+            self.not_settled(&node, &id, &why);
             let why = format!("it is being deleted, and not all of it is gone yet: {why}");
             return Err(NoBeing::Failed { why });
         }
-        self.strike_deleted(&id).await?;
         Ok(shown)
+    }
+
+    async fn remove(&self, entry: Entry) -> Result<(), NoBeing> {
+        if entry.stage == Stage::Coming {
+            // What lay there before it was made is none of its own.
+            return self.settle_unmade(&entry).await;
+        }
+        let going = Entry { stage: Stage::Going, ..entry };
+        self.book.put(going.clone()).await.map_err(failed)?;
+        self.homes.ask(&going.node, RemoveHere { id: going.id.clone() }).await?;
+        self.strike_deleted(&going.id).await
     }
 
     /// Nothing of a being that is deleted lies any more where it lived.
     pub(super) async fn strike_deleted(&self, id: &Name) -> Result<(), NoBeing> {
         self.book.strike(id).await.map_err(failed)?;
+        self.unsettled.forget(id);
         self.note_deleted(id);
         if self.book.has_remains(id).map_err(failed)? {
             // What it has left elsewhere is to go as well.
-            self.unsettled(id);
+            self.unsettled.add(id);
         }
         Ok(())
     }

@@ -25,13 +25,13 @@ use super::book::{Entry, Stage};
 use super::{Shared, failed};
 
 /// How long it may take to put a being to sleep, and to read all that it is.
-const PACK_PATIENCE: Duration = Duration::from_secs(180);
+pub(super) const PACK_PATIENCE: Duration = Duration::from_secs(180);
 
 /// How long all that a being is may take to another machine.
-const RECEIVE_PATIENCE: Duration = Duration::from_secs(3_600);
+pub(super) const RECEIVE_PATIENCE: Duration = Duration::from_secs(3_600);
 
 /// How long a being may take to say that it is well where it has come to live.
-const ARRIVAL_PATIENCE: Duration = Duration::from_secs(30);
+pub(super) const ARRIVAL_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often one whose machine has not told of it yet is asked again.
 const ARRIVAL_LOOK: Duration = Duration::from_millis(20);
@@ -61,13 +61,14 @@ impl Shared {
         let arriving = Stage::Arriving { from: entry.node.clone() };
         let moved = Entry { node: to.clone(), stage: arriving, ..entry.clone() };
         if let Err(error) = self.book.put(moved.clone()).await {
-            self.unsettled(&id);
-            return Err(failed(error));
+            let why = failed(error);
+            self.not_settled(&to, &id, &why);
+            return Err(why);
         }
         match self.arrive(&moved, &entry.node).await {
             Ok(entry) => Ok(self.shown(entry).await),
             Err(why) => {
-                self.unsettled(&id);
+                self.not_settled(&to, &id, &why);
                 let why = format!("it lives on {to} from now on, but does not answer yet: {why}");
                 Err(NoBeing::Failed { why })
             }
@@ -107,12 +108,15 @@ impl Shared {
         let id = entry.id.clone();
         let stays = self.homes.ask(&entry.node, Stay { id: id.clone() }).await;
         let discarded = self.homes.ask(to, Discard { id: id.clone() }).await;
+        let from = entry.node.clone();
         let written = match discarded {
             Ok(()) => self.book.put_alone(entry).await,
             Err(_) => self.book.put(entry).await,
         };
-        if stays.is_err() || discarded.is_err() || written.is_err() {
-            self.unsettled(&id);
+        for (node, ended) in [(&from, stays), (to, discarded), (&from, written.map_err(failed))] {
+            if let Err(why) = ended {
+                self.not_settled(node, &id, &why);
+            }
         }
     }
 

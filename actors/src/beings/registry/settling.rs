@@ -34,9 +34,6 @@ const HOMES_AT_ONCE: usize = 64;
 /// How many beings of a home are settled at the same time.
 const SETTLED_AT_ONCE: usize = 16;
 
-/// How many beings are remembered that are not settled. The others are when their home is found next.
-const UNSETTLED_MAX: usize = 10_000;
-
 /// What is to be settled with a home.
 #[derive(Debug, Default)]
 struct Owed {
@@ -87,7 +84,8 @@ pub(super) async fn settle(shared: Arc<Shared>) {
         tokio::select! {
             event = monitor.next() => match event {
                 Some(GroupEvent::Joined(member)) => debts.visit(member.node),
-                Some(GroupEvent::Left(_)) => {}
+                // What went wrong there is looked at anew when it is back.
+                Some(GroupEvent::Left(member)) => shared.unsettled.forget_on(&member.node),
                 Some(GroupEvent::Lost(_)) => {
                     shared.homes.nodes().into_iter().for_each(|node| debts.visit(node));
                 }
@@ -101,7 +99,7 @@ pub(super) async fn settle(shared: Arc<Shared>) {
                 }
             }
             _ = again.tick() => {
-                let ids = shared.take_unsettled();
+                let ids = shared.unsettled.take();
                 let nodes = if ids.is_empty() { Vec::new() } else { shared.homes.nodes() };
                 nodes.into_iter().for_each(|node| debts.settle(node, &ids));
             }
@@ -117,7 +115,7 @@ async fn see_to(shared: Arc<Shared>, node: NodeName, owed: Owed) -> (NodeName, b
     };
     if let Err(why) = &visited {
         tracing::warn!(%node, "who lives there is not known yet: {why}");
-        owed.ids.iter().for_each(|id| shared.unsettled(id));
+        owed.ids.iter().for_each(|id| shared.unsettled.add(id));
         tokio::time::sleep(PERIOD).await;
     } else {
         shared.settle_all(&node, owed.ids.into_iter().collect()).await;
@@ -126,20 +124,18 @@ async fn see_to(shared: Arc<Shared>, node: NodeName, owed: Owed) -> (NodeName, b
 }
 
 impl Shared {
-    /// It is looked at again what is to become of a being.
-    pub(super) fn unsettled(&self, id: &Name) {
-        let mut unsettled = self.unsettled.lock();
-        if unsettled.len() < UNSETTLED_MAX {
-            unsettled.insert(id.clone());
+    /// Something with a being has not come to its end on a machine. It is looked at again what is to become of
+    /// it; why is told once, and shown as long as that is so.
+    pub(super) fn not_settled(&self, node: &NodeName, id: &Name, why: &NoBeing) {
+        if self.unsettled.keep_why(id, node, &why.to_string()) {
+            tracing::warn!(being = id.as_str(), %node, "is not settled yet: {why}");
         }
-    }
-
-    fn take_unsettled(&self) -> HashSet<Name> {
-        std::mem::take(&mut *self.unsettled.lock())
+        self.unsettled.add(id);
     }
 
     /// Goes through all that a home has, and all that it should have.
     async fn visit(&self, node: &NodeName) -> Result<(), NoBeing> {
+        self.unsettled.forget_on(node);
         let (mut seen, mut after) = (HashSet::new(), None);
         loop {
             let page = self.homes.ask_within(node, ListLodgers { after }, LIST_PATIENCE).await?;
@@ -180,24 +176,39 @@ impl Shared {
     }
 
     async fn settle_one(&self, node: &NodeName, id: &Name) {
-        if let Err(why) = self.try_to_settle(node, id).await {
-            tracing::debug!(being = id.as_str(), %node, "is not settled yet: {why}");
-            self.unsettled(id);
+        // Before it is taken hold of: a home that hangs is to keep nobody from it, nor another home.
+        if let Err(why) = self.lodging(node, id).await {
+            return match self.is_tied(node, id) {
+                true => self.not_settled(node, id, &why),
+                // It has nothing of the being, as far as anybody knows.
+                false => self.unsettled.add(id),
+            };
+        }
+        match self.try_to_settle(node, id).await {
+            Ok(true) => self.unsettled.forget_why(id, node),
+            Ok(false) => self.unsettled.add(id),
+            Err(why) => self.not_settled(node, id, &why),
         }
     }
 
+    /// Whether a being has to do with a machine, as far as the book says.
+    fn is_tied(&self, node: &NodeName, id: &Name) -> bool {
+        let Ok(Some(entry)) = self.book.get(id) else { return true };
+        let remains = || !matches!(self.book.remains(id, node), Ok(None));
+        entry.node == *node || entry.other() == Some(node) || remains()
+    }
+
     /// Brings a home to what the book says of a being, and the book to what is there of one that it
-    /// does not know.
-    async fn try_to_settle(&self, node: &NodeName, id: &Name) -> Result<(), NoBeing> {
-        // Before it is taken hold of: a home that hangs is to keep nobody from it, nor another home.
-        self.lodging(node, id).await?;
-        let _taken = self.take(id).await?;
+    /// does not know. `false` if something else is being done with it.
+    async fn try_to_settle(&self, node: &NodeName, id: &Name) -> Result<bool, NoBeing> {
+        let Ok(_taken) = self.take(id).await else { return Ok(false) };
         let entry = self.book.get(id).map_err(failed)?;
         let lodging = self.lodging(node, id).await?;
         match entry {
-            Some(entry) if entry.node == *node => self.settle_own(entry, lodging).await,
-            entry => self.settle_away(node, id, entry, lodging).await,
+            Some(entry) if entry.node == *node => self.settle_own(entry, lodging).await?,
+            entry => self.settle_away(node, id, entry, lodging).await?,
         }
+        Ok(true)
     }
 
     /// How a being lies in a home. Said soon, or not at all.
@@ -292,7 +303,7 @@ impl Shared {
     }
 
     /// It was being made, and nobody was told of it.
-    async fn settle_unmade(&self, entry: &Entry) -> Result<(), NoBeing> {
+    pub(super) async fn settle_unmade(&self, entry: &Entry) -> Result<(), NoBeing> {
         let (node, id) = (&entry.node, entry.id.clone());
         let making = self.book.making(&id).map_err(failed)?;
         // What was made of one that an older genii had begun nobody can tell. Also if nothing lies there
@@ -302,7 +313,7 @@ impl Shared {
         }
         self.book.strike(&id).await.map_err(failed)?;
         // What lies there all the same lay there before, and is taken in.
-        self.unsettled(&id);
+        self.unsettled.add(&id);
         Ok(())
     }
 

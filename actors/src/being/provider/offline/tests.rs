@@ -3,8 +3,6 @@ use genii_protocols::Timestamp;
 
 use super::*;
 
-const OFFLINE: &str = "I am offline: no model is configured, so I can only quote what I remember.";
-
 fn at(text: &str) -> Timestamp {
     serde_json::from_value(text.into()).unwrap()
 }
@@ -68,6 +66,22 @@ fn memories_are_quoted_with_when_and_by_whom() {
             "On 6 May 2026 I noted: “Joe loves cats.”",
         ],
     );
+}
+
+#[test]
+fn who_has_no_name_is_told_what_others_without_one_have_told() {
+    let memories = vec![memory("2026-05-03", Some("User"), "I have a cat.")];
+    let grounds = Grounds { asker: Some("User".to_owned()), ..ada("cat", memories) };
+    assert!(answer(&grounds).ends_with("On 3 May 2026 you told me: “I have a cat.”"));
+}
+
+#[test]
+fn an_answer_is_known_by_its_first_line() {
+    assert!(is_answer(&answer(&Grounds::default())));
+    assert!(is_answer(&answer(&ada("hello", Vec::new()))));
+    assert!(!is_answer("I am offline at sea."));
+    assert!(!is_answer(&format!("Look what it said:\n{OFFLINE}")));
+    assert!(!is_answer(""));
 }
 
 #[test]

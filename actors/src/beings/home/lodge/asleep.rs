@@ -1,6 +1,7 @@
 //! What is done with a being while it is kept asleep.
 
 use std::path::Path;
+use std::time::Duration;
 
 use genii_protocols::being::AskHealth;
 use genii_protocols::beings::{Checked, CheckedTable, Soundness};
@@ -11,6 +12,12 @@ use super::{Lodge, START_TIMEOUT};
 use crate::being::imported::{Imported, NotImported};
 use crate::beings::errands::{Amiss, CheckHere, Found, IsolateHere, LookAt};
 use crate::beings::parcels::blocking;
+
+/// How long a being that is to be kept apart otherwise may go on before it is left to its work.
+const QUIET_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long a being that is to be looked over may take to have nothing to do.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(30);
 
 impl Lodge {
     pub(in super::super) async fn look_at(&self, LookAt { id }: LookAt) -> Result<Found, Amiss> {
@@ -29,24 +36,29 @@ impl Lodge {
         Ok(Found { id, name, created })
     }
 
-    /// It sleeps when this returns.
+    /// It sleeps when this returns, unless it is at work: then that counts once it has slept.
     pub(in super::super) async fn isolate(&self, asked: IsolateHere) -> Result<(), Amiss> {
         let IsolateHere { id, isolation } = asked;
-        let asleep = self.nursery.keep_asleep(&self.address(&id)).await;
-        let asleep = asleep.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+        let _turn = self.turns.take(&id).await;
+        let address = self.address(&id);
+        self.movings.check_settled(&id)?;
+        if !self.nursery.has(&address) || self.movings.is_leaving(&id) {
+            return Err(Amiss::failed("something else is done with it"));
+        }
         let tenancies = self.tenancies.clone();
-        let set = blocking(move || tenancies.set(&id, isolation)).await;
-        drop(asleep);
-        set
+        blocking(move || tenancies.set(&id, isolation)).await?;
+        // Read whenever it wakes: no answer needs to be broken off for it.
+        drop(self.nursery.keep_once_idle(&address, QUIET_PATIENCE).await);
+        Ok(())
     }
 
-    /// Looks over what a being has on the disk, while it sleeps.
+    /// Looks over what a being has on the disk, while it sleeps. One that is at work goes on.
     pub(in super::super) async fn check(&self, asked: CheckHere) -> Result<Checked, Amiss> {
         let CheckHere { id, repair } = asked;
         let address = self.address(&id);
         let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
-        let asleep = self.nursery.keep_asleep(&address).await;
-        let asleep = asleep.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+        let asleep = self.nursery.keep_once_idle(&address, ANSWER_PATIENCE).await;
+        let asleep = asleep.map_err(Amiss::failed)?;
         let file = self.folders.store_of(&id);
         let checked = tokio::task::spawn_blocking(move || check_file(&file, repair)).await;
         drop(asleep);

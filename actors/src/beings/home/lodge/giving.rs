@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use genii_protocols::Name;
-use genii_protocols::being::Export;
+use genii_protocols::being::{AskHealth, Export};
 use genii_protocols::beings::ImportedProvider;
+use genii_protocols::{AskError, Fault, Name};
 use genii_storage::store;
 
-use super::Lodge;
+use super::{Lodge, START_TIMEOUT};
 use crate::being::imported::{Imported, NotImported, settle_provider};
 use crate::beings::errands::{
     Amiss, DropParcel, Found, LookInto, Offered, Pack, Packed, Parcel, Piece, ReadParcel,
@@ -66,9 +66,19 @@ impl Lodge {
         let export = Export { file: copy.path().display().to_string() };
         let address = self.address(&id);
         let being = self.house.node().to(address.clone());
-        if let Err(error) = being.ask_within(export, EXPORT_PATIENCE).await {
+        let written = match being.ask_within(export, EXPORT_PATIENCE).await {
+            // All that it is lies in its store, whether it can wake or not.
+            Err(AskError::Fault(why)) if matches!(*why, Fault::Down { .. }) => {
+                let copied = self.copy_asleep(&id, copy.path()).await;
+                copied.map_err(|error| {
+                    Amiss::failed(format!("{why}; nor can it be copied as it lies: {error}"))
+                })
+            }
+            written => written.map(drop).map_err(Amiss::failed),
+        };
+        if let Err(error) = written {
             drop_aside(copy).await;
-            return Err(Amiss::failed(error));
+            return Err(error);
         }
         let parcel = self.parcels.offer(OfferedFile::Made(copy), Some(id)).await?;
         // Looked at only now: whoever removes it after that lets go of what is given away of it.
@@ -77,6 +87,25 @@ impl Lodge {
             return Err(Amiss::failed("it was removed while it was written out"));
         }
         Ok(parcel)
+    }
+
+    /// A copy of one that cannot wake, which is looked over. It is kept asleep meanwhile.
+    async fn copy_asleep(&self, id: &Name, to: &Path) -> Result<(), Amiss> {
+        let address = self.address(id);
+        let asleep = self.nursery.keep_asleep(&address).await;
+        let asleep = asleep.ok_or_else(|| Amiss::failed("something else is done with it"))?;
+        let (of, to) = (id.clone(), to.to_owned());
+        let copied = self.aside(move |folders| {
+            folders.is_let_go(&of)?;
+            let restored = store::restore(&folders.store_of(&of), &to);
+            restored.map(drop).map_err(std::io::Error::other)
+        });
+        let copied = copied.await;
+        drop(asleep);
+        // It was held back, and sleeps now: that it cannot wake is to show again.
+        let being = self.house.node().to(address);
+        tokio::spawn(async move { being.ask_within(AskHealth {}, START_TIMEOUT).await });
+        copied
     }
 
     /// For a file that is needed for a while.

@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::movings::Packing;
 use super::{Lodge, START_TIMEOUT};
-use crate::beings::errands::{Amiss, Leave, Parcel, Stay};
+use crate::being::birth;
+use crate::beings::errands::{Amiss, Leave, Lodging, Parcel, Stay};
 use crate::beings::parcels::OfferedFile;
 
 /// How long what comes for one that has left is sent after it: as long as others may not know yet
@@ -35,19 +36,46 @@ impl Lodge {
         };
         let address = self.address(&id);
         if !self.movings.held.lock().contains_key(&id) {
-            // One that has never been awake has not taken over yet who it is to be.
-            let being = self.house.node().to(address.clone());
-            let well = being.ask_within(AskHealth {}, START_TIMEOUT).await;
-            well.map_err(|error| Amiss::failed(format!("it cannot move as it is: {error}")))?;
+            // It need not be able to wake here: that may be why it is to leave. All that it is lies in its
+            // store, which is checked where it comes to.
+            if self.is_unborn(&id).await? {
+                self.be_born(&address).await?;
+            }
             let kept = self.nursery.keep_asleep(&address).await;
             let kept = kept.ok_or_else(|| Amiss::failed("something else is done with it"))?;
             let of = id.clone();
             // If this fails it is not held any more, and wakes.
-            self.aside(move |folders| folders.mark_leaving(&of)).await?;
+            self.aside(move |folders| {
+                folders.is_let_go(&of)?;
+                folders.mark_leaving(&of)
+            })
+            .await?;
             self.movings.held.lock().insert(id.clone(), kept);
         }
         let store = OfferedFile::Kept(self.folders.store_of(&id));
         self.parcels.offer(store, Some(id.clone())).await
+    }
+
+    /// Whether a being has never been awake. Refused if nothing of it lies here.
+    async fn is_unborn(&self, id: &Name) -> Result<bool, Amiss> {
+        let of = id.clone();
+        self.aside(move |folders| match folders.lodging(&of)? {
+            Some(Lodging::Here | Lodging::Leaving) => birth::is_in(&folders.of(&of)),
+            Some(Lodging::Coming) | None => Err(std::io::Error::other(
+                "it cannot move: there is nothing of it where it lives; delete it, and import it from a \
+                 backup",
+            )),
+        })
+        .await
+    }
+
+    /// Wakes one that has never been awake: it has not taken over yet who it is to be.
+    async fn be_born(&self, address: &Address) -> Result<(), Amiss> {
+        let being = self.house.node().to(address.clone());
+        let well = being.ask_within(AskHealth {}, START_TIMEOUT).await;
+        well.map(drop).map_err(|error| {
+            Amiss::failed(format!("it cannot move before it was awake once: {error}"))
+        })
     }
 
     pub(in super::super) async fn stay(&self, Stay { id }: Stay) -> Result<(), Amiss> {
