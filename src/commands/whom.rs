@@ -117,8 +117,12 @@ pub async fn not_awake(side: &Side, name: &str) -> Option<Refusal> {
         BeingState::Asleep => "; it wakes when it is spoken to".to_owned(),
         _ => why.map(|why| format!(": {why}")).unwrap_or_default(),
     };
+    let help = match state {
+        BeingState::Asleep => format!("`being ask {id} hello` wakes it"),
+        _ => format!("`being show {id}` shows it"),
+    };
     let refusal = Refusal::new(format!("{address} is {} on {node}{says}", words::state(state)));
-    Some(refusal.help(format!("`being show {id}` shows it")))
+    Some(refusal.help(help))
 }
 
 /// The agent or being that is called so in its group, if there is one alone.

@@ -17,6 +17,9 @@ use super::provider::offline;
 use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
 use super::{recollection, reminding};
 
+/// How long a text may be that is looked for in all that is remembered.
+const MATCHING_CHARS_MAX: usize = 1_000;
+
 /// How many are shown of what would go, of each sort, unless it is said otherwise, and at most.
 const SHOWN: (u32, u32) = (10, 200);
 
@@ -194,6 +197,14 @@ async fn look(mind: &Arc<Mind>, what: Forgettable) -> Result<Going, NotKept> {
         && text.trim().is_empty()
     {
         return Err(NotKept { why: "name at least a word of what is to be forgotten".to_owned() });
+    }
+    if let Forgettable::Matching { text } = &what
+        && text.chars().nth(MATCHING_CHARS_MAX).is_some()
+    {
+        let why = format!(
+            "name what is to be forgotten in {MATCHING_CHARS_MAX} letters at most: a part of it is enough"
+        );
+        return Err(NotKept { why });
     }
     let mind = mind.clone();
     let going = tokio::task::spawn_blocking(move || going(&mind, &what)).await;

@@ -191,6 +191,17 @@ async fn what_is_said_to_nobody_is_not_remembered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_text_is_not_looked_for_in_all_that_is_remembered() {
+    let world = World::new().await;
+    let alice = world.create("Alice").await.address;
+    let what = |letters: usize| Forgettable::Matching { text: "x".repeat(letters) };
+    let refused = world.refused(&alice, Forget { what: what(1_001) }).await;
+    assert!(refused.why.contains("1000 letters at most"), "{}", refused.why);
+    let forgotten = world.ask(&alice, Forget { what: what(1_000) }).await;
+    assert_eq!(forgotten, Forgotten::default());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_turn_is_forgotten_by_its_number_with_what_is_remembered_of_it() {
     let world = World::new().await;
     world.create("Alice").await;

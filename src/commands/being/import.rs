@@ -85,6 +85,7 @@ impl Command for Import {
         for note in notes {
             screen.line(format!("note: {}", screen.called(&words::harmless(&note))));
         }
+        screen.hint(&format!("`being chat {}` talks with it", being.id));
     }
 }
 

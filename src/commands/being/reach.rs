@@ -222,8 +222,10 @@ pub async fn how_to_begin(house: &House, genii: &str) -> Option<String> {
     house.topology().agent(&registry)?;
     let first = ListBeings { limit: Some(1), ..ListBeings::default() };
     let beings = house.node().to(&registry).ask_within(first, ASIDE_PATIENCE).await.ok()?;
-    let how =
-        format!("no being lives here yet; `{genii} being create FILE` makes one of a character");
+    let how = format!(
+        "no being lives here yet; `{genii} being create FILE` makes one of a character, and \
+         `echo 'name = \"Ada\"' | {genii} being create -` one of no more than a name"
+    );
     (beings.total == 0).then_some(how)
 }
 

@@ -75,8 +75,9 @@ pub fn recollection(found: &Recollection, screen: &mut Screen) {
     screen.line(format!("{score}  {}", about(&found.memory, screen)));
     set_in(&beginning(&found.memory.text, MEMORY_LETTERS_MAX), screen);
     if !found.why.is_empty() {
-        let why = screen.faint(&format!("because {}", harmless(&found.why)));
-        screen.line(format!("    {why}"));
+        let why = format!("because {}", harmless(&found.why));
+        let why = Flow::new(screen.columns(), INDENT, INDENT).whole(&why);
+        screen.line(format!("{INDENT}{}", screen.faint(&why)));
     }
 }
 
