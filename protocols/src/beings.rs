@@ -89,8 +89,8 @@ impl fmt::Display for Isolation {
     }
 }
 
-/// Keep a being apart from the others in another way, from its next waking on. It is put to sleep first,
-/// when it has done what it was asked already.
+/// Keep a being apart from the others in another way, from its next waking on. It is put to sleep for that if it
+/// has nothing to do; what it is at is not broken off.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct IsolateBeing {
     /// Its id.

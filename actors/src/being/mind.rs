@@ -419,10 +419,27 @@ pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
 }
 
 #[cfg(test)]
+impl Mind {
+    /// That of a being called Marit, who has no more than a name, and the node on which she is alone.
+    pub(super) async fn of_marit(folder: &Path) -> (Self, Node) {
+        use genii_protocols::{NodeName, Timestamp};
+        use genii_runtime::NodeOptions;
+
+        let birth = Birth {
+            created: Timestamp::now(),
+            character: Json(serde_json::json!({ "name": "Marit" })),
+            provider: Json(serde_json::Value::Null),
+        };
+        birth.write(folder).unwrap();
+        let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
+        let id = Name::new("marit").unwrap();
+        (Self::open(id, folder.to_owned(), &node).await.unwrap(), node)
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use futures_util::future::poll_immediate;
-    use genii_protocols::{NodeName, Timestamp};
-    use genii_runtime::NodeOptions;
 
     use super::super::conversation::{self, Place, Saying};
     use super::super::listener::Listener;
@@ -431,15 +448,7 @@ mod tests {
     #[tokio::test]
     async fn who_waits_for_their_turn_is_not_waited_for_when_it_closes() {
         let folder = tempfile::tempdir().unwrap();
-        let birth = Birth {
-            created: Timestamp::now(),
-            character: Json(serde_json::json!({ "name": "Marit" })),
-            provider: Json(serde_json::Value::Null),
-        };
-        birth.write(folder.path()).unwrap();
-        let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
-        let id = Name::new("marit").unwrap();
-        let mind = Arc::new(Mind::open(id, folder.path().to_owned(), &node).await.unwrap());
+        let mind = Arc::new(Mind::of_marit(folder.path()).await.0);
         let under_way = Place::take(&mind).await.turn().await;
         let place = Place::take(&mind).await;
         let saying = Saying { said: "Is it windy?".to_owned(), speaker: None };

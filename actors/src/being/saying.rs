@@ -154,24 +154,14 @@ fn turn(speaker: &str, text: &str) -> NewMemory {
 
 #[cfg(test)]
 mod tests {
-    use genii_protocols::{Json, Name, NodeName};
-    use genii_runtime::{Node, NodeOptions};
+    use genii_protocols::Name;
 
-    use super::super::birth::Birth;
     use super::*;
 
     #[tokio::test]
     async fn nothing_is_said_that_cannot_be_remembered() {
         let folder = tempfile::tempdir().unwrap();
-        let birth = Birth {
-            created: Timestamp::now(),
-            character: Json(serde_json::json!({ "name": "Marit" })),
-            provider: Json(serde_json::Value::Null),
-        };
-        birth.write(folder.path()).unwrap();
-        let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
-        let id = Name::new("marit").unwrap();
-        let mind = Mind::open(id, folder.path().to_owned(), &node).await.unwrap();
+        let (mind, node) = Mind::of_marit(folder.path()).await;
         mind.store.close().await.unwrap();
         // There is no registry here: if it were asked, it would be that which is told.
         let mind = Arc::new(mind);

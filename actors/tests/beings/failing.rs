@@ -10,6 +10,7 @@ use genii_protocols::being::{
 use genii_protocols::beings::{BeingState, IsolateBeing, Isolation};
 use genii_protocols::budget::Spent;
 use genii_protocols::{Fault, Json, Message, Rejection};
+use tokio::sync::watch;
 
 use crate::server::{
     Script, Server, Step, answer, begins, done, error, finish, page, stream, usage, words,
@@ -335,14 +336,20 @@ async fn an_answer_that_takes_its_time_is_counted_before_its_end_and_once() {
 async fn what_was_counted_early_is_taken_back_if_nobody_was_asked() {
     let world = World::new().await;
     world.create("Alice").await;
-    let refusal = [vec![Step::Pause(Duration::from_millis(300))], error(401, "", "{}")].concat();
+    let (goes_on, held) = watch::channel(false);
+    let refusal = [vec![Step::Until(held)], error(401, "", "{}")].concat();
     let server = Server::start(vec![refusal]).await;
     ask_of(&world, &server, Json(serde_json::json!({ "retries_max": 0 }))).await;
     let query = Query { said: SAID.to_owned(), speaker: None, path: Vec::new() };
-    let refused = world.refused(&being("alice"), query).await;
+    let spent = async |world: &World| world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
+    let alice = being("alice");
+    let counted = async {
+        world.until(async |world| spent(world).await != Spent::default()).await;
+        goes_on.send_replace(true);
+    };
+    let (refused, ()) = tokio::join!(world.refused(&alice, query), counted);
     assert!(matches!(refused, NotAnswered::Provider { .. }), "{refused}");
-    let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
-    assert_eq!(spent, Spent::default());
+    assert_eq!(spent(&world).await, Spent::default());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -3,11 +3,8 @@
 use std::os::unix::fs::MetadataExt;
 
 use futures_util::future::poll_immediate;
-use genii_protocols::{Json, Name, NodeName};
-use genii_runtime::{Node, NodeOptions};
 use tempfile::TempDir;
 
-use super::super::birth::Birth;
 use super::*;
 use crate::beings::home::folders::STORE;
 
@@ -67,15 +64,7 @@ fn what_looks_the_same_matches_however_it_is_written() {
 /// A being with a turn for each of these texts.
 async fn marit(said: impl IntoIterator<Item = String>) -> (TempDir, Arc<Mind>) {
     let folder = tempfile::tempdir().unwrap();
-    let birth = Birth {
-        created: Timestamp::now(),
-        character: Json(serde_json::json!({ "name": "Marit" })),
-        provider: Json(serde_json::Value::Null),
-    };
-    birth.write(folder.path()).unwrap();
-    let node = Node::new(NodeOptions::new(NodeName::new("main").unwrap()));
-    let id = Name::new("marit").unwrap();
-    let mind = Mind::open(id, folder.path().to_owned(), &node).await.unwrap();
+    let (mind, _) = Mind::of_marit(folder.path()).await;
     let turns: Vec<StoredTurn> = (1..).zip(said).map(|(id, said)| turn(id, said)).collect();
     let written = mind.store.write(move |writer: &mut Writer| {
         turns.iter().try_for_each(|turn| writer.insert(TURNS, &turn.id, turn).map(drop))
