@@ -18,8 +18,8 @@ pub struct Journal;
 #[derive(Debug, clap::Args, Serialize, Deserialize)]
 pub struct Args {
     /// Only what happened to this agent or group; with `@NODE` behind it, to that of a machine; or to a
-    /// machine (`@pc2`). Of a being, what its own machine knows: that it was made, has moved or was put aside
-    /// is in the journal of the machine of the registry, which `--node` asks
+    /// machine (`@pc2`). Of a being, what its own machine knows: that it was made, has moved, was put aside or
+    /// deleted is in the journal of the machine of the registry, which `--node` asks, also after a restart
     #[arg(value_name = "NAME")]
     name: Option<Whom<Named>>,
     /// Go on with what happens from now on
@@ -54,7 +54,7 @@ impl Command for Journal {
         "journal",
         "journal core/system-digital-twin",
         "journal @pc2",
-        "journal being/marit --node main     where the registry is: when it was made, or moved",
+        "journal being/marit --node main     where the registry is: when it was made, moved, deleted",
         "journal --follow",
     ];
     type Args = Args;
@@ -81,11 +81,12 @@ impl Command for Journal {
         };
         let mut follow = args.follow.then(|| journal.follow());
         let mut last = 0;
-        for event in journal.tail(args.limit, concerns) {
+        let events = journal.tail(args.limit, concerns);
+        for event in &events {
             last = event.seq;
-            out.say(Entry::of(&event)).await?;
+            out.say(Entry::of(event)).await?;
         }
-        if let Some(whom) = args.name.as_ref().filter(|_| last == 0) {
+        if let Some(whom) = args.name.as_ref().filter(|_| events.is_empty()) {
             may_have_none(&side, whom).await?;
         }
         let Some(follow) = &mut follow else { return Ok(()) };
@@ -104,6 +105,8 @@ impl Command for Journal {
     fn show(said: Entry, screen: &mut Screen) {
         match said {
             Entry::Event { seq, at, name, what, text, .. } => {
+                // What was noted before genii was started has no number.
+                let seq = if seq == 0 { String::new() } else { seq.to_string() };
                 let head = screen.faint(&format!("{seq:>6} {at}"));
                 let text = match &*what {
                     "crashed" | "start-failed" | "quarantined" | "escalated" => screen.red(&text),

@@ -1,7 +1,8 @@
 //! The journal: what happened to whom, in order.
 //!
-//! Kept in memory, bounded, with a sequence number that only rises; notes longer than other events. Can be
-//! queried, and followed as it grows; a follower that falls behind is told how many events it missed.
+//! Kept in memory, bounded, with a sequence number that only rises; notes longer than other events, and those
+//! longest that somebody keeps on the disk, who puts them in again after a restart. Can be queried, and followed as
+//! it grows; a follower that falls behind is told how many events it missed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -22,13 +23,18 @@ pub const JOURNAL_CAPACITY: usize = 10_000;
 /// that are kept may be of the last minutes.
 const NOTES_KEPT: usize = 1_000;
 
+/// How many of those notes are kept beside both that whoever wrote them keeps on the disk. They have a place of
+/// their own: an agent that is overdue again and again is not to push out that another was deleted.
+const KEPT_NOTES_MAX: usize = 10_000;
+
 /// How many events a follower may fall behind before it misses some.
 const FOLLOW_CAPACITY: usize = 4_096;
 
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Its place in the order of all events; starts at one and has no gaps.
+    /// Its place in the order of all events; starts at one and has no gaps. Zero for what is older than the
+    /// journal ([`Journal::recall`]).
     pub seq: u64,
     /// When, by this machine's clock.
     pub at: SystemTime,
@@ -122,6 +128,12 @@ pub enum What {
         /// In words.
         text: Arc<str>,
     },
+    /// A note of what was done with it for good, as that it was deleted. Whoever writes it keeps it on the disk,
+    /// and puts it into the next journal with [`Journal::recall`].
+    KeptNote {
+        /// In words.
+        text: Arc<str>,
+    },
 }
 
 /// Why something is asked to stop.
@@ -172,7 +184,7 @@ impl What {
             Self::Killed => "killed",
             Self::Stopped { .. } => "stopped",
             Self::Removed => "removed",
-            Self::Note { .. } => "note",
+            Self::Note { .. } | Self::KeptNote { .. } => "note",
         }
     }
 }
@@ -206,7 +218,7 @@ impl fmt::Display for What {
             Self::Killed => f.write_str("is being killed"),
             Self::Stopped { reason, took } => write!(f, "stopped after {took:.1?} ({reason})"),
             Self::Removed => f.write_str("was removed"),
-            Self::Note { text } => f.write_str(text),
+            Self::Note { text } | Self::KeptNote { text } => f.write_str(text),
         }
     }
 }
@@ -226,17 +238,27 @@ struct Book {
     events: VecDeque<Arc<Event>>,
     /// Notes that are older than those, oldest first.
     notes: VecDeque<Arc<Event>>,
+    /// Kept notes that are older than the last events, oldest first.
+    kept_notes: VecDeque<Arc<Event>>,
     capacity: usize,
     /// The sequence number of the last event ever.
     last: u64,
+    /// Whether it was told what is older than it.
+    has_recalled: bool,
 }
 
 impl Journal {
     /// A journal that keeps the last `capacity` events, at least one, and of those before them the last
-    /// thousand notes.
+    /// thousand notes and the last ten thousand kept ones.
     pub fn new(capacity: usize) -> Self {
-        let (events, notes) = (VecDeque::new(), VecDeque::new());
-        let book = Book { events, notes, capacity: capacity.max(1), last: 0 };
+        let book = Book {
+            events: VecDeque::new(),
+            notes: VecDeque::new(),
+            kept_notes: VecDeque::new(),
+            capacity: capacity.max(1),
+            last: 0,
+            has_recalled: false,
+        };
         Self { book: Mutex::new(book), follow: broadcast::Sender::new(FOLLOW_CAPACITY) }
     }
 
@@ -257,10 +279,28 @@ impl Journal {
         event
     }
 
+    /// Puts in kept notes that are older than this journal, oldest first: they stand before all that it has.
+    /// Those for which there is no room are left out, the oldest first. Only the first call counts: whoever is
+    /// started again has written what is newer into this journal.
+    pub fn recall<N>(&self, notes: N)
+    where
+        N: DoubleEndedIterator<Item = (SystemTime, Key, Arc<str>)>,
+    {
+        let mut book = self.book.lock();
+        if std::mem::replace(&mut book.has_recalled, true) {
+            return;
+        }
+        let room = KEPT_NOTES_MAX.saturating_sub(book.kept_notes.len());
+        for (at, key, text) in notes.rev().take(room) {
+            let what = What::KeptNote { text };
+            book.kept_notes.push_front(Arc::new(Event { seq: 0, at, key, incarnation: 0, what }));
+        }
+    }
+
     /// The last events for which `keep` holds, oldest first, at most `limit`.
     pub fn tail(&self, limit: usize, keep: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
         let book = self.book.lock();
-        let newest_first = book.events.iter().rev().chain(book.notes.iter().rev());
+        let newest_first = book.events.iter().rev().chain(book.older());
         let mut found: Vec<_> =
             newest_first.filter(|event| keep(event)).take(limit).cloned().collect();
         found.reverse();
@@ -289,15 +329,28 @@ impl Journal {
 }
 
 impl Book {
+    /// What is kept that is older than the last events, newest first. Those without a number are the oldest, and
+    /// stay in their order.
+    fn older(&self) -> impl Iterator<Item = &Arc<Event>> {
+        let mut notes = self.notes.iter().rev().peekable();
+        let mut kept = self.kept_notes.iter().rev().peekable();
+        std::iter::from_fn(move || {
+            let is_note = notes.peek().map(|event| event.seq) > kept.peek().map(|event| event.seq);
+            if is_note { notes.next() } else { kept.next() }
+        })
+    }
+
     /// Keeps an event that is none of the last ones any more, if it is a note.
     fn keep_note(&mut self, event: Arc<Event>) {
-        if !matches!(event.what, What::Note { .. }) {
-            return;
+        let (notes, max) = match event.what {
+            What::Note { .. } => (&mut self.notes, NOTES_KEPT),
+            What::KeptNote { .. } => (&mut self.kept_notes, KEPT_NOTES_MAX),
+            _ => return,
+        };
+        if notes.len() == max {
+            notes.pop_front();
         }
-        if self.notes.len() == NOTES_KEPT {
-            self.notes.pop_front();
-        }
-        self.notes.push_back(event);
+        notes.push_back(event);
     }
 }
 
@@ -334,6 +387,20 @@ mod tests {
         journal.record(&Key::from("a"), 1, What::Note { text: text.into() });
     }
 
+    fn kept_note(journal: &Journal, text: &str) {
+        journal.record(&Key::from("b"), 0, What::KeptNote { text: text.into() });
+    }
+
+    /// A kept note of before.
+    fn of_before(number: usize) -> (SystemTime, Key, Arc<str>) {
+        (SystemTime::UNIX_EPOCH, Key::from("b"), number.to_string().into())
+    }
+
+    /// All that it has.
+    fn told(journal: &Journal) -> Vec<String> {
+        journal.tail(usize::MAX, |_| true).iter().map(|event| event.what.to_string()).collect()
+    }
+
     #[test]
     fn keeps_the_last_events_and_never_reuses_a_number() {
         let journal = Journal::new(3);
@@ -353,19 +420,59 @@ mod tests {
     #[test]
     fn notes_outlive_other_events_and_are_bounded_too() {
         let journal = Journal::new(3);
-        let told = || -> Vec<String> {
-            journal.tail(usize::MAX, |_| true).iter().map(|event| event.what.to_string()).collect()
-        };
         note(&journal, "was deleted");
         for _ in 0..5 {
             journal.record(&Key::from("b"), 1, What::Starting);
         }
-        assert_eq!(told(), ["was deleted", "is starting", "is starting", "is starting"]);
+        assert_eq!(told(&journal), ["was deleted", "is starting", "is starting", "is starting"]);
         for number in 0..NOTES_KEPT + 10 {
             note(&journal, &number.to_string());
         }
-        let told = told();
+        let told = told(&journal);
         assert_eq!((told.len(), told[0].as_str()), (NOTES_KEPT + 3, "7"));
+    }
+
+    #[test]
+    fn other_notes_push_out_none_that_are_kept_and_all_stand_in_order() {
+        let journal = Journal::new(3);
+        note(&journal, "is overdue");
+        kept_note(&journal, "was deleted");
+        note(&journal, "is suspended");
+        for _ in 0..3 {
+            journal.record(&Key::from("b"), 1, What::Released);
+        }
+        assert_eq!(told(&journal)[..3], ["is overdue", "was deleted", "is suspended"]);
+        for number in 0..NOTES_KEPT + 10 {
+            note(&journal, &number.to_string());
+        }
+        let told = told(&journal);
+        assert_eq!((told.len(), told[0].as_str()), (NOTES_KEPT + 4, "was deleted"));
+    }
+
+    #[test]
+    fn kept_notes_of_before_stand_first_in_their_order_and_come_once() {
+        let journal = Journal::new(3);
+        note(&journal, "is ready");
+        journal.recall((1..3).map(of_before));
+        journal.recall((3..5).map(of_before));
+        kept_note(&journal, "was deleted");
+        assert_eq!(told(&journal), ["1", "2", "is ready", "was deleted"]);
+        let seqs: Vec<u64> = journal.tail(9, |_| true).iter().map(|event| event.seq).collect();
+        assert_eq!(seqs, [0, 0, 1, 2]);
+        assert_eq!((journal.from(0, 9).len(), journal.last()), (2, 2), "they have no number");
+        let newest = journal.tail(1, |event| event.key == Key::from("b"));
+        assert_eq!(newest[0].what.to_string(), "was deleted");
+    }
+
+    #[test]
+    fn of_kept_notes_the_newest_are_kept() {
+        let journal = Journal::new(3);
+        journal.recall((0..KEPT_NOTES_MAX + 5).map(of_before));
+        assert_eq!((told(&journal).len(), told(&journal)[0].as_str()), (KEPT_NOTES_MAX, "5"));
+        for _ in 0..5 {
+            kept_note(&journal, "was made");
+        }
+        assert_eq!((told(&journal).len(), told(&journal)[0].as_str()), (KEPT_NOTES_MAX + 3, "7"));
     }
 
     #[tokio::test]

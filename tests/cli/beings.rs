@@ -463,6 +463,17 @@ fn a_being_is_written_out_taken_in_and_deleted() {
     assert!(gone.code == 1 && gone.err.contains("no being is called marit"), "{}", gone.err);
     assert!(recalled(&house, "copy", "where is the key?").contains("blue pot"));
     running.stop();
+    // What was done with them is told also after the end of genii.
+    let running = house.up(HOUSE);
+    for (being, texts) in
+        [("being/marit", ["was made on", "was deleted"]), ("being/copy", ["was imported on", ""])]
+    {
+        let journal = house.genii(&["ctl", "journal", being]);
+        for text in texts {
+            assert!(journal.out.contains(text), "{being}: {}{}", journal.out, journal.err);
+        }
+    }
+    running.stop();
 }
 
 #[test]

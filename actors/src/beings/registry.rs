@@ -2,7 +2,7 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `book` | what is known of each being, on the disk: the last word on where it lives |
+//! | `book` | what is known of each being, and was done with it, on the disk: the last word on where it lives |
 //! | `homes` | the homes of beings, one on each machine |
 //! | `lost` | beings of machines that are lost for good, and what remains of others where they do not live |
 //! | `making` | beings come and go |
@@ -47,7 +47,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::errands::{AskStates, Standing};
-use book::{Book, Entry, Stage};
+use book::{Book, Entry, Note, Stage};
 use homes::Homes;
 pub use making::ERRAND_PATIENCE_MAX;
 use unsettled::Unsettled;
@@ -147,8 +147,13 @@ impl Agent for Registry {
                 format!("`folder` is to be an absolute path, and {} is none", folder.display());
             return Err(StartError::refused(why));
         }
-        let book = tokio::task::spawn_blocking(move || Book::open(&folder));
-        let book = book.await.map_err(|error| StartError::failed(error.to_string()))??;
+        let opened = tokio::task::spawn_blocking(move || {
+            let book = Book::open(&folder)?;
+            let notes = book.notes();
+            Ok::<_, StartError>((book, notes))
+        });
+        let opened = opened.await.map_err(|error| StartError::failed(error.to_string()))?;
+        let (book, notes) = opened?;
         let shared = Arc::new(Shared {
             homes: Homes::new(node.clone()).map_err(StartError::refused)?,
             node,
@@ -158,6 +163,10 @@ impl Agent for Registry {
             taken: Mutex::default(),
             unsettled: Unsettled::default(),
         });
+        match notes {
+            Ok(notes) => shared.recall(notes),
+            Err(error) => tracing::warn!("what was done with beings cannot be read: {error}"),
+        }
         context.spawn(settling::settle(shared.clone()));
         let errands = Arc::new(Semaphore::new(ERRANDS_MAX));
         let looks = Arc::new(Semaphore::new(LOOKS_MAX));
@@ -378,19 +387,24 @@ impl Shared {
         entries.into_iter().map(shown).collect()
     }
 
-    /// Writes into the journal what was done with a being.
+    /// Writes into the journal what was done with a being, once the book has it.
     fn note(&self, id: &Name, text: &str) {
         tracing::info!(being = id.as_str(), "{text}");
-        let key = Key::from(self.address(id).shared());
-        self.node.tree().record(&key, 0, What::Note { text: text.into() });
+        self.node.tree().record(&self.key(id), 0, What::KeptNote { text: text.into() });
     }
 
-    fn note_deleted(&self, id: &Name) {
-        self.note(id, "was deleted, with all that it remembered");
+    /// Puts into the journal what the book has of before genii was started.
+    fn recall(&self, notes: Vec<Note>) {
+        let told = |Note { id, at, text }: Note| {
+            let text: Arc<str> = text.into();
+            (at.system_time(), self.key(&id), text)
+        };
+        self.node.tree().journal.recall(notes.into_iter().map(told));
     }
 
-    fn note_moved(&self, id: &Name, from: &NodeName, to: &NodeName) {
-        self.note(id, &format!("has moved from {from} to {to}"));
+    /// What the journal calls a being.
+    fn key(&self, id: &Name) -> Key {
+        Key::from(self.address(id).shared())
     }
 
     /// Keeps others from doing something with a being at the same time, as soon as nobody else does.

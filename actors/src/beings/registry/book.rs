@@ -1,4 +1,6 @@
-//! What is known of each being, on the disk.
+//! What is known of each being, and what was done with it, on the disk.
+
+mod notes;
 
 use std::collections::HashMap;
 use std::ops::Bound;
@@ -15,12 +17,16 @@ use serde::{Deserialize, Serialize};
 use crate::beings::home::folders::make_folder;
 
 /// The book. Each version has a golden file.
-const SCHEMA: Schema = Schema::new("beings", 2, &[REMAINS_COME]);
+const SCHEMA: Schema = Schema::new("beings", 3, &[REMAINS_COME, NOTES_COME]);
 
 /// A genii that knows nothing of what remains of beings that were given up or deleted would take it in
 /// again: it is to refuse the book.
 const REMAINS_COME: Migration =
     Migration { to: 2, what: "make room for what remains of beings", run: |_| Ok(()) };
+
+/// A genii that knows nothing of notes would delete a being without one: it is to refuse the book.
+const NOTES_COME: Migration =
+    Migration { to: 3, what: "make room for what was done with beings", run: |_| Ok(()) };
 
 /// The beings, by id.
 const BEINGS: Table<String, Entry> = Table::new("beings");
@@ -99,6 +105,21 @@ pub(super) enum Fate {
     GivenUp,
 }
 
+/// What was done with a being, as the journal says it. Kept also when the being is no more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Note {
+    pub(super) id: Name,
+    pub(super) at: Timestamp,
+    pub(super) text: String,
+}
+
+impl Note {
+    fn of(id: &Name, text: &str) -> Self {
+        Self { id: id.clone(), at: Timestamp::now(), text: text.to_owned() }
+    }
+}
+
+/// What is done with a being is noted in the commit that does it.
 pub(super) struct Book {
     store: Store,
     /// How many beings each machine has.
@@ -168,18 +189,23 @@ impl Book {
 
     /// Writes down that a being is about to be made.
     pub(super) async fn begin(&self, entry: Entry, making: u64) -> Result<(), StoreError> {
-        self.write(entry, Some(making), false).await
+        self.write(entry, Some(making), false, None).await
     }
 
-    /// Writes down what is known of a being. Two do not do so for the same being at the same time. If it
-    /// was on its way between two machines, something of it may remain on the other one.
-    pub(super) async fn put(&self, entry: Entry) -> Result<(), StoreError> {
-        self.write(entry, None, false).await
+    /// Writes down what is known of a being, and what was done with it, if that is to be noted. Two do not do
+    /// so for the same being at the same time. If it was on its way between two machines, something of it may
+    /// remain on the other one.
+    pub(super) async fn put(&self, entry: Entry, done: Option<&str>) -> Result<(), StoreError> {
+        self.write(entry, None, false, done).await
     }
 
     /// As [`Book::put`], of one of which nothing remains on that other machine.
-    pub(super) async fn put_alone(&self, entry: Entry) -> Result<(), StoreError> {
-        self.write(entry, None, true).await
+    pub(super) async fn put_alone(
+        &self,
+        entry: Entry,
+        done: Option<&str>,
+    ) -> Result<(), StoreError> {
+        self.write(entry, None, true, done).await
     }
 
     async fn write(
@@ -187,8 +213,10 @@ impl Book {
         entry: Entry,
         making: Option<u64>,
         is_alone: bool,
+        done: Option<&str>,
     ) -> Result<(), StoreError> {
         let node = entry.node.clone();
+        let note = done.map(|text| Note::of(&entry.id, text));
         let put = self.store.write(move |writer| {
             let id = entry.id.as_str().to_owned();
             let before: Option<Entry> = writer.get(BEINGS, &id)?;
@@ -206,6 +234,7 @@ impl Book {
                 writer.remove(REMAINS, &place(&entry.id, &entry.node))?;
             }
             writer.insert(BEINGS, &id, &Entry { name, ..entry.clone() })?;
+            notes::keep(writer, note.as_ref())?;
             Ok::<_, StoreError>(before.map(|before| before.node))
         });
         let before = put.await?;
@@ -213,12 +242,15 @@ impl Book {
         Ok(())
     }
 
-    /// Strikes a being. What may remain of it elsewhere is that of one that was deleted.
-    pub(super) async fn strike(&self, id: &Name) -> Result<(), StoreError> {
+    /// Strikes a being, and notes what was done with it if somebody knew of it. What may remain of it
+    /// elsewhere is that of one that was deleted.
+    pub(super) async fn strike(&self, id: &Name, done: Option<&str>) -> Result<(), StoreError> {
+        let note = done.map(|text| Note::of(id, text));
         let id = id.as_str().to_owned();
         let struck = self.store.write(move |writer| {
             writer.remove(MAKINGS, &id)?;
             end_moved(writer, &id, Fate::Deleted)?;
+            notes::keep(writer, note.as_ref())?;
             writer.take(BEINGS, &id)
         });
         let taken: Option<Entry> = struck.await?;
@@ -226,8 +258,9 @@ impl Book {
         Ok(())
     }
 
-    /// Strikes a being that is given up, and keeps on which machines something of it may lie.
-    pub(super) async fn give_up(&self, entry: &Entry) -> Result<(), StoreError> {
+    /// Strikes a being that is given up, notes that, and keeps on which machines something of it may lie.
+    pub(super) async fn give_up(&self, entry: &Entry, done: &str) -> Result<(), StoreError> {
+        let note = Note::of(&entry.id, done);
         let id = entry.id.as_str().to_owned();
         let remains = Remains { created: entry.created, fate: Fate::GivenUp };
         let nodes = [Some(&entry.node), entry.other()].into_iter().flatten();
@@ -238,11 +271,23 @@ impl Book {
                 writer.insert(REMAINS, place, &remains)?;
             }
             writer.remove(MAKINGS, &id)?;
+            notes::keep(writer, Some(&note))?;
             writer.take(BEINGS, &id)
         });
         let taken: Option<Entry> = given_up.await?;
         self.moved(taken.map(|entry| entry.node), None);
         Ok(())
+    }
+
+    /// Notes what was done with a being and changes nothing else here.
+    pub(super) async fn note(&self, id: &Name, done: &str) -> Result<(), StoreError> {
+        let note = Note::of(id, done);
+        self.store.write(move |writer| notes::keep(writer, Some(&note))).await
+    }
+
+    /// What was done with beings, oldest first, as far as it is kept.
+    pub(super) fn notes(&self) -> Result<Vec<Note>, StoreError> {
+        self.store.read(notes::all)
     }
 
     /// What may lie on a machine of a being of that id that is not to live there.
@@ -416,16 +461,16 @@ mod tests {
         old.close_blocking().unwrap();
         let book = Book::open(folder.path()).unwrap();
         assert_eq!(book.get(&id).unwrap().as_ref(), Some(&alice));
-        book.give_up(&alice).await.unwrap();
+        book.give_up(&alice, "was given up").await.unwrap();
         assert_eq!((book.get(&id).unwrap(), book.count_on(&node)), (None, 0));
         let given_up = Remains { created, fate: Fate::GivenUp };
         assert_eq!(book.remains(&id, &node).unwrap(), Some(given_up));
-        book.put(alice).await.unwrap();
+        book.put(alice, None).await.unwrap();
         assert_eq!(book.remains(&id, &node).unwrap(), None, "another lives in its place");
         book.close().await;
         drop(book);
         let refused = open().unwrap_err().to_string();
-        assert!(refused.contains("version 2"), "{refused}");
+        assert!(refused.contains(&format!("version {}", SCHEMA.version())), "{refused}");
     }
 
     #[tokio::test]
@@ -450,15 +495,15 @@ mod tests {
             (vec![moving()], false, on(&old, Stage::Going), &new, Some(Fate::Moved)),
         ] {
             for step in steps {
-                book.put(step).await.unwrap();
+                book.put(step, None).await.unwrap();
             }
             match is_alone {
-                true => book.put_alone(then.clone()).await.unwrap(),
-                false => book.put(then.clone()).await.unwrap(),
+                true => book.put_alone(then.clone(), None).await.unwrap(),
+                false => book.put(then.clone(), None).await.unwrap(),
             }
             assert_eq!(fate(at), kept, "{then:?}");
             assert_eq!(fate(&then.node), None, "{then:?}");
-            book.strike(&id).await.unwrap();
+            book.strike(&id, None).await.unwrap();
             assert_eq!(fate(at), kept.map(|_| Fate::Deleted), "{then:?}");
             assert_eq!(book.has_remains(&id).unwrap(), kept.is_some());
             book.forget_remains(&id, at).await.unwrap();

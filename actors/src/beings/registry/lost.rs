@@ -45,8 +45,9 @@ impl Shared {
         }
         self.refuse_more_remains()?;
         let shown = self.shown(entry.clone()).await;
-        self.book.give_up(&entry).await.map_err(failed)?;
-        self.note(&id, &format!("was given up, with {node}, where it lived"));
+        let given_up = format!("was given up, with {node}, where it lived");
+        self.book.give_up(&entry, &given_up).await.map_err(failed)?;
+        self.note(&id, &given_up);
         // Something of it may lie on the machine to which it was about to move.
         self.unsettled.forget(&id);
         self.unsettled.add(&id);
@@ -141,6 +142,10 @@ impl Shared {
                 "{why}; what lay on {node} is put aside in {aside}, and `being import` takes its \
                  being.redb in"
             );
+            // It is done, and is not undone because nobody will read of it later.
+            if let Err(error) = self.book.note(id, &text).await {
+                tracing::warn!(being = id.as_str(), "what was done with it was not kept: {error}");
+            }
             self.note(id, &text);
         }
         Ok(())

@@ -50,6 +50,9 @@ const _: () = assert!(MOVE_PATIENCE_MAX.as_secs() <= ERRAND_PATIENCE_MAX.as_secs
 /// How long a being may take to fall asleep, to be kept apart in another way.
 const ISOLATE_PATIENCE: Duration = Duration::from_secs(120);
 
+/// What is noted of a being that was deleted.
+const DELETED: &str = "was deleted, with all that it remembered";
+
 /// How many ids are tried for a being whose name is taken.
 const ID_TRIES: u32 = 1_000;
 
@@ -109,7 +112,7 @@ impl Shared {
         let making = make.making;
         let entry = self.begun(&make.id, name, node, make.created, making).await?;
         let made = self.homes.ask_to_make(node, make).await;
-        self.finish(entry, making, made).await
+        self.finish(entry, making, made, "was made").await
     }
 
     pub(super) async fn import(&self, asked: ImportBeing) -> Result<ImportedBeing, NoBeing> {
@@ -136,7 +139,7 @@ impl Shared {
             Ok(()) => self.homes.ask(&node, Adopt { id }).await,
             Err(why) => Err(why),
         };
-        let being = self.finish(entry, making, made).await?;
+        let being = self.finish(entry, making, made, "was imported").await?;
         let notes = provider.iter().map(|provider| note_of(provider, &being.id)).collect();
         Ok(ImportedBeing { being, provider, notes })
     }
@@ -196,12 +199,13 @@ impl Shared {
         Ok(entry)
     }
 
-    /// Waits until a new being is well, or takes it back.
+    /// Waits until a new being is well, and notes how it came to be, or takes it back.
     async fn finish(
         &self,
         entry: Entry,
         making: u64,
         made: Result<(), NoBeing>,
+        how: &str,
     ) -> Result<BeingEntry, NoBeing> {
         let lives = match made {
             Ok(()) => self.is_well(&entry.id, &entry.node).await,
@@ -212,19 +216,20 @@ impl Shared {
             return Err(why);
         }
         let entry = Entry { stage: Stage::Living, ..entry };
-        if let Err(error) = self.book.put(entry.clone()).await {
+        let done = format!("{how} on {}", entry.node);
+        if let Err(error) = self.book.put(entry.clone(), Some(&done)).await {
             let why = failed(error);
             self.not_settled(&entry.node, &entry.id, &why);
             return Err(why);
         }
-        self.note(&entry.id, &format!("was made on {}", entry.node));
+        self.note(&entry.id, &done);
         Ok(self.shown(entry).await)
     }
 
     async fn undo(&self, entry: &Entry, making: u64) {
         let back = TakeBack { id: entry.id.clone(), making };
         let struck = match self.homes.ask(&entry.node, back).await {
-            Ok(()) => self.book.strike(&entry.id).await.map_err(failed),
+            Ok(()) => self.book.strike(&entry.id, None).await.map_err(failed),
             Err(why) => Err(why),
         };
         match struck {
@@ -315,16 +320,16 @@ impl Shared {
             return self.settle_unmade(&entry).await;
         }
         let going = Entry { stage: Stage::Going, ..entry };
-        self.book.put(going.clone()).await.map_err(failed)?;
+        self.book.put(going.clone(), None).await.map_err(failed)?;
         self.homes.ask(&going.node, RemoveHere { id: going.id.clone() }).await?;
         self.strike_deleted(&going.id).await
     }
 
     /// Nothing of a being that is deleted lies any more where it lived.
     pub(super) async fn strike_deleted(&self, id: &Name) -> Result<(), NoBeing> {
-        self.book.strike(id).await.map_err(failed)?;
+        self.book.strike(id, Some(DELETED)).await.map_err(failed)?;
         self.unsettled.forget(id);
-        self.note_deleted(id);
+        self.note(id, DELETED);
         if self.book.has_remains(id).map_err(failed)? {
             // What it has left elsewhere is to go as well.
             self.unsettled.add(id);

@@ -53,14 +53,14 @@ impl Shared {
         self.homes.on(&to)?;
         self.refuse_more_remains()?;
         let moving = Stage::Moving { to: to.clone() };
-        self.book.put(Entry { stage: moving, ..entry.clone() }).await.map_err(failed)?;
+        self.book.put(Entry { stage: moving, ..entry.clone() }, None).await.map_err(failed)?;
         if let Err(why) = self.ship(&id, &entry.node, source, &to).await {
             self.stay(entry, &to).await;
             return Err(why);
         }
         let arriving = Stage::Arriving { from: entry.node.clone() };
         let moved = Entry { node: to.clone(), stage: arriving, ..entry.clone() };
-        if let Err(error) = self.book.put(moved.clone()).await {
+        if let Err(error) = self.book.put(moved.clone(), None).await {
             let why = failed(error);
             self.not_settled(&to, &id, &why);
             return Err(why);
@@ -98,8 +98,9 @@ impl Shared {
         self.is_well(id, to).await?;
         self.homes.ask(from, Leave { id: id.clone(), to: to.clone() }).await?;
         let living = Entry { stage: Stage::Living, ..moved.clone() };
-        self.book.put_alone(living.clone()).await.map_err(failed)?;
-        self.note_moved(id, from, to);
+        let done = has_moved(from, to);
+        self.book.put_alone(living.clone(), Some(&done)).await.map_err(failed)?;
+        self.note(id, &done);
         Ok(living)
     }
 
@@ -110,8 +111,8 @@ impl Shared {
         let discarded = self.homes.ask(to, Discard { id: id.clone() }).await;
         let from = entry.node.clone();
         let written = match discarded {
-            Ok(()) => self.book.put_alone(entry).await,
-            Err(_) => self.book.put(entry).await,
+            Ok(()) => self.book.put_alone(entry, None).await,
+            Err(_) => self.book.put(entry, None).await,
         };
         for (node, ended) in [(&from, stays), (to, discarded), (&from, written.map_err(failed))] {
             if let Err(why) = ended {
@@ -140,4 +141,9 @@ impl Shared {
             }
         }
     }
+}
+
+/// What is noted of a being that has moved.
+pub(super) fn has_moved(from: &NodeName, to: &NodeName) -> String {
+    format!("has moved from {from} to {to}")
 }

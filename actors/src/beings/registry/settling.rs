@@ -17,6 +17,7 @@ use super::super::errands::{
     TakeBack,
 };
 use super::book::{Entry, Stage};
+use super::moving::has_moved;
 use super::{Shared, failed};
 
 /// How often one tries again what could not be settled.
@@ -260,7 +261,7 @@ impl Shared {
         let (name, created) = (found.name, found.created);
         tracing::info!(being = id.as_str(), %node, "was found, and is known from now on");
         let entry = Entry { id, name, node: node.clone(), created, stage: Stage::Living };
-        self.book.put(entry).await.map_err(failed)
+        self.book.put(entry, None).await.map_err(failed)
     }
 
     /// It is to live there.
@@ -282,15 +283,15 @@ impl Shared {
                 self.homes.ask(node, MissHere { id: id.clone() }).await?;
             }
         }
-        let (other, has_moved) = match &entry.stage {
-            Stage::Moving { to } => (to, false),
-            Stage::Arriving { from } => (from, true),
+        let (other, done) = match &entry.stage {
+            Stage::Moving { to } => (to, None),
+            Stage::Arriving { from } => (from, Some(has_moved(from, node))),
             Stage::Coming | Stage::Living | Stage::Going => return Ok(()),
         };
         let settled = Entry { stage: Stage::Living, ..entry.clone() };
-        self.book.put(settled).await.map_err(failed)?;
-        if has_moved {
-            self.note_moved(&id, other, node);
+        self.book.put(settled, done.as_deref()).await.map_err(failed)?;
+        if let Some(done) = &done {
+            self.note(&id, done);
         }
         // What lies on the other machine is settled when that is looked at: the book keeps it in mind.
         match self.homes.on(other) {
@@ -311,7 +312,7 @@ impl Shared {
         if let Some(making) = making {
             self.homes.ask(node, TakeBack { id: id.clone(), making }).await?;
         }
-        self.book.strike(&id).await.map_err(failed)?;
+        self.book.strike(&id, None).await.map_err(failed)?;
         // What lies there all the same lay there before, and is taken in.
         self.unsettled.add(&id);
         Ok(())
@@ -362,8 +363,9 @@ impl Shared {
                 self.put_aside(&was_on, &id, "was carried to another machine").await?;
                 self.homes.ask(node, Stay { id: id.clone() }).await?;
                 let moved = Entry { node: node.clone(), stage: Stage::Living, ..entry };
-                self.book.put(moved).await.map_err(failed)?;
-                self.note(&id, &format!("was on {was_on}, and lives on {node} from now on"));
+                let done = format!("was on {was_on}, and lives on {node} from now on");
+                self.book.put(moved, Some(&done)).await.map_err(failed)?;
+                self.note(&id, &done);
                 Ok(())
             }
         }

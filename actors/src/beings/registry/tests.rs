@@ -1,6 +1,7 @@
 //! Beings that live on two machines, and move. The machines are two nodes in this process, on a simulated
 //! network, the real clock and a disk.
 
+mod noted;
 mod settling;
 mod stuck;
 mod talking;
@@ -512,7 +513,7 @@ async fn a_move_that_is_cut_off_anywhere_leaves_it_on_one_machine() {
             let book = Book::open(&world.beings("main")).unwrap();
             let entry = book.get(&name("alice")).unwrap().unwrap();
             let node = node(lives_on);
-            book.put(Entry { node, stage: stage.clone(), ..entry }).await.unwrap();
+            book.put(Entry { node, stage: stage.clone(), ..entry }, None).await.unwrap();
             book.close().await;
             drop(book);
             // Whichever machine is up first.

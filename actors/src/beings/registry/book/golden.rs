@@ -11,6 +11,13 @@ const MAKING: u64 = 7_000_000_007;
 /// Those of which something remains on the other machine, since the second version.
 const REMAINING: [&str; 3] = ["greta", "otto", "paul"];
 
+/// What was done with beings that are no more, since the third version.
+const NOTED: [(&str, &str); 3] = [
+    ("otto", "was made on pc2"),
+    ("otto", "was given up, with pc2, where it lived"),
+    ("paul", "was deleted, with all that it remembered"),
+];
+
 fn name(id: &str) -> Name {
     Name::new(id).unwrap()
 }
@@ -43,6 +50,12 @@ fn fates(book: &Book) -> [Option<Fate>; 3] {
     REMAINING.map(|id| remains(id).map(|remains| remains.fate))
 }
 
+/// What was done, and with whom.
+fn noted(book: &Book) -> Vec<(String, String)> {
+    let notes = book.notes().unwrap().into_iter();
+    notes.map(|note| (note.id.as_str().to_owned(), note.text)).collect()
+}
+
 #[tokio::test]
 async fn a_book_of_each_version_says_which_beings_there_are() {
     for version in 1..=SCHEMA.version() {
@@ -62,7 +75,15 @@ async fn a_book_of_each_version_says_which_beings_there_are() {
                 assert_eq!((making, fates), (Some(MAKING), kept));
             }
         }
-        book.give_up(&entry("nils", "Nils", "pc2", Stage::Living)).await.unwrap();
+        let mut kept = NOTED.map(|(id, text)| (id.to_owned(), text.to_owned())).to_vec();
+        if version < 3 {
+            kept.clear();
+        }
+        assert_eq!(noted(&book), kept, "version {version}");
+        let nils = entry("nils", "Nils", "pc2", Stage::Living);
+        book.give_up(&nils, "was given up").await.unwrap();
+        kept.push(("nils".to_owned(), "was given up".to_owned()));
+        assert_eq!(noted(&book), kept, "version {version}");
         let remains = book.remains(&name("nils"), &node("pc2")).unwrap();
         assert_eq!(remains.map(|remains| remains.fate), Some(Fate::GivenUp));
         book.close().await;
@@ -75,20 +96,21 @@ async fn writes_the_golden_book() {
     let folder = tempfile::tempdir().unwrap();
     let book = Book::open(folder.path()).unwrap();
     let moving = || Stage::Moving { to: node("pc2") };
-    book.put(entry("greta", "Greta", "main", moving())).await.unwrap();
+    book.put(entry("greta", "Greta", "main", moving()), None).await.unwrap();
     for being in beings() {
         match being.stage {
             Stage::Coming => book.begin(being, MAKING).await.unwrap(),
-            _ => book.put(being).await.unwrap(),
+            _ => book.put(being, None).await.unwrap(),
         }
     }
     let otto = entry("otto", "Otto", "pc2", Stage::Living);
-    book.put(otto.clone()).await.unwrap();
-    book.give_up(&otto).await.unwrap();
+    let [(_, made), (_, given_up), (_, deleted)] = NOTED;
+    book.put(otto.clone(), Some(made)).await.unwrap();
+    book.give_up(&otto, given_up).await.unwrap();
     for stage in [moving(), Stage::Living] {
-        book.put(entry("paul", "Paul", "main", stage)).await.unwrap();
+        book.put(entry("paul", "Paul", "main", stage), None).await.unwrap();
     }
-    book.strike(&name("paul")).await.unwrap();
+    book.strike(&name("paul"), Some(deleted)).await.unwrap();
     book.close().await;
     pack(KIND, SCHEMA.version(), &folder.path().join(FILE));
 }

@@ -73,7 +73,7 @@ impl World {
         let entry = book.get(&name(id)).unwrap().unwrap();
         for (on, stage) in steps {
             let (node, stage) = (node(on), stage.clone());
-            book.put(Entry { node, stage, ..entry.clone() }).await.unwrap();
+            book.put(Entry { node, stage, ..entry.clone() }, None).await.unwrap();
         }
         book.close().await;
     }
