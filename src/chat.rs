@@ -2,11 +2,12 @@
 //!
 //! Where all of it is at a terminal it is read with an editor ([`terminal`]); otherwise line by line
 //! ([`piped`]). What a line may say is the same ([`mod@line`]), and so is the way to the being
-//! ([`conversation`]).
+//! ([`conversation`]). What is typed while that answers waits ([`quiet`]).
 
 mod conversation;
 mod line;
 mod piped;
+mod quiet;
 mod terminal;
 
 use std::io::IsTerminal;
@@ -80,7 +81,7 @@ pub fn matched_alone(matches: &ArgMatches) -> Result<Option<ChatArgs>, Fault> {
 /// When genii does not run or there is no such being, at the beginning; later that is said, and the
 /// conversation goes on.
 pub fn run(runtime: &Runtime, data: &Data, args: &ChatArgs, json: bool) -> Result<ExitCode, Fault> {
-    let (talk, known) = begin(runtime, data, args)?;
+    let (talk, known) = begin(runtime, data, args, !json)?;
     let reader = Reader::at_shell(data);
     match is_at_terminal() && !json {
         true => terminal::run(talk, &known, reader),
@@ -97,7 +98,7 @@ pub fn run_within(runtime: &Runtime, data: &Data, args: &ChatArgs) -> Result<Exi
         return Err(Fault::usage("a chat here needs a terminal for what is said")
             .help("`genii being chat ID` can be read from a pipe"));
     }
-    let (talk, known) = begin(runtime, data, args)?;
+    let (talk, known) = begin(runtime, data, args, true)?;
     terminal::run(talk, &known, Reader::Repl)
 }
 
@@ -105,9 +106,10 @@ fn begin<'a>(
     runtime: &'a Runtime,
     data: &'a Data,
     args: &ChatArgs,
+    is_for_person: bool,
 ) -> Result<(Conversation<'a>, Known), Fault> {
     let ChatArgs { being: Being { id }, speaker } = args;
-    Conversation::begin(runtime, data, id, speaker.clone())
+    Conversation::begin(runtime, data, id, speaker.clone(), is_for_person)
 }
 
 fn is_at_terminal() -> bool {

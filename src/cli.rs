@@ -121,17 +121,10 @@ pub fn command_line() -> clap::Command {
 /// Runs what the command line says.
 pub fn run() -> ExitCode {
     let words: Vec<OsString> = std::env::args_os().collect();
-    let matches = match matched(&words) {
-        Ok(matches) => matches,
-        Err(error) => {
-            let code = if error.use_stderr() { 2 } else { 0 };
-            let _nobody_reads = error.print();
-            return ExitCode::from(code);
-        }
-    };
-    let cli = match Cli::from_arg_matches(&matches) {
-        Ok(cli) => cli,
-        Err(error) => error.exit(),
+    let read = matched(&words).and_then(|matches| Ok((Cli::from_arg_matches(&matches)?, matches)));
+    let (cli, matches) = match read {
+        Ok(read) => read,
+        Err(error) => return tell_usage(&error, wants_json(&words)),
     };
     let is_json = match &cli.command {
         Command::Ctl(args) => args.is_json(),
@@ -174,6 +167,36 @@ fn meant_about_beings(error: &clap::Error, words: &[OsString]) -> Option<String>
     let is_beneath_other =
         before.any(|before| before != "ctl" && line.find_subcommand(before).is_some());
     if is_beneath_other { None } else { commands::being::meant(&line, word) }
+}
+
+/// Says what is wrong with a command line, or the help that was asked for; what the program ends with.
+fn tell_usage(error: &clap::Error, is_json: bool) -> ExitCode {
+    let is_help = matches!(
+        error.kind(),
+        ErrorKind::DisplayHelp
+            | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand
+            | ErrorKind::DisplayVersion
+    );
+    match is_json && !is_help {
+        true => complain_at_last(fault_of(error), true),
+        false => {
+            let _nobody_reads = error.print();
+        }
+    }
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+}
+
+/// Whether JSON is asked for on a command line, also on one that is none.
+fn wants_json(words: &[OsString]) -> bool {
+    words.iter().skip(1).take_while(|word| *word != "--").any(|word| word == "--json")
+}
+
+/// What is wrong with a command line: first what is, and behind that how it would be right.
+fn fault_of(error: &clap::Error) -> Fault {
+    let text = error.render().to_string();
+    let text = text.trim().strip_prefix("error: ").unwrap_or(text.trim());
+    let (message, help) = text.split_once("\n\n").unwrap_or((text, ""));
+    Fault::usage(message).help(help.trim())
 }
 
 /// Says what went wrong, but does not wait for ever for somebody to read it.
@@ -300,6 +323,22 @@ mod tests {
         for line in ["genii token provider", "genii being token", "genii wibble"] {
             assert!(!told(line).contains("'being "), "{line}: {}", told(line));
         }
+    }
+
+    #[test]
+    fn a_command_line_that_is_wrong_is_told_with_how_it_would_be_right() {
+        let fault = |line: &str| {
+            let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+            (fault_of(&matched(&words).map(drop).unwrap_err()), wants_json(&words))
+        };
+        let (recall, is_json) = fault("genii being recall marit --json");
+        assert!(is_json && recall.is_usage, "{recall}");
+        assert!(recall.message.starts_with("the following required arguments"), "{recall}");
+        assert!(recall.message.contains("<QUERY>"), "{recall}");
+        assert!(recall.help.starts_with("Usage: genii being recall"), "{recall}");
+        let (tokn, is_json) = fault("genii tokn list");
+        assert!(!is_json && tokn.help.contains("'token'"), "{tokn}");
+        assert!(!fault("genii wibble -- --json").1);
     }
 
     #[test]

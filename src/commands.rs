@@ -159,12 +159,15 @@ pub struct Refusal {
     pub message: String,
     /// What to do about it; empty if nothing comes to mind.
     pub help: String,
+    /// Nothing was done, and what is in its way passes by itself, as far as can be told: the command may be
+    /// given again in a moment.
+    pub passes: bool,
 }
 
 impl Refusal {
     /// A refusal in words alone.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: String::new() }
+        Self { message: message.into(), help: String::new(), passes: false }
     }
 
     /// The same, with what to do.
@@ -468,8 +471,8 @@ where
                     .help("this is a fault of genii; please report it")
             }
         };
-        let Refusal { message, help } = refusal;
-        let refused = genii_protocols::admin::Refusal { message, help };
+        let Refusal { message, help, passes } = refusal;
+        let refused = genii_protocols::admin::Refusal { message, help, passes };
         let _nobody_listens = said.send(Said::Refusal(refused)).await;
     });
     listener

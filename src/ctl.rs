@@ -206,16 +206,8 @@ pub async fn carry_out(
     }
     let mut screen = Screen::stdout().for_reader(reader);
     let (name, node) = (call.entry.name, call.node.as_ref());
-    let mut replies = client.run_on(node, name, &call.arguments).await?;
-    loop {
-        let said = match replies.next().await {
-            Ok(Some(said)) => said,
-            Ok(None) => break,
-            Err(fault) => {
-                screen.end_line()?;
-                return Err(fault);
-            }
-        };
+    let (mut next, mut replies) = client.run_patiently(node, name, &call.arguments, !json).await?;
+    while let Some(said) = next {
         if json {
             screen.json_line(&said);
         } else {
@@ -224,6 +216,13 @@ pub async fn carry_out(
         if !screen.flush()? {
             break;
         }
+        next = match replies.next().await {
+            Ok(next) => next,
+            Err(fault) => {
+                screen.end_line()?;
+                return Err(fault);
+            }
+        };
     }
     call.entry.done(&call.arguments, client.data());
     Ok(ExitCode::SUCCESS)

@@ -53,10 +53,12 @@ async fn show(
     let Some(entry) = find(name) else { return Ok(false) };
     let mut nothing = false;
     let mut screen = Screen::stdout();
-    let mut replies = client.run_on(call.node.as_ref(), name, arguments).await?;
-    while let Some(said) = replies.next().await? {
+    let node = call.node.as_ref();
+    let (mut next, mut replies) = client.run_patiently(node, name, arguments, true).await?;
+    while let Some(said) = next {
         nothing = is_nothing(&said);
         entry.show(said, &mut screen)?;
+        next = replies.next().await?;
     }
     complain(screen.into_text().trim_end());
     Ok(nothing)

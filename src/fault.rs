@@ -18,12 +18,14 @@ pub struct Fault {
     pub help: String,
     /// Whether it was the call that was wrong, and not what was called for.
     pub is_usage: bool,
+    /// Whether nothing was done, and what is in its way passes by itself, as far as can be told.
+    pub passes: bool,
 }
 
 impl Fault {
     /// Something was refused or went wrong.
     pub fn new(message: impl Into<String>) -> Self {
-        Self { message: message.into(), help: String::new(), is_usage: false }
+        Self { message: message.into(), help: String::new(), is_usage: false, passes: false }
     }
 
     /// The command itself was wrong.

@@ -298,7 +298,12 @@ impl Slot {
                 State::Shut { cause, incarnation: shut, is_final: true }
                     if *shut >= incarnation =>
                 {
-                    Some(cause.clone())
+                    // That another life is to begin is no reason for the end of this one, which may have done
+                    // what it was asked.
+                    let is_of_next = cause.kind == CauseKind::Starting && incarnation > 0;
+                    let message = "it has ended, and another life is to begin";
+                    let ended = || Arc::new(Cause::new(CauseKind::Stopped, message));
+                    Some(if is_of_next { ended() } else { cause.clone() })
                 }
                 State::Open(line) if line.identity.incarnation > incarnation => {
                     let message = "it has ended, and another life has begun";

@@ -370,12 +370,16 @@ impl House {
         self.commanded(name, supervisor.kill_child(name, why).await)
     }
 
-    /// Lets an agent or a group out of quarantine; returns when it is ready.
+    /// Lets an agent or a group out of quarantine; returns when it is ready. One of a nursery is made anew, as
+    /// things are set by then.
     ///
     /// # Errors
     /// When there is none, it is not in quarantine, or it cannot start.
     pub async fn release(&self, name: &str) -> Result<(), HouseError> {
         let supervisor = self.supervisor_of(name)?;
+        if let Some(resident) = self.held_resident(name) {
+            self.commanded(name, supervisor.replace_child(resident, false).await)?;
+        }
         self.commanded(name, supervisor.release_child(name).await)
     }
 

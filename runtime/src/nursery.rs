@@ -138,7 +138,8 @@ impl Nursery {
 
     /// Puts a resident to sleep when it has done what it was asked already, and keeps it asleep as long
     /// as what is returned is held: what comes for it meanwhile waits. What it has not done within half a
-    /// minute is returned. `None` if it is no resident, kept already, or does not come to rest in time.
+    /// minute is returned; of one that is suspended, at once what it has not begun. `None` if it is no
+    /// resident, kept already, or does not come to rest in time.
     ///
     /// If this is dropped half-way, nobody wants it kept any more: it does what it was asked before, and
     /// what has come meanwhile wakes it again.

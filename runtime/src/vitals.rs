@@ -91,7 +91,16 @@ impl Vitals {
 
     /// Whether it handles nothing, owes nothing, and is not held up.
     pub(crate) fn is_idle(&self) -> bool {
-        self.busy().is_none() && self.owed.load(Ordering::Acquire) == 0 && !self.is_suspended()
+        !self.is_suspended() && self.has_begun_nothing()
+    }
+
+    /// Whether it is suspended, and has done what it had begun before: it does nothing until it is resumed.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.is_suspended() && self.has_begun_nothing()
+    }
+
+    fn has_begun_nothing(&self) -> bool {
+        self.busy().is_none() && self.owed.load(Ordering::Acquire) == 0
     }
 
     pub(crate) fn end(&self, outcome: Outcome, took: Duration) {

@@ -1,7 +1,7 @@
 //! The side of who asks.
 
 use std::io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound, PermissionDenied};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use genii_protocols::NodeName;
 use genii_protocols::admin::admin_client::AdminClient;
@@ -15,6 +15,7 @@ use tonic::{Code, Status, Streaming};
 use super::SAID_MAX_LEN;
 use crate::data::Data;
 use crate::fault::Fault;
+use crate::screen::{complain, harmless};
 
 /// How long to wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -26,6 +27,12 @@ const ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long one that was killed may take to be gone, and how often to look whether it is.
 const GONE_PATIENCE: Duration = Duration::from_millis(500);
 const GONE_LOOK: Duration = Duration::from_millis(25);
+
+/// How long a command is given again that is refused for what passes by itself, how often, and after how long a
+/// person is told.
+const PASSING_PATIENCE: Duration = Duration::from_secs(10);
+const PASSING_LOOK: Duration = Duration::from_millis(100);
+const PASSING_TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// A connection to the genii that runs on a data folder.
 #[derive(Clone)]
@@ -95,6 +102,39 @@ impl Client {
         }
     }
 
+    /// As [`Client::run_on`], with the first thing that it says. It is given again for a while if it is refused
+    /// for what passes by itself, as when a being starts again: nothing was done then. If it is for a person, they
+    /// are told when that takes long.
+    ///
+    /// # Errors
+    /// As [`Client::run`] and [`Replies::next`].
+    pub async fn run_patiently(
+        &mut self,
+        node: Option<&NodeName>,
+        command: &str,
+        arguments: &Value,
+        is_for_person: bool,
+    ) -> Result<(Option<Value>, Replies), Fault> {
+        let began = Instant::now();
+        let mut is_told = !is_for_person;
+        loop {
+            let mut replies = self.run_on(node, command, arguments).await?;
+            let first = replies.next().await;
+            let fault = match first {
+                Ok(first) => return Ok((first, replies)),
+                Err(fault) => fault,
+            };
+            let waited = began.elapsed();
+            if !fault.passes || waited >= PASSING_PATIENCE {
+                return Err(fault);
+            }
+            if waited >= PASSING_TOLD_AFTER && !std::mem::replace(&mut is_told, true) {
+                complain(format!("(waiting: {})", harmless(&fault.message)));
+            }
+            tokio::time::sleep(PASSING_LOOK).await;
+        }
+    }
+
     /// Runs a command that says one thing.
     ///
     /// # Errors
@@ -127,7 +167,9 @@ impl Replies {
             Some(Said::Output(text)) => serde_json::from_str(&text)
                 .map(Some)
                 .map_err(|error| Fault::new(format!("the answer is no JSON: {error}"))),
-            Some(Said::Refusal(refusal)) => Err(Fault::new(refusal.message).help(refusal.help)),
+            Some(Said::Refusal(no)) => {
+                Err(Fault { passes: no.passes, ..Fault::new(no.message).help(no.help) })
+            }
             None => Err(Fault::new("the answer is of another version of genii")
                 .help("use the same version as the one that runs")),
         }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::admin::client::Client;
+use crate::admin::client::{Client, Replies};
 use crate::commands::being::ask::Said;
 use crate::commands::being::show::Known;
 use crate::commands::find;
@@ -25,6 +25,8 @@ pub struct Conversation<'a> {
     data: &'a Data,
     being: Name,
     speaker: Option<String>,
+    /// Whether a person follows it, and no script.
+    is_for_person: bool,
     /// The last answer that came to its end.
     last: Option<Answered>,
 }
@@ -47,8 +49,10 @@ impl<'a> Conversation<'a> {
         data: &'a Data,
         being: &Name,
         speaker: Option<String>,
+        is_for_person: bool,
     ) -> Result<(Self, Known), Fault> {
-        let talk = Self { runtime, data, being: being.clone(), speaker, last: None };
+        let (of, last) = (being.clone(), None);
+        let talk = Self { runtime, data, being: of, speaker, is_for_person, last };
         let arguments = json!({ "id": being });
         let known: Known = read(runtime.block_on(talk.asked("being show", &arguments))?)?;
         match &known.silent {
@@ -57,6 +61,11 @@ impl<'a> Conversation<'a> {
             }
             None => Ok((talk, known)),
         }
+    }
+
+    /// On what it goes on.
+    pub fn runtime(&self) -> &'a Runtime {
+        self.runtime
     }
 
     /// With whom it is.
@@ -104,13 +113,14 @@ impl<'a> Conversation<'a> {
     ) -> Result<Option<Answered>, Fault> {
         let mut client = Client::connect(self.data).await?;
         let said = json!({ "id": self.being, "text": text, "speaker": self.speaker });
-        let mut replies = client.run("being ask", &said).await?;
-        while let Some(said) = replies.next().await? {
+        let (mut next, mut replies) = self.said_by(&mut client, "being ask", &said).await?;
+        while let Some(said) = next {
             match read(said)? {
                 Said::Words(words) if hand_on(&words) => {}
                 Said::Words(_) => return Ok(None),
                 Said::Answered(answered) => return Ok(Some(answered)),
             }
+            next = replies.next().await?;
         }
         Err(Fault::new(format!("{} broke off in mid-answer", self.being)).help("say it again"))
     }
@@ -158,7 +168,19 @@ impl<'a> Conversation<'a> {
     }
 
     async fn asked(&self, command: &str, arguments: &Value) -> Result<Value, Fault> {
-        Client::connect(self.data).await?.ask(command, arguments).await
+        let mut client = Client::connect(self.data).await?;
+        let (said, _) = self.said_by(&mut client, command, arguments).await?;
+        said.ok_or_else(|| Fault::new(format!("{command} said nothing")))
+    }
+
+    /// What a command says.
+    async fn said_by(
+        &self,
+        client: &mut Client,
+        command: &str,
+        arguments: &Value,
+    ) -> Result<(Option<Value>, Replies), Fault> {
+        client.run_patiently(None, command, arguments, self.is_for_person).await
     }
 }
 
@@ -239,7 +261,7 @@ mod tests {
 
         fn begin(&self, being: &str) -> Result<(Conversation<'_>, Known), Fault> {
             let being = Name::new(being).unwrap();
-            Conversation::begin(&self.runtime, &self.data, &being, Some("Ann".to_owned()))
+            Conversation::begin(&self.runtime, &self.data, &being, Some("Ann".to_owned()), true)
         }
     }
 

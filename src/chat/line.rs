@@ -1,19 +1,42 @@
 //! What a line of a chat says: something to the being, or a command to the chat.
 
+use crate::screen::flow::Flow;
+
 /// How many turns `/history` shows.
 const TURNS_SHOWN: u32 = 10;
 
-/// What `/help` shows.
-pub const HELP: &str = "\
-/recall WORDS   what it remembers of something, and why
-/memories       what it remembered for its last answer, and why
-/history [N]    the last turns
-/help           this
-/quit           leave; Ctrl-D does as well
-//TEXT          say something that begins with /
+/// What `/help` shows: each command, and what it does.
+const COMMANDS: [(&str, &str); 6] = [
+    ("/recall WORDS", "what it remembers of something, and why"),
+    ("/memories", "what it remembered for its last answer, and why"),
+    ("/history [N]", "the last turns"),
+    ("/help", "this"),
+    ("/quit", "leave; Ctrl-D does as well"),
+    ("//TEXT", "say something that begins with /"),
+];
 
-Alt-Enter or Shift-Enter begins a new line, and so does a \\ at the end of one; what is pasted stays together.
-Ctrl-C stops an answer. What it had said by then is remembered.";
+/// What it shows behind them: what else may be pressed.
+const KEYS: [&str; 3] = [
+    "Alt-Enter or Shift-Enter begins a new line, and so does a \\ at the end of one; what is pasted \
+     stays together.",
+    "Ctrl-C stops an answer. What it had said by then is remembered.",
+    "What is typed while it answers stands at the next prompt.",
+];
+
+/// Behind what of a line it is shown what a command does.
+const BEHIND: &str = "                ";
+
+/// What `/help` shows. On a terminal of so many columns, lines go on in the next behind a word.
+pub fn help(columns: Option<usize>) -> String {
+    let commands = COMMANDS.iter().map(|(command, what)| {
+        let command = format!("{command:<width$}", width = BEHIND.len());
+        let what = Flow::new(columns, &command, BEHIND).whole(what);
+        command + &what
+    });
+    let keys = KEYS.iter().map(|key| Flow::new(columns, "", "").whole(key));
+    let lines: Vec<String> = commands.chain(std::iter::once(String::new())).chain(keys).collect();
+    lines.join("\n")
+}
 
 /// What a line says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -128,6 +151,19 @@ mod tests {
             let Line::Wrong(why) = Line::read(text) else { panic!("{text:?} is taken") };
             assert!(why.contains(said), "{why}");
         }
+    }
+
+    #[test]
+    fn help_is_kept_within_the_terminal_and_is_as_long_as_it_is_in_a_pipe() {
+        let piped = help(None);
+        assert_eq!(piped.lines().count(), COMMANDS.len() + 1 + KEYS.len());
+        assert!(piped.contains("/recall WORDS   what it remembers of something, and why\n"));
+        let narrow = help(Some(30));
+        assert!(narrow.lines().all(|line| line.chars().count() <= 30), "{narrow}");
+        let begins = "/recall WORDS   what it \n                remembers of \n";
+        assert!(narrow.starts_with(begins), "{narrow}");
+        let words = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(words(&narrow), words(&piped));
     }
 
     #[test]

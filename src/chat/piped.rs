@@ -20,7 +20,7 @@ use std::sync::mpsc;
 use serde_json::{Value, json};
 
 use super::conversation::{Conversation, Went, show};
-use super::line::{HELP, Line, goes_on};
+use super::line::{Line, goes_on, help};
 use crate::commands::being::words;
 use crate::fault::Fault;
 use crate::reader::Reader;
@@ -47,7 +47,7 @@ pub fn run(mut talk: Conversation<'_>, json: bool, reader: &Reader) -> Result<Ex
             Line::Nothing => Ok(()),
             Line::Quit => return Ok(code),
             Line::Help => {
-                complain(HELP);
+                complain(help(None));
                 Ok(())
             }
             Line::Wrong(why) => Err(Fault::new(why).into()),

@@ -18,7 +18,8 @@ use reedline::{
 };
 
 use super::conversation::{Conversation, Went, show};
-use super::line::{HELP, Line, goes_on};
+use super::line::{Line, goes_on, help};
+use super::quiet::Quiet;
 use crate::commands::being::ask::remark;
 use crate::commands::being::show::Known;
 use crate::commands::being::words;
@@ -37,6 +38,8 @@ const TYPED_MAX: usize = 1_000;
 pub fn run(talk: Conversation<'_>, known: &Known, reader: Reader) -> Result<ExitCode, Fault> {
     let name = words::harmless(&known.being.name);
     let typed = talk.data().typed_to(talk.being());
+    // Before the editor, so that it is let go of behind it.
+    let quiet = Quiet::begin(talk.runtime())?;
     let mut editor = editor(&typed);
     let is_kept = typed.exists();
     let prompt = Asking { who: words::harmless(talk.speaker().unwrap_or("you")) };
@@ -57,7 +60,10 @@ pub fn run(talk: Conversation<'_>, known: &Known, reader: Reader) -> Result<Exit
                 }
                 match Line::read(&text) {
                     Line::Quit => return Ok(ExitCode::SUCCESS),
-                    line => chat.take(line),
+                    line => {
+                        quiet.hush();
+                        chat.take(line);
+                    }
                 }
             }
             Ok(Signal::CtrlC) => chat.hint("(Ctrl-D or /quit leaves)"),
@@ -99,7 +105,7 @@ impl Chat<'_> {
             Line::Nothing | Line::Quit => Ok(()),
             Line::Say(text) => self.answer(&text),
             Line::Help => {
-                say(HELP);
+                say(help(columns()));
                 Ok(())
             }
             Line::Recall(words) => {
@@ -185,7 +191,8 @@ impl Chat<'_> {
 }
 
 fn hint(text: &str) {
-    say(Screen::stdout().faint(text));
+    let text = Flow::new(columns(), "", "").whole(text);
+    say(Screen::stdout().faint(&text));
 }
 
 /// Tells whoever waits that nothing has come yet, unless something has by then or what is returned is dropped.

@@ -38,6 +38,8 @@ struct Refused {
     message: String,
     #[serde(default)]
     help: String,
+    #[serde(default)]
+    passes: bool,
 }
 
 /// Carries a command out on another machine, and says here what it says there.
@@ -68,11 +70,12 @@ pub async fn run(
             JsonNext::End(Ok(_)) => return Ok(()),
             JsonNext::End(Err(AskError::Refused(refused))) => {
                 let refused = serde_json::from_value(refused.0);
-                let Refused { message, help } = refused.unwrap_or_else(|error| Refused {
+                let Refused { message, help, passes } = refused.unwrap_or_else(|error| Refused {
                     message: error.to_string(),
                     help: String::new(),
+                    passes: false,
                 });
-                return Err(Refusal { message: format!("{message} (on {node})"), help });
+                return Err(Refusal { message: format!("{message} (on {node})"), help, passes });
             }
             // Its last word, or its only one, may be lost with the link.
             JsonNext::End(Err(AskError::Fault(_)))
@@ -88,8 +91,8 @@ pub async fn run(
 /// Why a machine to which there is no link does not carry out a command.
 fn not_reached(command: &str, node: &NodeName, house: &House) -> Refusal {
     let refused = format!("{command} cannot be carried out");
-    if let Err(Refusal { message, help }) = is_known(house, node) {
-        return Refusal { message: format!("{refused}: {message}"), help };
+    if let Err(refusal) = is_known(house, node) {
+        return Refusal { message: format!("{refused}: {}", refusal.message), ..refusal };
     }
     let members = house.node().cluster().map(|cluster| cluster.members()).unwrap_or_default();
     let member = members.iter().find(|member| member.node == *node);
@@ -151,11 +154,14 @@ fn output(said: Said) -> Result<Json, Json> {
         Said::Output(text) => serde_json::from_str(&text)
             .map(Json)
             .map_err(|error| refused(Refusal::new(format!("it is no JSON: {error}")))),
-        Said::Refusal(refusal) => Err(refused(Refusal::new(refusal.message).help(refusal.help))),
+        Said::Refusal(no) => {
+            let (message, help, passes) = (no.message, no.help, no.passes);
+            Err(refused(Refusal { message, help, passes }))
+        }
     }
 }
 
 fn refused(refusal: Refusal) -> Json {
-    let Refusal { message, help } = refusal;
-    Json(json!(Refused { message, help }))
+    let Refusal { message, help, passes } = refusal;
+    Json(json!(Refused { message, help, passes }))
 }

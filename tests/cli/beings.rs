@@ -2,10 +2,11 @@
 //! of genii.
 
 use std::fs;
-use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::mpsc::{Sender, channel};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
@@ -67,23 +68,47 @@ pub fn recalled(house: &House, id: &str, query: &str) -> String {
     house.json(&["being", "recall", id, query, "--json"]).to_string()
 }
 
-/// Has a being ask a server for its words that begins each answer with these, and never goes on.
-fn with_a_provider_that_stops_after(house: &House, id: &str, words: &str) {
+/// Has a being ask a server for its words, which answers each question so.
+fn with_a_provider(house: &House, id: &str, answer: impl Fn(&mut TcpStream) + Send + 'static) {
+    const HEAD: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
     let server = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/v1", server.local_addr().unwrap());
-    let piece = json!({ "choices": [{ "index": 0, "delta": { "content": words } }] });
-    let beginning =
-        format!("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\ndata: {piece}\n\n");
     std::thread::spawn(move || {
         let mut askers = Vec::new();
         for mut asker in server.incoming().map_while(Result::ok) {
             let _has_begun = asker.read(&mut [0; 64]).unwrap();
-            asker.write_all(beginning.as_bytes()).unwrap();
+            asker.write_all(HEAD).unwrap();
+            answer(&mut asker);
             // One that is let go of would have come to its end.
             askers.push(asker);
         }
     });
     house.json(&["being", "provider", id, "--base-url", &url, "--model", "slow", "--json"]);
+}
+
+/// Some words of an answer, as such a server sends them.
+fn piece(words: &str) -> String {
+    let piece = json!({ "choices": [{ "index": 0, "delta": { "content": words } }] });
+    format!("data: {piece}\n\n")
+}
+
+/// Has a being ask a server for its words that begins each answer with these, and never goes on.
+fn with_a_provider_that_stops_after(house: &House, id: &str, words: &str) {
+    let begins = piece(words);
+    with_a_provider(house, id, move |asker| asker.write_all(begins.as_bytes()).unwrap());
+}
+
+/// Has a being ask a server for its words that answers in two parts, with the second when what is returned is
+/// dropped.
+fn with_a_provider_that_waits(house: &House, id: &str, begins: &str, ends: &str) -> Sender<()> {
+    let (begins, ends) = (piece(begins), format!("{}data: [DONE]\n\n", piece(ends)));
+    let (waits, dropped) = channel();
+    with_a_provider(house, id, move |asker| {
+        asker.write_all(begins.as_bytes()).unwrap();
+        let _is_dropped = dropped.recv();
+        let _asker_has_gone = asker.write_all(ends.as_bytes());
+    });
+    waits
 }
 
 /// The beings that there are: by what the registry says, and by their folders.
@@ -111,10 +136,17 @@ fn last_turn(house: &House, id: &str) -> Value {
 fn a_house_without_beings_says_how_to_make_the_first() {
     let house = House::new();
     let mut running = house.up(HOUSE);
-    running.wait_for("genii being create FILE");
+    let hint = running.wait_for("no being lives here yet");
     let empty = house.genii(&["being", "list"]);
     assert!(empty.out.contains("`genii being create FILE` makes one"), "{}", empty.out);
-    create(&house, "marit");
+    // What it says can be pasted as it stands.
+    let genii = Path::new(env!("CARGO_BIN_EXE_genii")).parent().unwrap().display();
+    let path = format!("{genii}:{}", std::env::var("PATH").unwrap());
+    let mut shell = house.command("sh");
+    shell.args(["-c", hint.split('`').nth(1).unwrap()]).env("PATH", path);
+    let pasted = finish(shell.spawn().unwrap());
+    assert_eq!(pasted.code, 0, "{hint}: {}", pasted.err);
+    assert_eq!(house.json(&["being", "list", "--json"])[0]["name"], "Ada");
     running.stop();
     let again = house.up(HOUSE).stop();
     assert!(!again.contains("being create"), "{again}");
@@ -266,6 +298,71 @@ fn ctrl_c_ends_the_answer_and_not_the_chat() {
     running.stop();
 }
 
+/// How `stty` tells of a terminal that takes lines and shows them as they are typed.
+const SHOWS_WHAT_IS_TYPED: &str = "isig icanon iexten echo ";
+
+/// A terminal that does so, on which there is a chat, called so, until it has ended.
+fn chat_at_a_usual_terminal(house: &House, chat: &str) -> Terminal {
+    Terminal::run(house, &format!("stty echo; {chat}; echo it ended with $?; stty -a"))
+}
+
+#[test]
+fn what_is_typed_while_a_being_answers_waits_unseen_for_the_next_prompt() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let waits = with_a_provider_that_waits(&house, "marit", "A fine ", "name.");
+    let chat = format!("{} being chat marit --as Ann", env!("CARGO_BIN_EXE_genii"));
+    let mut terminal = chat_at_a_usual_terminal(&house, &chat);
+    terminal.wait_for("Ann> ");
+    terminal.press("My boat is called Sandpiper.\r");
+    terminal.wait_for("A fine ");
+    terminal.press("Is it?\rAnd is");
+    // That takes long enough for the keys to come to the terminal.
+    last_turn(&house, "marit");
+    drop(waits);
+    let shown = terminal.wait_for("Ann> ");
+    assert!(shown.contains("name.") && !shown.contains("Is it?"), "{shown:?}");
+    terminal.wait_for("Is it?");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("Ann> ");
+    terminal.wait_for("And is");
+    terminal.press(" it?\r");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("Ann> ");
+    let history = house.json(&["being", "history", "marit", "--json"]);
+    let turns = history["turns"].as_array().unwrap().iter();
+    let said: Vec<&str> = turns.map(|turn| turn["said"].as_str().unwrap()).collect();
+    assert_eq!(said, ["And is it?", "Is it?", "My boat is called Sandpiper."]);
+    terminal.press("\x04");
+    terminal.wait_for("it ended with 0");
+    terminal.wait_for(SHOWS_WHAT_IS_TYPED);
+    running.stop();
+}
+
+#[test]
+fn a_chat_that_a_signal_ends_leaves_the_terminal_as_it_was() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    with_a_provider_that_stops_after(&house, "marit", "A fine name");
+    let genii = env!("CARGO_BIN_EXE_genii");
+    let chat = format!("sh -c 'echo $$ > pid; exec {genii} being chat marit --as Ann'");
+    for is_answering in [false, true] {
+        let mut terminal = chat_at_a_usual_terminal(&house, &chat);
+        terminal.wait_for("Ann> ");
+        if is_answering {
+            terminal.press("My boat is called Sandpiper.\r");
+            terminal.wait_for("A fine ");
+        }
+        let pid = fs::read_to_string(house.path("pid")).unwrap().trim().parse().unwrap();
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
+        terminal.wait_for("it ended with 143");
+        terminal.wait_for(SHOWS_WHAT_IS_TYPED);
+    }
+    running.stop();
+}
+
 #[test]
 fn whoever_waits_for_the_first_word_is_told_so() {
     let house = House::new();
@@ -340,6 +437,15 @@ fn words_are_kept_whole_at_the_edge_of_a_terminal() {
     let recall = ["being", "recall", "marit", "key"];
     let mut terminal = Terminal::open_at(&house, 30, &recall.join(" "));
     terminal.wait_for("    The key is under the blue \r\n    pot\r\n");
+    let mut terminal = Terminal::open_at(&house, 30, "being chat marit --as Ann");
+    let head = terminal.wait_for("Ann> ");
+    assert!(head.lines().all(|line| line.chars().count() <= 30), "{head:?}");
+    terminal.press("/help\r");
+    terminal.wait_for("/recall WORDS   what it \r\n                remembers of \r\n");
+    terminal.press("\x04");
+    let mut terminal = Terminal::open_at(&house, 12, "being ask marit 'Where is the key?'");
+    let answer = terminal.wait_for("used)");
+    assert!(answer.lines().last().is_some_and(|line| line.chars().count() <= 12), "{answer:?}");
     // In a pipe a line is as long as it is.
     let piped = house.genii(&recall);
     assert!(piped.out.contains("    The key is under the blue pot\n"), "{}", piped.out);
@@ -587,6 +693,58 @@ fn wrong_calls_end_with_two_and_refusals_with_one() {
     assert!(fault["error"].as_str().unwrap().contains("mart"), "{fault}");
     let script = house.script(&[], "being chat marit\n");
     assert!(script.code == 2 && script.err.contains("line 1"), "{}", script.err);
+    running.stop();
+}
+
+#[test]
+fn what_is_wrong_with_a_command_line_is_json_where_that_is_asked_for() {
+    let house = House::new();
+    for args in [
+        &["being", "recall", "marit", "--json"][..],
+        &["being", "show", "Marit", "--json"],
+        &["ctl", "--json", "tre"],
+        &["settings", "--json", "--nothing-like-it"],
+    ] {
+        let wrong = house.genii(args);
+        assert_eq!((wrong.code, wrong.out.as_str()), (2, ""), "{args:?}: {}", wrong.err);
+        let fault: Value = serde_json::from_str(&wrong.err).unwrap();
+        assert!(fault["error"].is_string() && fault["help"].is_string(), "{args:?}: {fault}");
+    }
+    let help = house.genii(&["being", "--json", "--help"]);
+    assert!(help.code == 0 && help.out.contains("Usage"), "{}{}", help.out, help.err);
+}
+
+/// As long as the file `go` is not there, its beings have no home yet.
+fn late_house() -> String {
+    let home =
+        HOUSE.replace("kind = \"beings-home\"", "kind = \"beings-home\"\nneeds = [\"a/late\"]");
+    home + "[groups.a]\n[agents.\"a/late\"]\nkind = \"process\"\n\
+        settings.command = [\"sh\", \"-c\", \"until [ -e go ]; do sleep 0.01; done; echo ready; exec sleep 1000\"]\n\
+        settings.ready = { line = { contains = \"ready\" } }\n"
+}
+
+#[test]
+fn who_asks_while_genii_starts_waits_and_is_told_so() {
+    let house = House::new();
+    house.file("go", "");
+    let running = house.up(&late_house());
+    create(&house, "marit");
+    running.stop();
+    fs::remove_file(house.path("go")).unwrap();
+    let running = house.begin(&["--topology", "house.toml"]);
+    wait_until("genii to be there", || {
+        let there = house.genii(&["ctl", "ps"]);
+        if there.code == 0 { Ok(()) } else { Err(there.err) }
+    });
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    let mut asking = command.args(["being", "ask", "marit", "Are you there?"]).spawn().unwrap();
+    let mut told = String::new();
+    BufReader::new(asking.stderr.take().unwrap()).read_line(&mut told).unwrap();
+    assert!(told.starts_with("(waiting: "), "{told}");
+    house.file("go", "");
+    let status = wait_until("the answer", || asking.try_wait().unwrap());
+    assert!(status.success());
+    assert_eq!(last_turn(&house, "marit")["said"], "Are you there?");
     running.stop();
 }
 

@@ -30,7 +30,8 @@ impl Terminal {
         Self::run(house, &format!("stty cols {columns} rows 24; {genii} {words}"))
     }
 
-    fn run(house: &House, line: &str) -> Self {
+    /// Runs a line of a shell where somebody looks.
+    pub fn run(house: &House, line: &str) -> Self {
         let mut command = house.command("script");
         command.args(["-qfc", line, "/dev/null"]).stdin(Stdio::piped()).env("TERM", "xterm");
         let mut child = command.spawn().unwrap();

@@ -82,6 +82,14 @@ impl House {
         })
     }
 
+    /// The child that is to host one of a nursery that is held back, as things are set now.
+    pub(super) fn held_resident(&self, name: &str) -> Option<ChildSpec> {
+        let (address, node) = (Address::parse(name).ok()?, &self.0.node);
+        let nursery = node.directory().nursery(address.group())?;
+        let is_held = matches!(node.tree().board.view(name)?.status, Status::Quarantined(_));
+        if is_held && nursery.has(&address) { nursery.child(&address) } else { None }
+    }
+
     /// The child that hosts one of a nursery.
     fn resident(&self, settings: &NurserySettings, address: &Address) -> Option<ChildSpec> {
         let Tenancy { kind, settings: set } = (settings.tenancy)(address);

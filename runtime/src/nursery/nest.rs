@@ -294,7 +294,7 @@ impl Nest {
     }
 
     /// The child that hosts a resident, as things are set now.
-    fn child(&self, address: &Address) -> Option<ChildSpec> {
+    pub(crate) fn child(&self, address: &Address) -> Option<ChildSpec> {
         let settings = self.settings.load_full();
         (self.make_child)(&settings, address)
     }

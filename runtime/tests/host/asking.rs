@@ -213,6 +213,24 @@ async fn an_agent_that_is_not_ready_takes_no_messages() {
     assert_eq!(house.echo(&polly, "hello").await.unwrap(), "hello");
 }
 
+/// That it is starting would say that the question has reached nobody.
+#[tokio::test(start_paused = true)]
+async fn who_asked_a_life_before_is_not_told_that_the_next_is_starting() {
+    let house = House::new().await;
+    let settings = json!({ "ready_after_millis": 3_000 });
+    let polly = house.parrot_with("zoo/polly", settings, Default::default()).await;
+    let asking = tokio::spawn({
+        let mail = house.node.to(&polly);
+        async move { mail.ask_within(AnswerLater { millis: 60_000 }, PATIENCE).await }
+    });
+    tokio::time::sleep(SECOND).await;
+    house.supervisor.cycle_child(polly.as_str()).await.unwrap();
+    let fault = asking.await.unwrap().unwrap_err();
+    let Some(Fault::Down { cause, .. }) = fault.fault() else { panic!("{fault}") };
+    assert_eq!(cause.message, "it has ended, and another life is to begin");
+    assert_eq!(cause.kind, CauseKind::Stopped);
+}
+
 #[tokio::test(start_paused = true)]
 async fn settings_that_are_wrong_are_refused_with_the_key() {
     let house = House::new().await;

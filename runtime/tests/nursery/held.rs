@@ -79,6 +79,19 @@ async fn one_that_was_mended_wakes_when_it_is_spoken_to() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_is_released_lives_as_things_are_set_by_then() {
+    let ward = Ward::new().await;
+    let broken = ward.world.admit("broken");
+    ward.is_refused(&broken).await;
+    assert_eq!(ward.is_refused(&broken).await, CauseKind::Quarantined);
+    ward.mend();
+    ward.world.house.release(broken.as_str()).await.unwrap();
+    assert!(!ward.is_held(&broken));
+    assert!(ward.world.tell(&broken).await.1.is_empty());
+    assert_eq!(ward.made(), 2);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_that_is_spoken_to_all_the_time_is_not_tried_all_the_time() {
     let ward = Ward::new().await;
     let broken = ward.world.admit("broken");

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use genii_protocols::AskError;
+use genii_protocols::{AskError, Fault};
 use genii_runtime::NurserySettings;
 use genii_runtime::nursery::{Mood, NotKept};
 use genii_supervision::{ChildPolicy, Shutdown};
 use tokio::time::{Instant, timeout};
 
-use super::{IDLE, Keep, Panic, settings, world, world_with};
+use super::{IDLE, Keep, Panic, Promised, settings, world, world_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -149,6 +149,45 @@ async fn one_that_does_not_come_to_start_is_kept_asleep_in_the_end() {
     assert_eq!(world.nursery.mood(&endless), Some(Mood::Dozing), "what comes now waits");
     kept.dismiss();
     assert_eq!(world.node.dead_letters().total(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_one_that_is_suspended_is_returned_at_once() {
+    let world = world(1).await;
+    let alice = world.admit("alice");
+    world.tell(&alice).await;
+    world.node.suspend(&alice, SECOND).await.unwrap();
+    let mail = world.node.to(alice.clone());
+    mail.tell(Keep { number: 1 }).await.unwrap();
+    let asked = {
+        let mail = mail.clone();
+        tokio::spawn(async move { mail.ask_within(Keep { number: 2 }, IDLE).await })
+    };
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let kept = timeout(SECOND, world.nursery.keep_asleep(&alice)).await.unwrap().unwrap();
+    let answer = asked.await.unwrap();
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    assert!(matches!(*fault, Fault::Down { .. }), "{fault}");
+    assert_eq!(world.node.dead_letters().total(), 1, "what was told is told of");
+    mail.tell(Keep { number: 3 }).await.unwrap();
+    drop(kept);
+    assert_eq!(world.tell(&alice).await.1, [3], "its next life is not suspended");
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_suspended_at_its_work_does_that_before_it_is_kept_asleep() {
+    let world = world(1).await;
+    let alice = world.admit("alice");
+    let working = {
+        let mail = world.node.to(alice.clone());
+        tokio::spawn(async move { mail.ask_within(Promised { seconds: 5 }, IDLE).await })
+    };
+    world.comes_to(&alice, Mood::Awake).await;
+    tokio::time::sleep(SECOND).await;
+    world.node.suspend(&alice, SECOND).await.unwrap();
+    let kept = timeout(10 * SECOND, world.nursery.keep_asleep(&alice)).await.unwrap();
+    assert!(kept.is_some());
+    working.await.unwrap().expect("what was begun is done first");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Being, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
+use crate::screen::flow::Flow;
 
 pub struct Ask;
 
@@ -54,6 +55,7 @@ impl Command for Ask {
             Said::Answered(answered) => {
                 screen.line("");
                 if let Some(remark) = remark(&answered) {
+                    let remark = Flow::new(screen.columns(), "", "").whole(&remark);
                     screen.line(screen.faint(&remark));
                 }
             }

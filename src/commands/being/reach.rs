@@ -5,8 +5,12 @@ use std::time::Duration;
 use genii_actors::beings::registry::ERRAND_PATIENCE_MAX;
 use genii_protocols::being::{Answered, BeingInfo, Converse};
 use genii_protocols::beings::{BeingEntry, BeingState, GetBeing, ListBeings, NoBeing};
-use genii_protocols::{Address, AskError, Destination, Fault, Json, Message, Name, NodeName};
+use genii_protocols::{
+    Address, AskError, CauseKind, Destination, Fault, Json, Message, Name, NodeName,
+};
+use genii_runtime::topology::AgentSpec;
 use genii_runtime::{House, JsonNext};
+use genii_supervision::Status;
 
 use super::words;
 use crate::commands::ask::fault_refusal;
@@ -14,6 +18,9 @@ use crate::commands::{Refusal, Side};
 
 /// The group of all beings.
 const GROUP: &str = "being";
+
+/// What an agent is in which beings live.
+const HOME_KIND: &str = "beings-home";
 
 /// How long what is quickly done may take: a being may have to wake for it.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -62,6 +69,7 @@ where
     M: Message<Refusal = NoBeing>,
 {
     let registry = registry();
+    not_down(side, &registry)?;
     match side.house.node().to(&registry).ask_within(message, patience).await {
         Ok(reply) => Ok(reply),
         Err(AskError::Refused(no)) => Err(no_being(&no)),
@@ -117,10 +125,45 @@ pub fn registry_hangs() -> Refusal {
         .help(format!("`inspect {registry}` shows what it does"))
 }
 
-/// Sees that a being is not suspended, as far as is known on this machine: whoever asks one that is
-/// would wait in vain.
-fn not_suspended(side: &Side, id: &Name) -> Result<(), Refusal> {
+/// Sees that an agent is not down, as far as is known on this machine, and about to start again by itself:
+/// until it has, nothing that is said reaches it.
+fn not_down(side: &Side, address: &Address) -> Result<(), Refusal> {
+    match status(&side.house, address) {
+        Some(Status::Down(failure)) => {
+            let refusal = Refusal::new(format!("{address} is down: {failure}"));
+            let refusal = refusal.help(format!("`why {address}` tells the cause"));
+            Err(Refusal { passes: true, ..refusal })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// How an agent stands, as far as is known on this machine; `None` of one that sleeps, too.
+fn status(house: &House, address: &Address) -> Option<Status> {
+    house.node().tree().board.view(address.as_str()).map(|view| view.status)
+}
+
+/// Whether a question has reached nobody, and may if it is asked again in a moment: who it is for is about to
+/// start, or what there is no being without.
+fn passes(house: &House, fault: &Fault) -> bool {
+    let comes = |address: &Address| status(house, address).is_some_and(|it| !it.is_settled());
+    match fault {
+        Fault::Down { to, cause } => cause.kind == CauseKind::Starting && comes(&to.address),
+        Fault::NotFound { .. } => {
+            let topology = house.topology();
+            let is_needed =
+                |agent: &&AgentSpec| agent.kind == HOME_KIND || agent.address == registry();
+            topology.agents.iter().filter(is_needed).any(|agent| comes(&agent.address))
+        }
+        _ => false,
+    }
+}
+
+/// Sees that a being is neither [down](not_down) nor suspended, as far as is known on this machine: whoever asks
+/// one that is suspended would wait in vain.
+fn is_at_hand(side: &Side, id: &Name) -> Result<(), Refusal> {
     let address = address(id);
+    not_down(side, &address)?;
     if !side.house.node().is_suspended(&address) {
         return Ok(());
     }
@@ -138,7 +181,7 @@ pub async fn ask_within<M: Message>(
     message: M,
     patience: Duration,
 ) -> Result<M::Reply, Refusal> {
-    not_suspended(side, id)?;
+    is_at_hand(side, id)?;
     match side.house.node().to(address(id)).ask_within(message, patience).await {
         Ok(reply) => Ok(reply),
         Err(AskError::Refused(no)) => Err(refused(id, &no)),
@@ -168,7 +211,7 @@ pub async fn converse<F>(
 where
     F: Future<Output = Result<(), Refusal>>,
 {
-    not_suspended(side, id)?;
+    is_at_hand(side, id)?;
     let mail = side.house.node().to(address(id));
     let answers = mail.stream_json(Converse::NAME, &Json::of(said), WORDS_PATIENCE).await;
     let mut answers = match answers {
@@ -223,8 +266,8 @@ pub async fn how_to_begin(house: &House, genii: &str) -> Option<String> {
     let first = ListBeings { limit: Some(1), ..ListBeings::default() };
     let beings = house.node().to(&registry).ask_within(first, ASIDE_PATIENCE).await.ok()?;
     let how = format!(
-        "no being lives here yet; `{genii} being create FILE` makes one of a character, and \
-         `echo 'name = \"Ada\"' | {genii} being create -` one of no more than a name"
+        "no being lives here yet; `echo 'name = \"Ada\"' | {genii} being create -` makes one of no more than \
+         a name, and `{genii} being create --help` tells of what else"
     );
     (beings.total == 0).then_some(how)
 }
@@ -235,12 +278,14 @@ fn refused(id: &Name, no: &impl std::fmt::Display) -> Refusal {
 
 /// Why a being does not answer, by what the registry knows of it.
 async fn why_not(side: &Side, id: &Name, fault: &Fault) -> Refusal {
+    // Before the registry is asked, which may have come by then.
+    let passes = passes(&side.house, fault);
     let get = GetBeing { id: id.clone() };
     let known = side.house.node().to(registry()).ask_within(get, ASIDE_PATIENCE).await;
     let is_unknown = matches!(fault, Fault::NotFound { .. });
-    match known {
-        // Also one that is being made or deleted.
-        Err(AskError::Refused(no)) if is_unknown => no_being(&no),
+    let refusal = match known {
+        // Also one that is being made or deleted. Nothing that starts will bring it.
+        Err(AskError::Refused(no)) if is_unknown => return no_being(&no),
         Err(AskError::Fault(of_registry)) if is_unknown => no_registry(&side.house, &of_registry),
         // What is amiss with one that is awake is not why it does not answer.
         Ok(BeingEntry { why: Some(why), state, .. }) if state != BeingState::Awake => {
@@ -249,7 +294,8 @@ async fn why_not(side: &Side, id: &Name, fault: &Fault) -> Refusal {
                 .help(format!("`being show {id}` shows it"))
         }
         _ => of_fault(&side.house, &Destination::from(address(id)), fault),
-    }
+    };
+    Refusal { passes, ..refusal }
 }
 
 fn no_being(no: &NoBeing) -> Refusal {
@@ -271,7 +317,10 @@ fn no_registry(house: &House, fault: &Fault) -> Refusal {
             "declare it in the topology: [agents.\"{registry}\"] kind = \"beings-registry\"; \
              `genii topology` prints one that has it"
         )),
-        fault => of_fault(house, &Destination::from(registry), fault),
+        fault => {
+            let passes = passes(house, fault);
+            Refusal { passes, ..of_fault(house, &Destination::from(registry), fault) }
+        }
     }
 }
 

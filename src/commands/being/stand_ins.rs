@@ -53,11 +53,24 @@ pub async fn side_with_a_registry_that_hangs() -> Side {
     house(text, kinds).await
 }
 
+/// A house whose registry is still starting, for ever.
+pub async fn side_that_starts() -> Side {
+    let kinds = Catalogue::new().with::<Registry>("beings-registry");
+    let text = "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
+                settings = { beings = 1, others = [], is_late = true }\n";
+    begin(text, kinds).await
+}
+
 async fn house(topology: &str, kinds: Catalogue) -> Side {
+    let side = begin(topology, kinds).await;
+    side.house.up().await.unwrap();
+    side
+}
+
+async fn begin(topology: &str, kinds: Catalogue) -> Side {
     let topology = Topology::parse(topology, &kinds).unwrap();
     let node = Node::new(NodeOptions::new(NodeName::new("test").unwrap()));
     let house = House::begin(node, kinds, topology).await.unwrap();
-    house.up().await.unwrap();
     Side { house, ending: Ending::default() }
 }
 
@@ -104,6 +117,9 @@ struct Registry {
 struct RegistrySettings {
     beings: usize,
     others: Vec<String>,
+    /// It never comes to have started.
+    #[serde(default)]
+    is_late: bool,
 }
 
 impl Agent for Registry {
@@ -121,6 +137,9 @@ impl Agent for Registry {
     }
 
     async fn start(settings: RegistrySettings, _: &mut Context) -> Result<Self, StartError> {
+        if settings.is_late {
+            std::future::pending::<()>().await;
+        }
         let first = ["marit", "tobin"].map(str::to_owned);
         let more = (first.len()..).map(|number| format!("x{number:06}"));
         let ids = first.into_iter().chain(more).take(settings.beings).chain(settings.others);

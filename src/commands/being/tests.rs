@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::reach::{how_to_begin, of_fault};
 use super::stand_ins::{
-    ASLEEP, AWAY, HOMELESS, NOTICED, TALK_ON, side, side_with_a_registry_that_hangs,
-    side_without_registry,
+    ASLEEP, AWAY, HOMELESS, NOTICED, TALK_ON, side, side_that_starts,
+    side_with_a_registry_that_hangs, side_without_registry,
 };
 use crate::admin::client::Client;
 use crate::admin::server::AdminSocket;
@@ -40,7 +40,10 @@ async fn run(side: &Side, line: &str) -> Result<(Vec<Value>, String), Refusal> {
                 entry.show(value.clone(), &mut screen).unwrap();
                 said.push(value);
             }
-            Said::Refusal(no) => return Err(Refusal { message: no.message, help: no.help }),
+            Said::Refusal(no) => {
+                let (message, help, passes) = (no.message, no.help, no.passes);
+                return Err(Refusal { message, help, passes });
+            }
         }
     }
     Ok((said, screen.into_text()))
@@ -55,7 +58,7 @@ async fn shown(side: &Side, line: &str) -> String {
 }
 
 async fn refused(side: &Side, line: &str) -> String {
-    let Refusal { message, help } = run(side, line).await.map(|it| it.1).unwrap_err();
+    let Refusal { message, help, .. } = run(side, line).await.map(|it| it.1).unwrap_err();
     format!("{message} / {help}")
 }
 
@@ -198,6 +201,19 @@ async fn a_house_without_a_registry_says_how_to_have_one() {
 }
 
 #[tokio::test]
+async fn what_is_asked_before_all_has_started_may_be_asked_again_in_a_moment() {
+    let starting = side_that_starts().await;
+    for line in ["being ask marit hello", "being recall marit nuts", "being list"] {
+        let no = run(&starting, line).await.map(drop).unwrap_err();
+        assert!(no.passes && no.message.contains("beings/registry is down"), "{line}: {no:?}");
+    }
+    let side = side(2).await;
+    for line in ["being ask mart hello", "being recall tobin nuts"] {
+        assert!(!run(&side, line).await.map(drop).unwrap_err().passes, "{line}");
+    }
+}
+
+#[tokio::test]
 async fn a_being_is_shown_by_its_own_account_while_the_registry_does_not_answer() {
     for side in [side_without_registry().await, side_with_a_registry_that_hangs().await] {
         let known = json(&side, "being show marit").await;
@@ -224,7 +240,7 @@ async fn whoever_has_waited_too_long_is_told_that_it_may_go_on() {
 #[tokio::test]
 async fn only_a_house_without_beings_is_told_how_to_make_the_first() {
     let how = how_to_begin(&side(0).await.house, "genii --data x").await.unwrap();
-    assert!(how.contains("`genii --data x being create FILE`"), "{how}");
+    assert!(how.contains("| genii --data x being create -`"), "{how}");
     assert_eq!(how_to_begin(&side(1).await.house, "genii").await, None);
 }
 

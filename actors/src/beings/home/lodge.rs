@@ -72,6 +72,17 @@ impl Lodge {
         Address::new(self.nursery.group(), id)
     }
 
+    /// Refuses what one that is suspended does not do.
+    fn refuse_suspended(&self, id: &Name, what: &str) -> Result<(), Amiss> {
+        let address = self.address(id);
+        match self.house.node().is_suspended(&address) {
+            false => Ok(()),
+            true => Err(Amiss::failed(format!(
+                "it is suspended, and {what} until it is resumed; `genii ctl resume {address}` does that"
+            ))),
+        }
+    }
+
     /// Does something with the folders, aside.
     async fn aside<T: Send + 'static>(
         &self,

@@ -51,10 +51,11 @@ impl Homes {
                 "no machine has a home for beings now, nor has {node}: `genii ctl why homes/beings` says \
                  why, if the topology has an agent of the kind beings-home there, as it needs"
             ),
-            others => format!(
-                "{node} is not linked, or has no home for beings; there are homes on {}",
-                others.join(", ")
-            ),
+            others => {
+                let how =
+                    if self.is_away(node) { "is not linked" } else { "has no home for beings" };
+                format!("{node} {how}; there are homes on {}", others.join(", "))
+            }
         };
         Err(NoBeing::Failed { why })
     }

@@ -9,6 +9,7 @@
 //! | asleep, or waiting for a place | nothing: it has no life, and gets none as long as it is kept |
 //! | starting | it starts first, since what waits for it is for that life |
 //! | awake | it does what it was asked before, and then its life ends |
+//! | suspended | it does what it has begun, and then its life ends: what waits for it is returned |
 //! | down, quarantined | it is taken from its supervisor |
 //!
 //! What has not been done within [`DRAIN_PATIENCE`] is returned; who does not rest within [`REST_PATIENCE`]
@@ -148,7 +149,10 @@ impl Nest {
                 return self.begin_to_drain(&node, &mut stirring, address, is_late);
             }
             // One whose mailbox is closed may just be ending by itself, and is let do so.
-            Stage::Draining(life) => is_late || is_over(&node, address, life) || life.give_way(),
+            Stage::Draining(life) => {
+                let is_held_up = life.slot.vitals.is_held_up();
+                is_late || is_held_up || is_over(&node, address, life) || life.give_way()
+            }
             // Nobody wants it any more, or it is on its way without this.
             _ => return false,
         };

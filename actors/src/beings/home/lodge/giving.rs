@@ -62,11 +62,7 @@ impl Lodge {
 
     /// A copy of one that lives on.
     async fn pack_copy(&self, id: Name) -> Result<Parcel, Amiss> {
-        if self.house.node().is_suspended(&self.address(&id)) {
-            return Err(Amiss::failed(
-                "it is suspended, and writes nothing out until it is resumed",
-            ));
-        }
+        self.refuse_suspended(&id, "writes nothing out")?;
         let copy = self.scratch("export").await?;
         let export = Export { file: copy.path().display().to_string() };
         let address = self.address(&id);

@@ -36,6 +36,8 @@ impl Lodge {
         };
         let address = self.address(&id);
         if !self.movings.held.lock().contains_key(&id) {
+            // What waits for it would be returned, and it would not be suspended where it comes to.
+            self.refuse_suspended(&id, "does not move")?;
             // It need not be able to wake here: that may be why it is to leave. All that it is lies in its
             // store, which is checked where it comes to.
             if self.is_unborn(&id).await? {

@@ -1,5 +1,7 @@
 //! What is in the way of a being, how that is told, and how one gets past it.
 
+use tokio::time::timeout;
+
 use super::*;
 
 /// As [`HOUSE`], of a machine on which no being can wake unless it is said of it how it is kept apart.
@@ -175,5 +177,45 @@ async fn why_a_being_is_not_settled_is_shown_until_it_is() {
     std::fs::remove_file(going).unwrap();
     until(async || world.why("alice").await.is_none()).await;
     world.comes_to_live("alice", "pc2", "main").await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_machine_without_a_home_is_told_from_one_that_is_not_linked() {
+    let mut world = World::new().await;
+    world.create("alice", Some("pc2")).await;
+    world.pc2().house.stop("homes/beings").await.unwrap();
+    let homeless = "pc2 has no home for beings; there are homes on main";
+    until(async || world.why("alice").await.is_some_and(|why| why.contains(homeless))).await;
+    world.machines.remove(1).end().await;
+    let away = "pc2 is not linked; there are homes on main";
+    until(async || world.why("alice").await.is_some_and(|why| why.contains(away))).await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_that_is_suspended_does_not_move_and_what_waits_for_it_is_told_when_it_is_deleted() {
+    /// Far less than it may take to do what it was asked before, which it never does.
+    const AT_ONCE: Duration = Duration::from_secs(20);
+    let mut world = World::new().await;
+    world.create("alice", Some("pc2")).await;
+    world.main().ask(&being("alice"), note(BOAT)).await;
+    world.pc2().node.suspend(&being("alice"), PATIENCE).await.unwrap();
+    let refused = timeout(AT_ONCE, world.refused(migrate("alice", "main"))).await.unwrap();
+    assert!(refused.to_string().contains("`genii ctl resume being/alice`"), "{refused}");
+    assert!(world.pc2().node.is_suspended(&being("alice")));
+    // It lives on where it did, with what waits for it.
+    let waits = "the anchor is rusty";
+    world.pc2().node.to(being("alice")).tell(note(waits)).await.unwrap();
+    world.pc2().node.resume(&being("alice"), PATIENCE).await.unwrap();
+    until(async || world.main().recalls("alice", "anchor", waits).await).await;
+    world.pc2().node.suspend(&being("alice"), PATIENCE).await.unwrap();
+    world.pc2().node.to(being("alice")).tell(note(waits)).await.unwrap();
+    let before = world.pc2().node.dead_letters().total();
+    let registry = registry();
+    let deleting = world.main().ask(&registry, delete("alice"));
+    timeout(AT_ONCE, deleting).await.unwrap();
+    assert!(world.pc2().node.dead_letters().total() > before, "what waited is told of");
+    assert!(!world.folder("pc2", "alice").exists());
     world.end().await;
 }
