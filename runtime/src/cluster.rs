@@ -307,20 +307,20 @@ impl Cluster {
         while links.iter().any(|link| !link.is_over()) && Instant::now() < until {
             tokio::time::sleep(LEAVE_LOOK).await;
         }
-        for link in links.iter().filter(|link| !link.is_over()) {
-            self.0.bury(&link.peer, link.unheard());
-        }
         self.end();
     }
 
-    /// Ends all that it does, and says nothing.
+    /// Ends all that it does, and says nothing to others. What was told on its links and may not have been
+    /// handled are dead letters.
     pub fn end(&self) {
         for task in std::mem::take(&mut *self.0.tasks.lock()) {
             task.abort();
         }
         for peer in self.0.peers.read().values() {
-            if let Some(link) = peer.state.lock().link.take() {
+            let link = peer.state.lock().link.take();
+            if let Some(link) = link {
                 link.end();
+                self.0.bury(&link.peer, link.unheard());
             }
         }
     }
@@ -491,11 +491,11 @@ impl Inner {
         let (unheard, undistributed) = (link.unheard(), link.undistributed());
         self.heard_nonsense(&link.peer, why);
         let hearing = peer.hearing.lock();
-        if !peer.is_linked_by(link) {
+        let mut state = peer.state.lock();
+        // Whoever takes it away says what was lost with it.
+        if state.link.take_if(|current| Arc::ptr_eq(current, link)).is_none() {
             return;
         }
-        let mut state = peer.state.lock();
-        state.link = None;
         state.ended = Some(link.incarnation);
         state.told = standings::Told::default();
         let why = why.to_string();

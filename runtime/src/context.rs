@@ -156,7 +156,12 @@ impl Context {
 
     /// Sends where `mail` does, with the deadline and trace of the message being handled.
     pub fn via(&self, mail: &Mail) -> Mail {
-        mail.clone().within(self.line.identity.clone(), &self.meta)
+        mail.clone().within(Some(self.line.identity.clone()), &self.meta)
+    }
+
+    /// As [`Context::via`], in the name of who sent the message being handled.
+    pub(crate) fn on_behalf(&self, mail: &Mail) -> Mail {
+        mail.clone().within(self.meta.from.clone(), &self.meta)
     }
 
     // How the agent is.

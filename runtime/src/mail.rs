@@ -1,6 +1,8 @@
 //! Sending: tell, ask and stream.
 
+mod draft;
 mod far;
+mod json;
 mod untyped;
 mod way;
 
@@ -12,27 +14,24 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use genii_protocols::frame::NAME_MAX_LEN;
-use genii_protocols::wire;
 use genii_protocols::{
-    AskError, Cause, CauseKind, Destination, Fault, Json, Message, NodeName, Rejection, Sender,
-    Streamed, TraceContext,
+    AskError, Cause, CauseKind, Destination, Fault, Message, NodeName, Rejection, Sender, Streamed,
+    TraceContext,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use self::draft::{Asked, Got, Held, Wanted};
 use self::way::{FarWay, Remembered, Way};
 use crate::deadlines::Late;
 use crate::directory::{Line, Slot, State};
 use crate::letter::{Answer, Letter, Meta, Question, ReplyTo, settled};
 use crate::mailbox::NotTaken;
 use crate::node::Node;
-use crate::protocol::JsonReply;
-use crate::stream::{
-    Answers, CREDIT, Flow, Flowing, Items, JsonAnswers, JsonFlow, Origin, Source, StreamQuestion,
-};
+use crate::stream::{Answers, Flowing, Origin, Source};
 
 /// How much of a message's name is kept with a dead letter, where anybody may have written it.
-const NAME_KEPT_LEN: usize = 200;
+pub(crate) const NAME_KEPT_LEN: usize = 200;
 
 /// How often who was to take a message may have given way to another before that is told instead.
 const GIVEN_WAY_MAX: usize = 8;
@@ -61,17 +60,12 @@ impl Mail {
         Self { node, to, slot, remembered, from: None, deadline: None, trace: None }
     }
 
-    /// The same, from an agent that handles a message with this deadline and trace.
-    pub(crate) fn within(mut self, from: Arc<Sender>, meta: &Meta) -> Self {
-        self.from = Some(from);
+    /// The same, from who handles a message with this deadline and trace, or has sent it.
+    pub(crate) fn within(mut self, from: Option<Arc<Sender>>, meta: &Meta) -> Self {
+        self.from = from;
         self.deadline = meta.deadline;
         self.trace.clone_from(&meta.trace);
         self
-    }
-
-    /// Whether it is sent from a node.
-    pub(crate) fn is_from(&self, node: &Node) -> bool {
-        self.node.is(node)
     }
 
     /// Where it goes.
@@ -84,8 +78,14 @@ impl Mail {
     /// # Errors
     /// When it cannot be delivered. It is then a dead letter too.
     pub async fn tell<M: Message>(&self, message: M) -> Result<(), Box<Fault>> {
+        let told = self.tell_unburied(message).await;
+        self.bury(M::NAME, told)
+    }
+
+    /// As [`Mail::tell`], for who sees to the dead letter.
+    pub(crate) async fn tell_unburied<M: Message>(&self, message: M) -> Result<(), Box<Fault>> {
         if let Some(far) = self.remembered() {
-            return self.bury(M::NAME, self.tell_far(&far, &message).await);
+            return self.tell_far(&far, &message).await;
         }
         let mut pushed = self.push(self.told(message));
         if let Pushed::Full(line, letter) = pushed {
@@ -96,14 +96,13 @@ impl Mail {
                 Err(fault) => Pushed::Nowhere(fault),
             };
         }
-        let result = match pushed {
-            Pushed::Taken => return Ok(()),
+        match pushed {
+            Pushed::Taken => Ok(()),
             Pushed::Full(line, _) => Err(self.overloaded(&line)),
             Pushed::Closed(line, _) => Err(self.ended(&line)),
             Pushed::Far(far, letter) => self.tell_far(&far, &told::<M>(letter).message).await,
             Pushed::Nowhere(fault) => Err(fault),
-        };
-        self.bury(M::NAME, result)
+        }
     }
 
     /// Sends without an answer, or fails at once.
@@ -153,44 +152,37 @@ impl Mail {
     ///
     /// # Errors
     /// As [`Mail::ask`].
-    pub async fn ask_within<M: Message>(&self, mut message: M, timeout: Duration) -> Answer<M> {
+    pub async fn ask_within<M: Message>(&self, message: M, timeout: Duration) -> Answer<M> {
         let asked_at = Instant::now();
         let deadline = self.earlier(asked_at + timeout);
-        for _ in 0..GIVEN_WAY_MAX {
-            let (way, _coming) = self.way_to_ask()?;
-            let line = match way {
-                Way::Near(line) => line,
-                Way::Far(far) => {
-                    let meta = self.meta(Some(deadline));
-                    let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
-                    let answer = self.ask_far(&far, said, asked_at, deadline).await?;
-                    return settled::<M::Reply, M::Refusal>(&self.to, M::NAME, &answer);
-                }
-            };
-            let (asker, answer) = oneshot::channel();
-            let meta = Meta { asked_at: Some(asked_at), ..self.meta(Some(deadline)) };
-            let letter: Box<dyn Letter> =
-                Box::new(Question { meta, message, reply: ReplyTo::Asker(asker) });
-            let line = match line.mailbox.push(letter) {
-                Ok(()) => line,
-                Err(NotTaken::Full(letter) | NotTaken::Closed(letter)) => {
-                    match self.push_or_return(&line, letter, deadline).await? {
-                        Put::In(line) => line,
-                        // It may have moved in this moment.
-                        Put::Nowhere(letter) => {
-                            message = told::<M>(letter).message;
-                            continue;
-                        }
-                    }
-                }
-            };
-            return match self.node.deadlines().before(deadline, answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
-                Err(Late) => Err(self.timed_out(M::NAME, deadline - asked_at).into()),
-            };
+        let mut asked = Asked { message: Held::new(message), asked_at, deadline };
+        match self.deliver(&mut asked, Self::way_to_ask, deadline).await? {
+            Got::Near(line, answer) => {
+                self.answered(&line, M::NAME, answer, asked_at, deadline).await
+            }
+            Got::Far(far, _coming) => {
+                let meta = self.meta(Some(deadline));
+                let said = self.saying(&far, M::NAME, &meta, asked.message.encoded())?;
+                let answer = self.ask_far(&far, said, asked_at, deadline).await?;
+                settled::<M::Reply, M::Refusal>(&self.to, M::NAME, &answer)
+            }
         }
-        Err(self.restless().into())
+    }
+
+    /// Waits for the answer of a life here.
+    async fn answered<R, E>(
+        &self,
+        line: &Line,
+        message: &str,
+        answer: oneshot::Receiver<Result<R, AskError<E>>>,
+        asked_at: Instant,
+        deadline: Instant,
+    ) -> Result<R, AskError<E>> {
+        match self.node.deadlines().before(deadline, answer).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(self.why_ended(line, deadline).await.into()),
+            Err(Late) => Err(self.timed_out(message, deadline - asked_at).into()),
+        }
     }
 
     /// Asks for a stream of answers.
@@ -207,158 +199,28 @@ impl Mail {
     /// As [`Mail::stream`].
     pub async fn stream_within<M: Streamed>(
         &self,
-        mut message: M,
+        message: M,
         patience: Duration,
     ) -> Result<Answers<M>, Box<Fault>> {
         let deadline = self.earlier(Instant::now() + patience);
-        for _ in 0..GIVEN_WAY_MAX {
-            let (way, _coming) = self.way_to_ask()?;
-            let line = match way {
-                Way::Near(line) => line,
-                Way::Far(far) => {
-                    let meta = self.meta(self.deadline);
-                    let said = self.saying(&far, M::NAME, &meta, wire::encode(&message))?;
-                    let stream = self.stream_far(&far, said, patience).await?;
-                    let source = self.far_source(&far, patience, M::NAME);
-                    return Ok(Answers::new(Flowing::Far(stream), source));
-                }
-            };
-            let (items, flow) = mpsc::channel::<Flow<M>>(CREDIT);
-            let meta = self.meta(self.deadline);
-            let letter = Box::new(StreamQuestion { meta, message, items: Items::Typed(items) });
-            match self.push_or_return(&line, letter, deadline).await? {
-                Put::In(line) => {
-                    let source = self.source(&line, patience, M::NAME);
-                    return Ok(Answers::new(Flowing::Near(flow), source));
-                }
-                Put::Nowhere(letter) => message = streamed::<M>(letter).message,
+        let mut wanted = Wanted(Held::new(message));
+        match self.deliver(&mut wanted, Self::way_to_ask, deadline).await? {
+            Got::Near(line, flow) => {
+                let source = self.source(line, patience, M::NAME);
+                Ok(Answers::new(Flowing::Near(flow), source))
+            }
+            Got::Far(far, _coming) => {
+                let meta = self.meta(self.deadline);
+                let said = self.saying(&far, M::NAME, &meta, wanted.0.encoded())?;
+                let stream = self.stream_far(&far, said, patience).await?;
+                let source = self.far_source(&far, patience, M::NAME);
+                Ok(Answers::new(Flowing::Far(stream), source))
             }
         }
-        Err(self.restless())
-    }
-
-    /// As [`Mail::tell`], for a message in JSON.
-    ///
-    /// # Errors
-    /// As [`Mail::tell`], and when the agent does not know the message or cannot read it.
-    pub async fn tell_json(&self, message: &str, content: &Json) -> Result<(), Box<Fault>> {
-        let told = self.told_json(message, content).await;
-        let name = crate::logbook::cut(message, NAME_KEPT_LEN);
-        self.bury(name.to_owned(), told)
-    }
-
-    async fn told_json(&self, message: &str, content: &Json) -> Result<(), Box<Fault>> {
-        let deadline = self.deadline_within(self.node.limits().tell_patience);
-        for _ in 0..GIVEN_WAY_MAX {
-            let line = match self.way()? {
-                Way::Near(line) => line,
-                Way::Far(far) => {
-                    let meta = self.meta(self.deadline);
-                    let said = self.saying_json(&far, message, &meta, content)?;
-                    let told = far.link.tell(said, deadline, self.node.deadlines()).await;
-                    return told.map_err(|why| self.not_sent(&far, why));
-                }
-            };
-            let reply = JsonReply::Nobody;
-            let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
-            if let Put::In(_) = self.push_or_return(&line, letter, deadline).await? {
-                return Ok(());
-            }
-        }
-        Err(self.restless())
-    }
-
-    /// As [`Mail::ask_within`], for a message in JSON.
-    ///
-    /// # Errors
-    /// As [`Mail::ask`], and when the agent does not know the message or cannot read it.
-    pub async fn ask_json(
-        &self,
-        message: &str,
-        content: &Json,
-        timeout: Duration,
-    ) -> Result<Json, AskError<Json>> {
-        let began = Instant::now();
-        let deadline = self.earlier(began + timeout);
-        for _ in 0..GIVEN_WAY_MAX {
-            let (way, _coming) = self.way_to_ask()?;
-            let line = match way {
-                Way::Near(line) => line,
-                Way::Far(far) => {
-                    let meta = self.meta(Some(deadline));
-                    let said = self.saying_json(&far, message, &meta, content)?;
-                    let answer = self.ask_far(&far, said, began, deadline).await?;
-                    return settled::<Json, Json>(&self.to, message, &answer);
-                }
-            };
-            let (asker, answer) = oneshot::channel();
-            let reply = JsonReply::Asker(asker);
-            let letter = self.json_letter(&line, message, content, Some(deadline), reply)?;
-            let Put::In(line) = self.push_or_return(&line, letter, deadline).await? else {
-                continue;
-            };
-            return match self.node.deadlines().before(deadline, answer).await {
-                Ok(Ok(answer)) => answer,
-                Ok(Err(_)) => Err(self.why_ended(&line, deadline).await.into()),
-                Err(Late) => Err(self.timed_out(message, deadline - began).into()),
-            };
-        }
-        Err(self.restless().into())
-    }
-
-    /// As [`Mail::stream`], for a message in JSON. `patience` is for each item.
-    ///
-    /// # Errors
-    /// As [`Mail::stream`], and when the agent does not know the message or cannot read it.
-    pub async fn stream_json(
-        &self,
-        message: &str,
-        content: &Json,
-        patience: Duration,
-    ) -> Result<JsonAnswers, Box<Fault>> {
-        let deadline = self.earlier(Instant::now() + patience);
-        for _ in 0..GIVEN_WAY_MAX {
-            let (way, _coming) = self.way_to_ask()?;
-            let line = match way {
-                Way::Near(line) => line,
-                Way::Far(far) => {
-                    let meta = self.meta(self.deadline);
-                    let said = self.saying_json(&far, message, &meta, content)?;
-                    let stream = self.stream_far(&far, said, patience).await?;
-                    let source = self.far_source(&far, patience, message.to_owned());
-                    return Ok(JsonAnswers::new(Flowing::Far(stream), source));
-                }
-            };
-            let (items, flow) = mpsc::channel::<JsonFlow>(CREDIT);
-            let reply = JsonReply::Items(items);
-            let letter = self.json_letter(&line, message, content, self.deadline, reply)?;
-            let name = letter.name();
-            if let Put::In(line) = self.push_or_return(&line, letter, deadline).await? {
-                let source = self.source(&line, patience, name);
-                return Ok(JsonAnswers::new(Flowing::Near(flow), source));
-            }
-        }
-        Err(self.restless())
     }
 
     fn told<M: Message>(&self, message: M) -> Box<dyn Letter> {
         Box::new(Question { meta: self.meta(self.deadline), message, reply: ReplyTo::Nobody })
-    }
-
-    fn json_letter(
-        &self,
-        line: &Line,
-        message: &str,
-        content: &Json,
-        deadline: Option<Instant>,
-        reply: JsonReply,
-    ) -> Result<Box<dyn Letter>, Box<Fault>> {
-        self.check_name(line, message)?;
-        let letter = line.protocol.letter(message, content, self.meta(deadline), reply);
-        letter.map_err(|reason| {
-            line.slot.vitals.reject();
-            self.rejected(message, reason)
-        })
     }
 
     /// Whether a name that anybody may have written can be that of a message at all. No work is done
@@ -376,9 +238,15 @@ impl Mail {
         Meta { from: self.from.clone(), deadline, trace: self.trace.clone(), ..Meta::default() }
     }
 
-    fn source(&self, line: &Arc<Line>, patience: Duration, message: &'static str) -> Source {
-        let origin = Origin::Near(line.clone());
-        Source { to: self.to.clone(), origin, patience, message: message.into() }
+    /// Where a stream of a life here comes from.
+    fn source(
+        &self,
+        line: Arc<Line>,
+        patience: Duration,
+        message: impl Into<Cow<'static, str>>,
+    ) -> Source {
+        let (to, origin) = (self.to.clone(), Origin::Near(line));
+        Source { to, origin, patience, message: message.into() }
     }
 
     fn earlier(&self, deadline: Instant) -> Instant {
@@ -431,19 +299,6 @@ impl Mail {
                 Err(NotTaken::Full(letter)) => Pushed::Full(line, letter),
                 Err(NotTaken::Closed(letter)) => Pushed::Closed(line, letter),
             },
-        }
-    }
-
-    /// As [`Mail::push_or_return`], where a letter is not sent after whoever has left this node.
-    async fn push_when_room(
-        &self,
-        line: &Arc<Line>,
-        letter: Box<dyn Letter>,
-        deadline: Instant,
-    ) -> Result<Arc<Line>, Box<Fault>> {
-        match self.push_or_return(line, letter, deadline).await? {
-            Put::In(line) => Ok(line),
-            Put::Nowhere(_) => Err(self.node.directory().not_found(&self.to).into()),
         }
     }
 
@@ -550,14 +405,6 @@ enum Put {
 
 /// A letter that was told or asked as what it was made of.
 fn told<M: Message>(letter: Box<dyn Letter>) -> Box<Question<M>> {
-    match letter.downcast() {
-        Ok(question) => question,
-        Err(_) => unreachable!("it was made here of such a message"),
-    }
-}
-
-/// As [`told`], for one that is answered by a stream.
-fn streamed<M: Streamed>(letter: Box<dyn Letter>) -> Box<StreamQuestion<M>> {
     match letter.downcast() {
         Ok(question) => question,
         Err(_) => unreachable!("it was made here of such a message"),

@@ -92,6 +92,8 @@ pub struct NodeOptions {
     /// The folder in which its agents may keep what is to outlive it, each in a folder of its own
     /// there; if it is not set, none can.
     pub data: Option<PathBuf>,
+    /// The dead letters of another node, for one that is a part of it: its own are kept among those.
+    pub dead_letters: Option<Arc<DeadLetters>>,
 }
 
 impl NodeOptions {
@@ -99,7 +101,8 @@ impl NodeOptions {
     pub fn new(name: NodeName) -> Self {
         let entropy = std::collections::hash_map::RandomState::new();
         let seed = std::hash::BuildHasher::hash_one(&entropy, name.as_str());
-        Self { name, limits: Limits::default(), seed, keeper: None, mark: None, data: None }
+        let limits = Limits::default();
+        Self { name, limits, seed, keeper: None, mark: None, data: None, dead_letters: None }
     }
 }
 
@@ -114,7 +117,7 @@ struct Inner {
     tree: Arc<Tree>,
     directory: Directory,
     deadlines: Arc<Deadlines>,
-    dead_letters: DeadLetters,
+    dead_letters: Arc<DeadLetters>,
     protocols: Protocols,
     logbook: Logbook,
     keepers: Keepers,
@@ -143,7 +146,7 @@ impl Drop for Inner {
 impl Node {
     /// A node in which nobody lives yet. Needs a tokio runtime.
     pub fn new(options: NodeOptions) -> Self {
-        let NodeOptions { name, limits, seed, keeper, mark, data } = options;
+        let NodeOptions { name, limits, seed, keeper, mark, data, dead_letters } = options;
         let node = Arc::new_cyclic(|weak: &Weak<Inner>| {
             let tree = Tree::new(TreeOptions {
                 journal_capacity: limits.journal_capacity,
@@ -157,7 +160,7 @@ impl Node {
                 tree,
                 directory: Directory::default(),
                 deadlines: Deadlines::new(),
-                dead_letters: DeadLetters::default(),
+                dead_letters: dead_letters.unwrap_or_default(),
                 protocols: Protocols::default(),
                 logbook: Logbook::default(),
                 keepers: Keepers::new(keeper, mark),
@@ -207,7 +210,7 @@ impl Node {
     }
 
     /// Letters that reached nobody.
-    pub fn dead_letters(&self) -> &DeadLetters {
+    pub fn dead_letters(&self) -> &Arc<DeadLetters> {
         &self.0.dead_letters
     }
 
@@ -255,11 +258,6 @@ impl Node {
     /// The messages that its kinds of agents answer, with the digests of their forms.
     pub(crate) fn forms(&self) -> Option<&BTreeMap<String, u64>> {
         self.0.forms.get()
-    }
-
-    /// Whether this is that node.
-    pub(crate) fn is(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
     }
 
     pub(crate) fn downgrade(&self) -> WeakNode {

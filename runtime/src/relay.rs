@@ -2,10 +2,11 @@
 //!
 //! | what comes | what becomes of it |
 //! |---|---|
-//! | a message that was told | it is told on, in order |
+//! | a message that was told | it is told on, in order; if that cannot be, it is a dead letter of who was asked |
 //! | a question | it is asked on, in order; its reply, refusal or fault comes back as it is |
 //! | a question for many answers | each comes through as it comes, and then the end as it is |
 //! | the deadline of a question | it is that of what is asked on |
+//! | who sent a message | so has what is passed on |
 //! | an asker that goes | what was asked on for it is called off |
 //! | an answer of the other that is a fault | it is told of the address that was asked, not of the other |
 //!
@@ -68,10 +69,10 @@ impl Relay {
         promise: Promise<M>,
         context: &mut Context,
     ) {
-        let mail = context.via(&self.mail);
+        let mail = context.on_behalf(&self.mail);
         if promise.is_told() {
-            if let Err(fault) = mail.tell(message).await {
-                self.bury::<M>(*fault, context);
+            if let Err(fault) = mail.tell_unburied(message).await {
+                context.grave::<M>().bury(|asked| fault.of(&asked));
             }
             return;
         }
@@ -99,7 +100,7 @@ impl Relay {
         outlet: Outlet<M>,
         context: &mut Context,
     ) {
-        let mail = context.via(&self.mail);
+        let mail = context.on_behalf(&self.mail);
         let place = self.place().await;
         let mut opening = Box::pin(async move { mail.stream_within(message, PATIENCE).await });
         let opened = poll!(opening.as_mut());
@@ -122,16 +123,6 @@ impl Relay {
             }
             drop(place);
         });
-    }
-
-    /// What cannot be told on is a dead letter of the node to which it was to go, and of that to which it
-    /// came.
-    fn bury<M: Message>(&self, fault: Fault, context: &Context) {
-        if !self.mail.is_from(context.node()) {
-            let (asked, from) = (Destination::from(context.address()), context.meta.from.clone());
-            let fault = fault.of(&asked);
-            context.node().dead_letters().add(asked, from, M::NAME, fault);
-        }
     }
 
     async fn place(&self) -> OwnedSemaphorePermit {

@@ -789,6 +789,20 @@ async fn what_a_node_that_leaves_could_not_say_is_a_dead_letter() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_told_on_links_that_a_node_ends_itself_is_a_dead_letter() {
+    let (waters, main, pc2) = two(42).await;
+    waters.cut(&name("main"), &name("pc2"));
+    pc2.node.to(address("here/lamp")).tell(Note { number: 1 }).await.unwrap();
+    pc2.cluster.end();
+    pc2.cluster.end();
+    let letters = pc2.node.dead_letters().tail(10);
+    let told = letters.iter().filter(|letter| letter.to.address == address("here/lamp"));
+    let told: Vec<&str> = told.map(|letter| &*letter.message).collect();
+    assert!(matches!(told[..], [one] if one.contains("up to 1 messages")), "{told:?}");
+    drop(main);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_takes_its_leave_is_not_waited_for() {
     let (_waters, main, pc2) = two(10).await;
     pc2.cluster.leave().await;

@@ -50,6 +50,18 @@ message!(Panic = "scribe.panic" -> ());
 struct Show {}
 message!(Show = "scribe.show" -> (Vec<u64>, u64));
 
+/// Say who sends this.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct TellSender {}
+message!(TellSender = "scribe.tell_sender" -> Option<Address>);
+
+/// Ask somebody who sends you that.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct AskForSender {
+    whom: Address,
+}
+message!(AskForSender = "scribe.ask_for_sender" -> Option<Address>);
+
 #[derive(Default)]
 struct Scribe {
     written: Vec<u64>,
@@ -69,6 +81,8 @@ impl Agent for Scribe {
             .on_stream::<Count>()
             .on::<Panic>()
             .on::<Show>()
+            .on::<TellSender>()
+            .on::<AskForSender>()
     }
 
     async fn start(_: Nothing, _: &mut Context) -> Result<Self, StartError> {
@@ -132,6 +146,22 @@ impl Handle<Show> for Scribe {
     }
 }
 
+impl Handle<TellSender> for Scribe {
+    async fn handle(&mut self, _: TellSender, at: &mut Context) -> Result<Option<Address>, Never> {
+        Ok(at.sender().map(|sender| sender.address.clone()))
+    }
+}
+
+impl Handle<AskForSender> for Scribe {
+    async fn handle(
+        &mut self,
+        ask: AskForSender,
+        at: &mut Context,
+    ) -> Result<Option<Address>, Never> {
+        Ok(at.to(ask.whom).ask(TellSender {}).await.unwrap())
+    }
+}
+
 struct Clerk(Relay);
 
 #[derive(Deserialize)]
@@ -151,6 +181,7 @@ impl Agent for Clerk {
             .pass_stream::<Count>()
             .pass::<Panic>()
             .pass::<Show>()
+            .pass::<TellSender>()
     }
 
     async fn start(settings: ClerkSettings, at: &mut Context) -> Result<Self, StartError> {
@@ -168,6 +199,8 @@ impl Relays for Clerk {
 const TOPOLOGY: &str = r#"
 [groups.desk]
 [agents."desk/scribe"]
+kind = "scribe"
+[agents."desk/novice"]
 kind = "scribe"
 [agents."desk/clerk"]
 kind = "clerk"
@@ -270,6 +303,26 @@ async fn a_fault_is_told_of_who_was_asked_with_its_cause() {
     assert!(cause.message.contains("it was told to"), "{cause}");
     let Fault::NotFound { to, .. } = fault("desk/lost").await else { panic!("no such fault") };
     assert_eq!(to.to_string(), "desk/lost");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_passed_on_comes_from_who_has_sent_it() {
+    let house = house().await;
+    let asked = AskForSender { whom: address("desk/clerk") };
+    let sender = house.node().to(address("desk/novice")).ask(asked).await.unwrap();
+    assert_eq!(sender, Some(address("desk/novice")));
+    let nobody = house.node().to(address("desk/clerk")).ask(TellSender {}).await.unwrap();
+    assert_eq!(nobody, None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_cannot_be_told_on_is_one_dead_letter_of_who_was_asked() {
+    let house = house().await;
+    house.node().to(address("desk/lost")).tell(Write { number: 2 }).await.unwrap();
+    let (_, letter) = house.node().dead_letters().next_after(0).await;
+    assert_eq!((letter.to.to_string().as_str(), &*letter.message), ("desk/lost", "scribe.write"));
+    assert!(matches!(&letter.fault, Fault::NotFound { to, .. } if *to == letter.to));
+    assert_eq!(house.node().dead_letters().total(), 1);
 }
 
 #[tokio::test(start_paused = true)]

@@ -141,6 +141,46 @@ fn nobody_can_tell_that_a_being_has_a_process_of_its_own() {
     assert!(!logged.contains("TRACE"), "it logs no more than genii does");
 }
 
+/// What is told to a being, and not asked.
+fn tell(house: &House, id: &str, said: &str) {
+    let (being, query) = (format!("being/{id}"), json!({ "said": said }).to_string());
+    let told = house.genii(&["ctl", "tell", &being, "being.query", &query]);
+    assert_eq!(told.code, 0, "{}", told.err);
+}
+
+/// The dead letters of a being, oldest first.
+fn dead_letters(house: &House, id: &str) -> Vec<Value> {
+    let (being, said) = (format!("being/{id}"), house.json(&["ctl", "dead-letters", "--json"]));
+    let letters = said["letters"].as_array().unwrap().iter();
+    letters.filter(|letter| letter["to"] == being.as_str()).cloned().collect()
+}
+
+#[test]
+fn what_it_is_told_and_does_not_keep_is_a_dead_letter_as_that_of_any_other() {
+    let house = House::new();
+    let running = house.up(&topology(""));
+    create(&house, "ann", "actor");
+    create(&house, "marit", "process");
+    let lost = |id: &str| {
+        tell(&house, id, " ");
+        let letter = wait_until("its dead letter", || dead_letters(&house, id).into_iter().next());
+        let why = letter["why"].as_str().unwrap().replace(&format!("being/{id}"), "it");
+        (letter["message"].clone(), letter["from"].clone(), why)
+    };
+    let (ann, marit) = (lost("ann"), lost("marit"));
+    assert_eq!(marit, ann);
+    assert!(marit.2.contains("nothing was said"), "{}", marit.2);
+
+    // What has come to a process and is not handled when that is killed.
+    let process = process_of(&house, "marit", None);
+    kill_process(process, Signal::STOP).unwrap();
+    tell(&house, "marit", "Are you there?");
+    kill_process(process, Signal::KILL).unwrap();
+    wait_until("what was lost with it", || (dead_letters(&house, "marit").len() > 1).then_some(()));
+    running.stop();
+    house.wait_for_no_process();
+}
+
 #[test]
 fn one_that_rests_has_no_process_and_wakes_with_its_memory() {
     let house = House::new();

@@ -8,12 +8,16 @@
 //!
 //! | module | what it holds |
 //! |---|---|
+//! | `listening` | the answer, handed on as it comes to whoever listens |
 //! | `newest` | the newest turns, as a prompt has them |
+//! | `preparing` | what a prompt is made of, and the prompt |
 //! | `quotable` | what may be quoted by who answers without a model |
 //! | `row` | who speaks to a being, in the order in which they came |
 //! | `writing` | what is written of a turn |
 
+mod listening;
 mod newest;
+mod preparing;
 mod quotable;
 mod row;
 mod writing;
@@ -22,55 +26,31 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::{FutureExt, StreamExt};
 use genii_protocols::Timestamp;
-use genii_protocols::being::{Answered, NotAnswered, NotKept, ProviderFault, Recollection};
+use genii_protocols::being::{Answered, NotAnswered, NotKept, Recollection};
 use genii_protocols::budget::BudgetSpent;
 use genii_runtime::Grave;
-use genii_storage::memories::{Memory, MemoryKind, Recall, RecallFilter, Recalled};
+use genii_storage::memories::Memory;
 use genii_storage::store::StoreError;
-use tokio::runtime::{Handle, RuntimeFlavor};
-use tokio::task::block_in_place;
 use tokio::time::Instant;
 
 use super::listener::{self, Listener};
-use super::lorebook::PreparedLorebook;
 use super::mind::{Mind, RECENT_MAX, Who};
-use super::prompt::{
-    self, Assembled, EstimatedTokens, PromptError, PromptInput, PromptSettings, TokenCounter,
-};
-use super::provider::{Piece, ProviderError, Remembered, Usage};
+use super::prompt::{Assembled, EstimatedTokens, PromptError, TokenCounter};
 use super::tables::{BUDGET, REMINDERS, StoredReminder, StoredTurn};
 use super::{TEXT_BYTES_MAX, facts, recollection, reminding};
-use newest::Newest;
-use quotable::quotable;
+use listening::{Failure, Outcome};
 pub(super) use row::Place;
 use writing::{Charged, Writing, Written};
 
 /// An answer that takes longer than this finds what was said on the disk.
 const KEPT_AFTER: Duration = Duration::from_millis(50);
 
-/// How many pieces of an answer that have come are handed on together at most.
-const PIECES_AT_ONCE_MAX: usize = 16;
-
 /// How long whoever listens may take for some words before they are taken for gone.
 const LISTENER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// And how long for all of an answer: others wait behind them.
 const LISTENING_MAX: Duration = Duration::from_secs(600);
-
-/// So many turns more or fewer than the last time find room without the prompt being made anew: at the edge
-/// of what is read, some may be told twice, or once not.
-const EDGE: usize = 4;
-
-/// How many memories a prompt is offered.
-const RECALLED_MAX: usize = 24;
-
-/// What scores less answers to nothing that was said.
-const SCORE_MIN: f32 = 0.2;
-
-/// How long an answer may be that is kept, in bytes. What a provider says beyond it is not listened to.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
 
 /// What whoever talks with a being is called, if they do not say.
 const USER: &str = "User";
@@ -159,20 +139,6 @@ struct Telling<'a> {
     patience: Duration,
 }
 
-/// What came of asking the provider.
-#[derive(Default)]
-struct Outcome {
-    text: String,
-    usage: Usage,
-    failure: Option<Failure>,
-}
-
-/// Why an answer has no end.
-enum Failure {
-    Provider(ProviderError),
-    CalledOff,
-}
-
 impl<'a> Telling<'a> {
     fn new(mind: &'a Mind, saying: Saying) -> Self {
         let (who, at) = (mind.who(), Timestamp::now());
@@ -252,210 +218,15 @@ impl<'a> Telling<'a> {
         Ok(Answered { turn, text, recalled, provider, prompt_tokens, reply_tokens, is_cut_off })
     }
 
-    /// Reads what a prompt is made of, and makes it.
-    async fn prepare(
-        &self,
-    ) -> Result<(Vec<Recalled>, Result<Assembled, PromptError>), NotAnswered> {
-        let newest = Newest::of(self.mind, &self.who.character, self.user());
-        self.prompt(&newest.map_err(|error| not_kept(&error))?).await
-    }
-
-    /// The prompt, and what is remembered of what was said and does not stand in it as a turn. A model reads
-    /// the newest turns anyhow, as many as find room: mostly as many as the last time. Who answers without
-    /// a model reads none.
-    async fn prompt(
-        &self,
-        newest: &Newest,
-    ) -> Result<(Vec<Recalled>, Result<Assembled, PromptError>), NotAnswered> {
-        if self.who.is_offline() {
-            let recalled = self.recall(RecallFilter::default()).await?;
-            let assembled = self.assemble(newest, &recalled);
-            return Ok((recalled, assembled));
-        }
-        let (fit, all) = (&self.mind.turns_that_fit, newest.ids().len());
-        let expected = fit.load(Ordering::Relaxed).min(all);
-        // Of a turn that is cut, what was told in it is told as a memory.
-        let seen_in_part = newest.long(&self.prompt_settings());
-        let except = |count: usize| RecallFilter {
-            except_turns_from: newest.last(count),
-            seen_in_part: seen_in_part.clone(),
-            ..RecallFilter::default()
-        };
-        let recalled = self.recall(except(expected)).await?;
-        let assembled = self.assemble(newest, &recalled);
-        let Ok(made) = &assembled else { return Ok((recalled, assembled)) };
-        let found = newest.whole_in(&made.account);
-        // Where all find room, one more may as well.
-        fit.store(if found == all { usize::MAX } else { found }, Ordering::Relaxed);
-        if found.abs_diff(expected) <= EDGE {
-            return Ok((recalled, assembled));
-        }
-        // Many are told twice, or are no turns of the prompt and were not looked for as memories either.
-        let recalled = self.recall(except(found)).await?;
-        let assembled = self.assemble(newest, &recalled);
-        Ok((recalled, assembled))
-    }
-
-    /// What is remembered of what was said, among some memories.
-    async fn recall(&self, filter: RecallFilter) -> Result<Vec<Recalled>, NotAnswered> {
-        let recall = Recall {
-            question: self.saying.said.clone(),
-            at: self.at,
-            asked_by: self.saying.speaker.clone(),
-            limit: RECALLED_MAX,
-            filter,
-        };
-        let mut recalled = self
-            .mind
-            .memories
-            .recall(recall)
-            .await
-            .map_err(|error| NotAnswered::Store { why: super::mind::with_causes(&error) })?;
-        tell_until(&mut recalled);
-        recalled.retain(|it| it.score >= SCORE_MIN);
-        Ok(if self.who.is_offline() { quotable(recalled) } else { recalled })
-    }
-
-    fn assemble(&self, newest: &Newest, recalled: &[Recalled]) -> Result<Assembled, PromptError> {
-        let memories: Vec<prompt::Recalled> = recalled.iter().map(for_prompt).collect();
-        let settings = self.prompt_settings();
-        let input = PromptInput {
-            character: &self.who.character,
-            lorebook: self.who.lorebook.as_ref(),
-            // Who answers without a model reads none.
-            core: &if self.who.is_offline() { Vec::new() } else { self.core() },
-            memories: &memories,
-            turns: &newest.turns,
-            said: &self.saying.said,
-            user: self.user(),
-            now: self.at,
-            answers: newest.answers,
-            greeting: newest.greeting,
-            seed: u64::from(newest.answers),
-        };
-        let assemble = || prompt::assemble(&input, &settings, &EstimatedTokens);
-        match self.who.lorebook.as_ref().is_some_and(PreparedLorebook::takes_a_while) {
-            true => beside_others(assemble),
-            false => assemble(),
-        }
-    }
-
-    fn prompt_settings(&self) -> PromptSettings {
-        let settings = &self.who.provider_settings;
-        PromptSettings {
-            tokens_max: settings.prompt_tokens_max,
-            reply_tokens_max: settings.reply_tokens_max,
-            temperature: settings.temperature,
-            ..PromptSettings::default()
-        }
-    }
-
     /// What whoever speaks is called.
     fn user(&self) -> &str {
         self.saying.speaker.as_deref().unwrap_or(USER)
-    }
-
-    fn core(&self) -> Vec<prompt::CoreBlock> {
-        let blocks = self.who.core.iter();
-        blocks
-            .map(|block| prompt::CoreBlock { title: block.title.clone(), text: block.text.clone() })
-            .collect()
     }
 
     fn may_spend(&self, tokens: u64) -> Result<Result<(), BudgetSpent>, NotAnswered> {
         let budget = self.mind.store.read(|reader| reader.get(BUDGET, &()));
         let budget = budget.map_err(|error: StoreError| not_kept(&error))?;
         Ok(budget.unwrap_or_default().admit(self.at, tokens))
-    }
-
-    /// Hands the answer on as it comes, until its end, or until nobody listens any more. What comes at once
-    /// is handed on together.
-    async fn listen(
-        &mut self,
-        pieces: futures_util::stream::BoxStream<'static, Result<Piece, ProviderError>>,
-        listener: &mut Listener,
-    ) -> Result<Outcome, NotAnswered> {
-        let mut outcome = Outcome::default();
-        // Whoever has gone while others were answered is not to pay for what nobody hears. Nothing is asked
-        // before the first piece is wanted.
-        if listener.gone().now_or_never().is_some() {
-            outcome.failure = Some(Failure::CalledOff);
-            return Ok(outcome);
-        }
-        let mut pieces = pieces.ready_chunks(PIECES_AT_ONCE_MAX);
-        let early = tokio::time::sleep_until(Instant::now() + KEPT_AFTER);
-        tokio::pin!(early);
-        loop {
-            let come = tokio::select! {
-                biased;
-                come = pieces.next() => come,
-                () = listener.gone() => {
-                    outcome.failure = Some(Failure::CalledOff);
-                    return Ok(outcome);
-                }
-                () = &mut early, if self.kept.is_none() => {
-                    self.keep_unfinished().await?;
-                    continue;
-                }
-            };
-            let (words, end) = joined(come.unwrap_or_else(|| vec![Err(self.without_an_end())]));
-            outcome.text.push_str(&words);
-            if outcome.text.len() > ANSWER_BYTES_MAX {
-                outcome.text.truncate(outcome.text.floor_char_boundary(ANSWER_BYTES_MAX));
-                outcome.usage.is_cut_off = true;
-                return Ok(outcome);
-            }
-            if !words.is_empty() && !self.hand_on(words, listener, early.as_mut()).await? {
-                outcome.failure = Some(Failure::CalledOff);
-                return Ok(outcome);
-            }
-            match end {
-                None => {}
-                Some(Ok(usage)) => {
-                    outcome.usage = usage;
-                    if outcome.text.trim().is_empty() {
-                        let place = self.who.provider.label();
-                        let cause = "the answer is empty".to_owned();
-                        let empty = ProviderError::Garbage { place, cause };
-                        outcome.failure = Some(Failure::Provider(empty));
-                    }
-                    return Ok(outcome);
-                }
-                Some(Err(error)) => {
-                    outcome.failure = Some(Failure::Provider(error));
-                    return Ok(outcome);
-                }
-            }
-        }
-    }
-
-    fn without_an_end(&self) -> ProviderError {
-        let cause = "it ended without an end".to_owned();
-        ProviderError::BrokenOff { place: self.who.provider.label(), cause }
-    }
-
-    /// Hands some words on; whether somebody still listens. Who takes nothing for too long does not:
-    /// others wait behind them.
-    async fn hand_on(
-        &mut self,
-        text: String,
-        listener: &mut Listener,
-        mut early: std::pin::Pin<&mut tokio::time::Sleep>,
-    ) -> Result<bool, NotAnswered> {
-        let began = Instant::now();
-        let patience = LISTENER_PATIENCE.min(self.patience);
-        let handing = tokio::time::timeout(patience, listener.piece(text));
-        tokio::pin!(handing);
-        loop {
-            tokio::select! {
-                biased;
-                handed = &mut handing => {
-                    self.patience = self.patience.saturating_sub(began.elapsed());
-                    return Ok(matches!(handed, Ok(Ok(()))));
-                }
-                () = early.as_mut(), if self.kept.is_none() => self.keep_unfinished().await?,
-            }
-        }
     }
 
     /// Keeps what was said, while it is being answered, and counts what that takes at least: if the life
@@ -525,80 +296,6 @@ impl<'a> Telling<'a> {
             recent.pop_front();
         }
         Ok(turn)
-    }
-}
-
-/// The words of some pieces, and how they end, if they do.
-fn joined(
-    pieces: Vec<Result<Piece, ProviderError>>,
-) -> (String, Option<Result<Usage, ProviderError>>) {
-    let mut words = String::new();
-    for piece in pieces {
-        match piece {
-            Ok(Piece::Text(text)) => words.push_str(&text),
-            Ok(Piece::End(usage)) => return (words, Some(Ok(usage))),
-            Err(error) => return (words, Some(Err(error))),
-        }
-    }
-    (words, None)
-}
-
-/// Does what takes a while, so that others need not wait for this thread.
-fn beside_others<T>(work: impl FnOnce() -> T) -> T {
-    match Handle::current().runtime_flavor() {
-        RuntimeFlavor::MultiThread => block_in_place(work),
-        // There is no other thread, and nobody else to wait but in tests.
-        _ => work(),
-    }
-}
-
-impl Failure {
-    fn in_words(&self) -> String {
-        match self {
-            Self::Provider(error) => error.to_string(),
-            Self::CalledOff => "whoever asked stopped listening".to_owned(),
-        }
-    }
-
-    fn kind(&self) -> ProviderFault {
-        match self {
-            Self::Provider(ProviderError::Unreachable { .. }) => ProviderFault::Unreachable,
-            Self::Provider(ProviderError::Unauthorized { .. }) => ProviderFault::Unauthorized,
-            Self::Provider(ProviderError::Limited { .. }) => ProviderFault::Limited,
-            Self::Provider(ProviderError::Refused { .. }) => ProviderFault::Refused,
-            Self::Provider(ProviderError::Failed { .. }) => ProviderFault::Failed,
-            Self::Provider(ProviderError::Silent { .. }) => ProviderFault::Silent,
-            Self::Provider(ProviderError::Garbage { .. }) => ProviderFault::Garbage,
-            Self::Provider(ProviderError::BrokenOff { .. }) | Self::CalledOff => {
-                ProviderFault::BrokenOff
-            }
-        }
-    }
-}
-
-fn for_prompt(recalled: &Recalled) -> prompt::Recalled {
-    let Memory { text, speaker, at, kind, until, .. } = recalled.memory.clone();
-    // What was said in a conversation by nobody in particular was said by whoever asks now.
-    let is_said = matches!(kind, MemoryKind::Turn | MemoryKind::Fact);
-    let speaker = speaker.or_else(|| is_said.then(|| USER.to_owned()));
-    prompt::Recalled { memory: Remembered { text, speaker, at, until }, score: recalled.score }
-}
-
-/// Tells of turns until when they held. A turn that tells nothing but a fact is remembered twice, or more often if
-/// it was said again, and holds no longer than the fact.
-fn tell_until(recalled: &mut [Recalled]) {
-    let ended = |it: &Recalled| {
-        let Memory { kind, ref text, at, until, .. } = it.memory;
-        (kind == MemoryKind::Fact).then_some((text.clone(), at, until?))
-    };
-    let ended: Vec<(String, Timestamp, Timestamp)> = recalled.iter().filter_map(ended).collect();
-    for Recalled { memory, .. } in recalled {
-        let tells = |(text, from, until): &&(String, Timestamp, Timestamp)| {
-            memory.text.trim() == text && (*from..*until).contains(&memory.at)
-        };
-        if memory.kind == MemoryKind::Turn {
-            memory.until = ended.iter().find(tells).map(|(.., until)| *until);
-        }
     }
 }
 

@@ -8,11 +8,13 @@
 //! | `lease` | what the process is told, and what it says at its end |
 //! | `watch` | whether the process is well, and whether the being has something to do |
 //! | `desk` | who tells of that, in the process |
+//! | `dead_letters` | how those of the process come to stand among those of the house |
 //! | [`tenant`] | the process itself |
 //!
 //! | what happens | what follows |
 //! |---|---|
 //! | something is said to the being | it is passed on, and what comes of it comes back as it is |
+//! | what is told to the being reaches nobody | it is a dead letter of the house, from who told it |
 //! | the being has something to do | so has this agent: it is not put to sleep |
 //! | the being cannot start | this agent cannot, for the same reason, and with what the process printed |
 //! | the being panics or fails | this agent fails with the same cause |
@@ -24,6 +26,7 @@
 //! | genii ends, also by `kill -9` | the process is killed by its keeper |
 
 pub(crate) mod annex;
+mod dead_letters;
 mod desk;
 mod lease;
 pub mod tenant;

@@ -21,6 +21,7 @@ use tokio::sync::{Notify, Semaphore};
 use tokio::time::Instant;
 
 use self::answering::ANSWERS_WAITING_MAX_LEN;
+pub(crate) use self::answering::in_short;
 pub(super) use self::answering::short_cause;
 use self::forgotten::Forgotten;
 pub(crate) use self::leaving::Coming;

@@ -5,7 +5,9 @@ use std::time::Duration;
 use genii_protocols::{Fault, Rejection};
 use tokio::time::Instant;
 
-use super::{FarWay, Mail, NAME_KEPT_LEN, Way};
+use super::draft::{Got, Untyped};
+use super::way::FarWay;
+use super::{Mail, NAME_KEPT_LEN};
 use crate::deadlines::Late;
 use crate::directory::Line;
 use crate::letter::{Letter, Meta};
@@ -32,35 +34,30 @@ impl Mail {
     ) -> UntypedAnswer {
         let asked_at = Instant::now();
         let deadline = self.earlier(asked_at + timeout);
-        let form = Form::of(content);
-        let (way, _coming) = self.way_to_ask().map_err(Lost::Fault)?;
-        let line = match way {
-            Way::Near(line) => line,
-            Way::Far(far) => {
+        let reply = |form: Form| {
+            let (asker, answer) = UntypedAsker::new(form);
+            (UntypedReply::Asker(asker), answer)
+        };
+        let mut asked = Untyped { message, content, deadline: Some(deadline), reply };
+        let got = self.deliver(&mut asked, Self::way_to_ask, deadline).await;
+        let answer = match got.map_err(Lost::Fault)? {
+            Got::Near(line, answer) => match self.node.deadlines().before(deadline, answer).await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_)) => Err(Lost::Fault(self.why_ended(&line, deadline).await)),
+                Err(Late) => Err(Lost::Fault(self.timed_out(message, deadline - asked_at))),
+            },
+            Got::Far(far, _coming) => {
                 let meta = self.meta(Some(deadline));
                 let said = self.saying_untyped(&far, message, &meta, content);
                 let said = said.map_err(Lost::Fault)?;
                 let answer = self.ask_far(&far, said, asked_at, deadline).await;
-                let answer = answer.map_err(Lost::Fault)?;
-                return form.settled(&answer).map_err(|lost| match lost {
-                    Lost::Unwritable(detail) => Lost::Fault(self.unwritable(message, &detail)),
-                    lost => lost,
-                });
+                Form::of(content).settled(&answer.map_err(Lost::Fault)?)
             }
         };
-        let (asker, answer) = UntypedAsker::new(form);
-        let reply = UntypedReply::Asker(asker);
-        let letter = self.untyped_letter(&line, message, content, Some(deadline), reply);
-        let letter = letter.map_err(Lost::Fault)?;
-        let pushed = self.push_when_room(&line, letter, deadline).await;
-        let line = pushed.map_err(Lost::Fault)?;
-        let fault = match self.node.deadlines().before(deadline, answer).await {
-            Ok(Ok(Err(Lost::Unwritable(detail)))) => self.unwritable(message, &detail),
-            Ok(Ok(answer)) => return answer,
-            Ok(Err(_)) => self.why_ended(&line, deadline).await,
-            Err(Late) => self.timed_out(message, deadline - asked_at),
-        };
-        Err(Lost::Fault(fault))
+        answer.map_err(|lost| match lost {
+            Lost::Unwritable(detail) => Lost::Fault(self.unwritable(message, &detail)),
+            lost => lost,
+        })
     }
 
     /// As [`Mail::tell`], with text or bytes, waiting for room for so long at most.
@@ -81,13 +78,11 @@ impl Mail {
         patience: Duration,
     ) -> Result<(), Box<Fault>> {
         let deadline = self.deadline_within(patience);
-        match self.way()? {
-            Way::Near(line) => {
-                let reply = UntypedReply::Nobody;
-                let letter = self.untyped_letter(&line, message, content, self.deadline, reply)?;
-                self.push_when_room(&line, letter, deadline).await.map(drop)
-            }
-            Way::Far(far) => {
+        let reply = |_: Form| (UntypedReply::Nobody, ());
+        let mut told = Untyped { message, content, deadline: self.deadline, reply };
+        match self.deliver(&mut told, Self::way_to_tell, deadline).await? {
+            Got::Near(..) => Ok(()),
+            Got::Far(far, _) => {
                 let meta = self.meta(self.deadline);
                 let said = self.saying_untyped(&far, message, &meta, content)?;
                 let told = far.link.tell(said, deadline, self.node.deadlines()).await;
@@ -103,26 +98,24 @@ impl Mail {
         content: Content<'_>,
         patience: Duration,
     ) -> Result<UntypedAnswers, Box<Fault>> {
-        let form = Form::of(content);
-        let (way, _coming) = self.way_to_ask()?;
-        let line = match way {
-            Way::Near(line) => line,
-            Way::Far(far) => {
+        let deadline = self.earlier(Instant::now() + patience);
+        let reply = |form: Form| {
+            let (items, flow) = UntypedItems::new(form, CREDIT);
+            (UntypedReply::Items(items), flow)
+        };
+        let mut wanted = Untyped { message, content, deadline: self.deadline, reply };
+        let (flow, source) = match self.deliver(&mut wanted, Self::way_to_ask, deadline).await? {
+            Got::Near(line, flow) => {
+                (Flowing::Near(flow), self.source(line, patience, message.to_owned()))
+            }
+            Got::Far(far, _coming) => {
                 let meta = self.meta(self.deadline);
                 let said = self.saying_untyped(&far, message, &meta, content)?;
                 let stream = self.stream_far(&far, said, patience).await?;
-                let source = self.far_source(&far, patience, message.to_owned());
-                return Ok(UntypedAnswers::new(Flowing::Far(stream), form, source));
+                (Flowing::Far(stream), self.far_source(&far, patience, message.to_owned()))
             }
         };
-        let (items, flow) = UntypedItems::new(form, CREDIT);
-        let reply = UntypedReply::Items(items);
-        let letter = self.untyped_letter(&line, message, content, self.deadline, reply)?;
-        let name = letter.name();
-        let deadline = self.earlier(Instant::now() + patience);
-        let line = self.push_when_room(&line, letter, deadline).await?;
-        let source = self.source(&line, patience, name);
-        Ok(UntypedAnswers::new(Flowing::Near(flow), form, source))
+        Ok(UntypedAnswers::new(flow, Form::of(content), source))
     }
 
     /// An answer that is there and cannot be sent.
@@ -131,7 +124,7 @@ impl Mail {
         self.rejected(message, Rejection::Malformed { detail })
     }
 
-    fn untyped_letter(
+    pub(super) fn untyped_letter(
         &self,
         line: &Line,
         message: &str,

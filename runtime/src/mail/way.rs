@@ -62,6 +62,11 @@ impl Mail {
         }
     }
 
+    /// As [`Mail::way`], for what is told: nobody waits for who tells.
+    pub(super) fn way_to_tell(&self) -> Result<(Way, Option<Coming>), Box<Fault>> {
+        self.way().map(|way| (way, None))
+    }
+
     /// As [`Mail::way`], for a question: a node that is about to leave waits for who asks by it.
     pub(super) fn way_to_ask(&self) -> Result<(Way, Option<Coming>), Box<Fault>> {
         let mut way = self.way()?;

@@ -26,6 +26,7 @@ use genii_supervision::{
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
+use super::dead_letters::{self, Graveyard};
 use super::lease::Lease;
 use super::window::{Outside, Window};
 use super::{desk, tenant};
@@ -90,6 +91,8 @@ impl Annex {
                 journal_capacity: JOURNAL_CAPACITY,
                 ..house.limits().clone()
             },
+            // What is lost here, or over there, was lost in the house.
+            dead_letters: Some(house.dead_letters().clone()),
             ..NodeOptions::new(own_name())
         });
         node.shared(|| Outside(house.clone()));
@@ -176,14 +179,18 @@ pub(super) fn began() -> u64 {
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX / 2)
 }
 
-/// Opens the windows to the house, where the being looks for the registry and for its home.
+/// Opens the windows to the house, where the being looks for the registry and for its home, and where its
+/// process tells of dead letters.
 async fn open_window(node: &Node, being: &Address) -> Result<SupervisorHandle, StartError> {
     let tenant = Name::new(being.name()).map_err(|error| StartError::refused(error.to_string()))?;
     let settings = Json(serde_json::json!({ "tenant": tenant }));
     let spec = SupervisorSpec::new("annex")
         .with_flags(SupervisorFlags::default())
         .with_child(node.agent::<Window>(&registry(), settings.clone()))
-        .with_child(node.agent::<Window>(&home(), settings));
+        .with_child(node.agent::<Window>(&home(), settings))
+        .with_child(
+            node.agent::<Graveyard>(&dead_letters::address(), dead_letters::settings(being)),
+        );
     Supervisor::start(spec, node.tree().clone()).await.map_err(StartError::Failed)
 }
 

@@ -16,6 +16,7 @@ use genii_supervision::{
 use tokio::sync::mpsc;
 
 use super::annex;
+use super::dead_letters::Teller;
 use super::desk::{self, Desk};
 pub use super::lease::Lease;
 use super::lease::Outcome;
@@ -88,13 +89,19 @@ async fn live_or_fail(
         .with_child(being);
     let root = Supervisor::start(spec, node.tree().clone()).await.map_err(&why)?;
     let cluster = link(&node, &lease, folder);
+    let mut teller = Teller::new(&node);
     let ended = tokio::select! {
         reason = root.ended() => reason.failure().map_or(Ok(()), |failure| Err(why(failure))),
         () = stop => {
             let _in_good_order = root.shutdown().await;
             Ok(())
         }
+        never = teller.tell() => match never {},
     };
+    let untold = teller.tell_rest().await;
+    if untold > 0 {
+        tracing::warn!(untold, "dead letters of this being do not stand among those of genii");
+    }
     // What the being has answered, and how it has ended, is still said.
     cluster.leave().await;
     ended

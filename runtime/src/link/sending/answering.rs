@@ -92,7 +92,7 @@ const FAULT_TEXT_LEN: usize = 4_096;
 const FAULT_CHAIN: usize = 8;
 
 /// A fault that fits into a frame whatever an agent said.
-fn in_short(mut fault: Fault) -> Fault {
+pub(crate) fn in_short(mut fault: Fault) -> Fault {
     let cut = |text: &mut String| *text = crate::logbook::cut(text, FAULT_TEXT_LEN).to_owned();
     match &mut fault {
         Fault::Down { cause, .. } => {

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use genii_protocols::{Address, Never, message};
+use genii_protocols::being::AskHealth;
+use genii_protocols::{Address, Fault, Message, Never, message};
 use genii_runtime::{Agent, Context, Handle, Protocol};
 use genii_supervision::StartError;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
@@ -82,6 +84,8 @@ fn in_a_process_of_its_own() {
         let spec = SupervisorSpec::new("tenant").with_child(spinner);
         let root = Supervisor::start(spec, node.tree().clone()).await.unwrap();
         let cluster = link(&node, &lease, &folder);
+        let mut teller = Teller::new(&node);
+        tokio::spawn(async move { teller.tell().await });
         (node, root, cluster)
     });
     // Until who has started it lets go of it, or has ended itself: nothing else ends a loop without an end.
@@ -125,15 +129,19 @@ impl Drop for Apart {
     }
 }
 
+fn house(data: &TempDir) -> Node {
+    Node::new(NodeOptions {
+        data: Some(data.path().to_owned()),
+        ..NodeOptions::new(NodeName::new("main").unwrap())
+    })
+}
+
 /// The process is a real one, and the loop too. That a process is killed of which something is amiss, and
 /// comes back, is tried in `tests/cli/isolation.rs`, with one that is stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_that_turns_round_for_ever_is_noticed_and_holds_up_nobody_else() {
     let data = tempfile::tempdir().unwrap();
-    let house = Node::new(NodeOptions {
-        data: Some(data.path().to_owned()),
-        ..NodeOptions::new(NodeName::new("main").unwrap())
-    });
+    let house = house(&data);
     let (mut spins, other) = tokio::join!(Apart::new(&house, "marit"), Apart::new(&house, "tobin"));
     let neighbour = other.annex.mail();
     assert_eq!(spins.annex.mail().ask(TellProcess {}).await, Ok(spins.process.id()));
@@ -156,4 +164,27 @@ async fn one_that_turns_round_for_ever_is_noticed_and_holds_up_nobody_else() {
     assert!(amiss.to_string().contains("`limits.answer_within`"), "{amiss}");
     assert!(spins.process.try_wait().unwrap().is_none(), "it turns round still");
     assert_eq!(neighbour.ask(TellProcess {}).await, Ok(other.process.id()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_it_is_told_and_does_not_handle_is_a_dead_letter_of_the_house() {
+    let data = tempfile::tempdir().unwrap();
+    let house = house(&data);
+    let mut apart = Apart::new(&house, "marit").await;
+    let (mail, letters) = (apart.annex.mail(), house.dead_letters());
+    mail.tell(AskHealth {}).await.unwrap();
+    let (_, letter) = timeout(PATIENCE, letters.next_after(0)).await.expect("it is told of");
+    assert_eq!(
+        (letter.to.to_string().as_str(), &*letter.message),
+        ("being/marit", AskHealth::NAME)
+    );
+    assert!(matches!(letter.fault, Fault::Rejected { .. }), "{}", letter.fault);
+
+    // It is not known which of them was begun.
+    mail.tell(Spin {}).await.unwrap();
+    mail.tell(TellProcess {}).await.unwrap();
+    apart.process.kill().unwrap();
+    let (_, lost) = timeout(PATIENCE, letters.next_after(1)).await.expect("it is told of");
+    assert_eq!(lost.to, letter.to);
+    assert!(lost.message.starts_with("(up to "), "{}", lost.message);
 }
