@@ -106,7 +106,8 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 }
 
 fn shape() -> Shape {
-    Shape { dimensions: DIMENSIONS, made_by: "bench".to_owned() }
+    let (terms_by, vectors_by) = ("bench".to_owned(), Some("bench".to_owned()));
+    Shape { dimensions: DIMENSIONS, terms_by, vectors_by }
 }
 
 fn share() -> IndexShare {

@@ -13,6 +13,9 @@
 //! and keeps files and old versions from piling up (see `upkeep.rs` for when and how). Heavy work runs
 //! aside, so many at a time as the [`IndexShare`] allows, and is never in the way of a search.
 //!
+//! Where only the vectors are of no use any more, an index can still be asked for words
+//! ([`Shape::of_words`]).
+//!
 //! What was deleted is gone from every search at once, but its bytes stay in files until they are
 //! rewritten. To forget for good, make the index anew ([`Rebuild`]): nothing of the old one remains.
 
@@ -157,9 +160,10 @@ impl Index {
     ) -> Result<Opened, IndexError> {
         let table = location.open(share.session()).await?;
         let schema = location.guard("reading its schema", table.schema()).await?;
-        if let Some(why) = shape.differs_from(&schema) {
-            return Ok(Opened::ToBeMadeAnew { why });
-        }
+        let shape = match shape.found_in(&schema) {
+            Ok(shape) => shape,
+            Err(why) => return Ok(Opened::ToBeMadeAnew { why }),
+        };
         let dataset = location.guard("reading its version", dataset(&table)).await?;
         let ids = Ids::default();
         let extent =
@@ -194,6 +198,11 @@ impl Index {
             is_replaced: AtomicBool::new(false),
             progress: watch::Sender::default(),
         }))
+    }
+
+    /// What it is made of.
+    pub fn shape(&self) -> &Shape {
+        &self.0.shape
     }
 
     /// The highest id in it, or none in an empty one. All memories up to it have been appended. An
@@ -295,7 +304,7 @@ impl Index {
     }
 
     /// The entries whose vectors are nearest to one, nearest first, at most [`HITS_MAX`]. Nothing is
-    /// near to a vector of zeros.
+    /// near to a vector of zeros, nor anything in an index of words only.
     ///
     /// # Errors
     /// When the vector does not fit, or the index is damaged.
@@ -307,6 +316,9 @@ impl Index {
     ) -> Result<Vec<Hit>, IndexError> {
         erased(async move {
             let _reading = self.0.enter().await?;
+            if self.0.shape.vectors_by.is_none() {
+                return Ok(Vec::new());
+            }
             let unit = self.0.shape.unit(vector).map_err(IndexError::UnfitQuery)?;
             if limit == 0 || unit.iter().all(|x| *x == 0.0) {
                 return Ok(Vec::new());

@@ -3,14 +3,15 @@
 //! The store is the truth. A memory is safe when its write returned, and found at once: the newest ones
 //! are held in memory (the tail) and searched directly. When the tail is long, its oldest go to the
 //! index in a batch, behind everybody's back. A being with few memories never has an index at all.
-//! What neither holds, after a crash, a change of embedder or a loss of the index, is looked for in the
-//! store itself: slower, and nothing is missed. Deleting the index's folder loses nothing.
+//! What neither holds, after a crash or a loss of the index, is looked for in the store itself: slower,
+//! and nothing is missed. Deleting the index's folder loses nothing.
 //!
 //! | what happens | what comes of it |
 //! |---|---|
 //! | a crash between a write and its indexing | the next opening takes the memory into the tail |
 //! | the folder of the index is deleted or damaged | it is made anew a step at a time; recall reads the store meanwhile |
-//! | the embedder or the analysis of words changes | vectors and terms are made anew likewise, with [`Memories::progress`] |
+//! | the analysis of words changes | terms and vectors are made anew likewise, with [`Memories::progress`] |
+//! | the embedder changes | vectors are made anew, with [`Memories::progress`]; the index is asked for words meanwhile |
 //! | a memory is forgotten | [`Memories::remove`], then [`Memories::purge`]: no byte is left in the index |
 //! | a crash between the two | the next [`Memories::tend`] purges |
 //! | the index can't be written | memories stay in the tail or, when that is too long, in the store; all are found |
@@ -24,6 +25,7 @@
 //! | `recalling`, `scan` | how memories are found |
 //! | `embedding`, `vector` | vectors: when they are made, and as they are stored |
 //! | `upkeep`, `purge` | how they come into the index, and out of it |
+//! | `renewing` | how they get the vectors of another embedder |
 //! | `worker` | who does that when nobody calls for it |
 
 mod access;
@@ -33,6 +35,7 @@ mod live;
 mod memory;
 mod purge;
 mod recalling;
+mod renewing;
 mod scan;
 mod tables;
 mod upkeep;
@@ -52,7 +55,7 @@ pub use memory::{Memory, MemoryKind, NewMemory, Recall, RecallFilter, Recalled};
 pub use upkeep::Progress;
 
 use crate::embed::Embedder;
-use crate::index::{IndexShare, Shape};
+use crate::index::IndexShare;
 use crate::ranking::Weights;
 use crate::store::{Reader, Store, StoreError, Writer};
 
@@ -127,7 +130,6 @@ impl Memories {
         settings: MemoriesSettings,
     ) -> Result<Self, MemoriesError> {
         let made_by = tables::made_by(embedder.name());
-        let shape = Shape { dimensions: embedder.dimensions(), made_by: made_by.clone() };
         let (opened, longest) = (store.clone(), settings.tail_max.max(1));
         let live = blocking(move || load(&opened, &made_by, longest)).await??;
         let inner = Inner {
@@ -135,7 +137,7 @@ impl Memories {
             embedder,
             weights,
             settings,
-            access: Access::new(folder, share, shape),
+            access: Access::new(folder, share),
             live: RwLock::new(Live::default()),
             tending: AsyncMutex::default(),
             worker: Arc::default(),
@@ -263,7 +265,7 @@ impl Memories {
     /// When the store can't be read. Not when the index fails: then the store itself is searched; and not
     /// when the embedder does: then only words count.
     pub async fn recall(&self, recall: Recall) -> Result<Vec<Recalled>, MemoriesError> {
-        recalling::recall(self, recall).await
+        Ok(recalling::recall(self, recall).await?.0)
     }
 
     /// A memory.
@@ -398,15 +400,14 @@ impl fmt::Debug for Memories {
 
 /// What there is at an opening. What was made by something else is thrown away.
 fn load(store: &Store, made_by: &str, longest: usize) -> Result<Live, StoreError> {
-    let settled = match store.read(|reader| tables::settled(reader, made_by))? {
-        Some(settled) => settled.through,
+    let (settled, renewal) = match store.read(|reader| tables::standing(reader, made_by))? {
+        Some(standing) => standing,
         None => {
             let made_by = made_by.to_owned();
-            store.write_blocking(move |writer| tables::unsettle(writer, &made_by))?;
-            0
+            store.write_blocking(move |writer| tables::turn_to(writer, &made_by))?
         }
     };
-    let mut live = Live { settled, tail_from: settled + 1, ..Live::default() };
+    let mut live = Live { settled, tail_from: settled + 1, renewal, ..Live::default() };
     store.read(|reader| {
         live.forgotten = tables::forgotten(reader)?;
         let newest = tables::newest(reader, settled, longest)?;

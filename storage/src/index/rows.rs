@@ -28,8 +28,11 @@ const MADE_BY_KEY: &str = "genii.made_by";
 pub struct Shape {
     /// How many numbers a vector has.
     pub dimensions: usize,
-    /// The embedder and the analyser, with everything that vectors and terms depend on.
-    pub made_by: String,
+    /// The analyser, with everything that terms depend on.
+    pub terms_by: String,
+    /// The embedder, with everything that vectors depend on. An index that is asked for words only has none: of
+    /// whatever embedder its vectors are, they are never compared with any.
+    pub vectors_by: Option<String>,
 }
 
 /// What is known of one memory in an index.
@@ -51,6 +54,29 @@ pub struct Entry {
 }
 
 impl Shape {
+    /// Of an index that is asked for words only. Any whose terms are the same can be opened as that, and has its
+    /// own number of dimensions then.
+    pub fn of_words(terms_by: String) -> Self {
+        Self { dimensions: 1, terms_by, vectors_by: None }
+    }
+
+    /// What an index of this shape says that it was made by.
+    fn made_by(&self) -> String {
+        match &self.vectors_by {
+            Some(vectors_by) => format!("{} {vectors_by}", self.terms_by),
+            None => self.terms_by.clone(),
+        }
+    }
+
+    /// Whether one that was made by this has what is wanted.
+    fn is_made_by(&self, made_by: &str) -> bool {
+        let is_of_words = || {
+            let rest = made_by.strip_prefix(&self.terms_by);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
+        };
+        made_by == self.made_by() || self.vectors_by.is_none() && is_of_words()
+    }
+
     pub(super) fn schema(&self) -> SchemaRef {
         let item = Arc::new(Field::new("item", DataType::Float32, true));
         let vector = DataType::FixedSizeList(item, self.width());
@@ -62,27 +88,29 @@ impl Shape {
             Field::new(TERMS, DataType::Utf8, false),
             Field::new(VECTOR, vector, false),
         ];
-        let told = [(LAYOUT_KEY, LAYOUT), (MADE_BY_KEY, self.made_by.as_str())];
-        let told = told.map(|(key, value)| (key.to_owned(), value.to_owned()));
+        let told = [(LAYOUT_KEY, LAYOUT.to_owned()), (MADE_BY_KEY, self.made_by())];
+        let told = told.map(|(key, value)| (key.to_owned(), value));
         Arc::new(Schema::new_with_metadata(fields, HashMap::from(told)))
     }
 
-    /// What is different about an index with this schema, if anything is.
-    pub(super) fn differs_from(&self, found: &Schema) -> Option<String> {
+    /// As the index with this schema has it; what is different about it, if that can't be used.
+    pub(super) fn found_in(self, found: &Schema) -> Result<Self, String> {
         let told = |key| found.metadata().get(key).map_or("nothing", String::as_str);
         let dimensions = match found.field_with_name(VECTOR).map(Field::data_type) {
             Ok(DataType::FixedSizeList(_, width)) => *width,
             _ => 0,
         };
         if told(LAYOUT_KEY) != LAYOUT {
-            Some(format!("it is of layout {}, and {LAYOUT} is wanted", told(LAYOUT_KEY)))
-        } else if told(MADE_BY_KEY) != self.made_by {
-            Some(format!("it was made by {}, and {} is wanted", told(MADE_BY_KEY), self.made_by))
+            Err(format!("it is of layout {}, and {LAYOUT} is wanted", told(LAYOUT_KEY)))
+        } else if !self.is_made_by(told(MADE_BY_KEY)) {
+            Err(format!("it was made by {}, and {} is wanted", told(MADE_BY_KEY), self.made_by()))
+        } else if self.vectors_by.is_none() {
+            Ok(Self { dimensions: usize::try_from(dimensions).unwrap_or_default(), ..self })
         } else if dimensions != self.width() {
             let wanted = self.dimensions;
-            Some(format!("its vectors have {dimensions} dimensions, and {wanted} are wanted"))
+            Err(format!("its vectors have {dimensions} dimensions, and {wanted} are wanted"))
         } else {
-            None
+            Ok(self)
         }
     }
 
@@ -150,7 +178,8 @@ mod tests {
     use super::*;
 
     fn shape() -> Shape {
-        Shape { dimensions: 2, made_by: "test 1".to_owned() }
+        let (terms_by, vectors_by) = ("test 1".to_owned(), Some("model 1".to_owned()));
+        Shape { dimensions: 2, terms_by, vectors_by }
     }
 
     fn entry(id: u64, vector: &[f32]) -> Entry {
@@ -190,13 +219,27 @@ mod tests {
 
     #[test]
     fn another_shape_is_told_by_what_differs() {
-        let differs = |other: Shape| shape().differs_from(&other.schema());
-        assert_eq!(differs(shape()), None);
+        let found = |other: Shape| shape().found_in(&other.schema());
+        assert_eq!(found(shape()), Ok(shape()));
         let wider = Shape { dimensions: 3, ..shape() };
-        assert!(differs(wider).unwrap().contains("3 dimensions, and 2 are wanted"));
-        let other = Shape { made_by: "test 2".to_owned(), ..shape() };
-        assert_eq!(differs(other).unwrap(), "it was made by test 2, and test 1 is wanted");
+        assert!(found(wider).unwrap_err().contains("3 dimensions, and 2 are wanted"));
+        let other = Shape { terms_by: "test 2".to_owned(), ..shape() };
+        let wanted = "it was made by test 2 model 1, and test 1 model 1 is wanted";
+        assert_eq!(found(other).unwrap_err(), wanted);
+        let words = found(Shape::of_words("test 1".to_owned())).unwrap_err();
+        assert_eq!(words, "it was made by test 1, and test 1 model 1 is wanted");
         let foreign = Schema::empty();
-        assert!(shape().differs_from(&foreign).unwrap().contains("layout nothing"));
+        assert!(shape().found_in(&foreign).unwrap_err().contains("layout nothing"));
+    }
+
+    #[test]
+    fn for_words_only_whatever_has_the_same_terms_will_do() {
+        let words = |terms_by: &str| Shape::of_words(terms_by.to_owned());
+        let found = |made: Shape| words("test 1").found_in(&made.schema());
+        let with_vectors = Shape { dimensions: 2, ..words("test 1") };
+        assert_eq!(found(shape()), Ok(with_vectors), "it tells how wide its vectors are");
+        assert_eq!(found(words("test 1")), Ok(words("test 1")));
+        assert!(found(words("test 2")).is_err());
+        assert!(found(words("test 10")).is_err(), "nor one whose name only begins alike");
     }
 }

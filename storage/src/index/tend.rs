@@ -85,6 +85,9 @@ impl Inner {
         self.refresh().await?;
         let dataset = self.dataset().await?;
         let makeup = self.location.guard("reading its makeup", Makeup::of(&dataset)).await?;
+        if self.shape.vectors_by.is_none() {
+            return Ok(makeup.next_step_of_words());
+        }
         let known = *self.partitions.lock();
         let partitions = match known {
             Some(partitions) => partitions,

@@ -18,7 +18,8 @@ fn share() -> IndexShare {
 }
 
 fn shape() -> Shape {
-    Shape { dimensions: DIMENSIONS, made_by: "test-embedder 1, test-analyser 1".to_owned() }
+    let (terms_by, vectors_by) = ("test-analyser 1", Some("test-embedder 1".to_owned()));
+    Shape { dimensions: DIMENSIONS, terms_by: terms_by.to_owned(), vectors_by }
 }
 
 /// Numbers that look random and are the same each time.
@@ -259,13 +260,65 @@ async fn what_is_there_is_told_when_it_is_opened() {
     index.append(entries(1..=3)).await.unwrap();
     assert_eq!(open(&folder).await.through(), Some(3));
 
-    let other = Shape { made_by: "test-embedder 2".to_owned(), ..shape() };
+    let other = Shape { vectors_by: Some("test-embedder 2".to_owned()), ..shape() };
     let opened = Index::open(&folder, &share(), other.clone()).await.unwrap();
     let Opened::ToBeMadeAnew { why } = opened else { panic!("{opened:?}") };
-    assert!(why.contains("made by test-embedder 1") && why.contains("test-embedder 2"), "{why}");
+    assert!(why.contains("made by test-analyser 1 test-embedder 1"), "{why}");
+    assert!(why.contains("test-embedder 2"), "{why}");
     Index::create(&folder, &share(), other.clone()).await.unwrap();
     let opened = Index::open(&folder, &share(), other).await.unwrap();
     assert!(matches!(&opened, Opened::Ready(index) if index.through().is_none()), "{opened:?}");
+}
+
+/// As while the vectors in it are of another embedder.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_can_be_opened_for_its_words_whatever_its_vectors_are() {
+    let dir = TempDir::new().unwrap();
+    let made = created(dir.path()).await;
+    made.append(entries(1..=40)).await.unwrap();
+    tend_all(&made).await;
+    let words = || Shape::of_words(shape().terms_by);
+    let opened = Index::open(dir.path(), &share(), words()).await.unwrap();
+    let Opened::Ready(index) = opened else { panic!("{opened:?}") };
+    assert_eq!(index.shape().dimensions, DIMENSIONS);
+    assert_eq!(found(&index, &["own-7"], &Filter::default()).await, BTreeSet::from([7]));
+    // No vector fits, and none is compared.
+    for vector in [vector(7), vec![1.0; DIMENSIONS + 1]] {
+        assert!(near(&index, &vector, &Filter::default()).await.is_empty());
+    }
+    let blank =
+        |id: u64| Entry { vector: vec![0.0; DIMENSIONS], ..entry(id, &format!("own-{id}")) };
+    index.append((41..=60).map(blank).collect()).await.unwrap();
+    tend_all(&index).await;
+    assert_eq!(found(&index, &["own-60"], &Filter::default()).await, BTreeSet::from([60]));
+    let other = Shape::of_words("test-analyser 2".to_owned());
+    let opened = Index::open(dir.path(), &share(), other).await.unwrap();
+    assert!(matches!(opened, Opened::ToBeMadeAnew { .. }), "{opened:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_of_words_only_is_kept_up_without_vectors_and_is_not_taken_for_a_whole_one() {
+    let dir = TempDir::new().unwrap();
+    let shape_of_words = || Shape::of_words(shape().terms_by);
+    let index = Index::create(dir.path(), &share(), shape_of_words()).await.unwrap();
+    let blank = |id: u64| Entry { vector: vec![0.0], ..entry(id, &format!("all own-{id}")) };
+    let mut done = Vec::new();
+    for part in 0..5u64 {
+        index.append((part * 1_000 + 1..=part * 1_000 + 1_000).map(blank).collect()).await.unwrap();
+        done.extend(tend_all(&index).await);
+    }
+    let is_trained = |tended: &Tended| matches!(tended, Tended::Trained { .. });
+    assert!(!done.iter().any(is_trained), "{done:?}");
+    assert_eq!(index.covered(), Some(5_000));
+    index.delete(vec![5]).await.unwrap();
+    tend_all(&index).await;
+    assert_eq!(found(&index, &["own-5"], &Filter::default()).await, BTreeSet::new());
+    assert_eq!(found(&index, &["own-4999"], &Filter::default()).await, BTreeSet::from([4_999]));
+    let again = Index::open(dir.path(), &share(), shape_of_words()).await.unwrap();
+    let Opened::Ready(again) = again else { panic!("{again:?}") };
+    assert_eq!(again.count().await.unwrap(), 4_999);
+    let whole = Index::open(dir.path(), &share(), shape()).await.unwrap();
+    assert!(matches!(whole, Opened::ToBeMadeAnew { .. }), "{whole:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -106,11 +106,21 @@ impl Makeup {
 
     /// What is to be done next, if anything. `partitions` is how many the index of vectors has.
     pub(super) fn next_step(&self, partitions: Option<usize>) -> Option<Step> {
-        self.gather_fresh()
-            .or_else(|| self.index())
-            .or_else(|| self.train(partitions))
-            .or_else(|| self.gather_deleted())
-            .or_else(|| self.gather_alike())
+        self.first_steps().or_else(|| self.train(partitions)).or_else(|| self.last_steps())
+    }
+
+    /// As [`Makeup::next_step`], of an index that is asked for words only: its vectors need no partitions, and
+    /// where all are zeros LanceDB fails to find as many as a large one would have.
+    pub(super) fn next_step_of_words(&self) -> Option<Step> {
+        self.first_steps().or_else(|| self.last_steps())
+    }
+
+    fn first_steps(&self) -> Option<Step> {
+        self.gather_fresh().or_else(|| self.index())
+    }
+
+    fn last_steps(&self) -> Option<Step> {
+        self.gather_deleted().or_else(|| self.gather_alike())
     }
 
     /// Whether there is an index.

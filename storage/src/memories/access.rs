@@ -16,7 +16,6 @@ const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 pub(super) struct Access {
     folder: PathBuf,
     share: IndexShare,
-    shape: Shape,
     place: AsyncMutex<Place>,
     /// The one that was begun last in place of the one that there is.
     begun: Mutex<Option<Index>>,
@@ -31,31 +30,25 @@ enum Place {
 }
 
 impl Access {
-    pub(super) fn new(folder: PathBuf, share: IndexShare, shape: Shape) -> Self {
-        Self {
-            folder,
-            share,
-            shape,
-            place: AsyncMutex::new(Place::Unopened),
-            begun: Mutex::default(),
-        }
+    pub(super) fn new(folder: PathBuf, share: IndexShare) -> Self {
+        Self { folder, share, place: AsyncMutex::new(Place::Unopened), begun: Mutex::default() }
     }
 
-    /// The index; an empty one if there is none that can be used. `next` is the id that no memory has
-    /// yet: an index that has it is of another store.
-    pub(super) async fn get(&self, next: u64) -> Result<Index, IndexError> {
+    /// The index; an empty one of this shape if there is none that can be used. `next` is the id that no
+    /// memory has yet: an index that has it is of another store.
+    pub(super) async fn get(&self, next: u64, shape: Shape) -> Result<Index, IndexError> {
         let mut place = self.place.lock().await;
         let index = match &*place {
             Place::Open(index) => return Ok(index.clone()),
-            Place::Unopened => self.open(next).await?,
-            Place::Lost => self.create().await?,
+            Place::Unopened => self.open(next, shape).await?,
+            Place::Lost => self.create(shape).await?,
         };
         *place = Place::Open(index.clone());
         Ok(index)
     }
 
-    async fn open(&self, next: u64) -> Result<Index, IndexError> {
-        let why = match Index::open(&self.folder, &self.share, self.shape.clone()).await? {
+    async fn open(&self, next: u64, shape: Shape) -> Result<Index, IndexError> {
+        let why = match Index::open(&self.folder, &self.share, shape.clone()).await? {
             Opened::Ready(index) if index.through() < Some(next) => {
                 warm_aside(index.clone());
                 return Ok(index);
@@ -65,11 +58,11 @@ impl Access {
             Opened::ToBeMadeAnew { why } => why,
         };
         tracing::info!(folder = %self.folder.display(), %why, "the memory index is made anew");
-        self.create().await
+        self.create(shape).await
     }
 
-    async fn create(&self) -> Result<Index, IndexError> {
-        Index::create(&self.folder, &self.share, self.shape.clone()).await
+    async fn create(&self, shape: Shape) -> Result<Index, IndexError> {
+        Index::create(&self.folder, &self.share, shape).await
     }
 
     /// Makes an index be made anew, if an error of it asks for that, unless another has its place by now.
@@ -91,9 +84,9 @@ impl Access {
 
     /// Begins to make another that can take the place of the one that there is, of which it will have the share
     /// `kept`, from 0 to 1.
-    pub(super) async fn rebuild(&self, kept: f64) -> Result<Rebuild, IndexError> {
+    pub(super) async fn rebuild(&self, kept: f64, shape: Shape) -> Result<Rebuild, IndexError> {
         Rebuild::find_room(&self.folder, kept).await?;
-        let rebuild = Rebuild::begin(&self.folder, &self.share, self.shape.clone()).await?;
+        let rebuild = Rebuild::begin(&self.folder, &self.share, shape).await?;
         *self.begun.lock() = Some(rebuild.index().clone());
         Ok(rebuild)
     }

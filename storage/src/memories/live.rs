@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ranking::tail::Tail;
 
-use super::tables::{Brief, Gist};
+use super::tables::{Brief, Gist, Renewal};
 use super::vector::Vector;
 
 /// The newest memories, and how far the others have come.
@@ -13,7 +13,7 @@ use super::vector::Vector;
 /// id   1 ............ settled | ............ tail_from | ............
 ///      in the index           | in the store only      | in the tail
 /// ```
-/// Mostly there is nothing in between: only when many come at once, after a change of embedder, or
+/// Mostly there is nothing in between: only when many come at once, after a change of the analysis, or
 /// while no memory can be settled.
 #[derive(Debug, Default)]
 pub(super) struct Live {
@@ -24,6 +24,8 @@ pub(super) struct Live {
     pub(super) settled: u64,
     /// From this id on, all that are not settled are in the tail.
     pub(super) tail_from: u64,
+    /// Settled memories get vectors of another embedder. The index is asked for words only meanwhile.
+    pub(super) renewal: Option<Renewal>,
     /// Those in the tail that have no vector yet.
     pub(super) unembedded: BTreeSet<u64>,
     /// Vectors of those in the tail that the store does not have yet.

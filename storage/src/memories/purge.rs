@@ -1,11 +1,13 @@
 //! How memories come out of the index, so that no byte of them is left in its folder.
 
 use std::collections::BTreeMap;
+use std::future::pending;
 
 use crate::index::{Index, IndexError, Rebuild, Tended};
 use crate::store::StoreError;
 
-use super::tables;
+use super::tables::{self, Renewal};
+use super::upkeep::entries;
 use super::{Inner, MemoriesError, blocking};
 
 impl Inner {
@@ -33,7 +35,7 @@ impl Inner {
                     return Err(error.into());
                 }
             };
-            self.make_anew(kept).await?;
+            self.make_anew(kept, pending()).await?;
         }
         let ids = gone.clone();
         self.store.write(move |writer| tables::are_gone(writer, &ids)).await?;
@@ -41,20 +43,34 @@ impl Inner {
         Ok(())
     }
 
-    /// Makes the index anew of what is settled, which is a share of what it has, from 0 to 1. The old one is searched
-    /// meanwhile.
-    async fn make_anew(&self, kept: f64) -> Result<(), MemoriesError> {
-        let rebuild = self.access.rebuild(kept).await?;
-        match self.fill(&rebuild).await {
-            Ok(()) => Ok(self.access.replace(rebuild).await?),
-            Err(error) => {
-                // On a disk that is full it would keep it so.
-                rebuild.give_up().await.unwrap_or_else(|error| {
-                    tracing::warn!(%error, "what was made of a memory index lies there for now");
-                });
-                Err(error)
-            }
+    /// Makes the index anew of what is settled, which is a share of what it has, from 0 to 1: of words only as
+    /// long as vectors are missing that a renewal makes, which ends if none are. The old one is searched
+    /// meanwhile. It is given up when `in_the_way` is over before it is filled.
+    pub(super) async fn make_anew(
+        &self,
+        kept: f64,
+        in_the_way: impl Future<Output = ()>,
+    ) -> Result<(), MemoriesError> {
+        let renewal = self.live.read().renewal.clone();
+        let has_vectors = renewal.as_ref().is_none_or(Renewal::is_over);
+        let rebuild = self.access.rebuild(kept, self.shape(has_vectors)).await?;
+        let filled = tokio::select! {
+            biased;
+            () = in_the_way => None,
+            filled = self.fill(&rebuild) => Some(filled),
+        };
+        if let Some(Ok(())) = filled {
+            self.access.replace(rebuild).await?;
+            return match renewal {
+                Some(renewal) if renewal.is_over() => self.end_renewal().await,
+                _ => Ok(()),
+            };
         }
+        // On a disk that is full it would keep it so, and be in the way of whatever is made next.
+        rebuild.give_up().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was made of a memory index lies there for now");
+        });
+        filled.unwrap_or(Ok(()))
     }
 
     async fn fill(&self, rebuild: &Rebuild) -> Result<(), MemoriesError> {
@@ -77,7 +93,7 @@ impl Inner {
                 }
                 error => Err(error),
             });
-            rebuild.append(self.entries(batch, &vectors?)).await?;
+            rebuild.append(entries(rebuild.index().shape(), batch, &vectors?)).await?;
         }
         while rebuild.tend().await? != Tended::Nothing {}
         Ok(())

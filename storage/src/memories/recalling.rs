@@ -76,10 +76,11 @@ impl Asked {
     }
 }
 
+/// What answers best; and how many memories had to be read from the store for that.
 pub(super) async fn recall(
     memories: &Memories,
     recall: Recall,
-) -> Result<Vec<Recalled>, MemoriesError> {
+) -> Result<(Vec<Recalled>, usize), MemoriesError> {
     let Recall { question, at, asked_by, limit, filter } = recall;
     let vector = memories.0.vector_of(&question).await;
     let question = Question::new(&question, at);
@@ -94,7 +95,7 @@ pub(super) async fn recall(
     };
     let hits = memories.search_index(&asked, settled).await;
     if settled == 0 && !has_gap && tail <= IN_PASSING_MAX {
-        return Ok(memories.0.judge(&asked, &hits)?.0);
+        return Ok(memories.0.judge(&asked, &hits)?);
     }
     let own = Arc::clone(&memories.0);
     let (found, scanned) = blocking(move || own.judge(&asked, &hits)).await??;
@@ -102,7 +103,7 @@ pub(super) async fn recall(
         tracing::info!(memories = scanned, "recall read memories that are not indexed yet");
         memories.tend_aside();
     }
-    Ok(found)
+    Ok((found, scanned))
 }
 
 impl Memories {

@@ -6,6 +6,7 @@
 //! | `memory_gists` | of each, what finding it needs: made from the memory, and made again when missing |
 //! | `memory_terms` | in how many of the settled memories each term is |
 //! | `memory_settled` | through which id memories are settled, and by what gists were made |
+//! | `memory_renewal` | while settled memories get vectors of another embedder: how far that has come |
 //! | `memory_forgotten` | ids of removed memories of which the index may still have bytes |
 //! | `memory_next` | the id that comes next |
 //!
@@ -14,6 +15,8 @@
 //! In a large store damage may be met, and it is lived on with. A gist that is damaged counts as
 //! missing; a memory that is, is passed over by whatever goes through many, and told to whoever
 //! asks for it. The store itself remembers that it met damage.
+
+mod renewal;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{Range, RangeBounds, RangeInclusive};
@@ -25,6 +28,8 @@ use crate::ranking::{Candidate, Question, Statistics};
 use crate::store::{Reader, StoreError, Table, Writer};
 use crate::text::{self, Analysis};
 
+pub(super) use renewal::{Renewal, end_renewal, renew, standing, turn_to};
+
 use super::memory::{Memory, MemoryKind, NewMemory};
 use super::vector::Vector;
 
@@ -32,6 +37,7 @@ pub(super) const MEMORIES: Table<u64, Memory> = Table::new("memories");
 const GISTS: Table<u64, Gist> = Table::new("memory_gists");
 const TERMS: Table<String, u64> = Table::new("memory_terms");
 const SETTLED: Table<(), Settled> = Table::new("memory_settled");
+const RENEWAL: Table<(), Renewal> = Table::new("memory_renewal");
 const FORGOTTEN: Table<u64, ()> = Table::new("memory_forgotten");
 const NEXT: Table<(), u64> = Table::new("memory_next");
 
@@ -53,7 +59,8 @@ pub(super) struct Brief {
 pub(super) struct Gist {
     pub(super) brief: Brief,
     pub(super) analysis: Analysis,
-    /// Made after the memory is kept, because that may take long.
+    /// Made after the memory is kept, because that may take long. One of another embedder is never read:
+    /// [`Renewal`] tells it apart.
     pub(super) vector: Option<Vector>,
 }
 
@@ -79,11 +86,12 @@ impl Gist {
 
 /// Which memories are settled, and by what they were.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Settled {
-    /// The analyser, the embedder and the form of gists.
-    pub(super) made_by: String,
+struct Settled {
+    /// The analyser, the embedder and the form of gists; as long as there is a [`Renewal`], without the
+    /// embedder.
+    made_by: String,
     /// All memories through this id.
-    pub(super) through: u64,
+    through: u64,
     /// How many they are.
     memories: u64,
     /// How many terms they have together.
@@ -96,9 +104,14 @@ impl Settled {
     }
 }
 
+/// Everything that gists, counts and index depend on, but for vectors.
+pub(super) fn analysed_by() -> String {
+    format!("gist-v{GIST_VERSION} text-v{}", text::VERSION)
+}
+
 /// Everything that gists, counts and index depend on.
 pub(super) fn made_by(embedder: &str) -> String {
-    format!("gist-v{GIST_VERSION} text-v{} {embedder}", text::VERSION)
+    format!("{} {embedder}", analysed_by())
 }
 
 /// Keeps a memory.
@@ -185,7 +198,7 @@ fn count(counts: &mut BTreeMap<String, u64>, gist: &Gist) {
     }
 }
 
-/// Keeps vectors of memories that are not settled yet, so that they need not be made again.
+/// Keeps vectors of memories, so that they need not be made again.
 pub(super) fn save(writer: &mut Writer, vectors: &BTreeMap<u64, Vector>) -> Result<(), StoreError> {
     for (id, vector) in vectors {
         let memory = match writer.get(MEMORIES, id) {
@@ -198,19 +211,6 @@ pub(super) fn save(writer: &mut Writer, vectors: &BTreeMap<u64, Vector>) -> Resu
         writer.insert(GISTS, id, &gist)?;
     }
     Ok(())
-}
-
-/// What is settled, if it was made by this.
-pub(super) fn settled(reader: &Reader, made_by: &str) -> Result<Option<Settled>, StoreError> {
-    let settled = reader.get(SETTLED, &())?;
-    Ok(settled.filter(|settled| settled.made_by == made_by))
-}
-
-/// Throws away what was made by something else, so that it is made anew.
-pub(super) fn unsettle(writer: &mut Writer, made_by: &str) -> Result<(), StoreError> {
-    writer.remove_range(GISTS, ..)?;
-    writer.remove_range(TERMS, ..)?;
-    writer.insert(SETTLED, &(), &Settled::nothing(made_by)).map(drop)
 }
 
 /// The first memories of a range, with their gists.
@@ -296,10 +296,16 @@ fn readable(
 }
 
 fn with_gists(reader: &Reader, memories: Vec<Memory>) -> Result<Vec<(Memory, Gist)>, StoreError> {
-    let with_gist = |memory: Memory| gist(reader, &memory).map(|gist| (memory, gist));
+    let renewal = reader.get(RENEWAL, &())?;
+    let with_gist = |memory: Memory| {
+        let mut gist = gist(reader, &memory)?;
+        renewal::without_outdated(renewal.as_ref(), memory.id, &mut gist);
+        Ok((memory, gist))
+    };
     memories.into_iter().map(with_gist).collect()
 }
 
+/// The gist of a memory, with a vector of whichever embedder.
 fn gist(reader: &Reader, memory: &Memory) -> Result<Gist, StoreError> {
     Ok(kept_gist(reader, memory.id)?.unwrap_or_else(|| Gist::of(memory)))
 }
@@ -329,6 +335,10 @@ pub(super) fn gists_of(
         Err(StoreError::Damaged { .. }) => readable_gists(reader, ids)?,
         gists => gists?.into_iter().collect::<BTreeMap<u64, Gist>>(),
     };
+    let renewal = reader.get(RENEWAL, &())?;
+    gists.iter_mut().for_each(|(id, gist)| {
+        renewal::without_outdated(renewal.as_ref(), *id, gist);
+    });
     let missing = ids.iter().copied().filter(|id| !gists.contains_key(id)).collect::<Vec<_>>();
     let memories = match reader.get_all(MEMORIES, missing.iter().copied()) {
         Err(StoreError::Damaged { .. }) => readable(reader, missing.into_iter(), usize::MAX)?,

@@ -6,6 +6,7 @@ mod forgetting;
 mod golden;
 mod many;
 mod reindexing;
+mod renewing;
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -7,6 +7,7 @@
 //! | the index lacks settled memories | it gets the next of them, and is brought to cover them |
 //! | there are memories that neither are settled nor in the tail, or the tail is long | a batch is settled |
 //! | the index has grown | its own upkeep takes a step |
+//! | settled memories have vectors of an earlier embedder, and the index has them all | some get theirs (`renewing`) |
 //!
 //! A batch is appended to the index and covered by it, and is written down as settled then: until that it
 //! stays in the tail, so that no recall has to look at rows one by one. A crash in between lets it go to
@@ -24,7 +25,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::index::{Entry, Index, IndexError, Tended};
+use crate::index::{Entry, Index, IndexError, Shape, Tended};
 use crate::store::StoreError;
 
 use super::embedding::TEXTS_AT_ONCE;
@@ -43,7 +44,7 @@ const COVERED_FROM: u64 = 16_384;
 /// How far an index that is being made anew has come, in ids of memories.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Progress {
-    /// All through this one are in it.
+    /// All through this one are in it or, after a change of the embedder, have their vectors for it.
     pub done: u64,
     /// All through this one should be. Equal to `done` when there is nothing to do.
     pub total: u64,
@@ -56,7 +57,8 @@ impl Inner {
     pub(super) fn is_due(&self) -> bool {
         let live = self.live.read();
         let is_long = live.tail.len() >= self.settings.tail_max.max(1);
-        is_long || live.has_gap() || !live.unembedded.is_empty() || !live.forgotten.is_empty()
+        let is_behind = live.has_gap() || !live.unembedded.is_empty() || live.renewal.is_some();
+        is_long || is_behind || !live.forgotten.is_empty()
     }
 
     /// One step; whether there may be more.
@@ -99,9 +101,17 @@ impl Inner {
         if let Err(MemoriesError::Index(error)) = &done {
             self.access.heed(&index, error).await;
         }
-        match done? {
-            true => Ok(true),
-            false => embedded,
+        let done = done?;
+        if done && index.covered() < Some(self.live.read().settled) {
+            // What it lacks is looked for in the store until it has that: no model is waited for before.
+            return Ok(true);
+        }
+        match self.renew(embedded.is_ok()).await {
+            // It is tried again by the next step, which tells of it.
+            Err(_) if done => Ok(true),
+            Err(error) => Err(error),
+            Ok(renewed) if done || renewed => Ok(true),
+            Ok(_) => embedded,
         }
     }
 
@@ -129,8 +139,9 @@ impl Inner {
         Ok(has_settled | (tended != Tended::Nothing))
     }
 
-    /// Does something that may take a while. What is told meanwhile gets its vectors.
-    async fn embed_beside<T>(
+    /// Does something that may take a while. What is told meanwhile gets its vectors, until somebody waits to
+    /// purge.
+    pub(super) async fn embed_beside<T>(
         &self,
         work: impl Future<Output = Result<T, MemoriesError>>,
     ) -> Result<T, MemoriesError> {
@@ -150,6 +161,13 @@ impl Inner {
                 }
             }
         };
+        let embedding = async {
+            tokio::select! {
+                biased;
+                () = self.worker.purge_waits() => {}
+                () = embedding => {}
+            }
+        };
         let (done, ()) = tokio::join!(work, embedding);
         done
     }
@@ -157,7 +175,18 @@ impl Inner {
     /// The index, which is made if there is none.
     pub(super) async fn index(&self) -> Result<Index, MemoriesError> {
         let next = self.store.read(tables::next_id)?;
-        Ok(self.access.get(next).await?)
+        let has_vectors = self.live.read().renewal.is_none();
+        Ok(self.access.get(next, self.shape(has_vectors)).await?)
+    }
+
+    /// What an index is made of, or one of words only.
+    pub(super) fn shape(&self, has_vectors: bool) -> Shape {
+        let terms_by = tables::analysed_by();
+        if !has_vectors {
+            return Shape::of_words(terms_by);
+        }
+        let (dimensions, vectors_by) = (self.embedder.dimensions(), self.embedder.name());
+        Shape { dimensions, terms_by, vectors_by: Some(vectors_by.to_owned()) }
     }
 
     /// How many memories are to be settled now: so many batches that the tail is no longer long.
@@ -200,7 +229,7 @@ impl Inner {
             return Ok(false);
         }
         let vectors = self.vectors_for(&batch).await?;
-        index.append(self.entries(batch, &vectors)).await?;
+        index.append(entries(index.shape(), batch, &vectors)).await?;
         Ok(true)
     }
 
@@ -222,7 +251,7 @@ impl Inner {
         // At the end of the gap what is left may all have been removed.
         stops.extend(gap_ends.filter(|_| is_last && is_whole));
         let vectors = self.vectors_for(&batch).await?;
-        index.append(self.entries(batch, &vectors)).await?;
+        index.append(entries(index.shape(), batch, &vectors)).await?;
         while index.covered() < index.through() && index.tend().await? != Tended::Nothing {}
         let vectors = Arc::new(vectors);
         for part in stops.chunks(self.settings.batch.max(1)) {
@@ -254,30 +283,36 @@ impl Inner {
         Ok(())
     }
 
-    async fn batch(&self, ids: RangeInclusive<u64>, count: usize) -> Result<Batch, MemoriesError> {
+    pub(super) async fn batch(
+        &self,
+        ids: RangeInclusive<u64>,
+        count: usize,
+    ) -> Result<Batch, MemoriesError> {
         let store = self.store.clone();
         let read = move || store.read(|reader| tables::some(reader, ids, count));
         Ok(blocking(read).await?.map_err(|error: StoreError| error)?)
     }
 
     /// The vectors that are known of memories that the store has none of, and those that a batch lacks
-    /// besides. Where these take their time, they are kept a piece at a time: if this is given up, they need
-    /// not be made again.
+    /// besides, but for those that a renewal makes. Where they take their time, they are kept a piece at a time:
+    /// if this is given up, they need not be made again.
     pub(super) async fn vectors_for(
         &self,
         batch: &Batch,
     ) -> Result<BTreeMap<u64, Vector>, MemoriesError> {
-        let mut known = self.live.read().unsaved.clone();
+        let (mut known, renewal) = {
+            let live = self.live.read();
+            (live.unsaved.clone(), live.renewal.clone())
+        };
+        let is_due = |id| renewal.as_ref().is_some_and(|renewal| renewal.is_due(id));
         let lacks = |(memory, gist): &&(Memory, Gist)| {
-            gist.vector.is_none() && !known.contains_key(&memory.id)
+            gist.vector.is_none() && !known.contains_key(&memory.id) && !is_due(memory.id)
         };
         let text = |(memory, _): &(Memory, Gist)| (memory.id, memory.text.clone());
         let texts: Vec<_> = batch.iter().filter(lacks).map(text).collect();
-        let is_quick = self.embedder.is_quick();
-        let at_once = if is_quick { texts.len().max(1) } else { TEXTS_AT_ONCE };
-        for piece in texts.chunks(at_once) {
+        for piece in texts.chunks(self.texts_at_once(texts.len())) {
             let made = self.vectors(piece.to_vec()).await?;
-            if !is_quick {
+            if !self.embedder.is_quick() {
                 let kept = made.clone();
                 self.store.write(move |writer| tables::save(writer, &kept)).await?;
             }
@@ -286,29 +321,38 @@ impl Inner {
         Ok(known)
     }
 
-    /// What the index is to hold of memories. Those without a vector are found by their words.
-    pub(super) fn entries(&self, batch: Batch, vectors: &BTreeMap<u64, Vector>) -> Vec<Entry> {
-        let dimensions = self.embedder.dimensions();
-        let entry = |(memory, gist): (Memory, Gist)| {
-            let vector = gist.vector.as_ref().or(vectors.get(&memory.id)).map(Vector::unit);
-            Entry {
-                id: memory.id,
-                at: micros(memory.at),
-                kind: memory.kind.code(),
-                speaker: memory.speaker,
-                terms: gist.analysis.index_terms(),
-                vector: vector.unwrap_or_else(|| vec![0.0; dimensions]),
-            }
-        };
-        batch.into_iter().map(entry).collect()
+    /// How many of so many texts are embedded before what was made is kept.
+    pub(super) fn texts_at_once(&self, texts: usize) -> usize {
+        if self.embedder.is_quick() { texts.max(1) } else { TEXTS_AT_ONCE }
     }
 
     /// Tells through which id the index has everything.
     pub(super) fn tell_progress(&self, done: u64) {
-        let total = match self.live.read() {
-            live if live.has_gap() => live.tail_from - 1,
-            live => live.settled,
+        let live = self.live.read();
+        let total = if live.has_gap() { live.tail_from - 1 } else { live.settled };
+        let done = match &live.renewal {
+            // It is done when an index of all of them has its place.
+            Some(renewal) => done.min(renewal.through).min(total.saturating_sub(1)),
+            None => done.min(total),
         };
-        self.progress.send_replace(Progress { done: done.min(total), total });
+        drop(live);
+        self.progress.send_replace(Progress { done, total });
     }
+}
+
+/// What an index of a shape is to hold of memories. Those without a vector are found by their words.
+pub(super) fn entries(shape: &Shape, batch: Batch, vectors: &BTreeMap<u64, Vector>) -> Vec<Entry> {
+    let entry = |(memory, gist): (Memory, Gist)| {
+        let vector = gist.vector.as_ref().or(vectors.get(&memory.id));
+        let vector = vector.filter(|_| shape.vectors_by.is_some()).map(Vector::unit);
+        Entry {
+            id: memory.id,
+            at: micros(memory.at),
+            kind: memory.kind.code(),
+            speaker: memory.speaker,
+            terms: gist.analysis.index_terms(),
+            vector: vector.unwrap_or_else(|| vec![0.0; shape.dimensions]),
+        }
+    };
+    batch.into_iter().map(entry).collect()
 }

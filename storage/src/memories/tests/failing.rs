@@ -133,6 +133,30 @@ async fn a_purge_waits_for_no_embedding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn work_that_makes_way_for_a_purge_waits_for_no_embedding_beside_it() {
+    let go = Go(Arc::default());
+    let (inner, may_go_on, waits) = (Hashed::new(), Arc::clone(&go.0), AtomicBool::new(false));
+    let embedder = Arc::new(Waiting { inner, may_go_on, waits });
+    let house = House { embedder: Arc::<Waiting>::clone(&embedder), ..House::new() };
+    let memories = house.open().await;
+    memories.remember(about(1..=3)).await.unwrap();
+    memories.0.worker.stop().await;
+    embedder.waits.store(false, Ordering::SeqCst);
+    let work = async {
+        memories.0.worker.purge_waits().await;
+        Ok(())
+    };
+    let purging = async {
+        until("it embeds beside it", || embedder.waits.load(Ordering::SeqCst)).await;
+        memories.0.worker.purging()
+    };
+    let both = async { tokio::join!(memories.0.embed_beside(work), purging) };
+    let (done, _purging) = tokio::time::timeout(PATIENCE, both).await.expect("it makes way");
+    done.unwrap();
+    drop(go);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_error_of_an_index_that_was_replaced_says_nothing_of_the_new_one() {
     let house = House::small();
     let memories = house.open().await;

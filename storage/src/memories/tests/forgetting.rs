@@ -1,5 +1,6 @@
 //! What was forgotten is gone: from what is found, and from every file.
 
+use super::renewing::{ALL, Meaning, rested};
 use super::*;
 use crate::index::IndexError;
 
@@ -133,8 +134,57 @@ async fn searches_during_a_purge_find_the_rest() {
     searching.await.unwrap();
 }
 
+/// With another embedder than memories were kept with, which takes so many calls for them.
+async fn with_another(house: &mut House, calls: usize) -> (Arc<Meaning>, Memories) {
+    let memories = with_secrets(house).await;
+    let next = Meaning::new(5, 1, calls);
+    house.embedder = Arc::clone(&next) as Arc<dyn Embedder>;
+    let memories = house.reopened(memories).await;
+    assert!(rested(&memories).await.is_some(), "it is not done yet");
+    (next, memories)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_holds_what_was_forgotten_while_vectors_are_made_anew() {
+    let mut house = House::small();
+    // They suffice for the tail, and for a batch before it.
+    let (next, memories) = with_another(&mut house, 2).await;
+    assert!(holds_secret(house.dir.path()), "else this shows nothing");
+    forget(&memories, vec![1, 41]).await;
+    assert_eq!(secrets(&memories).await, [] as [u64; 0], "at once");
+    memories.purge(&[1, 41]).await.unwrap();
+    assert!(rested(&memories).await.is_some());
+    memories.0.store.rewrite().await.unwrap();
+    assert!(!holds_secret(house.dir.path()));
+    for number in [2, 9, 33, 40] {
+        let asked = asking(&own_word(number));
+        let (found, scanned) = recalling::recall(&memories, asked).await.unwrap();
+        assert_eq!((found[0].memory.id, scanned), (number, 0));
+    }
+    next.allow(ALL);
+    assert!(rested(&memories).await.is_none());
+    assert!(memories.0.live.read().renewal.is_none());
+    assert_found(&memories, [2, 9, 33, 40]).await;
+    assert!(!holds_secret(house.dir.path()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_file_holds_what_was_forgotten_while_an_index_of_new_vectors_is_made() {
+    let mut house = House::small();
+    let (next, memories) = with_another(&mut house, 2).await;
+    next.allow(ALL);
+    memories.tend_aside();
+    forget(&memories, vec![1, 41]).await;
+    memories.purge(&[1, 41]).await.unwrap();
+    assert!(rested(&memories).await.is_none());
+    memories.0.store.rewrite().await.unwrap();
+    assert!(!holds_secret(house.dir.path()));
+    assert!(memories.0.live.read().renewal.is_none());
+    assert_found(&memories, [2, 9, 33, 40]).await;
+}
+
 /// More than any disk has, of a file that takes none of it.
-const MUCH_BYTES: u64 = 1 << 43;
+pub(super) const MUCH_BYTES: u64 = 1 << 43;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn while_there_is_no_room_for_a_purge_upkeep_rests_and_tries_again_by_itself() {

@@ -2,6 +2,7 @@
 
 use std::ops::RangeInclusive;
 
+use super::renewing::{ALL, Meaning, rested};
 use super::*;
 use crate::golden_stores::{pack, unpack};
 
@@ -55,6 +56,24 @@ async fn memories_of_each_version_are_found() {
         assert_eq!(memories.count().unwrap(), kept().len() as u64);
         let next = memories.remember(vec![turn(NEW + 1, "Ann", "the blue pot")]).await.unwrap();
         assert_eq!(next[0].id, NEW + 1, "no id is given twice");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_memories_of_each_version_only_vectors_are_made_anew_by_another_embedder() {
+    for version in 1..=SCHEMA.version() {
+        let next = Meaning::new(5, 1, 0);
+        let embedder = Arc::clone(&next) as Arc<dyn Embedder>;
+        let house = House { embedder, ..House::small() };
+        unpack(KIND, version, &file(&house));
+        let memories = house.open().await;
+        assert!(memories.0.live.read().renewal.is_some(), "version {version}");
+        assert_found(&memories, TOLD.filter(|id| *id != FORGOTTEN)).await;
+        next.allow(ALL);
+        assert!(rested(&memories).await.is_none());
+        assert!(memories.0.live.read().renewal.is_none());
+        assert_found(&memories, TOLD.filter(|id| *id != FORGOTTEN)).await;
+        assert_eq!(found(&memories, "Where does Ann live?").await[0], NEW);
     }
 }
 

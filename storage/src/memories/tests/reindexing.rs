@@ -142,8 +142,9 @@ async fn a_crash_between_the_store_and_the_index_loses_and_doubles_nothing() {
     memories.0.worker.stop().await;
     let batch = memories.0.store.read(|reader| tables::some(reader, 1..=8, 8)).unwrap();
     let vectors = memories.0.vectors_for(&batch).await.unwrap();
-    let entries = memories.0.entries(batch, &vectors);
-    memories.0.index().await.unwrap().append(entries).await.unwrap();
+    let index = memories.0.index().await.unwrap();
+    index.append(upkeep::entries(index.shape(), batch, &vectors)).await.unwrap();
+    drop(index);
     let memories = house.after_a_crash(memories).await;
     assert_found(&memories, some(40)).await;
     tend_all(&memories).await;
