@@ -17,6 +17,7 @@
 //! | `reminding` | what it is to be reminded of, also when it sleeps |
 //! | `saying` | what it says to other beings |
 //! | `exporting` | all of it in one file |
+//! | `salvaging` | what is left of one whose store is damaged |
 //! | [`process`] | a being in an operating-system process of its own |
 //! | [`relay`] | who passes on what is said to a being that lives elsewhere |
 //! | [`embedding`] | by which embedder its memories are found |
@@ -41,6 +42,7 @@ pub mod provider;
 mod recollection;
 pub mod relay;
 mod reminding;
+pub(crate) mod salvaging;
 mod saying;
 mod shared;
 mod tables;

@@ -133,6 +133,9 @@ pub struct CheckBeing {
     /// Mend what can be mended.
     #[serde(default)]
     pub repair: bool,
+    /// Where nothing mends it, save what can be read, and give up the rest.
+    #[serde(default)]
+    pub give_up: bool,
 }
 message!(CheckBeing = "beings.check" -> Checked, refused by NoBeing);
 
@@ -145,10 +148,14 @@ pub struct Checked {
     pub words: String,
     /// It was mended just now.
     pub is_repaired: bool,
+    /// Nothing mends it, and what can be read of it can be saved.
+    pub can_be_saved: bool,
     /// The size of its file, in bytes.
     pub bytes: u64,
-    /// Its tables, as far as they can be read.
+    /// Its tables, as far as they can be read. Of one that is damaged, or was saved, without those that are made anew.
     pub tables: Vec<CheckedTable>,
+    /// What else is to be known of what is lost, in words.
+    pub notes: Vec<String>,
 }
 
 /// How a store is.
@@ -159,7 +166,7 @@ pub enum Soundness {
     Whole,
     /// Something is wrong that can be mended.
     Repairable,
-    /// Only a backup helps.
+    /// Nothing mends it: a backup helps, or giving up what is lost.
     Damaged,
 }
 
@@ -172,6 +179,10 @@ pub struct CheckedTable {
     pub entries: u64,
     /// The bytes of its keys and values.
     pub bytes: u64,
+    /// How many more it had that cannot be read.
+    pub lost: u64,
+    /// Between which keys these were, in words; at most eight places.
+    pub gaps: Vec<String>,
 }
 
 /// Show one being.

@@ -14,6 +14,7 @@
 //! | the embedder changes | vectors are made anew, with [`Memories::progress`]; the index is asked for words meanwhile |
 //! | a memory is forgotten | [`Memories::remove`], then [`Memories::purge`]: no byte is left in the index |
 //! | a crash between the two | the next [`Memories::tend`] purges |
+//! | some entries of the store were lost | [`Memories::mend`], and all that was made of memories is made anew |
 //! | the index can't be written | memories stay in the tail or, when that is too long, in the store; all are found |
 //!
 //! | module | what it holds |
@@ -57,7 +58,7 @@ pub use upkeep::Progress;
 use crate::embed::Embedder;
 use crate::index::IndexShare;
 use crate::ranking::Weights;
-use crate::store::{Reader, Store, StoreError, Writer};
+use crate::store::{Reader, Remains, Store, StoreError, Writer};
 
 use access::Access;
 use live::Live;
@@ -319,6 +320,34 @@ impl Memories {
     /// When the store can't be written.
     pub fn remove(writer: &mut Writer, ids: &[u64]) -> Result<Vec<Memory>, StoreError> {
         tables::remove(writer, ids)
+    }
+
+    /// Brings to agree what is left of memories in a store that has lost some entries, in a write of the caller's
+    /// own, before they are opened. What was made of them is made anew. `named` is the highest id of a memory that
+    /// something else in the store names: neither it nor one that may have been lost is given again.
+    ///
+    /// # Errors
+    /// When the store can't be written, or what is left can't be read.
+    pub fn mend(writer: &mut Writer, remains: &Remains, named: u64) -> Result<(), StoreError> {
+        tables::mend(writer, remains, named)
+    }
+
+    /// All memories, in a read or a write of the caller's own, the oldest first. For who can wait for it.
+    ///
+    /// # Errors
+    /// When one can't be read; it is the last then.
+    pub fn all(reader: &Reader) -> impl Iterator<Item = Result<Memory, StoreError>> {
+        reader.range(MEMORIES, ..).map(|entry| Ok(entry?.1))
+    }
+
+    /// Whether a table of a store is one of memories.
+    pub fn has_table(table: &str) -> bool {
+        tables::is_own(table)
+    }
+
+    /// Whether a table of a store holds only what is made anew of memories when it is lost.
+    pub fn is_made_anew(table: &str) -> bool {
+        tables::is_made_anew(table)
     }
 
     /// Sees to it that nothing is left of memories that [`Memories::remove`] has removed: not in

@@ -31,6 +31,7 @@
 //! | what was removed can be made to be gone | [`Store::rewrite`] |
 //! | a store outlives its code | [`Schema`] and its migrations |
 //! | damage is told, never guessed | [`StoreError::Damaged`], [`OpenError::Damaged`], [`check()`] |
+//! | what is beside the damage can be saved | [`salvage()`] |
 //!
 //! Only this module knows redb.
 
@@ -44,9 +45,11 @@ mod generation;
 mod key;
 mod opening;
 mod overlay;
+mod pages;
 mod partial;
 mod reader;
 mod rewrite;
+mod salvage;
 mod schema;
 mod seal;
 mod shared;
@@ -71,6 +74,7 @@ pub use files::is_in_use;
 pub use key::Key;
 pub use partial::NewFile;
 pub use reader::{Entries, Reader};
+pub use salvage::{Remains, SalvageError, Salvaged, TableRemains, remains, salvage};
 pub use schema::{Migration, MigrationResult, Schema};
 pub use table::Table;
 pub use writer::Writer;
@@ -261,7 +265,8 @@ impl Store {
     }
 
     /// Copies all that lives into a new file and puts that in the place of the old one, so that
-    /// nothing of what was removed before is left in the folder. Readers go on with the old file
+    /// nothing of what was removed before is left in the folder, nor a damaged file that [`salvage()`] has
+    /// kept there. Readers go on with the old file
     /// until they end, and writers wait. When this is interrupted, the old file stays.
     ///
     /// # Errors
@@ -278,6 +283,12 @@ impl Store {
     /// As those of [`Store::rewrite`].
     pub fn rewrite_blocking(&self) -> Result<(), StoreError> {
         rewrite::rewrite(&self.shared)
+    }
+
+    /// Whether a damaged file that [`salvage()`] has kept is beside this one, or may be. The next
+    /// [`Store::rewrite`] removes it.
+    pub fn keeps_damaged(&self) -> bool {
+        rewrite::keeps_damaged(self.shared.path())
     }
 
     /// Lets go of the file once the write in progress has ended, whatever other handles there are.

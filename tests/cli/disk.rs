@@ -122,6 +122,35 @@ fn one_that_is_damaged_is_held_back_with_what_helps_and_no_other_notices() {
 }
 
 #[test]
+fn what_can_be_read_of_one_that_is_damaged_is_saved_when_the_rest_is_given_up() {
+    const TIDE: &str = "The tide turns at six";
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create_who_knows(&house, "marit");
+    house.json(&["being", "remember", "marit", TIDE, "--json"]);
+    running.stop();
+    let store = house.path("data/beings/marit/being.redb");
+    let mut bytes = fs::read(&store).unwrap();
+    let is_it = |at: &usize| bytes[*at..].starts_with(TIDE.as_bytes());
+    let places: Vec<usize> = (0..bytes.len()).filter(is_it).collect();
+    places.into_iter().for_each(|at| bytes[at] = b't');
+    fs::write(&store, bytes).unwrap();
+
+    let running = house.up(HOUSE);
+    let told = house.genii(&["being", "check", "marit"]);
+    assert!(told.code == 1 && told.out.contains("entries can be saved"), "{}", told.out);
+    assert!(told.out.contains("memories: 1 entry, ") && told.out.contains("; 1 lost behind 1"));
+    assert!(told.err.contains("being check marit --give-up` saves"), "{}", told.err);
+    let saved = house.genii(&["being", "check", "marit", "--give-up"]);
+    assert_eq!(saved.code, 0, "{}", saved.err);
+    assert!(saved.out.contains("it was mended: it is whole, and has "), "{}", saved.out);
+    assert!(saved.out.contains("being.redb.damaged"), "{}", saved.out);
+    assert_eq!(checked(&house, "marit", &[])["finding"], "whole");
+    assert!(knows(&house, "marit"));
+    running.stop();
+}
+
+#[test]
 fn a_folder_of_beings_is_of_one_genii_at_a_time() {
     let house = House::new();
     let topology = house_in(&house.path("beings"));

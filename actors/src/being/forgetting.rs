@@ -118,7 +118,8 @@ pub(super) async fn forget(
         let _turn = place.turn().await;
         let _saying = mind.saying.lock().await;
         let going = look(mind, what).await?;
-        if going.counts() == Forgotten::default() {
+        // What was lost with damage is not found, and lies in the damaged file for all that.
+        if going.counts() == Forgotten::default() && !mind.store.keeps_damaged() {
             going
         } else {
             let owed = mind.owed.clone();

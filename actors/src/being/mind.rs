@@ -41,7 +41,7 @@ const CORE_TITLE_BYTES_MAX: usize = 100;
 const CORE_TEXT_BYTES_MAX: usize = 8_192;
 
 /// Its index of memories, in its folder. Deleting it loses nothing.
-const INDEX_FOLDER: &str = "vectors";
+pub(super) const INDEX_FOLDER: &str = "vectors";
 
 pub(super) struct Mind {
     pub(super) id: Name,

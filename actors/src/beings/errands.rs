@@ -134,6 +134,8 @@ pub struct CheckHere {
     pub id: Name,
     /// Mend what can be mended.
     pub repair: bool,
+    /// Save what can be read where nothing mends it, and give up the rest.
+    pub give_up: bool,
 }
 message!(CheckHere = "homes.check" -> Checked, refused by Amiss);
 

@@ -3,10 +3,10 @@
 use std::time::{Duration, SystemTime};
 
 use genii_protocols::being::{
-    AskHealth, ListReminders, NotAnswered, ProviderFault, Query, Remind, SetBudget, SetProvider,
-    ShowHistory, ShowProvider,
+    AskHealth, Forget, Forgettable, ListReminders, NotAnswered, ProviderFault, Query, Remind,
+    SetBudget, SetProvider, ShowHistory, ShowProvider,
 };
-use genii_protocols::beings::{BeingState, GetBeing, NoBeing};
+use genii_protocols::beings::{BeingState, CheckBeing, Checked, GetBeing, NoBeing, Soundness};
 use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{AskError, CauseKind, Fault, Json};
 
@@ -70,6 +70,56 @@ async fn damage_that_is_met_while_a_being_lives_is_told_and_it_goes_on() {
     assert!(health.notes.iter().any(is_damage), "{health:?}");
     world.remember("alice", "the anchor is rusty").await;
     assert_eq!(world.recall("alice", "anchor").await[0].memory.text, "the anchor is rusty");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_can_be_read_of_a_damaged_being_is_saved_when_the_rest_is_given_up() {
+    const LOST: &str = "the kettle is on the stove";
+    const KEPT: [&str; 2] = ["the anchor is rusty", "the bakery opens at six"];
+    let (world, alice) = (World::new().await, being("alice"));
+    world.create("Alice").await;
+    world.remember("alice", KEPT[0]).await;
+    let lost = world.remember("alice", LOST).await;
+    world.remember("alice", KEPT[1]).await;
+    world.house.shutdown().await;
+    let store = world.folder("alice").join("being.redb");
+    let mut bytes = std::fs::read(&store).unwrap();
+    let is_it = |at: &usize| bytes[*at..].starts_with(LOST.as_bytes());
+    let places: Vec<_> = (0..bytes.len()).filter(is_it).collect();
+    places.into_iter().for_each(|at| bytes[at] = b'T');
+    std::fs::write(&store, &bytes).unwrap();
+
+    let world = world.again().await;
+    let check = |give_up| CheckBeing { id: name("alice"), repair: false, give_up };
+    let memories = |checked: &Checked| {
+        let table = checked.tables.iter().find(|table| table.name == "memories").unwrap();
+        (table.entries, table.lost, table.gaps.clone())
+    };
+    let found = world.ask(&world.registry, check(false)).await;
+    assert_eq!((found.finding, found.can_be_saved), (Soundness::Damaged, true), "{found:?}");
+    let gap = format!("between {} and {}", lost - 1, lost + 1);
+    assert_eq!(memories(&found), (2, 1, vec![gap]));
+    assert!(std::fs::read(&store).unwrap() == bytes, "nothing is given up unasked");
+    let saved = world.ask(&world.registry, check(true)).await;
+    assert_eq!((saved.finding, saved.is_repaired), (Soundness::Whole, true), "{saved:?}");
+    assert_eq!(memories(&saved), memories(&found));
+    for text in KEPT {
+        assert_eq!(world.recall("alice", text).await[0].memory.text, text);
+    }
+    let next = world.remember("alice", "the tide turns at noon").await;
+    assert!(next > lost + 1, "{next} was given before");
+
+    // What was there is kept until something is forgotten for good, also if that is what was lost.
+    let damaged = store.with_extension("redb.damaged");
+    assert!(std::fs::read(&damaged).unwrap() == bytes);
+    let what = Forgettable::Matching { text: "kettle".to_owned() };
+    let forgotten = world.ask(&alice, Forget { what }).await;
+    assert_eq!(forgotten.memories, 0, "it cannot be found");
+    assert!(!damaged.exists());
+    let left = world.bytes_of("alice");
+    let secret = b"kettle";
+    assert!(!left.windows(secret.len()).any(|window| window == secret));
+    assert_eq!(world.recall("alice", KEPT[1]).await[0].memory.text, KEPT[1]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

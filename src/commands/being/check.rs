@@ -1,6 +1,6 @@
 //! `being check`: looks over what a being has on the disk, and mends it.
 
-use genii_protocols::beings::{CheckBeing, Checked, Soundness};
+use genii_protocols::beings::{CheckBeing, Checked, CheckedTable, Soundness};
 use serde::{Deserialize, Serialize};
 
 use super::{Being, reach, words};
@@ -14,24 +14,29 @@ pub struct Args {
     #[command(flatten)]
     #[serde(flatten)]
     being: Being,
-    /// Mend what can be mended; what cannot needs a file of `being export`
+    /// Mend what can be mended without loss
     #[arg(long)]
     repair: bool,
+    /// Save what can be read where nothing mends it, and give up the rest
+    #[arg(long)]
+    give_up: bool,
 }
 
 impl Command for Check {
     const NAME: &'static str = "being check";
     const ABOUT: &'static str = "Look over what a being has on the disk, while it sleeps";
-    const EXAMPLES: &'static [&'static str] = &["being check marit", "being check marit --repair"];
+    const EXAMPLES: &'static [&'static str] =
+        &["being check marit", "being check marit --repair", "being check marit --give-up"];
     type Args = Args;
     type Said = Checked;
 
     async fn serve(args: Args, side: Side, out: Out<Checked>) -> Result<(), Refusal> {
         let id = args.being.id;
-        let check = CheckBeing { id: id.clone(), repair: args.repair };
+        let (repair, give_up) = (args.repair, args.give_up);
+        let check = CheckBeing { id: id.clone(), repair, give_up };
         let checked: Checked =
             reach::registry_ask_within(&side, check, reach::REGISTRY_PATIENCE).await?;
-        let finding = checked.finding;
+        let (finding, can_be_saved) = (checked.finding, checked.can_be_saved);
         out.say(checked).await?;
         // For a script that looks at how it ended.
         match finding {
@@ -39,21 +44,45 @@ impl Command for Check {
             Soundness::Repairable => Err(Refusal::new(format!("{id} is not whole"))
                 .help(format!("`being check {id} --repair` mends it"))),
             // Its id is taken as long as it is there.
-            Soundness::Damaged => Err(Refusal::new(format!("{id} is damaged")).help(format!(
-                "`being delete {id}`, then `being import FILE` takes in a file of `being export` \
-                 from before"
-            ))),
+            Soundness::Damaged => {
+                let import = format!(
+                    "`being delete {id}`, then `being import FILE` takes in a file of `being export` \
+                     from before"
+                );
+                let help = match can_be_saved {
+                    true => format!(
+                        "`being check {id} --give-up` saves what can be read, and gives up the rest; or \
+                         {import}"
+                    ),
+                    false => import,
+                };
+                Err(Refusal::new(format!("{id} is damaged")).help(help))
+            }
         }
     }
 
     fn show(checked: Checked, screen: &mut Screen) {
-        let Checked { words: found, is_repaired, bytes, tables, .. } = checked;
+        let Checked { words: found, is_repaired, bytes, tables, notes, .. } = checked;
         let mended = if is_repaired { "it was mended: " } else { "" };
         screen.line(format!("{mended}{found} ({})", words::bytes(bytes)));
         for table in tables {
-            let (name, entries, bytes) = (table.name, table.entries, words::bytes(table.bytes));
-            let entries = many(entries, "entry", "entries");
-            screen.line(format!("  {name}: {entries}, {bytes}"));
+            screen.line(format!("  {}", in_words(&table)));
+        }
+        for note in notes {
+            screen.line(note);
         }
     }
+}
+
+/// What is found of a table, and what of it is lost.
+fn in_words(table: &CheckedTable) -> String {
+    let CheckedTable { name, entries, bytes, lost, gaps } = table;
+    let (entries, bytes) = (many(*entries, "entry", "entries"), words::bytes(*bytes));
+    let lost = match (*lost, gaps.is_empty()) {
+        (0, true) => String::new(),
+        (0, false) => format!("; damaged {}", gaps.join(", ")),
+        (lost, true) => format!("; {lost} lost"),
+        (lost, false) => format!("; {lost} lost {}", gaps.join(", ")),
+    };
+    format!("{name}: {entries}, {bytes}{lost}")
 }

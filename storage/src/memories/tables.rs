@@ -25,7 +25,7 @@ use genii_protocols::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::ranking::{Candidate, Question, Statistics};
-use crate::store::{Reader, StoreError, Table, Writer};
+use crate::store::{Reader, Remains, StoreError, Table, Writer};
 use crate::text::{self, Analysis};
 
 pub(super) use renewal::{Renewal, end_renewal, renew, standing, turn_to};
@@ -112,6 +112,16 @@ pub(super) fn analysed_by() -> String {
 /// Everything that gists, counts and index depend on.
 pub(super) fn made_by(embedder: &str) -> String {
     format!("{} {embedder}", analysed_by())
+}
+
+/// Whether a table holds only what is made of memories.
+pub(super) fn is_made_anew(table: &str) -> bool {
+    [GISTS.name(), TERMS.name(), SETTLED.name(), RENEWAL.name()].contains(&table)
+}
+
+/// Whether a table is one of memories.
+pub(super) fn is_own(table: &str) -> bool {
+    is_made_anew(table) || [MEMORIES.name(), FORGOTTEN.name(), NEXT.name()].contains(&table)
 }
 
 /// Keeps a memory.
@@ -211,6 +221,33 @@ pub(super) fn save(writer: &mut Writer, vectors: &BTreeMap<u64, Vector>) -> Resu
         writer.insert(GISTS, id, &gist)?;
     }
     Ok(())
+}
+
+/// The highest id that is taken to have been given: what was imported may say anything of itself.
+const ID_MAX: u64 = u64::MAX / 2;
+
+/// Brings to agree what is left of memories in a store that has lost some entries. What was made of them is
+/// made anew. `named` is the highest id that something else names.
+pub(super) fn mend(writer: &mut Writer, remains: &Remains, named: u64) -> Result<(), StoreError> {
+    let lost = remains.table(MEMORIES.name()).map_or(0, |table| table.lost);
+    let last = writer.last(MEMORIES)?.map_or(0, |(id, _)| id);
+    let said = writer.get(NEXT, &())?;
+    // One from before the last write knows nothing of what was kept with that.
+    let next = match said.filter(|_| remains.are_all) {
+        Some(next) => next.max(last.saturating_add(1)),
+        None => {
+            let forgotten = writer.last(FORGOTTEN)?.map_or(0, |(id, ())| id);
+            // One of an earlier form tells nothing.
+            let gist = writer.last(GISTS).ok().flatten().map_or(0, |(id, _)| id);
+            let last = last.max(forgotten).max(gist).max(named);
+            said.unwrap_or(1).max(last.saturating_add(lost).min(ID_MAX) + 1)
+        }
+    };
+    writer.insert(NEXT, &(), &next)?;
+    writer.remove_range(GISTS, ..)?;
+    writer.remove_range(TERMS, ..)?;
+    writer.remove(RENEWAL, &())?;
+    writer.remove(SETTLED, &()).map(drop)
 }
 
 /// The first memories of a range, with their gists.

@@ -15,6 +15,10 @@ pub(super) const NEW: &str = ".new";
 /// What the file is called that takes the place of another when it is whole.
 pub(super) const REWRITE: &str = ".rewrite";
 
+/// What the damaged file is called of which the rest was saved. It goes with the next rewrite, since it
+/// holds what was removed.
+pub(super) const DAMAGED: &str = ".damaged";
+
 /// The file beside another whose name has this at its end.
 pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = OsString::from(path);

@@ -7,7 +7,7 @@ use redb::{Database, ReadTransaction, TableHandle};
 
 use super::StoreOptions;
 use super::errors::{OpenError, StoreError};
-use super::files::{REWRITE, beside, private, remove_if_there, sync, sync_folder_of};
+use super::files::{DAMAGED, REWRITE, beside, private, remove_if_there, sync, sync_folder_of};
 use super::generation::Generation;
 use super::opening::{builder, guard, lock};
 use super::reader::definition;
@@ -31,7 +31,13 @@ pub(super) fn rewrite(shared: &Arc<Shared>) -> Result<(), StoreError> {
         let _left = remove_if_there(&aside);
     })?;
     shared.succeed(&seat, Arc::new(Generation::new(path, copy)));
+    remove_if_there(&beside(path, DAMAGED)).map_err(io)?;
     sync_folder_of(path).map_err(io)
+}
+
+/// Whether a damaged file is kept beside a store, or may be.
+pub(super) fn keeps_damaged(path: &Path) -> bool {
+    beside(path, DAMAGED).try_exists().unwrap_or(true)
 }
 
 /// Makes a new file of all that lives in a store at this moment, synced, where there is none yet.
@@ -66,7 +72,8 @@ pub(super) fn copy(
     Ok(made)
 }
 
-fn make(at: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
+/// An empty file of redb where there is none yet.
+pub(super) fn make(at: &Path, options: &StoreOptions) -> Result<Database, OpenError> {
     let file = private().create_new(true).open(at);
     let file = file.map_err(|error| OpenError::io(at, error))?;
     let made = lock(at, at, file, &builder(options))?;

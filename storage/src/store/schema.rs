@@ -83,11 +83,31 @@ impl Schema {
     /// Makes a new file a store of this schema.
     pub(super) fn settle_new(&self, generation: &Arc<Generation>) -> Result<(), OpenError> {
         let mut writer = Writer::begin(Arc::clone(generation))?;
-        let mut put = |key: &str, value: &str| writer.insert(ABOUT, &key.into(), &value.into());
-        put(APPLICATION, self.application)?;
-        put(FORMAT_KEY, &FORMAT.to_string())?;
-        put(VERSION, &self.version.to_string())?;
+        for (key, value) in self.about() {
+            writer.insert(ABOUT, &key, &value)?;
+        }
         Ok(writer.commit()?)
+    }
+
+    /// Has a store of this schema say again of itself what was lost of that.
+    pub(super) fn restate(&self, generation: &Arc<Generation>) -> Result<(), OpenError> {
+        let mut writer = Writer::begin(Arc::clone(generation))?;
+        for (key, value) in self.about() {
+            if !writer.contains(ABOUT, &key)? {
+                writer.insert(ABOUT, &key, &value)?;
+            }
+        }
+        Ok(writer.commit()?)
+    }
+
+    /// What a store of it says of itself.
+    fn about(&self) -> [(String, String); 3] {
+        let said = [
+            (APPLICATION, self.application.to_owned()),
+            (FORMAT_KEY, FORMAT.to_string()),
+            (VERSION, self.version.to_string()),
+        ];
+        said.map(|(key, value)| (key.to_owned(), value))
     }
 
     /// Sees to it that a file is a store of this schema and version.

@@ -9,6 +9,7 @@ mod golden;
 mod groups;
 mod model;
 mod opening;
+mod salvage;
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};

@@ -274,11 +274,11 @@ impl Shared {
     }
 
     pub(super) async fn check(&self, asked: CheckBeing) -> Result<Checked, NoBeing> {
-        let CheckBeing { id, repair } = asked;
+        let CheckBeing { id, repair, give_up } = asked;
         self.find(&id).await?;
         let _taken = self.take(&id).await?;
         let entry = self.find(&id).await?;
-        let check = CheckHere { id, repair };
+        let check = CheckHere { id, repair, give_up };
         self.homes.ask_within(&entry.node, check, FILE_PATIENCE).await
     }
 

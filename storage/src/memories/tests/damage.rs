@@ -1,7 +1,7 @@
 //! Values of a store that can't be read, met by a being that lives on with them.
 
 use super::*;
-use crate::store::Table;
+use crate::store::{Table, TableRemains};
 
 /// As the tables of memories, with values that are none of theirs.
 const NO_MEMORIES: Table<u64, ()> = Table::new("memories");
@@ -71,4 +71,34 @@ async fn what_cannot_be_read_is_passed_over_by_upkeep() {
     let first = memories.0.store.read(|reader| tables::some(reader, 1..=9, 4)).unwrap();
     let first: Vec<u64> = first.iter().map(|(memory, _)| memory.id).collect();
     assert_eq!(first, [1, 3, 4, 6]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_left_after_a_loss_is_found_and_no_id_is_given_again() {
+    const NEXT: Table<(), u64> = Table::new("memory_next");
+    let house = House::small();
+    let memories = house.open().await;
+    memories.remember(about(1..=40)).await.unwrap();
+    tend_all(&memories).await;
+    memories.close().await;
+    let lose = |writer: &mut Writer| {
+        writer.remove(NEXT, &())?;
+        writer.remove_range(NO_MEMORIES, 38..)
+    };
+    assert_eq!(memories.0.store.write(lose).await.unwrap(), 3);
+    let (name, gaps) = ("memories".to_owned(), Vec::new());
+    let lost = TableRemains { name, entries: 37, bytes: 0, lost: 3, gaps };
+    let remains = Remains { tables: vec![lost], are_all: true };
+    let mend = move |writer: &mut Writer| Memories::mend(writer, &remains, 0);
+    memories.0.store.write(mend).await.unwrap();
+    memories.0.store.close().await.unwrap();
+    drop(memories);
+    fs::remove_dir_all(house.vectors()).unwrap();
+    let memories = house.open().await;
+    assert_found(&memories, [1, 20, 37]).await;
+    tend_all(&memories).await;
+    assert_found(&memories, [1, 20, 37]).await;
+    assert_eq!(memories.count().unwrap(), 37);
+    let kept = memories.remember(about(41..=41)).await.unwrap();
+    assert!(kept[0].id > 40, "{kept:?}");
 }

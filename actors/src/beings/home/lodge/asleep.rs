@@ -3,14 +3,20 @@
 use std::path::Path;
 use std::time::Duration;
 
+use genii_protocols::Name;
 use genii_protocols::being::AskHealth;
 use genii_protocols::beings::{Checked, CheckedTable, Soundness};
-use genii_storage::store::{self, Finding, OpenError, Repair, TableReport};
+use genii_storage::memories::Memories;
+use genii_storage::store::{
+    self, Finding, Remains, Repair, Report, SalvageError, Salvaged, TableRemains, TableReport,
+};
 use genii_supervision::Status;
 
 use super::{Lodge, START_TIMEOUT};
 use crate::being::imported::{Imported, NotImported};
+use crate::being::salvaging;
 use crate::beings::errands::{Amiss, CheckHere, Found, IsolateHere, LookAt};
+use crate::beings::home::folders::STORE;
 use crate::beings::parcels::blocking;
 
 /// How long a being that is to be kept apart otherwise may go on before it is left to its work.
@@ -54,13 +60,14 @@ impl Lodge {
 
     /// Looks over what a being has on the disk, while it sleeps. One that is at work goes on.
     pub(in super::super) async fn check(&self, asked: CheckHere) -> Result<Checked, Amiss> {
-        let CheckHere { id, repair } = asked;
+        let CheckHere { id, repair, give_up } = asked;
         let address = self.address(&id);
         let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
         let asleep = self.nursery.keep_once_idle(&address, ANSWER_PATIENCE).await;
         let asleep = asleep.map_err(Amiss::failed)?;
-        let file = self.folders.store_of(&id);
-        let checked = tokio::task::spawn_blocking(move || check_file(&file, repair)).await;
+        let folder = self.folders.of(&id);
+        let check = move || check_in(&folder, &id, repair || give_up, give_up);
+        let checked = tokio::task::spawn_blocking(check).await;
         drop(asleep);
         if matches!(status, Some(Status::Quarantined(_))) {
             // It was held back, and sleeps now. Whether it can wake shows, and not only when somebody speaks to it.
@@ -71,26 +78,99 @@ impl Lodge {
     }
 }
 
-/// Looks a store over, and mends it if that is wanted. Blocking.
-fn check_file(file: &Path, repair: bool) -> Result<Checked, OpenError> {
+/// Looks a store over, mends it if that is wanted, and gives up what nothing mends if that is, too. Blocking.
+fn check_in(
+    folder: &Path,
+    id: &Name,
+    repair: bool,
+    give_up: bool,
+) -> Result<Checked, SalvageError> {
+    let file = folder.join(STORE);
     let (report, is_repaired) = match repair {
         true => {
-            let Repair { before, after } = store::repair(file)?;
+            let Repair { before, after } = store::repair(&file)?;
             let is_repaired = !before.is_whole() && after.is_whole();
             (after, is_repaired)
         }
-        false => (store::check(file)?, false),
+        false => (store::check(&file)?, false),
     };
-    let finding = match report.finding {
-        Finding::Whole | Finding::NotClosed => Soundness::Whole,
-        Finding::Repairable { .. } => Soundness::Repairable,
-        Finding::Damaged { .. } => Soundness::Damaged,
-    };
+    match report.finding {
+        Finding::Damaged { .. } if give_up => Ok(saved(salvaging::salvage(folder, id)?, id)),
+        Finding::Damaged { .. } => Ok(damaged(&report, &salvaging::remains(folder)?, id)),
+        _ => Ok(mendable(report, is_repaired)),
+    }
+}
+
+/// What is told of a store that is whole, or can be mended without loss.
+fn mendable(report: Report, is_repaired: bool) -> Checked {
+    let is_whole = report.is_whole();
     let table = |table: TableReport| {
         let TableReport { name, entries, bytes } = table;
-        CheckedTable { name, entries, bytes }
+        CheckedTable { name, entries, bytes, lost: 0, gaps: Vec::new() }
     };
-    let tables = report.tables.into_iter().map(table).collect();
-    let (words, bytes) = (report.finding.to_string(), report.bytes);
-    Ok(Checked { finding, words, is_repaired, bytes, tables })
+    Checked {
+        finding: if is_whole { Soundness::Whole } else { Soundness::Repairable },
+        words: report.finding.to_string(),
+        is_repaired,
+        can_be_saved: false,
+        bytes: report.bytes,
+        tables: report.tables.into_iter().map(table).collect(),
+        notes: Vec::new(),
+    }
+}
+
+/// What is told of a store that nothing mends, with what could be saved.
+fn damaged(report: &Report, remains: &Remains, id: &Name) -> Checked {
+    let tables = tables(remains);
+    let can_be_saved = tables.iter().any(|table| table.entries > 0);
+    let mut words = report.finding.to_string();
+    if can_be_saved {
+        words.push_str(&format!("; {} can be saved", counted(&tables)));
+    }
+    Checked {
+        finding: Soundness::Damaged,
+        words,
+        is_repaired: false,
+        can_be_saved,
+        bytes: report.bytes,
+        notes: if can_be_saved { salvaging::notes(remains, id) } else { Vec::new() },
+        tables,
+    }
+}
+
+/// What is told of a store of which the rest was given up.
+fn saved(salvaged: Salvaged, id: &Name) -> Checked {
+    let Salvaged { remains, after, damaged } = salvaged;
+    let tables = tables(&remains);
+    let mut notes = salvaging::notes(&remains, id);
+    let damaged = damaged.display();
+    notes.push(format!(
+        "the damaged file is kept as {damaged}; it is removed with the next that is forgotten for good"
+    ));
+    Checked {
+        finding: Soundness::Whole,
+        words: format!("{}, and has {}", after.finding, counted(&tables)),
+        is_repaired: true,
+        can_be_saved: false,
+        bytes: after.bytes,
+        tables,
+        notes,
+    }
+}
+
+/// The tables of which something is lost when an entry is.
+fn tables(remains: &Remains) -> Vec<CheckedTable> {
+    let is_told = |table: &&TableRemains| !Memories::is_made_anew(&table.name);
+    let table = |table: &TableRemains| {
+        let TableRemains { name, entries, bytes, lost, gaps } = table.clone();
+        CheckedTable { name, entries, bytes, lost, gaps }
+    };
+    remains.tables.iter().filter(is_told).map(table).collect()
+}
+
+/// How many entries there are, of those that there were.
+fn counted(tables: &[CheckedTable]) -> String {
+    let entries: u64 = tables.iter().map(|table| table.entries).sum();
+    let lost: u64 = tables.iter().map(|table| table.lost).sum();
+    format!("{entries} of {} entries", entries + lost)
 }

@@ -1,0 +1,291 @@
+//! Saving what can be read of a being whose store nothing mends, while it sleeps, and giving up the rest.
+//!
+//! | what is lost | what becomes of it |
+//! |---|---|
+//! | a turn, a memory, a fact, a reminder, a block of core memory | it is gone, and none that comes later has its number |
+//! | what was made of memories, and the index | it is made anew |
+//! | which fact of a subject holds | what the facts themselves say |
+//! | of which turns a summary was made | it counts as made of all of them, and goes with any that is forgotten |
+//! | whether all tables were found | what is said of numbers, facts and summaries counts as lost |
+//! | who it is | it has its id for a name, and no provider, until somebody says otherwise |
+//! | what it may spend | nothing, until somebody says otherwise |
+//! | that something was removed and may still lie in the file | that counts as so |
+
+use std::path::Path;
+use std::sync::Arc;
+
+use genii_protocols::budget::{Budget, BudgetLimits};
+use genii_protocols::{Json, Name, Timestamp};
+use genii_storage::memories::{Memories, Memory, MemoryKind};
+use genii_storage::store::{
+    self, OpenError, Reader, Remains, SalvageError, Salvaged, StoreError, Writer,
+};
+
+use crate::beings::home::folders::{STORE, remove_folder};
+
+use super::consolidating::Derived;
+use super::mind::INDEX_FOLDER;
+use super::tables::{
+    ABOUT, ASKED, About, BUDGET, CONSOLIDATED, CORE, DERIVED, FACTS, LAST_REMINDER, LAST_TURN,
+    REMINDERS, REWRITE_OWED, SCHEMA, TURNS,
+};
+
+/// What could be saved of the store of a being. Blocking.
+///
+/// # Errors
+/// When it is in use, missing, or the system fails.
+pub(crate) fn remains(folder: &Path) -> Result<Remains, OpenError> {
+    store::remains(&folder.join(STORE), is_table)
+}
+
+/// Makes the store of a being anew of what can be read of it. Blocking.
+///
+/// # Errors
+/// When too little can be read, or the system fails; the store is then as it was.
+pub(crate) fn salvage(folder: &Path, id: &Name) -> Result<Salvaged, SalvageError> {
+    let index = folder.join(INDEX_FOLDER);
+    // It is made anew of what is left.
+    let removed = remove_folder(&index);
+    removed.map_err(|error| OpenError::Io { path: index, source: Arc::new(error) })?;
+    store::salvage(&folder.join(STORE), &SCHEMA, is_table, |writer, remains| {
+        Ok(mend(writer, remains, id)?)
+    })
+}
+
+/// Whether a being has a table of this name.
+fn is_table(name: &str) -> bool {
+    let own = [
+        ABOUT.name(),
+        ASKED.name(),
+        BUDGET.name(),
+        CONSOLIDATED.name(),
+        CORE.name(),
+        DERIVED.name(),
+        FACTS.name(),
+        LAST_REMINDER.name(),
+        LAST_TURN.name(),
+        REMINDERS.name(),
+        REWRITE_OWED.name(),
+        TURNS.name(),
+    ];
+    own.contains(&name) || Memories::has_table(name)
+}
+
+/// The highest number that a turn or a reminder is taken to have had: what was imported may say anything of
+/// itself.
+const NUMBER_MAX: u64 = u64::MAX / 2;
+
+/// What its owner is to know of what is lost beside the entries themselves.
+pub(crate) fn notes(remains: &Remains, id: &Name) -> Vec<String> {
+    let has = |table: &str| remains.table(table).is_some_and(|table| table.entries > 0);
+    let mut notes = Vec::new();
+    if !remains.are_all {
+        notes.push(
+            "the list of its tables is damaged: one may be missing, or be as it was before the last \
+             write"
+                .to_owned(),
+        );
+    }
+    if !has(ABOUT.name()) {
+        notes.push(format!(
+            "who it is cannot be read: it will be called {id} and answer offline, until `being character \
+             {id}` and `being provider {id}` say otherwise"
+        ));
+    }
+    if remains.has_lost(BUDGET.name()) && !has(BUDGET.name()) {
+        notes.push(format!(
+            "what it may spend cannot be read: it will ask nothing until `being budget {id}` says what, \
+             such as `--requests-per-day none`"
+        ));
+    }
+    notes
+}
+
+/// Brings to agree what its tables say of each other.
+fn mend(writer: &mut Writer, remains: &Remains, id: &Name) -> Result<(), StoreError> {
+    if !writer.contains(ABOUT, &())? {
+        writer.insert(ABOUT, &(), &nobody(id))?;
+    }
+    if remains.has_lost(BUDGET.name()) && !writer.contains(BUDGET, &())? {
+        let limits = BudgetLimits { requests_per_day: Some(0), ..BudgetLimits::default() };
+        writer.insert(BUDGET, &(), &Budget::new(limits))?;
+    }
+    if remains.has_lost(REWRITE_OWED.name()) {
+        writer.insert(REWRITE_OWED, &(), &())?;
+    }
+    let named = last_named(writer)?;
+    Memories::mend(writer, remains, named)?;
+    let last_turn = mend_numbers(writer, remains)?;
+    mend_notes(writer, remains, last_turn)
+}
+
+/// One of whom nothing is known.
+fn nobody(id: &Name) -> About {
+    About {
+        id: id.clone(),
+        created: Timestamp::now(),
+        character: Json(serde_json::json!({ "name": id.as_str() })),
+        provider: Json::default(),
+    }
+}
+
+/// The highest id of a memory that something else names.
+fn last_named(reader: &Reader) -> Result<u64, StoreError> {
+    let mut last = reader.last(DERIVED)?.map_or(0, |(memory, _)| memory);
+    for entry in reader.range(FACTS, ..) {
+        last = last.max(entry?.1);
+    }
+    for entry in reader.range(TURNS, ..) {
+        last = entry?.1.memories.into_iter().fold(last, u64::max);
+    }
+    Ok(last)
+}
+
+/// Sees to it that no turn and no reminder is given the number of one that may have been lost; the number of the
+/// last turn.
+fn mend_numbers(writer: &mut Writer, remains: &Remains) -> Result<u64, StoreError> {
+    // What is said from before the last write knows nothing of what was kept with that.
+    let is_certain = |said: Option<u64>| remains.are_all && said.is_some();
+    let after = |last: u64, table: &str| {
+        let lost = remains.table(table).map_or(0, |table| table.lost);
+        last.saturating_add(lost).min(NUMBER_MAX)
+    };
+    let said = writer.get(LAST_REMINDER, &())?;
+    if !is_certain(said) {
+        let last = writer.last(REMINDERS)?.map_or(0, |(reminder, _)| reminder);
+        let last = after(last, REMINDERS.name()).max(said.unwrap_or(0));
+        writer.insert(LAST_REMINDER, &(), &last)?;
+    }
+    let said = writer.get(LAST_TURN, &())?;
+    if let Some(last) = said.filter(|_| is_certain(said)) {
+        return Ok(last);
+    }
+    let last = writer.last(TURNS)?.map_or(0, |(turn, _)| turn);
+    let mut last = last.max(writer.get(CONSOLIDATED, &())?.unwrap_or(0));
+    for memory in Memories::all(writer) {
+        last = last.max(memory?.turn.unwrap_or(0));
+    }
+    let last = after(last, TURNS.name()).max(said.unwrap_or(0));
+    writer.insert(LAST_TURN, &(), &last)?;
+    Ok(last)
+}
+
+/// Says again, as far as memories tell it, which facts hold and what summaries were made of.
+fn mend_notes(writer: &mut Writer, remains: &Remains, last_turn: u64) -> Result<(), StoreError> {
+    // A table from before the last write may lack what that says of them.
+    let is_lacking = |table: &str| !remains.are_all || remains.has_lost(table);
+    let (are_facts, are_derived) = (is_lacking(FACTS.name()), is_lacking(DERIVED.name()));
+    if !are_facts && !are_derived {
+        return Ok(());
+    }
+    let (mut facts, mut summaries) = (Vec::new(), Vec::new());
+    for memory in Memories::all(writer) {
+        let Memory { id, kind, subject, replaced_by, .. } = memory?;
+        match (kind, subject) {
+            (MemoryKind::Fact, Some(subject)) if replaced_by.is_none() => facts.push((subject, id)),
+            (MemoryKind::Summary, _) => summaries.push(id),
+            _ => {}
+        }
+    }
+    // The newest first: it is the one that holds.
+    for (subject, id) in facts.into_iter().rev().filter(|_| are_facts) {
+        if !writer.contains(FACTS, &subject)? {
+            writer.insert(FACTS, &subject, &id)?;
+        }
+    }
+    for id in summaries.into_iter().filter(|_| are_derived) {
+        if !writer.contains(DERIVED, &id)? {
+            writer.insert(DERIVED, &id, &Derived { from: 1, through: last_turn })?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use genii_storage::memories::NewMemory;
+    use genii_storage::store::{Store, StoreOptions, TableRemains};
+
+    use super::super::tables::{StoredReminder, StoredTurn};
+    use super::*;
+
+    fn memory(kind: MemoryKind, turn: Option<u64>, subject: Option<&str>) -> NewMemory {
+        let (text, subject) = ("Ann lives in Faro".to_owned(), subject.map(str::to_owned));
+        NewMemory { kind, text, speaker: None, at: Timestamp::now(), turn, subject }
+    }
+
+    fn turn(id: u64, memories: Vec<u64>) -> StoredTurn {
+        StoredTurn {
+            id,
+            at: Timestamp::now(),
+            speaker: None,
+            said: "Is it windy?".to_owned(),
+            answer: None,
+            failure: None,
+            memories,
+        }
+    }
+
+    fn lost(table: &str, lost: u64) -> TableRemains {
+        TableRemains { name: table.to_owned(), entries: 0, bytes: 0, lost, gaps: Vec::new() }
+    }
+
+    #[test]
+    fn what_is_left_agrees_with_itself() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = Name::new("marit").unwrap();
+        let store = Store::open(folder.path().join(STORE), &SCHEMA, &StoreOptions::default());
+        let store = store.unwrap();
+        let names = [ABOUT.name(), BUDGET.name(), LAST_TURN.name(), FACTS.name(), DERIVED.name()];
+        let mut tables: Vec<_> = names.into_iter().map(|name| lost(name, 1)).collect();
+        tables.push(lost(TURNS.name(), 2));
+        let remains = Remains { tables, are_all: true };
+        let notes = notes(&remains, &id).join("\n");
+        assert!(notes.contains("called marit") && notes.contains("being budget marit"), "{notes}");
+        let mended = store.write_blocking(move |writer| {
+            Memories::put(writer, &memory(MemoryKind::Fact, Some(1), Some("home of ann")))?;
+            Memories::put(writer, &memory(MemoryKind::Summary, None, None))?;
+            writer.insert(TURNS, &1, &turn(1, vec![9]))?;
+            mend(writer, &remains, &id)?;
+            let next = Memories::put(writer, &memory(MemoryKind::Turn, None, None))?;
+            let about = writer.get(ABOUT, &())?.map(|about| about.character.0);
+            let budget = writer.get(BUDGET, &())?.unwrap_or_default();
+            let fact = writer.get(FACTS, &"home of ann".to_owned())?;
+            let (derived, last) = (writer.get(DERIVED, &2)?, writer.get(LAST_TURN, &())?);
+            let is_owed = writer.contains(REWRITE_OWED, &())?;
+            Ok::<_, StoreError>((next.id, about, budget, fact, derived, last, is_owed))
+        });
+        let (next, about, budget, fact, derived, last, is_owed) = mended.unwrap();
+        assert_eq!(next, 3, "the number that comes next was not lost");
+        assert_eq!(about.unwrap()["name"], "marit");
+        assert!(budget.admit(Timestamp::now(), 1).is_err(), "it is told before it spends");
+        assert_eq!((fact, derived), (Some(1), Some(Derived { from: 1, through: 3 })));
+        assert_eq!((last, is_owed), (Some(3), false));
+        store.close_blocking().unwrap();
+        let tables = store::check(&folder.path().join(STORE)).unwrap().tables;
+        assert!(tables.len() > 5 && tables.iter().all(|table| is_table(&table.name)), "{tables:?}");
+    }
+
+    #[test]
+    fn numbers_from_before_the_last_write_are_not_given_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let id = Name::new("marit").unwrap();
+        let store = Store::open(folder.path().join(STORE), &SCHEMA, &StoreOptions::default());
+        let mended = store.unwrap().write_blocking(move |writer| {
+            writer.insert(TURNS, &7, &turn(7, vec![9]))?;
+            writer.insert(LAST_TURN, &(), &6)?;
+            let at = Timestamp::now();
+            let reminder = StoredReminder { id: 4, at, text: "tea".to_owned(), made: at };
+            writer.insert(REMINDERS, &4, &reminder)?;
+            writer.insert(LAST_REMINDER, &(), &3)?;
+            Memories::put(writer, &memory(MemoryKind::Summary, None, None))?;
+            mend(writer, &Remains { tables: Vec::new(), are_all: false }, &id)?;
+            let next = Memories::put(writer, &memory(MemoryKind::Turn, None, None))?;
+            let derived = writer.get(DERIVED, &1)?;
+            let (turn, reminder) = (writer.get(LAST_TURN, &())?, writer.get(LAST_REMINDER, &())?);
+            Ok::<_, StoreError>((next.id, derived, turn, reminder))
+        });
+        let all = Some(Derived { from: 1, through: 7 });
+        assert_eq!(mended.unwrap(), (10, all, Some(7), Some(4)));
+    }
+}
