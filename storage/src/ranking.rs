@@ -232,8 +232,9 @@ impl Parts {
         let said_by = question.names_speaker(&analysis.speaker);
         let (by_speaker, alone) =
             if said_by { (1.0 + weights.speaker, weights.speaker_alone) } else { (1.0, 0.0) };
-        let by_kind = kind(question, analysis, weights);
         let base: f32 = words + similarity;
+        // It is a factor of what is there.
+        let by_kind = if base > 0.0 { kind(question, analysis, weights) } else { 1.0 };
         Self {
             words,
             similarity,

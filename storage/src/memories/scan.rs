@@ -83,11 +83,11 @@ impl Scan<'_> {
     ) -> Result<(), StoreError> {
         let (mut next, last) = (*ids.start(), *ids.end());
         while next <= last {
-            let read = |reader: &_| tables::some(reader, next..=last, CHUNK);
+            let read = |reader: &_| tables::some_gists(reader, next..=last, CHUNK);
             let chunk = self.store.read(read)?;
             let Some((newest, _)) = chunk.last() else { break };
-            next = newest.id + 1;
-            each(chunk.into_iter().map(|(memory, gist)| (memory.id, gist)).collect());
+            next = newest + 1;
+            each(chunk);
         }
         Ok(())
     }

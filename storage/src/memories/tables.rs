@@ -265,6 +265,30 @@ pub(super) fn some(
     with_gists(reader, memories)
 }
 
+/// The gists of the first memories of a range, of those that there are.
+pub(super) fn some_gists(
+    reader: &Reader,
+    range: RangeInclusive<u64>,
+    limit: usize,
+) -> Result<Vec<(u64, Gist)>, StoreError> {
+    // Mostly each memory has one, and need not be read.
+    if reader.len(GISTS)? == reader.len(MEMORIES)? {
+        let walk = reader.range(GISTS, range.clone()).take(limit);
+        match walk.collect::<Result<Vec<(u64, Gist)>, StoreError>>() {
+            Err(StoreError::Damaged { .. }) => {}
+            gists => {
+                let (mut gists, renewal) = (gists?, reader.get(RENEWAL, &())?);
+                gists.iter_mut().for_each(|(id, gist)| {
+                    renewal::without_outdated(renewal.as_ref(), *id, gist);
+                });
+                return Ok(gists);
+            }
+        }
+    }
+    let some = some(reader, range, limit)?;
+    Ok(some.into_iter().map(|(memory, gist)| (memory.id, gist)).collect())
+}
+
 /// The newest memories after an id, with their gists, the oldest of them first.
 pub(super) fn newest(
     reader: &Reader,

@@ -82,6 +82,8 @@ impl<'c> Matches<'c> {
         let repeats =
             candidates.iter().map(|candidate| question.is_repeated_by(candidate.analysis));
         let repeats: Vec<bool> = repeats.collect();
+        let has_words: Vec<bool> =
+            (0..candidates.len()).map(|at| self.words(at).any(|word| word.weight > 0.0)).collect();
         for (at, similarity) in similarities.iter_mut().enumerate() {
             for (beside, share) in neighbours(candidates, at, weights) {
                 // Whoever asked the same before has not answered themselves: what they said beside it is about
@@ -90,9 +92,11 @@ impl<'c> Matches<'c> {
                 if repeats[beside] && speaker(beside) == speaker(at) {
                     continue;
                 }
-                let row = at * self.terms..(at + 1) * self.terms;
-                for (word, theirs) in words[row].iter_mut().zip(self.words(beside)) {
-                    word.raise(theirs, share);
+                if has_words[beside] {
+                    let row = at * self.terms..(at + 1) * self.terms;
+                    for (word, theirs) in words[row].iter_mut().zip(self.words(beside)) {
+                        word.raise(theirs, share);
+                    }
                 }
                 similarity.raise(&self.similarities[beside], share);
             }

@@ -92,8 +92,12 @@ impl Question {
         if !analysis.asks || analysis.terms.len() < self.terms.len() {
             return false;
         }
+        // Mostly one of the first is another.
+        if !analysis.terms.iter().all(|term| self.terms.contains_key(term)) {
+            return false;
+        }
         let there: BTreeSet<&str> = analysis.terms.iter().collect();
-        there.into_iter().eq(self.terms())
+        there.len() == self.terms.len()
     }
 
     /// Whether it names who has this name.

@@ -350,10 +350,10 @@ enum Node<'a> {
 impl<'a> Node<'a> {
     fn of(page: &'a [u8]) -> Option<Self> {
         let count = usize::from(u16::from_le_bytes(*page.get(2..)?.first_chunk()?));
-        match page.first()? {
+        match *page.first()? {
             _ if count == 0 => None,
-            &LEAF => Some(Self::Leaf(Leaf { page, count })),
-            &BRANCH => Some(Self::Branch(Branch { page, keys: count })),
+            LEAF => Some(Self::Leaf(Leaf { page, count })),
+            BRANCH => Some(Self::Branch(Branch { page, keys: count })),
             _ => None,
         }
     }
