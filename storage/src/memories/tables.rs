@@ -277,7 +277,7 @@ pub(super) fn some_gists(
         match walk.collect::<Result<Vec<(u64, Gist)>, StoreError>>() {
             Err(StoreError::Damaged { .. }) => {}
             gists => {
-                let (mut gists, renewal) = (gists?, reader.get(RENEWAL, &())?);
+                let (mut gists, renewal) = (gists?, renewal::going_on(reader)?);
                 gists.iter_mut().for_each(|(id, gist)| {
                     renewal::without_outdated(renewal.as_ref(), *id, gist);
                 });
@@ -357,7 +357,7 @@ fn readable(
 }
 
 fn with_gists(reader: &Reader, memories: Vec<Memory>) -> Result<Vec<(Memory, Gist)>, StoreError> {
-    let renewal = reader.get(RENEWAL, &())?;
+    let renewal = renewal::going_on(reader)?;
     let with_gist = |memory: Memory| {
         let mut gist = gist(reader, &memory)?;
         renewal::without_outdated(renewal.as_ref(), memory.id, &mut gist);
@@ -396,7 +396,7 @@ pub(super) fn gists_of(
         Err(StoreError::Damaged { .. }) => readable_gists(reader, ids)?,
         gists => gists?.into_iter().collect::<BTreeMap<u64, Gist>>(),
     };
-    let renewal = reader.get(RENEWAL, &())?;
+    let renewal = renewal::going_on(reader)?;
     gists.iter_mut().for_each(|(id, gist)| {
         renewal::without_outdated(renewal.as_ref(), *id, gist);
     });
@@ -420,7 +420,12 @@ pub(super) fn counts(
     reader: &Reader,
     question: &Question,
 ) -> Result<(Statistics, u64), StoreError> {
-    let Some(settled) = reader.get(SETTLED, &())? else { return Ok(Default::default()) };
+    let settled = match reader.get(SETTLED, &()) {
+        // Ranking goes by what else is counted, and the next opening makes it anew.
+        Err(StoreError::Damaged { .. }) => None,
+        settled => settled?,
+    };
+    let Some(settled) = settled else { return Ok(Default::default()) };
     let Settled { through, memories, terms, .. } = settled;
     let mut frequencies = BTreeMap::new();
     for term in question.terms().map(str::to_owned) {

@@ -40,6 +40,17 @@ impl Renewal {
     }
 }
 
+/// The renewal that goes on, if one does. Of one that is damaged it is not known how far it has come: until it begins
+/// again, no vector is of this embedder.
+pub(super) fn going_on(reader: &Reader) -> Result<Option<Renewal>, StoreError> {
+    match reader.get(RENEWAL, &()) {
+        Err(StoreError::Damaged { .. }) => {
+            Ok(Some(Renewal { made_by: String::new(), through: 0, last: u64::MAX }))
+        }
+        renewal => renewal,
+    }
+}
+
 /// Takes the vector of an earlier embedder out of what was read.
 pub(super) fn without_outdated(renewal: Option<&Renewal>, id: u64, gist: &mut Gist) {
     if renewal.is_some_and(|renewal| renewal.is_due(id)) {
@@ -53,12 +64,14 @@ pub(in crate::memories) fn standing(
     reader: &Reader,
     made_by: &str,
 ) -> Result<Option<(u64, Option<Renewal>)>, StoreError> {
-    let Some(settled) = reader.get(SETTLED, &())? else { return Ok(None) };
-    let renewal = match reader.get(RENEWAL, &()) {
-        // It begins again.
-        Err(StoreError::Damaged { .. }) => return Ok(None),
-        renewal => renewal?,
+    let (settled, renewal) = match (reader.get(SETTLED, &()), reader.get(RENEWAL, &())) {
+        // It is made anew, or begins again.
+        (Err(StoreError::Damaged { .. }), _) | (_, Err(StoreError::Damaged { .. })) => {
+            return Ok(None);
+        }
+        (settled, renewal) => (settled?, renewal?),
     };
+    let Some(settled) = settled else { return Ok(None) };
     let is_of_this = match &renewal {
         None => settled.made_by == made_by,
         Some(renewal) => renewal.made_by == made_by && settled.made_by == analysed_by(),
@@ -73,7 +86,10 @@ pub(in crate::memories) fn turn_to(
     made_by: &str,
 ) -> Result<(u64, Option<Renewal>), StoreError> {
     writer.remove(RENEWAL, &())?;
-    let settled = writer.get(SETTLED, &())?;
+    let settled = match writer.get(SETTLED, &()) {
+        Err(StoreError::Damaged { .. }) => None,
+        settled => settled?,
+    };
     let Some(settled) = settled.filter(|settled| settled.through > 0 && is_analysed_so(settled))
     else {
         unsettle(writer, made_by)?;
@@ -88,7 +104,8 @@ pub(in crate::memories) fn turn_to(
     Ok((last, Some(renewal)))
 }
 
-/// Keeps the vectors that a renewal has made of the memories through an id.
+/// Keeps the vectors that a renewal has made of the memories through an id. A memory that has none by then can't
+/// be read, and its gist goes: the vector in that is of an earlier embedder.
 pub(in crate::memories) fn renew(
     writer: &mut Writer,
     through: u64,
@@ -97,6 +114,13 @@ pub(in crate::memories) fn renew(
     let Some(renewal) = writer.get(RENEWAL, &())? else { return Ok(()) };
     save(writer, vectors)?;
     let through = renewal.through.max(through);
+    let mut from = renewal.through + 1;
+    for id in vectors.keys().copied().chain([through.saturating_add(1)]) {
+        if from < id {
+            writer.remove_range(GISTS, from..id)?;
+        }
+        from = from.max(id.saturating_add(1));
+    }
     writer.insert(RENEWAL, &(), &Renewal { through, ..renewal }).map(drop)
 }
 

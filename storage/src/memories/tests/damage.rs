@@ -4,10 +4,10 @@ use super::*;
 use crate::store::{Table, TableRemains};
 
 /// As the tables of memories, with values that are none of theirs.
-const NO_MEMORIES: Table<u64, ()> = Table::new("memories");
+pub(super) const NO_MEMORIES: Table<u64, ()> = Table::new("memories");
 const NO_GISTS: Table<u64, ()> = Table::new("memory_gists");
 
-async fn damage(memories: &Memories, table: Table<u64, ()>, ids: &'static [u64]) {
+pub(super) async fn damage(memories: &Memories, table: Table<u64, ()>, ids: &'static [u64]) {
     let write = move |writer: &mut Writer| {
         ids.iter().try_for_each(|id| writer.insert(table, id, &()).map(drop))
     };

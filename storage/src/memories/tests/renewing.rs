@@ -358,3 +358,37 @@ async fn what_is_kept_depends_on_what_has_changed() {
     store.write(another_analyser).await.unwrap();
     assert_eq!(loaded(&other), (0, None), "the analysis too");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_vector_of_before_goes_with_a_memory_that_cannot_be_read() {
+    const DAMAGED: [u64; 3] = [1, 5, SETTLED];
+    let next = Meaning::new(4, 1, ALL);
+    let (_house, memories) = with_another(&Meaning::new(4, 0, ALL), &next).await;
+    damage::damage(&memories, damage::NO_MEMORIES, &DAMAGED).await;
+    assert!(rested(&memories).await.is_none());
+    assert_eq!(renewed(&memories), None);
+    let gists = memories.0.store.read(|reader| tables::gists_of(reader, &(1..=SETTLED).collect()));
+    let gists = gists.unwrap();
+    assert!(DAMAGED.iter().all(|id| !gists.contains_key(id)), "{:?}", gists.keys());
+    assert_eq!(gists.len(), SETTLED as usize - DAMAGED.len());
+    assert!(gists.values().all(|gist| gist.vector.is_some()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_said_of_them_is_made_anew_when_it_is_damaged() {
+    const SAID: [Table<(), u8>; 2] = [Table::new("memory_settled"), Table::new("memory_renewal")];
+    for said in SAID {
+        let next = taking(4, 1, 3);
+        let (house, memories) = with_another(&Meaning::new(4, 0, ALL), &next).await;
+        assert!(rested(&memories).await.is_some());
+        next.allow(ALL);
+        let write = move |writer: &mut Writer| writer.insert(said, &(), &255);
+        memories.0.store.write(write).await.unwrap();
+        // Until the next opening recall goes on, by words where it is not known which vectors there are.
+        assert!(found(&memories, &own_word(5)).await.contains(&5));
+        let memories = house.after_a_crash(memories).await;
+        assert!(rested(&memories).await.is_none());
+        assert_eq!(renewed(&memories), None);
+        assert_meant(&memories).await;
+    }
+}
