@@ -345,6 +345,8 @@ impl Handle<ShowHistory> for Being {
     async fn handle(&mut self, asked: ShowHistory, _: &mut Context) -> Result<History, NotKept> {
         let limit = asked.limit.unwrap_or(HISTORY.0).clamp(1, HISTORY.1) as usize;
         let before = asked.before.unwrap_or(u64::MAX);
+        // Looked at before the turns: one that ends meanwhile is read with its end.
+        let answering = *self.mind.answering.lock();
         let turns = self.mind.store.read(|reader| {
             let turns = reader.range(TURNS, ..before).rev().take(limit + 1);
             turns.map(|turn| Ok(turn?.1)).collect::<Result<Vec<StoredTurn>, StoreError>>()
@@ -353,7 +355,15 @@ impl Handle<ShowHistory> for Being {
         let has_more = turns.len() > limit;
         turns.truncate(limit);
         let older = turns.last().map(|last| last.id).filter(|_| has_more);
-        Ok(History { turns: turns.into_iter().map(shown).collect(), older })
+        let mut turns: Vec<Turn> = turns.into_iter().map(shown).collect();
+        let is_it = |turn: &&mut Turn| {
+            Some(turn.at) == answering && turn.failure.as_deref() == Some(conversation::UNFINISHED)
+        };
+        if let Some(turn) = turns.iter_mut().find(is_it) {
+            turn.failure = None;
+            turn.is_being_answered = true;
+        }
+        Ok(History { turns, older })
     }
 }
 
@@ -611,13 +621,13 @@ fn registry() -> Address {
 }
 
 /// Who wakes a being when it is due: the home of the machine on which it lives.
-fn home() -> Address {
+pub(crate) fn home() -> Address {
     Address::parse("homes/beings").expect("it is an address")
 }
 
 fn shown(turn: StoredTurn) -> Turn {
     let StoredTurn { id, at, speaker, said, answer, failure, .. } = turn;
-    Turn { id, at, speaker, said, answer, failure }
+    Turn { id, at, speaker, said, answer, failure, is_being_answered: false }
 }
 
 fn not_kept(error: &dyn std::error::Error) -> NotKept {

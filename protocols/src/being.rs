@@ -285,6 +285,9 @@ pub struct Turn {
     pub answer: Option<String>,
     /// Why there is no answer, or not the whole of it.
     pub failure: Option<String>,
+    /// It is being answered just now.
+    #[serde(default)]
+    pub is_being_answered: bool,
 }
 
 /// Have a being remember something.

@@ -207,6 +207,9 @@ fn one_that_answers_what_it_was_only_told_does_not_fall_asleep_meanwhile() {
     let (question, _) = server.accept().unwrap();
     let state = || house.json(&["ctl", "state", "being/marit", "--json"]);
     wait_until("it to be at work", || (state()["is_at_work"] == true).then_some(()));
+    // Read when it is asked for, and not from time to time.
+    let taken = state();
+    assert!(taken["memory_mb"].as_u64() > Some(0), "{taken}");
     drop((question, server));
     wait_until("it to sleep", || (tenants(&house) == 0).then_some(()));
     let history = house.json(&["being", "history", "marit", "--json"]);

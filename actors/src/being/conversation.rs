@@ -55,7 +55,8 @@ const LISTENING_MAX: Duration = Duration::from_secs(600);
 /// What whoever talks with a being is called, if they do not say.
 const USER: &str = "User";
 
-/// Why a turn has no answer that is just being given. Read if nothing more comes to be written of it.
+/// Why a turn has no answer that is just being given. Read if nothing more comes to be written of it, and
+/// shown only then.
 pub(super) const UNFINISHED: &str = "it was not answered to the end: the being or genii ended meanwhile, or \
      the answer could not be kept";
 
@@ -79,6 +80,7 @@ pub(super) async fn answer(mind: Arc<Mind>, place: Place, saying: Saying, mut li
         let mut telling = Telling::new(&mind, saying);
         telling.grave = listener.take_grave();
         let answered = telling.answer(&mut listener).await;
+        *mind.answering.lock() = None;
         if let (Some(grave), Err(why)) = (telling.grave, &answered) {
             listener::bury(grave, why);
         }
@@ -109,6 +111,7 @@ pub(super) async fn remind(
     let mut telling = Telling::new(mind, Saying { said, speaker });
     telling.reminder = Some(due.id);
     let answered = telling.answer(&mut Listener::Nobody).await;
+    *mind.answering.lock() = None;
     *turn = Some(Instant::now());
     match (telling.done, answered) {
         (Some(turn), _) => Ok(Some(turn)),
@@ -232,6 +235,8 @@ impl<'a> Telling<'a> {
     /// Keeps what was said, while it is being answered, and counts what that takes at least: if the life
     /// ends meanwhile, nobody else does.
     async fn keep_unfinished(&mut self) -> Result<(), NotAnswered> {
+        // Before it can be read.
+        *self.mind.answering.lock() = Some(self.at);
         let failure = Some(UNFINISHED.to_owned());
         self.write(None, failure, self.prompt_tokens, None).await.map(drop)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use genii_protocols::being::{BeingInfo, CoreBlock, NotChanged};
 use genii_protocols::budget::Budget;
-use genii_protocols::{Json, Name};
+use genii_protocols::{Json, Name, Timestamp};
 use genii_runtime::Node;
 use genii_storage::embed::Embedder;
 use genii_storage::memories::{Memories, MemoriesError, MemoriesSettings};
@@ -58,6 +58,8 @@ pub(super) struct Mind {
     /// Held from what is said to its answer: there is one conversation, and it goes turn by turn. When the
     /// last one ended.
     pub(super) turn: Arc<tokio::sync::Mutex<Option<Instant>>>,
+    /// When that was said which is being answered, if it is on the disk before its answer.
+    pub(super) answering: Mutex<Option<Timestamp>>,
     /// It is about to close: whose turn it is then ends it at once.
     is_closing: AtomicBool,
     /// Whether something was removed whose bytes may still lie in the file.
@@ -140,6 +142,7 @@ impl Mind {
             recent: Mutex::new(kept.recent),
             turns_that_fit: AtomicUsize::new(usize::MAX),
             turn: Arc::default(),
+            answering: Mutex::default(),
             is_closing: AtomicBool::new(false),
             owed: Owed::default(),
             finishing: tokio::sync::Mutex::default(),
@@ -184,7 +187,7 @@ impl Mind {
             provider: who.provider.label(),
             turns,
             memories: self.memories.count()?,
-            budget: budget.at(genii_protocols::Timestamp::now()),
+            budget: budget.at(Timestamp::now()),
             created: about.created,
             store_bytes: self.store.size_bytes()?,
         })

@@ -184,8 +184,8 @@ impl Agent for BeingProcess {
             "isolation": "process",
             "pid": self.process.pid(),
             "runs_for": TimeSpan(self.began.elapsed()),
-            "memory_mb": figures.memory_bytes >> 20,
-            "cpu_time": TimeSpan(figures.cpu_time),
+            "memory_mb": figures.map(|figures| figures.memory_bytes >> 20),
+            "cpu_time": figures.map(|figures| TimeSpan(figures.cpu_time)),
             "is_at_work": self.watch.is_at_work(),
             "last_output": self.process.last_lines().read(),
         }))

@@ -9,6 +9,7 @@ use genii_protocols::being::{
 use genii_protocols::beings::{BeingState, CheckBeing, Checked, GetBeing, NoBeing, Soundness};
 use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{AskError, CauseKind, Fault, Json};
+use genii_supervision::{Event, What};
 
 use crate::world::{World, being, import, name};
 
@@ -103,6 +104,11 @@ async fn what_can_be_read_of_a_damaged_being_is_saved_when_the_rest_is_given_up(
     let saved = world.ask(&world.registry, check(true)).await;
     assert_eq!((saved.finding, saved.is_repaired), (Soundness::Whole, true), "{saved:?}");
     assert_eq!(memories(&saved), memories(&found));
+    let is_noted = |event: &Event| matches!(event.what, What::KeptNote { .. });
+    let noted = world.node.tree().journal.tail(1, is_noted);
+    let (of, done) = (noted[0].key.as_str(), noted[0].what.to_string());
+    assert!(of == "being/alice" && done.starts_with("was damaged, and "), "{of} {done}");
+    assert!(done.ends_with("given up"), "{done}");
     for text in KEPT {
         assert_eq!(world.recall("alice", text).await[0].memory.text, text);
     }

@@ -48,13 +48,15 @@ async fn turns(world: &World, id: &str) -> Vec<Turn> {
 async fn until_reminded(world: &World, id: &str, times: usize) -> Vec<Turn> {
     let done = async |world: &World| {
         let turns = turns(world, id).await;
-        turns.iter().filter(|turn| turn.failure.as_deref() != Some(UNFINISHED)).count() >= times
+        let is_over =
+            |turn: &&Turn| !turn.is_being_answered && turn.failure.as_deref() != Some(UNFINISHED);
+        turns.iter().filter(is_over).count() >= times
     };
     world.until(done).await;
     turns(world, id).await
 }
 
-/// Why a turn has no answer that is just being given.
+/// Why a turn has no answer that was just being given when its life ended.
 const UNFINISHED: &str = "it was not answered to the end: the being or genii ended meanwhile, or \
      the answer could not be kept";
 

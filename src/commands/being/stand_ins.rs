@@ -441,6 +441,7 @@ impl Handle<ShowHistory> for Marit {
             said: format!("word {id}"),
             answer: Some("Aye.".to_owned()),
             failure: None,
+            is_being_answered: false,
         };
         let turns = (first..before).rev().map(turn).collect();
         Ok(History { turns, older: (first > 1).then_some(first) })

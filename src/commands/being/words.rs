@@ -117,6 +117,10 @@ pub fn turn(turn: &Turn, being: &str, screen: &mut Screen) {
         let failure = screen.red(&format!("{how}: {}", harmless(why)));
         screen.line(format!("    {failure}"));
     }
+    if turn.is_being_answered {
+        let answering = screen.faint("(being answered)");
+        screen.line(format!("{INDENT}{answering}"));
+    }
 }
 
 /// What is known about a reminder besides its text.
@@ -194,6 +198,25 @@ mod tests {
     fn a_long_memory_is_shown_by_its_beginning() {
         assert_eq!(beginning(" two\nlines ", 9), "two\nlines");
         assert_eq!(beginning("äöüß und so", 4), "äöüß... (7 more; --json has all)");
+    }
+
+    #[test]
+    fn a_turn_that_is_being_answered_is_no_failure() {
+        let said = serde_json::json!({
+            "id": 7, "at": "2026-05-03T10:00:00Z", "speaker": "Ann", "said": "Aye?",
+            "answer": null, "failure": null,
+        });
+        let shown = |said: &Value| {
+            let mut screen = Screen::stdout();
+            turn(&serde_json::from_value(said.clone()).unwrap(), "marit", &mut screen);
+            screen.into_text()
+        };
+        let mut answering = said.clone();
+        answering["is_being_answered"] = true.into();
+        let seen = shown(&answering);
+        assert!(seen.contains("(being answered)") && !seen.contains("not answered"), "{seen}");
+        // As a being of an earlier version tells it.
+        assert!(!shown(&said).contains("(being answered)"));
     }
 
     #[test]

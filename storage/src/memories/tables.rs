@@ -339,19 +339,21 @@ fn readable(
     ids: impl Iterator<Item = u64>,
     limit: usize,
 ) -> Result<Vec<Memory>, StoreError> {
-    let (mut readable, mut damaged) = (Vec::new(), Vec::new());
+    let (mut readable, mut first_damage, mut count) = (Vec::new(), None, 0_u64);
     for id in ids {
         if readable.len() >= limit {
             break;
         }
         match reader.get(MEMORIES, &id) {
-            Err(StoreError::Damaged { .. }) => damaged.push(id),
+            Err(damage @ StoreError::Damaged { .. }) => {
+                count += 1;
+                first_damage = first_damage.or(Some(damage));
+            }
             memory => readable.extend(memory?),
         }
     }
-    if let Some(first) = damaged.first() {
-        let count = damaged.len();
-        tracing::warn!(first, count, "memories are damaged and are passed over; check the being");
+    if let Some(first) = first_damage {
+        tracing::warn!(count, "memories are damaged and are passed over, the first since {first}");
     }
     Ok(readable)
 }

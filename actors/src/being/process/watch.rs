@@ -62,7 +62,7 @@ impl fmt::Display for Amiss {
 }
 
 /// What a process has taken.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Figures {
     /// Its memory that is in use, in bytes.
     pub(super) memory_bytes: u64,
@@ -86,7 +86,6 @@ pub(super) struct Watch {
 #[derive(Default)]
 struct Seen {
     health: Health,
-    figures: Figures,
     is_at_work: bool,
 }
 
@@ -102,9 +101,10 @@ impl Watch {
         self.seen.lock().health.clone()
     }
 
-    /// What its process had taken at the last look.
-    pub(super) fn figures(&self) -> Figures {
-        self.seen.lock().figures
+    /// What its process has taken; `None` if that cannot be seen. Reads a few files of the kernel alone, which
+    /// no disk holds up.
+    pub(super) fn figures(&self) -> Option<Figures> {
+        look(None, self.pid).map(|(figures, _)| figures)
     }
 
     /// Whether the being had something to do at the last look.
@@ -169,7 +169,6 @@ impl Watch {
                 continue;
             };
             system = Some(again);
-            self.seen.lock().figures = figures;
             if let Some(amiss) = looks.add(Instant::now(), figures.cpu_time) {
                 return amiss;
             }

@@ -6,9 +6,11 @@ use genii_protocols::beings::NoBeing;
 use genii_protocols::{AskError, Destination, Message, Name, NodeName};
 use genii_runtime::groups::GroupError;
 use genii_runtime::{GroupMember, GroupMonitor, Node};
+use genii_supervision::Status;
 
 use super::super::errands::{Amiss, HOMES, MakeHere};
 use super::failed;
+use crate::being::home;
 
 /// How long a home may take for what it does at once: a being may have to end what it does before.
 pub(super) const PATIENCE: Duration = Duration::from_secs(120);
@@ -45,11 +47,15 @@ impl Homes {
         if let Some(member) = members.iter().find(|member| member.node == *node) {
             return Ok(member.destination());
         }
+        if self.is_coming(node) {
+            let why = format!("its home on {node} is starting; try again");
+            return Err(NoBeing::Failed { why });
+        }
         let others: Vec<&str> = members.iter().map(|member| member.node.as_str()).collect();
         let why = match others.as_slice() {
             [] => format!(
-                "no machine has a home for beings now, nor has {node}: `genii ctl why homes/beings` says \
-                 why, if the topology has an agent of the kind beings-home there, as it needs"
+                "no machine has a home for beings now; `genii ctl why homes/beings` says why that of \
+                 {node} does not run, unless its topology lacks it: an agent of the kind beings-home"
             ),
             others => {
                 let how =
@@ -58,6 +64,12 @@ impl Homes {
             }
         };
         Err(NoBeing::Failed { why })
+    }
+
+    /// Whether the home of a machine, which nobody finds now, is about to run again. Known only of this one.
+    fn is_coming(&self, node: &NodeName) -> bool {
+        let view = self.node.tree().board.view(home().as_str());
+        node == self.node.name() && view.is_some_and(|view| is_coming(&view.status))
     }
 
     /// Whether a machine is out of reach: it is not linked, nor this one.
@@ -99,6 +111,13 @@ impl Homes {
     }
 }
 
+/// Whether a home that nobody finds, and that stands like this, comes by itself. Of one that is up, the end or
+/// the beginning was just not heard of in the same moment.
+fn is_coming(status: &Status) -> bool {
+    use Status::{Declared, Down, Starting, Waiting};
+    status.is_up() || matches!(status, Declared | Waiting | Starting | Down(_))
+}
+
 /// Why a home has not done what it was asked.
 fn not_done(node: &NodeName, error: AskError<Amiss>) -> NoBeing {
     match error {
@@ -116,4 +135,22 @@ pub(super) fn in_the_way(node: &NodeName, id: &Name) -> NoBeing {
          in the data folder of genii there, unless its home has another folder; look at it, and move it away"
     );
     NoBeing::Failed { why }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use genii_supervision::{Failure, FailureKind};
+
+    use super::*;
+
+    #[test]
+    fn a_home_that_comes_by_itself_is_said_to_start_and_no_other() {
+        let failure = || Arc::new(Failure::new(FailureKind::Error, "it was killed"));
+        let coming = [Status::Declared, Status::Waiting, Status::Starting, Status::Down(failure())];
+        assert!(coming.iter().all(is_coming) && is_coming(&Status::Ready));
+        let stays = [Status::Stopping, Status::Stopped("it was asked to stop".into())];
+        assert!(!stays.iter().any(is_coming) && !is_coming(&Status::Quarantined(failure())));
+    }
 }

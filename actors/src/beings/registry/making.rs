@@ -278,8 +278,16 @@ impl Shared {
         self.find(&id).await?;
         let _taken = self.take(&id).await?;
         let entry = self.find(&id).await?;
-        let check = CheckHere { id, repair, give_up };
-        self.homes.ask_within(&entry.node, check, FILE_PATIENCE).await
+        let check = CheckHere { id: id.clone(), repair, give_up };
+        let checked = self.homes.ask_within(&entry.node, check, FILE_PATIENCE).await?;
+        if let Some(done) = mended(&checked) {
+            // It is done, and is not undone because nobody will read of it later.
+            if let Err(error) = self.book.note(&id, &done).await {
+                tracing::warn!(being = id.as_str(), "what was done with it was not kept: {error}");
+            }
+            self.note(&id, &done);
+        }
+        Ok(checked)
     }
 
     pub(super) async fn delete(
@@ -338,6 +346,22 @@ impl Shared {
     }
 }
 
+/// What is noted of a being whose store was mended just now; nothing if it was not.
+fn mended(checked: &Checked) -> Option<String> {
+    if !checked.is_repaired {
+        return None;
+    }
+    let lost: u64 = checked.tables.iter().map(|table| table.lost).sum();
+    // More is to be known only where something was given up.
+    let is_given_up = !checked.notes.is_empty();
+    Some(match lost {
+        0 if !is_given_up => "was damaged, and mended without loss".to_owned(),
+        0 => "was damaged, and what could not be read of it was given up".to_owned(),
+        1 => "was damaged, and 1 entry that could not be read was given up".to_owned(),
+        lost => format!("was damaged, and {lost} entries that could not be read were given up"),
+    })
+}
+
 /// Whether there can be such a provider.
 fn check_provider(settings: &Json) -> Result<(), NoBeing> {
     let settings = ProviderSettings::read(settings).map_err(senseless)?;
@@ -376,7 +400,41 @@ fn kebab(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use genii_protocols::beings::{CheckedTable, Soundness};
+
     use super::*;
+
+    #[test]
+    fn what_was_mended_is_noted_with_what_was_given_up() {
+        let check = |is_repaired, lost: &[u64], notes: &[&str], noted: Option<&str>| {
+            let table = |lost: &u64| CheckedTable {
+                name: "memories".to_owned(),
+                entries: 7,
+                bytes: 70,
+                lost: *lost,
+                gaps: Vec::new(),
+            };
+            let checked = Checked {
+                finding: Soundness::Whole,
+                words: "it is whole".to_owned(),
+                is_repaired,
+                can_be_saved: false,
+                bytes: 70,
+                tables: lost.iter().map(table).collect(),
+                notes: notes.iter().map(ToString::to_string).collect(),
+            };
+            assert_eq!(mended(&checked).as_deref(), noted);
+        };
+        let kept = &["the damaged file is kept"];
+        check(false, &[0], &[], None);
+        check(false, &[3], kept, None);
+        check(true, &[0, 0], &[], Some("was damaged, and mended without loss"));
+        check(true, &[0], kept, Some("was damaged, and what could not be read of it was given up"));
+        let one = "was damaged, and 1 entry that could not be read was given up";
+        check(true, &[0, 1], kept, Some(one));
+        let more = "was damaged, and 10 entries that could not be read were given up";
+        check(true, &[4, 6], kept, Some(more));
+    }
 
     #[test]
     fn an_id_is_made_of_any_name() {
