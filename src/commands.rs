@@ -101,6 +101,8 @@ pub trait Command: 'static {
     const ABOUT: &'static str;
     /// How it is used, for `--help`: lines that begin with the command.
     const EXAMPLES: &'static [&'static str];
+    /// What may keep it waiting, which a person is told after a while; empty if nothing does.
+    const WAITS_FOR: &'static str = "";
     /// What it takes.
     type Args: clap::Args + Serialize + DeserializeOwned + Send + 'static;
     /// What it says, once or many times.
@@ -232,6 +234,8 @@ type Serve = fn(Value, Side, mpsc::Sender<Said>) -> BoxFuture<'static, Result<()
 pub struct Entry {
     /// What it is called.
     pub name: &'static str,
+    /// What may keep it waiting; empty if nothing does.
+    pub waits_for: &'static str,
     clap: fn(&str) -> clap::Command,
     arguments: fn(&ArgMatches) -> Result<Value, Fault>,
     /// What a person is asked before.
@@ -273,6 +277,7 @@ impl Entry {
 const fn entry<C: Command>() -> Entry {
     Entry {
         name: C::NAME,
+        waits_for: C::WAITS_FOR,
         clap: clap_of::<C>,
         arguments: arguments_of::<C>,
         doubt: doubt::<C>,

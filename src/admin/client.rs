@@ -13,6 +13,7 @@ use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status, Streaming};
 
 use super::SAID_MAX_LEN;
+use crate::commands::find;
 use crate::data::Data;
 use crate::fault::Fault;
 use crate::screen::{complain, harmless};
@@ -29,7 +30,7 @@ const GONE_PATIENCE: Duration = Duration::from_millis(500);
 const GONE_LOOK: Duration = Duration::from_millis(25);
 
 /// How long a command is given again that is refused for what passes by itself, how often, and after how long a
-/// person is told.
+/// person is told, also of what keeps one waiting.
 const PASSING_PATIENCE: Duration = Duration::from_secs(10);
 const PASSING_LOOK: Duration = Duration::from_millis(100);
 const PASSING_TOLD_AFTER: Duration = Duration::from_secs(1);
@@ -104,7 +105,7 @@ impl Client {
 
     /// As [`Client::run_on`], with the first thing that it says. It is given again for a while if it is refused
     /// for what passes by itself, as when a being starts again: nothing was done then. If it is for a person, they
-    /// are told when that takes long.
+    /// are told when that takes long, or what the command [waits for](crate::commands::Entry::waits_for).
     ///
     /// # Errors
     /// As [`Client::run`] and [`Replies::next`].
@@ -117,9 +118,10 @@ impl Client {
     ) -> Result<(Option<Value>, Replies), Fault> {
         let began = Instant::now();
         let mut is_told = !is_for_person;
+        let waits_for = find(command).map_or("", |entry| entry.waits_for);
         loop {
             let mut replies = self.run_on(node, command, arguments).await?;
-            let first = replies.next().await;
+            let first = replies.first(waits_for, &mut is_told).await;
             let fault = match first {
                 Ok(first) => return Ok((first, replies)),
                 Err(fault) => fault,
@@ -173,6 +175,19 @@ impl Replies {
             None => Err(Fault::new("the answer is of another version of genii")
                 .help("use the same version as the one that runs")),
         }
+    }
+
+    /// As [`Replies::next`]. If that takes long, whoever waits is told for what, unless they were told already.
+    async fn first(&mut self, waits_for: &str, is_told: &mut bool) -> Result<Option<Value>, Fault> {
+        let next = self.next();
+        tokio::pin!(next);
+        if let Ok(first) = tokio::time::timeout(PASSING_TOLD_AFTER, &mut next).await {
+            return first;
+        }
+        if !waits_for.is_empty() && !std::mem::replace(is_told, true) {
+            complain(format!("(waiting: {waits_for})"));
+        }
+        next.await
     }
 }
 

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | letters, Enter | they wait unseen, and stand at the next prompt as if they were typed there |
 //! | Ctrl-C | it stops the answer, and what was typed before is thrown away, as by a shell |
+//! | Ctrl-Z | it stops the chat, and what was typed before is thrown away; what is typed when it goes on waits unseen again |
 //!
 //! However a chat ends, the terminal is then as it was found: also by a panic, and by the signals that end
 //! a program.
@@ -12,7 +13,8 @@ use std::io::stdin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use rustix::process::getpgrp;
+use parking_lot::Mutex;
+use rustix::process::{Signal, getpgrp};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr,
 };
@@ -24,11 +26,19 @@ use crate::fault::Fault;
 /// The signals that end a program at a terminal. Ctrl-C is none of them here: it ends an answer.
 const ENDS: [SignalKind; 3] = [SignalKind::hangup(), SignalKind::quit(), SignalKind::terminate()];
 
+/// What a program hears that goes on after it was stopped. The shell may have set the terminal meanwhile.
+const GOES_ON: SignalKind = SignalKind::from_raw(Signal::CONT.as_raw());
+
 /// What a program ends with that a signal ends: this, and the number of the signal.
 const ENDED_BY_SIGNAL: i32 = 128;
 
-/// Takes back what the editor asks of a terminal while one types: to mark what is pasted, and to tell keys apart.
-const EDITOR_ENDS: &[u8] = b"\x1b[?2004l\x1b[<1u";
+/// Whether what is typed waits unseen, on the one terminal that there is. Held while that is set, so that it is not
+/// set over what an editor has set since.
+static IS_HUSHED: Mutex<bool> = Mutex::new(false);
+
+/// Takes back what the editor asks of a terminal while one types: to mark what is pasted, and to tell keys apart. And
+/// whatever stands next on the terminal is to stand on a line of its own.
+const EDITOR_ENDS: &[u8] = b"\x1b[?2004l\x1b[<1u\n";
 
 /// How long a terminal may take to take that in. One that is held (Ctrl-S) takes nothing.
 const EDITOR_ENDS_PATIENCE: Duration = Duration::from_millis(200);
@@ -40,33 +50,54 @@ pub struct Quiet {
 }
 
 impl Quiet {
-    /// What is typed waits unseen from now on, unless an editor reads it, until this is dropped.
+    /// What is typed waits unseen from now on, until [an editor reads it](Self::make_way) or this is dropped.
     ///
     /// # Errors
     /// When there is no terminal, or signals cannot be heard, which would leave it so.
     pub fn begin(runtime: &Runtime) -> Result<Self, Fault> {
         let found = tcgetattr(stdin())
             .map_err(|error| Fault::new(format!("the terminal is gone: {error}")))?;
-        restore_at_signals(runtime, &found)?;
+        heed_signals(runtime, &found)?;
         let quiet = Self { found };
         quiet.hush();
         Ok(quiet)
     }
 
-    /// The same once more: whoever stopped the chat and went on with it may have set the terminal otherwise.
+    /// The same once more, after an editor has read.
     pub fn hush(&self) {
-        let mut modes = self.found.clone();
-        // Letter by letter, since it is an editor that reads them next.
-        modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
-        // And Enter as the key that it is.
-        modes.input_modes.remove(InputModes::ICRNL);
-        set(&modes);
+        let mut is_hushed = IS_HUSHED.lock();
+        *is_hushed = true;
+        hush(&self.found);
+    }
+
+    /// An editor reads from now on, and sets the terminal itself.
+    pub fn make_way(&self) {
+        *IS_HUSHED.lock() = false;
     }
 }
 
 impl Drop for Quiet {
     fn drop(&mut self) {
+        self.make_way();
         set(&self.found);
+    }
+}
+
+/// What is typed waits unseen from now on, on a terminal that was found so.
+fn hush(found: &Termios) {
+    let mut modes = found.clone();
+    // Letter by letter, since it is an editor that reads them next.
+    modes.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+    // And Enter as the key that it is.
+    modes.input_modes.remove(InputModes::ICRNL);
+    set(&modes);
+}
+
+/// The same once more, if it is to be so: whoever went on with the chat may have set the terminal otherwise.
+fn hush_again(found: &Termios) {
+    let is_hushed = IS_HUSHED.lock();
+    if *is_hushed {
+        hush(found);
     }
 }
 
@@ -90,15 +121,18 @@ async fn restore(found: &Termios) {
     if !is_ours() {
         return;
     }
+    // Whoever goes on with it only that it may end changes nothing any more.
+    *IS_HUSHED.lock() = false;
     set(found);
     // Not by way of what locks the output, which may be held for ever.
     let ends = tokio::task::spawn_blocking(|| rustix::io::write(std::io::stdout(), EDITOR_ENDS));
     let _nothing_more_to_do = tokio::time::timeout(EDITOR_ENDS_PATIENCE, ends).await;
 }
 
-/// A signal that ends this program lets the terminal be as it was found before. Once for all that come to be on
-/// it: what is heard once is heard as long as the program lives.
-fn restore_at_signals(runtime: &Runtime, found: &Termios) -> Result<(), Fault> {
+/// A signal that ends this program lets the terminal be as it was found before, and one with which it goes on lets
+/// what is typed wait unseen again. Once for all that come to be on it: what is heard once is heard as long as the
+/// program lives.
+fn heed_signals(runtime: &Runtime, found: &Termios) -> Result<(), Fault> {
     static ARE_HEARD: AtomicBool = AtomicBool::new(false);
     if ARE_HEARD.swap(true, Ordering::Relaxed) {
         return Ok(());
@@ -107,6 +141,13 @@ fn restore_at_signals(runtime: &Runtime, found: &Termios) -> Result<(), Fault> {
     let _within = runtime.enter();
     // Ctrl-C ends no program from here on, also where no answer is there to be stopped yet.
     let _heard_while_answering = signal(SignalKind::interrupt()).map_err(not_heard)?;
+    let mut goes_on = signal(GOES_ON).map_err(not_heard)?;
+    let terminal = found.clone();
+    runtime.spawn(async move {
+        while goes_on.recv().await.is_some() {
+            hush_again(&terminal);
+        }
+    });
     for kind in ENDS {
         let mut ending = signal(kind).map_err(not_heard)?;
         let found = found.clone();

@@ -49,6 +49,7 @@ pub fn run(talk: Conversation<'_>, known: &Known, reader: Reader) -> Result<Exit
         if is_kept {
             heed_forgetting(editor.history_mut(), &typed);
         }
+        quiet.make_way();
         let read = editor.read_line(&prompt);
         if is_kept {
             heed_forgetting(editor.history_mut(), &typed);

@@ -43,6 +43,9 @@ use super::{Entry, entry, examples};
 /// What stands before the names of these commands.
 pub const NAME: &str = "being";
 
+/// What keeps those commands waiting that break no answer off.
+const WAITS_FOR_ANSWER: &str = "if it is answering, it may go on with that for a while";
+
 /// All commands about beings, by name.
 pub const COMMANDS: [Entry; 22] = [
     entry::<ask::Ask>(),

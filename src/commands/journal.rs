@@ -4,10 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use genii_protocols::Timestamp;
+use genii_runtime::HouseError;
 use genii_supervision::Event;
 use genii_supervision::journal::Followed;
 use serde::{Deserialize, Serialize};
 
+use super::being::reach;
 use super::pinned::{Named, Pin, is_known};
 use super::whom::{Whom, nobody};
 use super::{Command, Out, Refusal, Side};
@@ -130,7 +132,27 @@ async fn may_have_none(side: &Side, whom: &Whom<Named>) -> Result<(), Refusal> {
     // What happens to one that lives elsewhere is known there alone.
     match side.house.is_own(name) {
         Ok(()) => Ok(()),
-        Err(error) => Err(nobody(side, name, error).await),
+        Err(error) => {
+            let is_unknown = matches!(error, HouseError::NotFound { .. });
+            let refusal = nobody(side, name, error).await;
+            Err(if is_unknown { or_at_registry(side, name, refusal) } else { refusal })
+        }
+    }
+}
+
+/// The same refusal, with where is written what was done with a being that is not here.
+fn or_at_registry(side: &Side, name: &str, refusal: Refusal) -> Refusal {
+    let registry = reach::registry_node(side);
+    if !name.starts_with("being/") || registry == *side.house.node().name() {
+        return refusal;
+    }
+    let help = format!(
+        "`journal {name} --node {registry}` asks the machine of the registry, which keeps when a being was \
+         made, moved or deleted"
+    );
+    match refusal.help.is_empty() {
+        true => refusal.help(help),
+        false => Refusal { help: format!("{}; {help}", refusal.help), ..refusal },
     }
 }
 

@@ -18,7 +18,7 @@ pub struct Ps;
 pub struct Args {
     /// Only the agents of these groups; with `@NODE` behind one, those on that machine; `@NODE` alone, all
     /// on that machine
-    #[arg(value_name = "GROUP")]
+    #[arg(value_name = "GROUP", value_parser = of_groups)]
     groups: Vec<Whom<Name>>,
     /// Only agents in this state
     #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Status::WORDS))]
@@ -67,6 +67,17 @@ impl Command for Ps {
             cells.push(row.node.as_ref().map(ToString::to_string).unwrap_or_default());
         }
         screen.table(&[&header[..], &["node"]].concat(), rows);
+    }
+}
+
+/// Reads of which groups, or of which machine.
+fn of_groups(text: &str) -> Result<Whom<Name>, String> {
+    let name = text.split_once('@').map_or(text, |(name, _)| name);
+    match Address::parse(name) {
+        Ok(agent) => Err(format!(
+            "{agent} is an agent, and `ps` takes groups; `why {text}` tells of one agent"
+        )),
+        Err(_) => text.parse(),
     }
 }
 

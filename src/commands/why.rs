@@ -1,7 +1,7 @@
 //! `why`: how an agent stands, and because of what, down to the first cause.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use genii_protocols::NodeName;
 use genii_protocols::beings::BeingEntry;
@@ -64,8 +64,8 @@ impl Command for Why {
 
     fn show(said: Explanation, screen: &mut Screen) {
         show_because(&said.because, 0, screen);
-        for name in quarantined(&said.because) {
-            screen.line(screen.called(&format!("`release {name}` lets it try again")));
+        for (name, says) in quarantined(&said.because) {
+            screen.line(screen.called(&being::words::remedy(name, says)));
         }
         let is_whole_story = said.because.because.is_empty();
         if !is_whole_story {
@@ -143,13 +143,13 @@ fn standing(house: &House, node: &NodeName) -> Standing {
     Standing { state, stands, why }
 }
 
-/// Who waits for a person, each once.
-fn quarantined(because: &Because) -> BTreeSet<&str> {
-    let mut names: BTreeSet<&str> = because.because.iter().flat_map(quarantined).collect();
+/// Who waits for a person, each once, with what is said of it.
+fn quarantined(because: &Because) -> BTreeMap<&str, &str> {
+    let mut waiting: BTreeMap<&str, &str> = because.because.iter().flat_map(quarantined).collect();
     if because.state == "quarantined" {
-        names.insert(&because.name);
+        waiting.insert(&because.name, &because.says);
     }
-    names
+    waiting
 }
 
 fn show_because(because: &Because, depth: usize, screen: &mut Screen) {

@@ -341,6 +341,48 @@ fn what_is_typed_while_a_being_answers_waits_unseen_for_the_next_prompt() {
 }
 
 #[test]
+fn what_is_typed_while_a_being_answers_waits_unseen_also_when_the_chat_was_stopped_meanwhile() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let waits = with_a_provider_that_waits(&house, "marit", "A fine ", "name.");
+    let genii = env!("CARGO_BIN_EXE_genii");
+    let chat = format!("sh -c 'echo $$ > pid; exec {genii} being chat marit --as Ann'");
+    let mut terminal = chat_at_a_usual_terminal(&house, &chat);
+    terminal.wait_for("Ann> ");
+    terminal.press("My boat is called Sandpiper.\r");
+    terminal.wait_for("A fine ");
+    let pid: i32 = fs::read_to_string(house.path("pid")).unwrap().trim().parse().unwrap();
+    let stty = |words: &[&str]| {
+        let mut command = house.command("stty");
+        finish(command.args(["-F", &format!("/proc/{pid}/fd/0")]).args(words).spawn().unwrap())
+    };
+    let chat = Pid::from_raw(pid).unwrap();
+    kill_process(chat, Signal::STOP).unwrap();
+    // As a shell sets it for itself.
+    let set = stty(&["echo", "icanon", "icrnl"]);
+    assert_eq!(set.code, 0, "{}", set.err);
+    kill_process(chat, Signal::CONT).unwrap();
+    wait_until("the terminal to show nothing", || {
+        let modes = stty(&["-a"]).out;
+        if modes.contains(" -echo ") && modes.contains(" -icanon ") { Ok(()) } else { Err(modes) }
+    });
+    terminal.press("Is it?\r");
+    // That takes long enough for the keys to come to the terminal.
+    last_turn(&house, "marit");
+    drop(waits);
+    let shown = terminal.wait_for("Ann> ");
+    assert!(shown.contains("name.") && !shown.contains("Is it?"), "{shown:?}");
+    terminal.wait_for("Is it?");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("Ann> ");
+    terminal.press("\x04");
+    terminal.wait_for("it ended with 0");
+    terminal.wait_for(SHOWS_WHAT_IS_TYPED);
+    running.stop();
+}
+
+#[test]
 fn a_chat_that_a_signal_ends_leaves_the_terminal_as_it_was() {
     let house = House::new();
     let running = house.up(HOUSE);
@@ -357,7 +399,8 @@ fn a_chat_that_a_signal_ends_leaves_the_terminal_as_it_was() {
         }
         let pid = fs::read_to_string(house.path("pid")).unwrap().trim().parse().unwrap();
         kill_process(Pid::from_raw(pid).unwrap(), Signal::TERM).unwrap();
-        terminal.wait_for("it ended with 143");
+        let before = terminal.wait_for("it ended with 143");
+        assert!(before.ends_with('\n'), "{before:?}");
         terminal.wait_for(SHOWS_WHAT_IS_TYPED);
     }
     running.stop();
@@ -539,6 +582,8 @@ fn what_the_registry_notes_of_a_being_is_in_the_journal_of_its_own_machine() {
         let noted = on(&two.house, data, &journal);
         assert!(noted.out.contains("was made on pc2"), "{data}: {}{}", noted.out, noted.err);
     }
+    let unknown = on(&two.house, "pc2", &["ctl", "journal", "being/nobody"]);
+    assert!(unknown.err.contains("journal being/nobody --node main`"), "{}", unknown.err);
     let help = two.house.genii(&["ctl", "journal", "--help"]).out;
     assert!(help.contains("journal being/marit --node main"), "{help}");
     two.pc2.stop();
@@ -854,6 +899,21 @@ fn a_person_is_asked_before_anything_is_gone() {
     terminal.press("y\r");
     terminal.wait_for("is no more");
     assert_eq!(house.json(&["being", "list", "--json"]), json!([]));
+    running.stop();
+}
+
+#[test]
+fn whoever_deletes_a_being_that_is_answering_is_told_what_that_waits_for() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let waits = with_a_provider_that_waits(&house, "marit", "A fine ", "name.");
+    let mut asking = Terminal::open(&house, "being ask marit 'My boat is called Sandpiper.'");
+    asking.wait_for("A fine");
+    let mut terminal = Terminal::open(&house, "being delete marit --yes");
+    terminal.wait_for("(waiting: if it is answering, ");
+    drop(waits);
+    terminal.wait_for("is no more");
     running.stop();
 }
 

@@ -214,7 +214,7 @@ answered_by_lodge! {
     AskStates => states;
     MakeHere => make;
     IsolateHere => isolate;
-    CheckHere => check;
+    CheckHere => look_over;
     RemoveHere => remove;
     TakeBack => take_back;
     MissHere => miss;

@@ -21,26 +21,26 @@ pub struct Args {
     limits: Limits,
 }
 
-/// The limits that change; the others stay.
+/// The limits that change; the others stay. A number below 0 is no flag, and is told for what it is.
 #[derive(Debug, Default, clap::Args, Serialize, Deserialize)]
 pub struct Limits {
     /// Questions in a day; `none` for no limit
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     requests_per_day: Option<Limit>,
     /// Questions in a month; `none` for no limit
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     requests_per_month: Option<Limit>,
     /// Questions, ever; `none` for no limit
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     requests_in_all: Option<Limit>,
     /// Tokens of prompts and answers in a day; `none` for no limit
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     tokens_per_day: Option<Limit>,
     /// Tokens of prompts and answers in a month; `none` for no limit
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     tokens_per_month: Option<Limit>,
     /// Tokens of prompts and answers, ever; `none` for no limit
-    #[arg(long, value_name = "COUNT")]
+    #[arg(long, value_name = "COUNT", allow_negative_numbers = true)]
     tokens_in_all: Option<Limit>,
 }
 
@@ -62,7 +62,7 @@ impl FromStr for Limit {
             return Ok(Self::None);
         }
         let count = text.replace('_', "").parse();
-        count.map(Self::Most).map_err(|_| "it must be a number, or none".to_owned())
+        count.map(Self::Most).map_err(|_| "it must be a number from 0, or none".to_owned())
     }
 }
 

@@ -3,7 +3,7 @@
 use genii_protocols::beings::{CheckBeing, Checked, CheckedTable, Soundness};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_ANSWER, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::{Screen, many};
 
@@ -25,6 +25,7 @@ pub struct Args {
 impl Command for Check {
     const NAME: &'static str = "being check";
     const ABOUT: &'static str = "Look over what a being has on the disk, while it sleeps";
+    const WAITS_FOR: &'static str = WAITS_FOR_ANSWER;
     const EXAMPLES: &'static [&'static str] =
         &["being check marit", "being check marit --repair", "being check marit --give-up"];
     type Args = Args;

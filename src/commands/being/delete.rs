@@ -4,7 +4,7 @@ use genii_protocols::beings::{BeingEntry, DeleteBeing};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_ANSWER, reach, words};
 use crate::chat;
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::data::Data;
@@ -39,6 +39,7 @@ pub struct Deleted {
 impl Command for Delete {
     const NAME: &'static str = "being delete";
     const ABOUT: &'static str = "Delete a being for good, with all that it remembers";
+    const WAITS_FOR: &'static str = WAITS_FOR_ANSWER;
     const EXAMPLES: &'static [&'static str] = &[
         "being delete marit",
         "being delete marit --yes      without asking",

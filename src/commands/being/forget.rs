@@ -38,10 +38,12 @@ pub struct Args {
     #[serde(flatten)]
     being: Being,
     /// One memory, by its number (`being recall` shows it), with the turn that it is of
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["turn", "from", "until", "matching"])]
+    #[arg(long, value_name = "NUMBER", value_parser = number,
+        conflicts_with_all = ["turn", "from", "until", "matching"])]
     memory: Option<u64>,
     /// One turn, by its number (`being history` shows it), with what is remembered of it
-    #[arg(long, value_name = "NUMBER", conflicts_with_all = ["from", "until", "matching"])]
+    #[arg(long, value_name = "NUMBER", value_parser = number,
+        conflicts_with_all = ["from", "until", "matching"])]
     #[serde(default)]
     turn: Option<u64>,
     /// All that was said or noted from then on: a time, a day, or how long ago; with --until
@@ -172,6 +174,12 @@ impl Command for Forget {
             Said::AtStake(stake) => show_stake(&stake, screen),
         }
     }
+}
+
+/// Reads the number of a memory or a turn.
+fn number(text: &str) -> Result<u64, String> {
+    let no_number = "it must be the number of one, as `being recall` or `being history` shows it";
+    text.parse().map_err(|_| no_number.to_owned())
 }
 
 /// What is to be forgotten, as it is asked about.

@@ -4,7 +4,7 @@ use genii_protocols::NodeName;
 use genii_protocols::beings::{BeingEntry, MigrateBeing};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, node, reach};
+use super::{Being, WAITS_FOR_ANSWER, node, reach};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -25,6 +25,7 @@ impl Command for Migrate {
     const ABOUT: &'static str =
         "Let a being live on another machine; what is said to it meanwhile is answered there";
     const EXAMPLES: &'static [&'static str] = &["being migrate marit pc2"];
+    const WAITS_FOR: &'static str = WAITS_FOR_ANSWER;
     type Args = Args;
     type Said = BeingEntry;
 

@@ -272,8 +272,14 @@ pub async fn how_to_begin(house: &House, genii: &str) -> Option<String> {
     (beings.total == 0).then_some(how)
 }
 
-fn refused(id: &Name, no: &impl std::fmt::Display) -> Refusal {
-    Refusal::new(format!("{id}: {no}"))
+/// What a being refuses, with what to do if its store is damaged.
+pub(super) fn refused(id: &Name, no: &impl std::fmt::Display) -> Refusal {
+    let no = no.to_string();
+    let refusal = Refusal::new(format!("{id}: {no}"));
+    match words::tells_of_damage(&no) {
+        true => refusal.help(words::damage_remedy(id.as_str())),
+        false => refusal,
+    }
 }
 
 /// Why a being does not answer, by what the registry knows of it.
@@ -283,15 +289,24 @@ async fn why_not(side: &Side, id: &Name, fault: &Fault) -> Refusal {
     let get = GetBeing { id: id.clone() };
     let known = side.house.node().to(registry()).ask_within(get, ASIDE_PATIENCE).await;
     let is_unknown = matches!(fault, Fault::NotFound { .. });
+    let has_stopped =
+        matches!(fault, Fault::Down { cause, .. } if cause.kind == CauseKind::Stopped);
     let refusal = match known {
         // Also one that is being made or deleted. Nothing that starts will bring it.
         Err(AskError::Refused(no)) if is_unknown => return no_being(&no),
+        Err(AskError::Refused(NoBeing::NotFound { .. })) if has_stopped => {
+            let message = format!("{id} is no more: it was deleted, or is just being deleted");
+            return Refusal::new(message).help("`being list` shows all");
+        }
         Err(AskError::Fault(of_registry)) if is_unknown => no_registry(&side.house, &of_registry),
         // What is amiss with one that is awake is not why it does not answer.
         Ok(BeingEntry { why: Some(why), state, .. }) if state != BeingState::Awake => {
+            let help = match state {
+                BeingState::Quarantined => words::remedy(address(id).as_str(), &why),
+                _ => format!("`being show {id}` shows it"),
+            };
             let state = words::state(state);
-            Refusal::new(format!("{id} is {state}: {why}"))
-                .help(format!("`being show {id}` shows it"))
+            Refusal::new(format!("{id} is {state}: {why}")).help(help)
         }
         _ => of_fault(&side.house, &Destination::from(address(id)), fault),
     };

@@ -94,6 +94,10 @@ impl Command for Show {
         if let Some(info) = &info {
             words::core(&info.core, screen);
         }
+        if being.state == BeingState::Quarantined {
+            let why = being.why.as_deref().or(silent.as_deref()).unwrap_or_default();
+            screen.hint(&words::remedy(being.address.as_str(), why));
+        }
     }
 }
 

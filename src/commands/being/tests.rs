@@ -120,7 +120,28 @@ async fn a_being_that_is_not_there_is_told_with_the_nearest() {
     // One that is held back is told with the reason.
     let held = refused(&side, "being recall tobin nuts").await;
     assert!(held.contains("tobin is quarantined: its store is damaged"), "{held}");
-    assert!(shown(&side, "being show tobin").await.contains("its store is damaged"));
+    assert!(held.contains("`being check tobin`"), "{held}");
+    let seen = shown(&side, "being show tobin").await;
+    assert!(
+        seen.contains("its store is damaged") && seen.contains("`being check tobin`"),
+        "{seen}"
+    );
+    // That a registry knows nobody of this name says more than that whoever had it ended.
+    json(&side, "being delete marit --yes").await;
+    run(&side, "stop being/marit").await.unwrap();
+    let gone = refused(&side, "being ask marit hello").await;
+    assert!(gone.contains("marit is no more: it was deleted"), "{gone}");
+    assert!(gone.contains("`being list`"), "{gone}");
+}
+
+#[test]
+fn whoever_meets_damage_is_told_what_saves_the_rest() {
+    let marit = super::stand_ins::name("marit");
+    let damage = "memory 7 of the store /x/being.redb is damaged: it is not what was written";
+    let told = super::reach::refused(&marit, &damage);
+    assert!(told.message.starts_with("marit: memory 7 of the store"), "{told:?}");
+    assert!(told.help.contains("`being check marit`"), "{told:?}");
+    assert_eq!(super::reach::refused(&marit, &"there is nothing to remember").help, "");
 }
 
 #[tokio::test]
@@ -134,6 +155,8 @@ async fn why_tells_of_beings_that_are_not_at_hand_what_the_registry_knows() {
         let why = shown(&side, &format!("why being/{id}")).await;
         assert!(why.contains(says), "{why}");
     }
+    let why = shown(&side, "why being/tobin").await;
+    assert!(why.contains("`being check tobin`") && !why.contains("`release"), "{why}");
     let no = refused(&side, "why being/nobody").await;
     assert!(no.contains("being/nobody is not in this house"), "{no}");
 }
@@ -512,6 +535,9 @@ fn wrong_calls_are_told() {
         ("being reminders marit -n 1001", "1001"),
         ("being character marit --empty", "FIELD"),
         ("being budget marit --tokens-per-day many", "none"),
+        ("being budget marit --tokens-per-day -5", "a number from 0"),
+        ("being forget marit --memory x", "the number of one"),
+        ("ps being/pr", "`why being/pr`"),
         ("being forget marit --dry-run", "it is not said what is to be forgotten"),
         ("being provider marit --key-env KEY", "set as a whole"),
         ("being create x --provider-json '[]'", "object"),

@@ -30,6 +30,33 @@ pub fn state(state: BeingState) -> &'static str {
     }
 }
 
+/// Whether a store is said to be damaged. Of what is wrong in it, no more than the words come this far.
+pub fn tells_of_damage(why: &str) -> bool {
+    why.contains("store") && why.contains("damaged")
+}
+
+/// What helps a being whose store is damaged.
+pub fn damage_remedy(id: &str) -> String {
+    format!(
+        "`being check {id}` tells what of it can be read; with `--give-up` it saves that, and gives up the \
+         rest"
+    )
+}
+
+/// What helps an agent, called so, that is held back because of this.
+pub fn remedy(name: &str, why: &str) -> String {
+    let released = format!("`release {name}` lets it try again");
+    match name.strip_prefix("being/") {
+        None => released,
+        Some(being) if tells_of_damage(why) => {
+            damage_remedy(being.split_once('@').map_or(being, |(id, _)| id))
+        }
+        Some(_) => {
+            format!("{released}; if it could not wake, so does speaking to it after a while")
+        }
+    }
+}
+
 /// How a being is kept apart, in a few words.
 pub fn isolation(isolation: Option<Isolation>) -> &'static str {
     match isolation {
@@ -187,6 +214,19 @@ pub fn bytes(bytes: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_helps_one_that_is_held_back_is_told_by_why_it_is() {
+        let damage = "entry 7 of the store /x/being.redb is damaged: it is not what was written";
+        for (name, why, help) in [
+            ("being/marit@pc2", damage, "`being check marit`"),
+            ("being/marit", "panic: no", "`release being/marit` lets it try again; if it could"),
+            ("shop/till", damage, "`release shop/till` lets it try again"),
+        ] {
+            let told = remedy(name, why);
+            assert!(told.starts_with(help), "{name}: {told}");
+        }
+    }
 
     #[test]
     fn a_long_text_is_cut_between_letters() {

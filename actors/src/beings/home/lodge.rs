@@ -26,6 +26,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use genii_protocols::beings::Checked;
 use genii_protocols::{Address, Name};
 use genii_runtime::{House, Nursery};
 
@@ -33,7 +34,7 @@ use super::due::Due;
 use super::folders::Folders;
 use super::tenancies::Tenancies;
 use super::turns::Turns;
-use crate::beings::errands::Amiss;
+use crate::beings::errands::{Amiss, CheckHere};
 use crate::beings::parcels::{Parcels, blocking};
 use movings::Movings;
 
@@ -81,6 +82,12 @@ impl Lodge {
                 "it is suspended, and {what} until it is resumed; `genii ctl resume {address}` does that"
             ))),
         }
+    }
+
+    /// Looks one over that is not suspended: one that is does not come to rest.
+    pub(super) async fn look_over(&self, asked: CheckHere) -> Result<Checked, Amiss> {
+        self.refuse_suspended(&asked.id, "is not looked over")?;
+        self.check(asked).await
     }
 
     /// Does something with the folders, aside.

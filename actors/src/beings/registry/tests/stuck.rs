@@ -1,5 +1,6 @@
 //! What is in the way of a being, how that is told, and how one gets past it.
 
+use genii_protocols::beings::CheckBeing;
 use tokio::time::timeout;
 
 use super::*;
@@ -194,7 +195,7 @@ async fn a_machine_without_a_home_is_told_from_one_that_is_not_linked() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_that_is_suspended_does_not_move_and_what_waits_for_it_is_told_when_it_is_deleted() {
+async fn one_that_is_suspended_stays_as_it_is_and_what_waits_for_it_is_told_when_it_is_deleted() {
     /// Far less than it may take to do what it was asked before, which it never does.
     const AT_ONCE: Duration = Duration::from_secs(20);
     let mut world = World::new().await;
@@ -202,6 +203,9 @@ async fn one_that_is_suspended_does_not_move_and_what_waits_for_it_is_told_when_
     world.main().ask(&being("alice"), note(BOAT)).await;
     world.pc2().node.suspend(&being("alice"), PATIENCE).await.unwrap();
     let refused = timeout(AT_ONCE, world.refused(migrate("alice", "main"))).await.unwrap();
+    assert!(refused.to_string().contains("`genii ctl resume being/alice`"), "{refused}");
+    let check = CheckBeing { id: name("alice"), repair: false, give_up: false };
+    let refused = timeout(AT_ONCE, world.refused(check)).await.unwrap();
     assert!(refused.to_string().contains("`genii ctl resume being/alice`"), "{refused}");
     assert!(world.pc2().node.is_suspended(&being("alice")));
     // It lives on where it did, with what waits for it.
