@@ -324,11 +324,12 @@ impl Memories {
 
     /// Brings to agree what is left of memories in a store that has lost some entries, in a write of the caller's
     /// own, before they are opened. What was made of them is made anew. `named` is the highest id of a memory that
-    /// something else in the store names: neither it nor one that may have been lost is given again.
+    /// something else in the store names: neither it nor one that may have been lost is given again. What is no
+    /// memory counts as lost.
     ///
     /// # Errors
-    /// When the store can't be written, or what is left can't be read.
-    pub fn mend(writer: &mut Writer, remains: &Remains, named: u64) -> Result<(), StoreError> {
+    /// When the store can't be read or written.
+    pub fn mend(writer: &mut Writer, remains: &mut Remains, named: u64) -> Result<(), StoreError> {
         tables::mend(writer, remains, named)
     }
 

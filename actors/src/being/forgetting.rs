@@ -55,6 +55,8 @@ const OWN_WORDS: [&str; 3] =
 struct Going {
     memories: BTreeSet<u64>,
     turns: BTreeSet<u64>,
+    /// Those of the turns that are not there, since damage took them. What was made of them goes all the same.
+    lost: BTreeSet<u64>,
     /// Turns that stay, but for their answers.
     answers: BTreeSet<u64>,
     reminders: BTreeSet<u64>,
@@ -64,10 +66,14 @@ impl Going {
     fn counts(&self) -> Forgotten {
         Forgotten {
             memories: self.memories.len() as u64,
-            turns: self.turns.len() as u64,
+            turns: self.turns_there().len() as u64,
             answers: self.answers.len() as u64,
             reminders: self.reminders.len() as u64,
         }
+    }
+
+    fn turns_there(&self) -> BTreeSet<u64> {
+        &self.turns - &self.lost
     }
 
     /// Removes it, and what was made of it since it was looked for; and what that adds to it.
@@ -178,7 +184,7 @@ pub(super) async fn would_forget(mind: &Arc<Mind>, asked: WouldForget) -> Result
             let memory = Memories::find(reader, id)?;
             stake.memories.extend(memory.as_ref().map(recollection::memory));
         }
-        for id in newest(&going.turns) {
+        for id in newest(&going.turns_there()) {
             stake.turns.extend(reader.get(TURNS, &id)?.map(super::shown));
         }
         for id in newest(&going.answers) {
@@ -265,13 +271,17 @@ fn meant(
 ) -> Result<(Going, Quotes), MemoriesError> {
     let (mut going, mut quotes, mut of_turns) = (Going::default(), Quotes::default(), Vec::new());
     for_each_memory(mind, |memory| {
+        // A note that a being made by itself is no part of the turn that it names.
+        let turn = memory.turn.filter(|_| !derived.contains_key(&memory.id));
+        // A turn that is not there itself is known by what is remembered of it.
+        let is_of_it = matches!(what, Forgettable::Turn { id } if turn == Some(*id));
         if is_meant(&memory, what) {
             quotes.add(&memory.text);
             going.memories.insert(memory.id);
-            // A note that a being made by itself is no part of the turn that it names.
-            let turn = memory.turn.filter(|_| !derived.contains_key(&memory.id));
-            of_turns.extend(turn.map(|turn| (turn, memory.id)));
+        } else if !is_of_it {
+            return;
         }
+        of_turns.extend(turn.map(|turn| (turn, memory.id)));
     })?;
     mind.store.read(|reader| {
         for (id, memory) in of_turns {
@@ -294,12 +304,13 @@ fn meant(
                 going.reminders.insert(id);
             }
         }
-        going.turns.retain(|turn| reader.contains(TURNS, turn).unwrap_or(true));
         for id in &going.turns {
-            if let Some(turn) = reader.get(TURNS, id)? {
-                quotes.add(&turn.said);
-                turn.answer.iter().for_each(|answer| quotes.add_quoted(answer));
-            }
+            let Some(turn) = reader.get(TURNS, id)? else {
+                going.lost.insert(*id);
+                continue;
+            };
+            quotes.add(&turn.said);
+            turn.answer.iter().for_each(|answer| quotes.add_quoted(answer));
         }
         Ok::<_, StoreError>(())
     })?;

@@ -393,7 +393,7 @@ fn not_changed(error: impl std::fmt::Display) -> NotChanged {
 /// What an error of the store says where others may read it. What is damaged, or cannot be kept, it names by
 /// its key, and that may be a word that was said.
 pub(super) fn without_words(error: &StoreError) -> String {
-    let damaged = || "its store is damaged; a check of the being tells more".to_owned();
+    let damaged = || "its store is damaged; `being check` tells what of it can be saved".to_owned();
     match error {
         StoreError::Damaged { .. } => damaged(),
         StoreError::Unopened(why) if matches!(**why, OpenError::Damaged { .. }) => damaged(),

@@ -2,23 +2,24 @@
 //!
 //! | what is lost | what becomes of it |
 //! |---|---|
-//! | a turn, a memory, a fact, a reminder, a block of core memory | it is gone, and none that comes later has its number |
+//! | an entry that is another table's, or makes no sense in its own | it is dropped, and counts as lost |
+//! | a turn, a memory, a fact, a reminder, a block of core memory | it is gone, and none that comes later has its number, as far as what is left tells which that was |
 //! | what was made of memories, and the index | it is made anew |
 //! | which fact of a subject holds | what the facts themselves say |
 //! | of which turns a summary was made | it counts as made of all of them, and goes with any that is forgotten |
+//! | of which turns the facts of a summary were made | they count as of the one turn that each names: it is told that they may outlive others |
 //! | whether all tables were found | what is said of numbers, facts and summaries counts as lost |
 //! | who it is | it has its id for a name, and no provider, until somebody says otherwise |
 //! | what it may spend | nothing, until somebody says otherwise |
 //! | that something was removed and may still lie in the file | that counts as so |
 
 use std::path::Path;
-use std::sync::Arc;
 
 use genii_protocols::budget::{Budget, BudgetLimits};
 use genii_protocols::{Json, Name, Timestamp};
 use genii_storage::memories::{Memories, Memory, MemoryKind};
 use genii_storage::store::{
-    self, OpenError, Reader, Remains, SalvageError, Salvaged, StoreError, Writer,
+    self, OpenError, Reader, Remains, SalvageError, Salvaged, StoreError, TableReport, Writer,
 };
 
 use crate::beings::home::folders::{STORE, remove_folder};
@@ -43,13 +44,37 @@ pub(crate) fn remains(folder: &Path) -> Result<Remains, OpenError> {
 /// # Errors
 /// When too little can be read, or the system fails; the store is then as it was.
 pub(crate) fn salvage(folder: &Path, id: &Name) -> Result<Salvaged, SalvageError> {
-    let index = folder.join(INDEX_FOLDER);
-    // It is made anew of what is left.
-    let removed = remove_folder(&index);
-    removed.map_err(|error| OpenError::Io { path: index, source: Arc::new(error) })?;
-    store::salvage(&folder.join(STORE), &SCHEMA, is_table, |writer, remains| {
-        Ok(mend(writer, remains, id)?)
+    let (file, index) = (folder.join(STORE), folder.join(INDEX_FOLDER));
+    store::salvage(&file, &SCHEMA, is_table, Memories::is_made_anew, |writer, remains| {
+        mend(writer, remains, id)?;
+        // It is made anew of what is left. Last: until here it may be that nothing can be saved.
+        if let Err(error) = remove_folder(&index) {
+            return Err(format!("its index cannot be removed: {error}").into());
+        }
+        Ok(())
     })
+}
+
+/// Whether anything can be read that is of a being.
+pub(crate) fn is_of_a_being(remains: &Remains) -> bool {
+    remains.tables.iter().any(|table| is_table(&table.name) && table.entries > 0)
+}
+
+/// What becomes of the damaged file of a being that was saved, in words.
+pub(crate) fn kept(Salvaged { after, damaged, .. }: &Salvaged) -> String {
+    let damaged = damaged.display();
+    let is_owed = |table: &TableReport| table.name == REWRITE_OWED.name() && table.entries > 0;
+    if after.tables.iter().any(is_owed) {
+        return format!(
+            "something was removed, or may have been, that may still lie in the damaged file {damaged}: \
+             it goes as soon as the being wakes"
+        );
+    }
+    format!(
+        "the damaged file is kept as {damaged}, until something is removed for good (by forgetting, \
+         another character or core memory, or cancelling a reminder) or the being moves; copy it \
+         elsewhere if you need it"
+    )
 }
 
 /// Whether a being has a table of this name.
@@ -98,11 +123,20 @@ pub(crate) fn notes(remains: &Remains, id: &Name) -> Vec<String> {
              such as `--requests-per-day none`"
         ));
     }
+    if remains.has_lost(DERIVED.name()) {
+        notes.push(
+            "of which turns some notes were made cannot be read: a summary of these goes with any turn \
+             that is forgotten, but a fact may stay that was found there; it can be forgotten by its \
+             words"
+                .to_owned(),
+        );
+    }
     notes
 }
 
 /// Brings to agree what its tables say of each other.
-fn mend(writer: &mut Writer, remains: &Remains, id: &Name) -> Result<(), StoreError> {
+fn mend(writer: &mut Writer, remains: &mut Remains, id: &Name) -> Result<(), StoreError> {
+    keep_readable(writer, remains)?;
     if !writer.contains(ABOUT, &())? {
         writer.insert(ABOUT, &(), &nobody(id))?;
     }
@@ -117,6 +151,23 @@ fn mend(writer: &mut Writer, remains: &Remains, id: &Name) -> Result<(), StoreEr
     Memories::mend(writer, remains, named)?;
     let last_turn = mend_numbers(writer, remains)?;
     mend_notes(writer, remains, last_turn)
+}
+
+/// Drops what it could not wake with: a seal does not say of which table an entry is. [`Memories::mend`] does
+/// so with memories.
+fn keep_readable(writer: &mut Writer, remains: &mut Remains) -> Result<(), StoreError> {
+    remains.keep_readable(writer, ABOUT)?;
+    remains.keep_readable(writer, ASKED)?;
+    remains.keep_readable(writer, BUDGET)?;
+    remains.keep_readable(writer, CONSOLIDATED)?;
+    remains.keep_readable(writer, CORE)?;
+    remains.keep_readable(writer, DERIVED)?;
+    remains.keep_readable(writer, FACTS)?;
+    remains.keep_readable(writer, LAST_REMINDER)?;
+    remains.keep_readable(writer, LAST_TURN)?;
+    remains.keep_readable(writer, REMINDERS)?;
+    remains.keep_readable(writer, REWRITE_OWED)?;
+    remains.keep_readable(writer, TURNS)
 }
 
 /// One of whom nothing is known.
@@ -148,7 +199,7 @@ fn mend_numbers(writer: &mut Writer, remains: &Remains) -> Result<u64, StoreErro
     let is_certain = |said: Option<u64>| remains.are_all && said.is_some();
     let after = |last: u64, table: &str| {
         let lost = remains.table(table).map_or(0, |table| table.lost);
-        last.saturating_add(lost).min(NUMBER_MAX)
+        last.saturating_add(lost).min(NUMBER_MAX).max(last)
     };
     let said = writer.get(LAST_REMINDER, &())?;
     if !is_certain(said) {
@@ -203,8 +254,10 @@ fn mend_notes(writer: &mut Writer, remains: &Remains, last_turn: u64) -> Result<
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use genii_storage::memories::NewMemory;
-    use genii_storage::store::{Store, StoreOptions, TableRemains};
+    use genii_storage::store::{Finding, Report, Store, StoreOptions, Table, TableRemains};
 
     use super::super::tables::{StoredReminder, StoredTurn};
     use super::*;
@@ -227,7 +280,8 @@ mod tests {
     }
 
     fn lost(table: &str, lost: u64) -> TableRemains {
-        TableRemains { name: table.to_owned(), entries: 0, bytes: 0, lost, gaps: Vec::new() }
+        let (name, gaps) = (table.to_owned(), Vec::new());
+        TableRemains { name, entries: 0, bytes: 0, lost, gaps, last_number: None }
     }
 
     #[test]
@@ -246,7 +300,7 @@ mod tests {
             Memories::put(writer, &memory(MemoryKind::Fact, Some(1), Some("home of ann")))?;
             Memories::put(writer, &memory(MemoryKind::Summary, None, None))?;
             writer.insert(TURNS, &1, &turn(1, vec![9]))?;
-            mend(writer, &remains, &id)?;
+            mend(writer, &mut remains.clone(), &id)?;
             let next = Memories::put(writer, &memory(MemoryKind::Turn, None, None))?;
             let about = writer.get(ABOUT, &())?.map(|about| about.character.0);
             let budget = writer.get(BUDGET, &())?.unwrap_or_default();
@@ -267,6 +321,48 @@ mod tests {
     }
 
     #[test]
+    fn what_is_of_another_table_is_dropped_and_the_rest_is_mended() {
+        const NO_DERIVED: Table<u64, String> = Table::new("derived");
+        let folder = tempfile::tempdir().unwrap();
+        let id = Name::new("marit").unwrap();
+        let store = Store::open(folder.path().join(STORE), &SCHEMA, &StoreOptions::default());
+        let mended = store.unwrap().write_blocking(move |writer| {
+            writer.insert(NO_DERIVED, &1, &"Is it windy?".to_owned())?;
+            writer.insert(DERIVED, &2, &Derived { from: 1, through: 3 })?;
+            let tables = vec![TableRemains { entries: 2, ..lost(DERIVED.name(), 0) }];
+            let mut remains = Remains { tables, are_all: true };
+            mend(writer, &mut remains, &id)?;
+            let told = remains.table(DERIVED.name()).map(|table| (table.entries, table.lost));
+            let derived: Result<Vec<_>, StoreError> = writer.range(DERIVED, ..).collect();
+            Ok::<_, StoreError>((told, derived?))
+        });
+        let left = vec![(2, Derived { from: 1, through: 3 })];
+        assert_eq!(mended.unwrap(), (Some((1, 1)), left));
+    }
+
+    #[test]
+    fn what_becomes_of_the_damaged_file_is_told_as_it_is() {
+        let report = |tables| Report {
+            path: PathBuf::from("being.redb"),
+            bytes: 0,
+            finding: Finding::Whole,
+            application: None,
+            version: None,
+            tables,
+        };
+        let kept = |tables| {
+            let remains = Remains { tables: Vec::new(), are_all: true };
+            let damaged = PathBuf::from("being.redb.damaged");
+            super::kept(&Salvaged { remains, after: report(tables), damaged })
+        };
+        let told = kept(Vec::new());
+        assert!(told.contains("is kept as being.redb.damaged") && told.contains("copy"), "{told}");
+        let owed = TableReport { name: REWRITE_OWED.name().to_owned(), entries: 1, bytes: 0 };
+        let told = kept(vec![owed]);
+        assert!(!told.contains("kept") && told.contains("as soon as the being wakes"), "{told}");
+    }
+
+    #[test]
     fn numbers_from_before_the_last_write_are_not_given_again() {
         let folder = tempfile::tempdir().unwrap();
         let id = Name::new("marit").unwrap();
@@ -279,7 +375,7 @@ mod tests {
             writer.insert(REMINDERS, &4, &reminder)?;
             writer.insert(LAST_REMINDER, &(), &3)?;
             Memories::put(writer, &memory(MemoryKind::Summary, None, None))?;
-            mend(writer, &Remains { tables: Vec::new(), are_all: false }, &id)?;
+            mend(writer, &mut Remains { tables: Vec::new(), are_all: false }, &id)?;
             let next = Memories::put(writer, &memory(MemoryKind::Turn, None, None))?;
             let derived = writer.get(DERIVED, &1)?;
             let (turn, reminder) = (writer.get(LAST_TURN, &())?, writer.get(LAST_REMINDER, &())?);

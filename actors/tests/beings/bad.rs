@@ -129,6 +129,31 @@ async fn what_can_be_read_of_a_damaged_being_is_saved_when_the_rest_is_given_up(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_being_of_whose_file_the_beginning_is_damaged_is_saved() {
+    const TEXT: &str = "the anchor is rusty";
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.remember("alice", TEXT).await;
+    world.house.shutdown().await;
+    let store = world.folder("alice").join("being.redb");
+    let mut bytes = std::fs::read(&store).unwrap();
+    bytes[3] ^= 1;
+    std::fs::write(&store, &bytes).unwrap();
+
+    let world = world.again().await;
+    let check = |give_up| CheckBeing { id: name("alice"), repair: false, give_up };
+    let found = world.ask(&world.registry, check(false)).await;
+    assert_eq!((found.finding, found.can_be_saved), (Soundness::Damaged, true), "{found:?}");
+    assert!(found.words.contains("it does not begin as one does"), "{found:?}");
+    assert!(found.tables.iter().all(|table| table.lost == 0), "{found:?}");
+    let saved = world.ask(&world.registry, check(true)).await;
+    assert_eq!((saved.finding, saved.is_repaired), (Soundness::Whole, true), "{saved:?}");
+    let is_told = |note: &String| note.contains("copy it elsewhere if you need it");
+    assert!(saved.notes.iter().any(is_told), "{saved:?}");
+    assert_eq!(world.recall("alice", "anchor").await[0].memory.text, TEXT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_that_is_in_use_elsewhere_is_not_taken() {
     let world = World::new().await;
     world.create("Alice").await;

@@ -127,7 +127,9 @@ pub(super) fn is_own(table: &str) -> bool {
 /// Keeps a memory.
 pub(super) fn put(writer: &mut Writer, new: &NewMemory) -> Result<Memory, StoreError> {
     let memory = new.with_id(writer.get(NEXT, &())?.unwrap_or(1));
-    writer.insert(NEXT, &(), &(memory.id + 1))?;
+    let next = memory.id.checked_add(1);
+    let next = next.ok_or(StoreError::NoNumber { table: MEMORIES.name() })?;
+    writer.insert(NEXT, &(), &next)?;
     writer.insert(MEMORIES, &memory.id, &memory)?;
     writer.insert(GISTS, &memory.id, &Gist::of(&memory))?;
     Ok(memory)
@@ -228,7 +230,14 @@ const ID_MAX: u64 = u64::MAX / 2;
 
 /// Brings to agree what is left of memories in a store that has lost some entries. What was made of them is
 /// made anew. `named` is the highest id that something else names.
-pub(super) fn mend(writer: &mut Writer, remains: &Remains, named: u64) -> Result<(), StoreError> {
+pub(super) fn mend(
+    writer: &mut Writer,
+    remains: &mut Remains,
+    named: u64,
+) -> Result<(), StoreError> {
+    remains.keep_readable(writer, MEMORIES)?;
+    remains.keep_readable(writer, FORGOTTEN)?;
+    remains.keep_readable(writer, NEXT)?;
     let lost = remains.table(MEMORIES.name()).map_or(0, |table| table.lost);
     let last = writer.last(MEMORIES)?.map_or(0, |(id, _)| id);
     let said = writer.get(NEXT, &())?;
@@ -237,10 +246,10 @@ pub(super) fn mend(writer: &mut Writer, remains: &Remains, named: u64) -> Result
         Some(next) => next.max(last.saturating_add(1)),
         None => {
             let forgotten = writer.last(FORGOTTEN)?.map_or(0, |(id, ())| id);
-            // One of an earlier form tells nothing.
-            let gist = writer.last(GISTS).ok().flatten().map_or(0, |(id, _)| id);
-            let last = last.max(forgotten).max(gist).max(named);
-            said.unwrap_or(1).max(last.saturating_add(lost).min(ID_MAX) + 1)
+            let gist = remains.table(GISTS.name()).and_then(|gists| gists.last_number);
+            let last = last.max(forgotten).max(gist.unwrap_or(0)).max(named);
+            let last = last.saturating_add(lost).min(ID_MAX).max(last);
+            said.unwrap_or(1).max(last.saturating_add(1))
         }
     };
     writer.insert(NEXT, &(), &next)?;

@@ -57,7 +57,8 @@ pub enum Finding {
         /// What is wrong.
         why: String,
     },
-    /// It is damaged, and a backup is needed.
+    /// It is damaged, and no repair mends it: a backup does, or [`salvage()`](super::salvage()), which gives
+    /// up what cannot be read.
     Damaged {
         /// What is wrong.
         why: String,

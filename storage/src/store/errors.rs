@@ -18,7 +18,9 @@ pub enum OpenError {
     },
     /// The file is a store no more.
     #[error(
-        "the store {} is damaged: {why}; try to repair it, or restore a backup", path.display()
+        "the store {} is damaged: {why}; try to repair it, or restore a backup; that of a being \
+         `being check` looks over, which tells what of it can be saved",
+        path.display()
     )]
     Damaged {
         /// Its file.
@@ -28,7 +30,8 @@ pub enum OpenError {
     },
     /// The file does not begin as a store does.
     #[error(
-        "{} is not a store: {why}; if it was one, it is damaged, and a backup can be restored",
+        "{} is not a store: {why}; if it was one, it is damaged, and a backup can be restored; that of \
+         a being `being check` looks over, which tells what of it can be saved",
         path.display()
     )]
     NotAStore {
@@ -136,7 +139,8 @@ pub enum OpenError {
 pub enum StoreError {
     /// What is in the file is not what was written.
     #[error(
-        "{place} of the store {} is damaged: {why}; check the store, and restore a backup",
+        "{place} of the store {} is damaged: {why}; check the store, and restore a backup; that of a \
+         being `being check` looks over, which tells what of it can be saved",
         path.display()
     )]
     Damaged {
@@ -156,6 +160,12 @@ pub enum StoreError {
         key: String,
         /// Why it cannot.
         source: Arc<WireError>,
+    },
+    /// No entry can come behind the last one: that has the highest number that there is.
+    #[error("nothing more can be kept in table {table:?}: its last entry has the highest number")]
+    NoNumber {
+        /// The table.
+        table: &'static str,
     },
     /// There is no space on the disk. Nothing of the write was acknowledged.
     #[error("no space is left for the store {}: {source}; make some and try again", path.display())]

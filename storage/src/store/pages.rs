@@ -10,7 +10,8 @@
 //! | a page | is read |
 //! |---|---|
 //! | that is proven | as it is |
-//! | that is damaged, where a proven page leads | as far as its parts can be proven: pages beneath it by their checksums, and entries by their seals |
+//! | that has one flipped bit in its head, where a proven page leads | with that bit put right: its checksum tells that this is how it was |
+//! | that is damaged otherwise, where a proven page leads | as far as its parts can be proven: pages beneath it by their checksums, and entries by their seals |
 //! | that is damaged, where a damaged page or an earlier commit leads | not at all: it may be any page of the file, also of another table or time |
 
 use std::collections::BTreeMap;
@@ -58,6 +59,9 @@ const PLAIN_TABLE: u8 = 3;
 const CHECKSUM_LEN: usize = 16;
 const NUMBER_LEN: usize = 8;
 
+/// How many bytes of a page say of which kind it is and how much it has.
+const HEAD_LEN: usize = 4;
+
 /// The file.
 pub(super) struct Pages {
     file: File,
@@ -99,6 +103,8 @@ pub(super) struct TableList {
 pub(super) struct TableRoot {
     /// How many entries it has, as it says.
     pub(super) entries: u64,
+    /// That number is proven.
+    pub(super) is_counted: bool,
     /// Where its tree begins, if it has entries.
     root: Option<Pointer>,
     /// It is as the last commit left it.
@@ -215,7 +221,8 @@ impl Pages {
             let is_one = name == ABOUT_NAME || is_known(&name);
             if is_proven || (is_one && self.has_proven_root(table)?) {
                 let entries = table.entries.min(self.len / ENTRY_LEN_MIN);
-                let table = TableRoot { entries, is_current: commit.is_last, ..table };
+                let is_current = commit.is_last;
+                let table = TableRoot { entries, is_counted: is_proven, is_current, ..table };
                 tables.entry(name).or_insert(table);
             }
         }
@@ -265,9 +272,11 @@ impl Walk<'_> {
             return visit(Found::Lost);
         }
         self.reads_left -= 1;
-        let page = self.pages.page(at)?;
-        let is_proven = is_proven(&page, at.checksum);
-        let is_read = is_proven || (is_led_to && self.is_lenient);
+        let mut page = self.pages.page(at)?;
+        let is_mendable = is_led_to && self.is_lenient;
+        let is_proven =
+            is_proven(&page, at.checksum) || (is_mendable && mend_head(&mut page, at.checksum));
+        let is_read = is_proven || is_mendable;
         match Node::of(&page).filter(|_| is_read) {
             Some(Node::Leaf(leaf)) => visit(Found::Leaf { leaf, is_proven }),
             Some(Node::Branch(branch)) => {
@@ -314,7 +323,7 @@ impl TableRoot {
             0 => None,
             _ => Some(Pointer::read(said, ROOT_AT, ROOT_AT + NUMBER_LEN)?),
         };
-        Some((name, Self { entries, root, is_current: false }))
+        Some((name, Self { entries, is_counted: false, root, is_current: false }))
     }
 }
 
@@ -339,6 +348,19 @@ impl Pointer {
 fn is_proven(page: &[u8], checksum: u128) -> bool {
     let used = Node::of(page).and_then(|node| page.get(..node.len()?));
     used.is_some_and(|used| xxh3_128(used) == checksum)
+}
+
+/// Puts right a flipped bit in the head of a page, if it is then as it was written; whether it is. That bit would
+/// cost all that is in the page.
+fn mend_head(page: &mut [u8], checksum: u128) -> bool {
+    (0..8 * HEAD_LEN.min(page.len())).any(|bit| {
+        page[bit / 8] ^= 1 << (bit % 8);
+        let is_mended = is_proven(page, checksum);
+        if !is_mended {
+            page[bit / 8] ^= 1 << (bit % 8);
+        }
+        is_mended
+    })
 }
 
 /// A page, as it says of itself. Nothing of it needs to make sense.

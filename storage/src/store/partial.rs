@@ -88,10 +88,7 @@ impl Partial {
             IfThere::Refuse => None,
         };
         sweep(to);
-        // Seeded by the system: nobody else comes by the same, here or in another process.
-        let number = RandomState::new().build_hasher().finish();
-        let path = beside(to, &format!("{PARTIAL}-{number:0NUMBER_LEN$x}"));
-        Ok(Self { path, to: to.to_owned(), replaced })
+        Ok(Self { path: free_name(to), to: to.to_owned(), replaced })
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -122,6 +119,13 @@ impl Drop for Partial {
         // The error tells of what went wrong first. What is left is removed by whoever comes next.
         let _left = remove_if_there(&self.path);
     }
+}
+
+/// A name beside a file that nobody has. What has it is swept away when it is left.
+pub(super) fn free_name(to: &Path) -> PathBuf {
+    // Seeded by the system: nobody else comes by the same, here or in another process.
+    let number = RandomState::new().build_hasher().finish();
+    beside(to, &format!("{PARTIAL}-{number:0NUMBER_LEN$x}"))
 }
 
 /// Removes all that were made for a name which nobody can be at any more.

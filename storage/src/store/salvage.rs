@@ -3,7 +3,7 @@
 //! Every entry has a seal, and every page a checksum: so almost all of a large store can be told from what
 //! was damaged in it. The damaged file is read without redb ([`Pages`]). What is whole in it goes into a new
 //! file, which takes the place of the damaged one in one step; that is kept beside it until the store is
-//! rewritten the next time. Whatever ends in between, one of the two is there.
+//! rewritten the next time, in the place of one that was kept before. Whatever ends in between, one of the two is there.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -11,20 +11,22 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use redb::Database;
+use serde::de::DeserializeOwned;
 
 use super::StoreOptions;
 use super::check::{Report, check};
 use super::errors::{OpenError, StoreError};
 use super::files::{DAMAGED, beside, claim, remove_if_there, sync, sync_folder_of};
 use super::generation::Generation;
-use super::key::decoded;
+use super::key::{Key, decoded};
 use super::opening::guard;
 use super::pages::{Found, Pages, TableRoot};
-use super::partial::{IfThere, Partial};
+use super::partial::{IfThere, Partial, free_name};
 use super::reader::{definition, shown};
 use super::rewrite::make;
 use super::schema::{ABOUT_NAME, MigrationResult, Schema};
 use super::seal;
+use super::table::Table;
 use super::writer::Writer;
 
 /// How many places are told in which entries of a table are lost. What is lost behind them is told as one
@@ -50,10 +52,12 @@ pub struct TableRemains {
     pub entries: u64,
     /// The bytes of their keys and values.
     pub bytes: u64,
-    /// How many entries are lost, as the table counts them.
+    /// How many entries are lost, as the table counts them. 0 if its count is damaged, too.
     pub lost: u64,
     /// Between which keys they were, in words; eight places at most. Empty if no entry is left beside them.
     pub gaps: Vec<String>,
+    /// The last key that can be read, if it is a number.
+    pub last_number: Option<u64>,
 }
 
 /// A store of which was saved what could be read.
@@ -77,7 +81,7 @@ pub enum SalvageError {
         path: PathBuf,
     },
     /// What was saved could not be made one again.
-    #[error("what can be read of the store {} is too little: {why}; restore a backup", path.display())]
+    #[error("no store can be made of what can be read of {}: {why}; restore a backup", path.display())]
     Unfit {
         /// Its file.
         path: PathBuf,
@@ -97,7 +101,27 @@ impl Remains {
 
     /// Whether entries of a table are lost, or may be.
     pub fn has_lost(&self, name: &str) -> bool {
-        self.table(name).map_or(!self.are_all, |table| table.lost > 0)
+        let has_lost = |table: &TableRemains| table.lost > 0 || !table.gaps.is_empty();
+        self.table(name).map_or(!self.are_all, has_lost)
+    }
+
+    /// Removes of a table that was saved what is none of its entries, and counts that as lost: a seal does not
+    /// say of which table an entry is.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub fn keep_readable<K: Key, V: DeserializeOwned>(
+        &mut self,
+        writer: &mut Writer,
+        table: Table<K, V>,
+    ) -> Result<(), StoreError> {
+        let (entries, bytes) = writer.remove_unreadable(table)?;
+        if let Some(told) = self.tables.iter_mut().find(|told| told.name == table.name()) {
+            told.entries = told.entries.saturating_sub(entries);
+            told.bytes = told.bytes.saturating_sub(bytes);
+            told.lost += entries;
+        }
+        Ok(())
     }
 
     /// Whether anything can be read.
@@ -127,8 +151,9 @@ pub fn remains(path: &Path, is_known: fn(&str) -> bool) -> Result<Remains, OpenE
 }
 
 /// Makes a closed store anew of what can be read of it, and gives up the rest. `is_known` says by its name
-/// whether it has a table. `mend` brings to agree what its tables say of each other, in the new file, before that
-/// takes the place of the damaged one. Blocking.
+/// whether it has a table, and `is_made_anew` whether that is not needed: it is read, and not copied. `mend` brings
+/// to agree what its tables say of each other, in the new file, before that takes the place of the damaged one.
+/// Blocking.
 ///
 /// # Errors
 /// [`SalvageError`]; the store is then as it was.
@@ -136,7 +161,8 @@ pub fn salvage(
     path: &Path,
     schema: &Schema,
     is_known: fn(&str) -> bool,
-    mend: impl FnOnce(&mut Writer, &Remains) -> MigrationResult,
+    is_made_anew: fn(&str) -> bool,
+    mend: impl FnOnce(&mut Writer, &mut Remains) -> MigrationResult,
 ) -> Result<Salvaged, SalvageError> {
     if !path.try_exists().map_err(|error| OpenError::io(path, error))? {
         return Err(OpenError::Missing { path: path.to_owned() }.into());
@@ -144,14 +170,14 @@ pub fn salvage(
     let partial = Partial::begin(path, IfThere::Replace).map_err(|error| busy(path, error))?;
     let pages = Pages::open(path).map_err(|error| OpenError::io(path, error))?;
     let new = make(partial.path(), &StoreOptions::default())?;
-    let remains = guard(path, || copy(&pages, is_known, &new))?;
+    let mut remains = guard(path, || copy(&pages, is_known, is_made_anew, &new))?;
     if remains.is_nothing() {
         return Err(SalvageError::Nothing { path: path.to_owned() });
     }
     let new = Arc::new(Generation::new(path, new));
     schema.restate(&new)?;
     schema.settle(&new)?;
-    mend_all(&new, &remains, mend)?;
+    mend_all(&new, &mut remains, mend)?;
     new.close()?;
     let after = check(partial.path())?;
     if !after.is_whole() {
@@ -173,8 +199,8 @@ fn busy(path: &Path, error: io::Error) -> OpenError {
 /// Brings to agree what the tables say of each other, in one change.
 fn mend_all(
     new: &Arc<Generation>,
-    remains: &Remains,
-    mend: impl FnOnce(&mut Writer, &Remains) -> MigrationResult,
+    remains: &mut Remains,
+    mend: impl FnOnce(&mut Writer, &mut Remains) -> MigrationResult,
 ) -> Result<(), SalvageError> {
     let mut writer = Writer::begin(Arc::clone(new))?;
     match mend(&mut writer, remains) {
@@ -186,15 +212,25 @@ fn mend_all(
     }
 }
 
-/// Gives the damaged file another name beside its own; on the disk when this returns.
+/// Gives the damaged file another name beside its own, in the place of one that was kept before; on the disk
+/// when this returns. One that was kept before stays until then.
 fn keep(path: &Path, damaged: &Path) -> io::Result<()> {
-    remove_if_there(damaged)?;
-    if fs::hard_link(path, damaged).is_err() {
-        // Where a file has one name only.
-        fs::copy(path, damaged)?;
-        sync(damaged)?;
-    }
+    // Whoever opens the store removes it under this name, if this is cut short.
+    let aside = free_name(path);
+    let kept = link(path, &aside).and_then(|()| fs::rename(&aside, damaged));
+    // Also if it was renamed: of two names of one file that leaves both.
+    let removed = remove_if_there(&aside);
+    kept.and(removed)?;
     sync_folder_of(damaged)
+}
+
+fn link(from: &Path, to: &Path) -> io::Result<()> {
+    if fs::hard_link(from, to).is_err() {
+        // Where a file has one name only.
+        fs::copy(from, to)?;
+        sync(to)?;
+    }
+    Ok(())
 }
 
 /// Where the entries of a table go that can be read.
@@ -211,16 +247,34 @@ impl Saved for NoTable {
     }
 }
 
+/// Without a table they are only counted, too.
+impl<S: Saved> Saved for Option<S> {
+    fn save(&mut self, key: &[u8], value: &[u8]) -> Result<(), redb::Error> {
+        match self {
+            Some(table) => table.save(key, value),
+            None => Ok(()),
+        }
+    }
+}
+
 impl Saved for redb::Table<'_, &'static [u8], &'static [u8]> {
     fn save(&mut self, key: &[u8], value: &[u8]) -> Result<(), redb::Error> {
         Ok(self.insert(key, value).map(drop)?)
     }
 }
 
-/// Copies all that can be read.
-fn copy(pages: &Pages, is_known: fn(&str) -> bool, to: &Database) -> Result<Remains, redb::Error> {
+/// Copies all that can be read, but for what is made anew.
+fn copy(
+    pages: &Pages,
+    is_known: fn(&str) -> bool,
+    is_made_anew: fn(&str) -> bool,
+    to: &Database,
+) -> Result<Remains, redb::Error> {
     let change = to.begin_write()?;
-    let remains = read_all(pages, is_known, |name| Ok(change.open_table(definition(name))?))?;
+    let remains = read_all(pages, is_known, |name| match is_made_anew(name) {
+        true => Ok(None),
+        false => Ok(Some(change.open_table(definition(name))?)),
+    })?;
     change.commit()?;
     Ok(remains)
 }
@@ -250,16 +304,32 @@ fn read_table(
     table: TableRoot,
     saved: &mut impl Saved,
 ) -> Result<TableRemains, redb::Error> {
-    let mut reading = Reading { saved, entries: 0, bytes: 0, last: None, gaps: Gaps::default() };
+    let found = read(pages, table, &mut NoTable, false)?.entries;
+    // If these are more than it has, a page of another table lies in the place of one of its own.
+    let is_strict = table.is_counted && found > table.entries;
+    let Reading { entries, bytes, last, gaps, .. } = read(pages, table, saved, is_strict)?;
+    let lost = if table.is_counted { table.entries.saturating_sub(entries) } else { 0 };
+    let last_number = last.as_deref().and_then(decoded::<u64>);
+    Ok(TableRemains { name, entries, bytes, lost, gaps: gaps.told(last), last_number })
+}
+
+fn read<'a, S: Saved>(
+    pages: &Pages,
+    table: TableRoot,
+    saved: &'a mut S,
+    is_strict: bool,
+) -> Result<Reading<'a, S>, redb::Error> {
+    let gaps = Gaps::default();
+    let mut reading = Reading { saved, is_strict, entries: 0, bytes: 0, last: None, gaps };
     pages.walk(table, &mut |found: Found<'_>| reading.take(found))?;
-    let Reading { entries, bytes, last, gaps, .. } = reading;
-    let (lost, gaps) = (table.entries.saturating_sub(entries), gaps.told(last));
-    Ok(TableRemains { name, entries, bytes, lost, gaps })
+    Ok(reading)
 }
 
 /// A table while it is read.
 struct Reading<'a, S> {
     saved: &'a mut S,
+    /// Nothing is taken from pages that are not proven.
+    is_strict: bool,
     entries: u64,
     bytes: u64,
     /// The key of the last entry that could be read.
@@ -275,9 +345,9 @@ impl<S: Saved> Reading<'_, S> {
         };
         let is_whole = |(key, value): &(&[u8], &[u8])| seal::open(key, value).is_some();
         let entries: Vec<_> = leaf.entries().map(|entry| entry.filter(is_whole)).collect();
-        if !is_proven && entries.iter().all(Option::is_some) {
-            // Nothing of it is damaged, and yet it is not what was written here last: it is what was
-            // here before.
+        if !is_proven && (self.is_strict || entries.iter().all(Option::is_some)) {
+            // Where nothing of it is damaged, and yet it is not what was written here last, it is what
+            // was here before.
             self.gaps.is_open = true;
             return Ok(());
         }

@@ -195,6 +195,22 @@ impl Writer {
         })
     }
 
+    /// Removes the entries of a table that cannot be read as such; how many those were, and their bytes.
+    pub(super) fn remove_unreadable<K: Key, V: DeserializeOwned>(
+        &mut self,
+        table: Table<K, V>,
+    ) -> Result<(u64, u64), StoreError> {
+        let (all, mut bytes) = ((Bound::Unbounded, Bound::Unbounded), 0);
+        let removed = self.remove_some(table.name(), all, |reader, raw| {
+            let is_unreadable = reader.entry(table, raw).is_err();
+            if is_unreadable {
+                bytes += (raw.0.len() + raw.1.len()) as u64;
+            }
+            Ok(is_unreadable)
+        })?;
+        Ok((removed, bytes))
+    }
+
     /// Not left to redb, whose walk through a damaged file may not end.
     fn remove_some(
         &mut self,

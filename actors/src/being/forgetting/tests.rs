@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt;
 
 use futures_util::future::poll_immediate;
+use genii_storage::memories::NewMemory;
 use tempfile::TempDir;
 
 use super::*;
@@ -145,4 +146,56 @@ async fn who_waits_for_another_to_write_the_store_anew_finds_it_done() {
     finish(&mind).await.unwrap();
     assert_ne!(file(), before, "what comes later is seen to");
     mind.close().await;
+}
+
+/// A being of whose one turn damage has left what it is remembered as, and a summary that was made of it.
+async fn who_lost_a_turn() -> (TempDir, Arc<Mind>) {
+    let (folder, mind) = marit([]).await;
+    let memory = |kind, turn, text: &str| NewMemory {
+        kind,
+        text: text.to_owned(),
+        speaker: None,
+        at: Timestamp::now(),
+        turn,
+        subject: None,
+    };
+    let kept = mind.store.write(move |writer: &mut Writer| {
+        let made = [
+            memory(MemoryKind::Turn, Some(1), "Where does the quokka sleep?"),
+            memory(MemoryKind::Turn, Some(1), "The quokka sleeps in the boat house."),
+            memory(MemoryKind::Summary, None, "We spoke about the quokka."),
+            memory(MemoryKind::Turn, Some(2), "The sea is calm."),
+        ];
+        let kept: Result<Vec<Memory>, StoreError> =
+            made.iter().map(|memory| Memories::put(writer, memory)).collect();
+        writer.insert(DERIVED, &3, &Derived { from: 1, through: 1 })?;
+        writer.insert(TURNS, &2, &turn(2, "The sea is calm.".to_owned()))?;
+        kept
+    });
+    mind.memories.take_in(kept.await.unwrap()).await;
+    (folder, mind)
+}
+
+#[tokio::test]
+async fn with_a_turn_that_damage_took_goes_all_that_was_made_of_it() {
+    for what in [
+        Forgettable::Memory { id: 1 },
+        Forgettable::Turn { id: 1 },
+        Forgettable::Matching { text: "where does the quokka".to_owned() },
+    ] {
+        let (folder, mind) = who_lost_a_turn().await;
+        let asked = WouldForget { what: what.clone(), limit: None };
+        let at_stake = would_forget(&mind, asked).await.unwrap();
+        assert_eq!((at_stake.memories.len(), at_stake.turns.len()), (3, 0), "{what:?}");
+        let forgotten = forget(&mind, Place::take(&mind).await, what.clone()).await.unwrap();
+        assert_eq!(forgotten, Forgotten { memories: 3, ..Forgotten::default() }, "{what:?}");
+        assert_eq!(mind.memories.page(None, PAGE_MAX).unwrap()[0].id, 4);
+        let store = std::fs::read(folder.path().join(STORE)).unwrap();
+        let secret = b"quokka";
+        assert!(!store.windows(secret.len()).any(|window| window == secret), "{what:?}");
+        // What was forgotten takes nothing with it once more.
+        let again = forget(&mind, Place::take(&mind).await, Forgettable::Turn { id: 1 }).await;
+        assert_eq!(again.unwrap(), Forgotten::default());
+        mind.close().await;
+    }
 }

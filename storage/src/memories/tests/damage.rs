@@ -87,9 +87,9 @@ async fn what_is_left_after_a_loss_is_found_and_no_id_is_given_again() {
     };
     assert_eq!(memories.0.store.write(lose).await.unwrap(), 3);
     let (name, gaps) = ("memories".to_owned(), Vec::new());
-    let lost = TableRemains { name, entries: 37, bytes: 0, lost: 3, gaps };
+    let lost = TableRemains { name, entries: 37, bytes: 0, lost: 3, gaps, last_number: Some(37) };
     let remains = Remains { tables: vec![lost], are_all: true };
-    let mend = move |writer: &mut Writer| Memories::mend(writer, &remains, 0);
+    let mend = move |writer: &mut Writer| Memories::mend(writer, &mut remains.clone(), 0);
     memories.0.store.write(mend).await.unwrap();
     memories.0.store.close().await.unwrap();
     drop(memories);
@@ -101,4 +101,19 @@ async fn what_is_left_after_a_loss_is_found_and_no_id_is_given_again() {
     assert_eq!(memories.count().unwrap(), 37);
     let kept = memories.remember(about(41..=41)).await.unwrap();
     assert!(kept[0].id > 40, "{kept:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn behind_the_highest_id_nothing_is_kept_rather_than_in_the_place_of_another() {
+    let house = House::new();
+    let memories = house.open().await;
+    memories.remember(about(1..=2)).await.unwrap();
+    let mend = |writer: &mut Writer| {
+        let mut remains = Remains { tables: Vec::new(), are_all: false };
+        Memories::mend(writer, &mut remains, u64::MAX)
+    };
+    memories.0.store.write(mend).await.unwrap();
+    let refused = memories.remember(about(3..=3)).await.unwrap_err().to_string();
+    assert!(refused.contains("nothing more can be kept in table \"memories\""), "{refused}");
+    assert_eq!(memories.count().unwrap(), 2);
 }

@@ -13,6 +13,9 @@ const ENTRIES: u64 = 2_000;
 /// In how many damaged files there is one flipped bit.
 const CASES: u64 = 40;
 
+/// The length of a small page, in bytes.
+const PAGE_LEN: usize = 4_096;
+
 /// How often one that saves is killed.
 const KILLS: u64 = 12;
 
@@ -38,12 +41,45 @@ fn make(path: &Path) {
     store.close_blocking().unwrap();
 }
 
+/// A whole store of which each table has one page, closed.
+fn make_small(path: &Path) {
+    let store = Store::open(path, &SCHEMA, &options()).unwrap();
+    let write = |writer: &mut Writer| {
+        for key in 0..3 {
+            writer.insert(TEXTS, &key, &text(key))?;
+        }
+        for key in 0..5 {
+            writer.insert(PAIRS, &(kind(key), key), &key)?;
+        }
+        Ok::<_, StoreError>(())
+    };
+    store.write_blocking(write).unwrap();
+    store.close_blocking().unwrap();
+}
+
+/// Where the pages begin in which these bytes are.
+fn pages_with(file: &[u8], bytes: &[u8]) -> Vec<usize> {
+    let has_it = |page: &[u8]| page.windows(bytes.len()).any(|window| window == bytes);
+    let pages = file.chunks(PAGE_LEN).enumerate().filter(|(_, page)| has_it(page));
+    let pages: Vec<usize> = pages.map(|(number, _)| number * PAGE_LEN).collect();
+    assert!(!pages.is_empty());
+    pages
+}
+
 fn is_known(table: &str) -> bool {
     ["texts", "pairs"].contains(&table)
 }
 
+fn is_never(_: &str) -> bool {
+    false
+}
+
+fn is_pairs(table: &str) -> bool {
+    table == "pairs"
+}
+
 fn saved(path: &Path) -> Result<Salvaged, SalvageError> {
-    salvage(path, &SCHEMA, is_known, |_, _| Ok(()))
+    salvage(path, &SCHEMA, is_known, is_never, |_, _| Ok(()))
 }
 
 /// Changes a byte of each place where a file has these bytes.
@@ -191,6 +227,90 @@ fn a_page_of_garbage_takes_only_its_own_entries() {
 }
 
 #[test]
+fn a_flipped_bit_in_the_head_of_a_page_costs_nothing() {
+    let folder = folder();
+    let path = path_in(&folder);
+    make_small(&path);
+    let whole = fs::read(&path).unwrap();
+    for bit in 0..32 {
+        let mut bytes = whole.clone();
+        for page in pages_with(&whole, text(0).as_bytes()) {
+            bytes[page + bit / 8] ^= 1 << (bit % 8);
+        }
+        fs::write(&path, &bytes).unwrap();
+        assert_eq!(saved_of(&path, bit as u64), 8);
+    }
+}
+
+#[test]
+fn what_is_of_another_table_is_not_taken_for_its_own() {
+    // Of the five entries of the other page that many are damaged: then there are more left than the table had,
+    // or as many.
+    for damaged in [1, 2] {
+        let folder = folder();
+        let path = path_in(&folder);
+        make_small(&path);
+        let mut bytes = fs::read(&path).unwrap();
+        let other = pages_with(&bytes, b"kind 4")[0];
+        let mut page = bytes[other..][..PAGE_LEN].to_vec();
+        for key in 0..damaged {
+            let kind = kind(key);
+            let at = page.windows(kind.len()).position(|window| window == kind.as_bytes());
+            page[at.unwrap()] ^= 1;
+        }
+        for own in pages_with(&bytes, text(0).as_bytes()) {
+            bytes[own..][..PAGE_LEN].copy_from_slice(&page);
+        }
+        fs::write(&path, &bytes).unwrap();
+        let salvaged = salvage(&path, &SCHEMA, is_known, is_never, |writer, remains| {
+            Ok(remains.keep_readable(writer, TEXTS)?)
+        });
+        let remains = salvaged.unwrap().remains;
+        let texts = remains.table("texts").unwrap();
+        assert_eq!((texts.entries, texts.bytes, texts.lost), (0, 0, 3), "{damaged} are damaged");
+        assert_eq!(entries(&path), 5);
+    }
+}
+
+#[test]
+fn a_count_that_is_not_proven_is_not_told() {
+    let folder = folder();
+    let path = path_in(&folder);
+    make(&path);
+    // How many entries a table has, as the list of tables says it, and that it has some.
+    damage(&path, &[0xd0, 0x07, 0, 0, 0, 0, 0, 0, 1]);
+    let told = remains(&path, is_known).unwrap();
+    assert!(!told.are_all);
+    for name in ["texts", "pairs"] {
+        let table = told.table(name).unwrap();
+        assert_eq!((table.entries, table.lost), (ENTRIES, 0), "{name}");
+        assert!(!told.has_lost(name));
+    }
+    damage(&path, b"0007");
+    let told = remains(&path, is_known).unwrap();
+    let texts = told.table("texts").unwrap();
+    assert_eq!((texts.entries, texts.lost), (ENTRIES - 1, 0));
+    assert!(told.has_lost("texts") && texts.gaps == ["between 6 and 8"], "{texts:?}");
+}
+
+#[test]
+fn what_is_made_anew_is_read_and_not_copied() {
+    let folder = folder();
+    let path = path_in(&folder);
+    make_small(&path);
+    damage(&path, b"0001");
+    let salvaged = salvage(&path, &SCHEMA, is_known, is_pairs, |writer, _| {
+        assert!(writer.is_empty(PAIRS)?);
+        Ok(())
+    });
+    let remains = salvaged.unwrap().remains;
+    let [texts, pairs] = ["texts", "pairs"].map(|name| remains.table(name).unwrap());
+    assert_eq!((texts.entries, texts.last_number), (2, Some(2)));
+    assert_eq!((pairs.entries, pairs.last_number), (5, None));
+    assert_eq!(entries(&path), 2);
+}
+
+#[test]
 fn a_table_is_saved_under_its_own_name_only() {
     let folder = folder();
     let path = path_in(&folder);
@@ -228,7 +348,7 @@ fn what_a_store_said_of_itself_is_said_again() {
     assert!(saved(&path).unwrap().after.is_whole());
     assert_eq!(entries(&path), 2 * ENTRIES);
     const OTHER: Schema = Schema::new("other", 1, &[]);
-    let refused = salvage(&path, &OTHER, is_known, |_, _| Ok(())).unwrap_err();
+    let refused = salvage(&path, &OTHER, is_known, is_never, |_, _| Ok(())).unwrap_err();
     assert!(matches!(refused, SalvageError::Open(OpenError::OtherApplication { .. })), "{refused}");
 }
 
@@ -239,15 +359,15 @@ fn what_is_saved_is_mended_before_it_takes_the_place() {
     make(&path);
     damage(&path, b"0007");
     let before = fs::read(&path).unwrap();
-    let refused = salvage(&path, &SCHEMA, is_known, |writer, _| {
+    let refused = salvage(&path, &SCHEMA, is_known, is_never, |writer, _| {
         writer.remove_range(TEXTS, ..)?;
         Err("nobody is in it".into())
     });
     let refused = refused.unwrap_err().to_string();
-    assert!(refused.contains("too little: nobody is in it"), "{refused}");
+    assert!(refused.contains("nobody is in it"), "{refused}");
     assert_eq!(fs::read(&path).unwrap(), before);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing else is left");
-    let mended = salvage(&path, &SCHEMA, is_known, |writer, remains| {
+    let mended = salvage(&path, &SCHEMA, is_known, is_never, |writer, remains| {
         assert_eq!(remains.table("texts").unwrap().lost, 1);
         writer.insert(TEXTS, &7, &text(7))?;
         Ok(())
@@ -290,6 +410,33 @@ fn the_damaged_file_goes_with_the_next_rewrite() {
     store.rewrite_blocking().unwrap();
     assert!(!damaged.exists() && !store.keeps_damaged());
     assert_eq!(texts(&store).len() as u64, ENTRIES - 1);
+}
+
+#[test]
+fn a_damaged_file_that_was_kept_before_goes_when_the_next_one_is_kept() {
+    let folder = folder();
+    let path = path_in(&folder);
+    let kept = path.with_extension("redb.damaged");
+    make_small(&path);
+    damage(&path, b"0001");
+    let damaged = fs::read(&path).unwrap();
+    let files = || fs::read_dir(folder.path()).unwrap().count();
+    // A folder's place no file can take.
+    fs::create_dir(&kept).unwrap();
+    assert!(matches!(saved(&path), Err(SalvageError::Open(_))));
+    assert_eq!((fs::read(&path).unwrap(), files()), (damaged.clone(), 2), "nothing else is left");
+    fs::remove_dir(&kept).unwrap();
+
+    fs::write(&kept, "the one before").unwrap();
+    assert_eq!(saved(&path).unwrap().damaged, kept);
+    assert_eq!((fs::read(&kept).unwrap(), files()), (damaged.clone(), 2));
+
+    // It was kept, and genii ended before the new one took its place.
+    fs::write(&path, &damaged).unwrap();
+    fs::remove_file(&kept).unwrap();
+    fs::hard_link(&path, &kept).unwrap();
+    assert!(saved(&path).unwrap().after.is_whole());
+    assert_eq!((fs::read(&kept).unwrap(), files()), (damaged, 2));
 }
 
 /// The child of [`whatever_is_killed_leaves_one_that_can_be_read`].

@@ -8,7 +8,8 @@ use genii_protocols::being::AskHealth;
 use genii_protocols::beings::{Checked, CheckedTable, Soundness};
 use genii_storage::memories::Memories;
 use genii_storage::store::{
-    self, Finding, Remains, Repair, Report, SalvageError, Salvaged, TableRemains, TableReport,
+    self, Finding, OpenError, Remains, Repair, Report, SalvageError, Salvaged, TableRemains,
+    TableReport,
 };
 use genii_supervision::Status;
 
@@ -85,19 +86,35 @@ fn check_in(
     repair: bool,
     give_up: bool,
 ) -> Result<Checked, SalvageError> {
-    let file = folder.join(STORE);
-    let (report, is_repaired) = match repair {
-        true => {
-            let Repair { before, after } = store::repair(&file)?;
-            let is_repaired = !before.is_whole() && after.is_whole();
-            (after, is_repaired)
-        }
-        false => (store::check(&file)?, false),
-    };
+    let (report, is_repaired) = look_over(folder, repair)?;
     match report.finding {
         Finding::Damaged { .. } if give_up => Ok(saved(salvaging::salvage(folder, id)?, id)),
         Finding::Damaged { .. } => Ok(damaged(&report, &salvaging::remains(folder)?, id)),
         _ => Ok(mendable(report, is_repaired)),
+    }
+}
+
+/// Looks a store over, and mends it if that is wanted; whether it was mended. Blocking.
+fn look_over(folder: &Path, repair: bool) -> Result<(Report, bool), OpenError> {
+    let file = folder.join(STORE);
+    let looked = match repair {
+        true => store::repair(&file).map(|Repair { before, after }| {
+            let is_repaired = !before.is_whole() && after.is_whole();
+            (after, is_repaired)
+        }),
+        false => store::check(&file).map(|report| (report, false)),
+    };
+    match looked {
+        // It may be its beginning that is damaged.
+        Err(OpenError::NotAStore { path, why })
+            if salvaging::is_of_a_being(&salvaging::remains(folder)?) =>
+        {
+            let bytes = file.metadata().map_or(0, |about| about.len());
+            let (finding, tables) = (Finding::Damaged { why }, Vec::new());
+            let report = Report { path, bytes, finding, application: None, version: None, tables };
+            Ok((report, false))
+        }
+        looked => looked,
     }
 }
 
@@ -125,7 +142,8 @@ fn damaged(report: &Report, remains: &Remains, id: &Name) -> Checked {
     let can_be_saved = tables.iter().any(|table| table.entries > 0);
     let mut words = report.finding.to_string();
     if can_be_saved {
-        words.push_str(&format!("; {} can be saved", counted(&tables)));
+        let counted = counted(&tables, remains.are_all);
+        words.push_str(&format!("; or give up the rest: {counted} can be saved"));
     }
     Checked {
         finding: Soundness::Damaged,
@@ -140,16 +158,14 @@ fn damaged(report: &Report, remains: &Remains, id: &Name) -> Checked {
 
 /// What is told of a store of which the rest was given up.
 fn saved(salvaged: Salvaged, id: &Name) -> Checked {
-    let Salvaged { remains, after, damaged } = salvaged;
+    let kept = salvaging::kept(&salvaged);
+    let Salvaged { remains, after, .. } = salvaged;
     let tables = tables(&remains);
     let mut notes = salvaging::notes(&remains, id);
-    let damaged = damaged.display();
-    notes.push(format!(
-        "the damaged file is kept as {damaged}; it is removed with the next that is forgotten for good"
-    ));
+    notes.push(kept);
     Checked {
         finding: Soundness::Whole,
-        words: format!("{}, and has {}", after.finding, counted(&tables)),
+        words: format!("{}, and has {}", after.finding, counted(&tables, remains.are_all)),
         is_repaired: true,
         can_be_saved: false,
         bytes: after.bytes,
@@ -162,15 +178,18 @@ fn saved(salvaged: Salvaged, id: &Name) -> Checked {
 fn tables(remains: &Remains) -> Vec<CheckedTable> {
     let is_told = |table: &&TableRemains| !Memories::is_made_anew(&table.name);
     let table = |table: &TableRemains| {
-        let TableRemains { name, entries, bytes, lost, gaps } = table.clone();
+        let TableRemains { name, entries, bytes, lost, gaps, .. } = table.clone();
         CheckedTable { name, entries, bytes, lost, gaps }
     };
     remains.tables.iter().filter(is_told).map(table).collect()
 }
 
-/// How many entries there are, of those that there were.
-fn counted(tables: &[CheckedTable]) -> String {
+/// How many entries there are; of how many that there were, if that is known.
+fn counted(tables: &[CheckedTable], are_all: bool) -> String {
     let entries: u64 = tables.iter().map(|table| table.entries).sum();
     let lost: u64 = tables.iter().map(|table| table.lost).sum();
-    format!("{entries} of {} entries", entries + lost)
+    match are_all {
+        true => format!("{entries} of {} entries", entries + lost),
+        false => format!("{entries} entries"),
+    }
 }
