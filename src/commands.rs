@@ -57,7 +57,7 @@ use self::pinned::Pin;
 use crate::data::Data;
 use crate::doubt::Doubt;
 use crate::fault::Fault;
-use crate::screen::Screen;
+use crate::screen::{Screen, harmless_value};
 use crate::up::ending::Ending;
 
 /// All commands but those beneath [`being`], by name.
@@ -103,6 +103,10 @@ pub trait Command: 'static {
     const EXAMPLES: &'static [&'static str];
     /// What may keep it waiting, which a person is told after a while; empty if nothing does.
     const WAITS_FOR: &'static str = "";
+
+    /// Whether what it shows is JSON and nothing else, which holds what was said and commands no terminal by
+    /// itself. What any other says is shown without what would.
+    const SHOWS_JSON: bool = false;
     /// What it takes.
     type Args: clap::Args + Serialize + DeserializeOwned + Send + 'static;
     /// What it says, once or many times.
@@ -368,6 +372,8 @@ fn serve<C: Command>(
 }
 
 fn show<C: Command>(said: Value, screen: &mut Screen) -> Result<(), serde_json::Error> {
+    // Names and texts in it come from anybody: from agents, processes, clients and other machines.
+    let said = if C::SHOWS_JSON { said } else { harmless_value(said) };
     C::show(serde_json::from_value(said)?, screen);
     Ok(())
 }
@@ -505,5 +511,59 @@ mod tests {
             abouts.insert(command.get_about().unwrap().to_string());
         }
         assert_eq!(abouts.len(), all.len(), "each says what it does itself: {abouts:?}");
+    }
+
+    #[test]
+    fn nothing_that_a_command_shows_commands_the_terminal() {
+        const TITLE: &str = "\x1b]0;x\x07";
+        let letter = serde_json::json!({
+            "at": "2026-05-01T00:00:00.000000Z",
+            "to": "being/marit",
+            "message": TITLE,
+            "why": TITLE,
+        });
+        let event = serde_json::json!({
+            "seq": 1,
+            "at": "2026-05-01T00:00:00.000000Z",
+            "name": "core/twin",
+            "incarnation": 1,
+            "what": "crashed",
+            "text": TITLE,
+        });
+        let why = serde_json::json!({
+            "name": "core/twin",
+            "state": "down",
+            "says": TITLE,
+            "first_causes": [TITLE],
+        });
+        for (name, said) in [
+            ("dead-letters", serde_json::json!({ "total": 1, "letters": [letter] })),
+            ("journal", event),
+            ("why", why),
+            ("state", serde_json::json!({ TITLE: TITLE })),
+        ] {
+            let mut screen = Screen::stdout();
+            screen.colour = false;
+            find(name).unwrap().show(said, &mut screen).unwrap();
+            let text = screen.into_text();
+            assert!(text.contains("]0;x"), "{name}: {text:?}");
+            let is_command = |letter: char| letter != '\n' && letter.is_control();
+            assert!(!text.contains(is_command), "{name}: {text:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_as_json_is_what_was_said() {
+        let said = serde_json::json!({ "words": "a\x1b[2Jb\u{9b}31mc" });
+        for (name, value) in [
+            ("state", said.clone()),
+            ("ask", serde_json::json!({ "reply": said })),
+            ("being character", said.clone()),
+        ] {
+            let mut screen = Screen::stdout();
+            find(name).unwrap().show(value, &mut screen).unwrap();
+            let shown: Value = serde_json::from_str(&screen.into_text()).unwrap();
+            assert_eq!(shown, said, "{name}");
+        }
     }
 }

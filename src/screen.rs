@@ -56,6 +56,20 @@ fn turns_around(letter: char) -> bool {
     matches!(letter, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
+/// A value of which no text, and no name of a field, holds what [`harmless`] leaves out.
+pub fn harmless_value(value: serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(harmless(&text)),
+        Value::Array(items) => Value::Array(items.into_iter().map(harmless_value).collect()),
+        Value::Object(fields) => {
+            let each = |(name, value): (String, Value)| (harmless(&name), harmless_value(value));
+            Value::Object(fields.into_iter().map(each).collect())
+        }
+        value => value,
+    }
+}
+
 /// JSON as text, of the same value, without what [`harmless`] leaves out. What JSON itself escapes ends below
 /// the space, and a terminal heeds some letters behind that, too. They stand in strings alone.
 pub fn harmless_json(json: &str) -> String {

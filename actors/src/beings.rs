@@ -4,3 +4,6 @@ mod errands;
 pub mod home;
 pub(crate) mod parcels;
 pub mod registry;
+
+/// How begins what is said to be amiss with a being that is suspended: by this one it is known from afar.
+pub const SUSPENDED: &str = "it is suspended";

@@ -53,6 +53,7 @@ impl Command for Ask {
         "ask pc2-core/health-monitor health.check",
         "ask core/system-digital-twin twin.what_if '{\"goes\": [\"pc2-core/unified-error\"]}'",
     ];
+    const SHOWS_JSON: bool = true;
     type Args = Args;
     type Said = Answer;
 

@@ -67,7 +67,9 @@ impl Command for Journal {
     }
 
     fn unpin(args: &mut Args) -> Option<Pin> {
-        args.name.as_mut()?.unpin()
+        // Notes outlive what they tell of.
+        let pin = args.name.as_mut()?.unpin()?;
+        Some(Pin { need_not_be: true, ..pin })
     }
 
     async fn serve(args: Args, side: Side, out: Out<Entry>) -> Result<(), Refusal> {

@@ -54,8 +54,8 @@ pub struct Pinned<T> {
 impl<T: fmt::Display> Pinned<T> {
     /// Takes the machine out: what is pinned, and to which.
     pub fn unpin(&mut self) -> Option<Pin> {
-        let (name, is_new) = (self.name.to_string(), false);
-        self.node.take().map(|node| Pin { name, node, is_new })
+        let (name, need_not_be) = (self.name.to_string(), false);
+        self.node.take().map(|node| Pin { name, node, need_not_be })
     }
 }
 
@@ -106,8 +106,8 @@ pub struct Pin {
     pub name: String,
     /// The machine.
     pub node: NodeName,
-    /// It is only to be made there.
-    pub is_new: bool,
+    /// It need not be there: it is only to be made there, or what was noted of it may be all that is.
+    pub need_not_be: bool,
 }
 
 impl Pin {
@@ -133,7 +133,7 @@ impl Pin {
     /// Whether the machine is known not to have it. Of a machine that is not connected, and of groups
     /// of which no topology says where they live, that machine alone knows.
     fn is_wrong(&self, house: &House, lives: Option<&NodeName>) -> bool {
-        if self.is_new || lives == Some(&self.node) {
+        if self.need_not_be || lives == Some(&self.node) {
             return false;
         }
         match Address::parse(&self.name) {
@@ -216,8 +216,8 @@ mod tests {
         let mut pinned = read("core/twin@pc2").unwrap();
         assert_eq!(pinned.to_string(), "core/twin@pc2");
         let node = NodeName::new("pc2").unwrap();
-        let (name, is_new) = ("core/twin".to_owned(), false);
-        assert_eq!(pinned.unpin(), Some(Pin { name, node, is_new }));
+        let (name, need_not_be) = ("core/twin".to_owned(), false);
+        assert_eq!(pinned.unpin(), Some(Pin { name, node, need_not_be }));
         assert_eq!((pinned.to_string(), pinned.unpin()), ("core/twin".to_owned(), None));
         assert_eq!(read("core@pc2").unwrap().name.as_str(), "core");
         let fault = |text: &str| read(text).unwrap_err().to_string();

@@ -51,7 +51,7 @@ impl Command for Start {
 
     fn unpin(args: &mut Args) -> Option<Pin> {
         let pin = args.name.unpin()?;
-        Some(Pin { is_new: args.kind.is_some(), ..pin })
+        Some(Pin { need_not_be: args.kind.is_some(), ..pin })
     }
 
     async fn serve(args: Args, side: Side, out: Out<Row>) -> Result<(), Refusal> {

@@ -14,6 +14,7 @@ impl Command for State {
     const NAME: &'static str = "state";
     const ABOUT: &'static str = "Show the state of an agent, by its own account";
     const EXAMPLES: &'static [&'static str] = &["state pc2-core/health-monitor"];
+    const SHOWS_JSON: bool = true;
     type Args = Agent;
     type Said = Json;
 

@@ -52,6 +52,7 @@ impl Command for Character {
         "being character marit tags '[\"calm\", \"sea\"]'",
         "being character marit scenario --empty",
     ];
+    const SHOWS_JSON: bool = true;
     type Args = Args;
     type Said = Json;
 

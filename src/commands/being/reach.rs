@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use genii_actors::beings::SUSPENDED;
 use genii_actors::beings::registry::ERRAND_PATIENCE_MAX;
 use genii_protocols::being::{Answered, BeingInfo, Converse};
 use genii_protocols::beings::{BeingEntry, BeingState, GetBeing, ListBeings, NoBeing};
@@ -129,13 +130,15 @@ pub fn registry_hangs() -> Refusal {
 /// until it has, nothing that is said reaches it.
 fn not_down(side: &Side, address: &Address) -> Result<(), Refusal> {
     match status(&side.house, address) {
-        Some(Status::Down(failure)) => {
-            let refusal = Refusal::new(format!("{address} is down: {failure}"));
-            let refusal = refusal.help(format!("`why {address}` tells the cause"));
-            Err(Refusal { passes: true, ..refusal })
-        }
+        Some(Status::Down(failure)) => Err(down(address, &failure.to_string())),
         _ => Ok(()),
     }
+}
+
+fn down(address: &Address, why: &str) -> Refusal {
+    let refusal = Refusal::new(format!("{address} is down: {why}"));
+    let refusal = refusal.help(format!("`why {address}` tells the cause"));
+    Refusal { passes: true, ..refusal }
 }
 
 /// How an agent stands, as far as is known on this machine; `None` of one that sleeps, too.
@@ -159,16 +162,31 @@ fn passes(house: &House, fault: &Fault) -> bool {
     }
 }
 
-/// Sees that a being is neither [down](not_down) nor suspended, as far as is known on this machine: whoever asks
-/// one that is suspended would wait in vain.
-fn is_at_hand(side: &Side, id: &Name) -> Result<(), Refusal> {
+/// Sees that a being is neither [down](not_down) nor suspended, as far as is known: whoever asks one that is
+/// suspended would wait in vain. Of one that lives on another machine the registry knows, if it answers.
+async fn is_at_hand(side: &Side, id: &Name) -> Result<(), Refusal> {
     let address = address(id);
     not_down(side, &address)?;
-    if !side.house.node().is_suspended(&address) {
+    if side.house.node().is_suspended(&address) {
+        return Err(suspended(id, &address));
+    }
+    if side.house.home_of(address.as_str()).is_none() {
         return Ok(());
     }
+    let get = GetBeing { id: id.clone() };
+    let known = side.house.node().to(registry()).ask_within(get, ASIDE_PATIENCE).await;
+    let Ok(BeingEntry { state, why, .. }) = known else { return Ok(()) };
+    let why = why.unwrap_or_default();
+    match state {
+        BeingState::Down => Err(down(&address, &why)),
+        BeingState::Awake if why.starts_with(SUSPENDED) => Err(suspended(id, &address)),
+        _ => Ok(()),
+    }
+}
+
+fn suspended(id: &Name, address: &Address) -> Refusal {
     let message = format!("{id} is suspended, and handles nothing until it is resumed");
-    Err(Refusal::new(message).help(format!("`resume {address}` ends that")))
+    Refusal::new(message).help(format!("`resume {address}` ends that"))
 }
 
 /// Asks a being.
@@ -181,7 +199,7 @@ pub async fn ask_within<M: Message>(
     message: M,
     patience: Duration,
 ) -> Result<M::Reply, Refusal> {
-    is_at_hand(side, id)?;
+    is_at_hand(side, id).await?;
     match side.house.node().to(address(id)).ask_within(message, patience).await {
         Ok(reply) => Ok(reply),
         Err(AskError::Refused(no)) => Err(refused(id, &no)),
@@ -211,7 +229,7 @@ pub async fn converse<F>(
 where
     F: Future<Output = Result<(), Refusal>>,
 {
-    is_at_hand(side, id)?;
+    is_at_hand(side, id).await?;
     let mail = side.house.node().to(address(id));
     let answers = mail.stream_json(Converse::NAME, &Json::of(said), WORDS_PATIENCE).await;
     let mut answers = match answers {

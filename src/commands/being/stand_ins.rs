@@ -45,6 +45,15 @@ pub async fn side_without_registry() -> Side {
     house("[groups.being]\n[agents.\"being/marit\"]\nkind = \"being\"\n", kinds).await
 }
 
+/// A house all of whose beings live on another machine.
+pub async fn side_of_beings_elsewhere() -> Side {
+    let kinds = Catalogue::new().with::<Registry>("beings-registry").with::<Marit>("being");
+    let text = "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
+                settings = { beings = 7, others = [] }\n[groups.being]\nnode = \"pc9\"\n\
+                [agents.\"being/marit\"]\nkind = \"being\"\n";
+    house(text, kinds).await
+}
+
 /// A house in which `marit` lives, and whose registry answers nothing.
 pub async fn side_with_a_registry_that_hangs() -> Side {
     let kinds = Catalogue::new().with::<Hangs>("beings-registry").with::<Marit>("being");
@@ -89,12 +98,18 @@ pub const HOMELESS: &str = "x000003";
 /// A being that sleeps.
 pub const ASLEEP: &str = "x000004";
 
+/// Two of another machine: one that is suspended there, and one that has failed.
+pub const SUSPENDED_THERE: &str = "x000005";
+pub const DOWN_THERE: &str = "x000006";
+
 fn entry(id: &str) -> BeingEntry {
     let (state, node, why) = match id {
         "tobin" => (BeingState::Quarantined, "test", Some("its store is damaged")),
         AWAY => (BeingState::Unreachable, "pc9", None),
         ASLEEP => (BeingState::Asleep, "test", None),
         HOMELESS => (BeingState::Unreachable, "test", Some("its home does not run")),
+        SUSPENDED_THERE => (BeingState::Awake, "pc9", Some("it is suspended; resume it")),
+        DOWN_THERE => (BeingState::Down, "pc9", Some("its disk was full")),
         _ => (BeingState::Awake, "test", None),
     };
     BeingEntry {

@@ -4,12 +4,14 @@ use std::time::{Duration, Instant};
 
 use genii_protocols::admin::run_reply::Said;
 use genii_protocols::{Address, Destination, Fault, TimeSpan};
+use genii_supervision::{Key, What};
 use serde_json::{Value, json};
 
 use super::reach::{how_to_begin, of_fault};
 use super::stand_ins::{
-    ASLEEP, AWAY, HOMELESS, NOTICED, TALK_ON, side, side_that_starts,
-    side_with_a_registry_that_hangs, side_without_registry,
+    ASLEEP, AWAY, DOWN_THERE, HOMELESS, NOTICED, SUSPENDED_THERE, TALK_ON, side,
+    side_of_beings_elsewhere, side_that_starts, side_with_a_registry_that_hangs,
+    side_without_registry,
 };
 use crate::admin::client::Client;
 use crate::admin::server::AdminSocket;
@@ -193,6 +195,33 @@ async fn one_that_is_suspended_is_not_waited_for() {
     assert!(began.elapsed() < DEADLINE / 2, "{:?}", began.elapsed());
     run(&side, "resume being/marit").await.unwrap();
     assert!(shown(&side, "being ask marit hello").await.contains("You said: hello"));
+}
+
+#[tokio::test]
+async fn one_of_another_machine_that_is_suspended_or_down_there_is_not_waited_for() {
+    let side = side_of_beings_elsewhere().await;
+    for words in ["ask", "recall"] {
+        let line = format!("being {words} {SUSPENDED_THERE} hello");
+        let no = run(&side, &line).await.map(drop).unwrap_err();
+        assert!(!no.passes && no.message.contains("is suspended, and handles nothing"), "{no:?}");
+        assert_eq!(no.help, format!("`resume being/{SUSPENDED_THERE}` ends that"));
+        let line = format!("being {words} {DOWN_THERE} hello");
+        let no = run(&side, &line).await.map(drop).unwrap_err();
+        let says = format!("being/{DOWN_THERE} is down: its disk was full");
+        assert!(no.passes && no.message.contains(&says), "{line}: {no:?}");
+    }
+}
+
+#[tokio::test]
+async fn notes_of_a_being_that_is_no_more_are_asked_for_on_a_machine_by_name() {
+    let side = side(1).await;
+    let gone = Address::parse("being/gone").unwrap();
+    let noted = What::KeptNote { text: "was deleted".into() };
+    side.house.node().tree().record(&Key::from(gone.shared()), 0, noted);
+    let seen = shown(&side, "journal being/gone@test").await;
+    assert!(seen.contains("was deleted"), "{seen}");
+    let no = refused(&side, "log being/gone@test").await;
+    assert!(no.contains("being/gone is not on test"), "{no}");
 }
 
 #[tokio::test]

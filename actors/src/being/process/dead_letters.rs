@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use genii_protocols::{
-    Address, AskError, Destination, Fault, Json, Never, Sender, Timestamp, message,
+    Address, AskError, Destination, Fault, Json, Never, Rejection, Sender, Timestamp, message,
 };
 use genii_runtime::{Agent, Context, DeadLetter, DeadLetters, Handle, Mail, Node, Protocol};
 use genii_supervision::StartError;
@@ -35,8 +35,6 @@ const LAST_PATIENCE: Duration = Duration::from_secs(2);
 pub(super) struct LetterDied {
     /// Which of the dead letters of the process it is; the first is 1.
     number: u64,
-    /// As in [`DeadLetter`].
-    at: Timestamp,
     /// As in [`DeadLetter`].
     to: Destination,
     /// As in [`DeadLetter`].
@@ -86,12 +84,14 @@ impl Agent for Graveyard {
 
 impl Handle<LetterDied> for Graveyard {
     async fn handle(&mut self, died: LetterDied, context: &mut Context) -> Result<(), Never> {
-        let LetterDied { number, at, to, from, message, fault } = died;
+        let LetterDied { number, to, from, message, fault } = died;
         // Nothing in the name of another; and nothing twice, where the answer did not come in time.
         let is_its_own = to.address == self.being
             || from.as_ref().is_some_and(|from| from.address == self.being);
         if is_its_own && number > self.heard {
             let (from, message) = (from.map(Arc::new), message.into());
+            // By the clock of the house: the process may say anything.
+            let at = Timestamp::now();
             context.node().dead_letters().keep(DeadLetter { at, to, from, message, fault });
         }
         self.heard = self.heard.max(number);
@@ -139,13 +139,13 @@ impl Teller {
 
     /// Tells of one; whether the next is to be told.
     async fn tell_of(&mut self, number: u64, letter: &DeadLetter) -> bool {
-        let DeadLetter { at, to, from, message, fault } = letter.clone();
+        let DeadLetter { to, from, message, fault, .. } = letter.clone();
         let (from, message) = (from.map(|from| (*from).clone()), message.into_owned());
-        let died = LetterDied { number, at, to, from, message, fault };
+        let died = LetterDied { number, to, from, message, fault };
         let is_heard = match self.graveyard.ask_within(died, PATIENCE).await {
             Ok(()) => true,
             // It will not be understood another time either.
-            Err(AskError::Fault(fault)) if matches!(*fault, Fault::Rejected { .. }) => false,
+            Err(AskError::Fault(fault)) if is_not_understood(&fault) => false,
             Err(_) => return false,
         };
         // Those in between are kept no longer.
@@ -153,6 +153,12 @@ impl Teller {
         self.through = number;
         true
     }
+}
+
+/// Whether what was told is nothing that the house understands. Else it may hear it another time.
+fn is_not_understood(fault: &Fault) -> bool {
+    let Fault::Rejected { reason, .. } = fault else { return false };
+    matches!(reason, Rejection::UnknownMessage { .. } | Rejection::Malformed { .. })
 }
 
 #[cfg(test)]
@@ -235,8 +241,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_house_has_them_as_they_are_and_in_order_and_nothing_in_the_name_of_others() {
         let ends = Ends::new().await;
+        let began = Timestamp::now();
         let mut teller = Teller::new(&ends.tenant);
-        let letters = ["one", "two", "three"].map(|message| letter("being/marit", message));
+        let at: Timestamp = serde_json::from_value("2024-05-06T12:53:20Z".into()).unwrap();
+        let old = |message: &str| DeadLetter { at, ..letter("being/marit", message) };
+        let letters = ["one", "two", "three"].map(old);
         ends.tenant.dead_letters().keep(letters[0].clone());
         tell_until(&mut teller, &ends, 1).await;
         ends.tenant.dead_letters().keep(letter("being/tobin", "of another"));
@@ -246,10 +255,11 @@ mod tests {
         assert_eq!(kept.len(), letters.len());
         for (kept, letter) in kept.iter().zip(&letters) {
             let told = |letter: &DeadLetter| {
-                let DeadLetter { at, to, from, message, fault } = letter.clone();
-                (at, to, from, message, fault)
+                let DeadLetter { to, from, message, fault, .. } = letter.clone();
+                (to, from, message, fault)
             };
             assert_eq!(told(kept), told(letter));
+            assert!(kept.at >= began, "by the clock of the house: {}", kept.at);
         }
     }
 
@@ -265,6 +275,19 @@ mod tests {
         let kept = ends.house.dead_letters().tail(DEAD_LETTERS_KEPT);
         assert_eq!((kept.len(), &*kept[0].message), (DEAD_LETTERS_KEPT, "7"));
         assert_eq!(ends.house.dead_letters().total(), DEAD_LETTERS_KEPT as u64);
+    }
+
+    #[test]
+    fn only_what_can_never_be_understood_is_not_told_again() {
+        for (reason, is_not) in [
+            (Rejection::UnknownMessage { nearest: None }, true),
+            (Rejection::Malformed { detail: "no number".to_owned() }, true),
+            (Rejection::Unanswered, false),
+        ] {
+            let message = "annex.letter_died".to_owned();
+            let fault = Fault::Rejected { to: address().into(), message, reason };
+            assert_eq!(is_not_understood(&fault), is_not, "{fault}");
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use genii_protocols::{Name, NodeName, Timestamp};
 use genii_storage::store::{
-    Migration, Reader, Schema, Store, StoreError, StoreOptions, Table, Writer,
+    Migration, OpenError, Reader, Schema, Store, StoreError, StoreOptions, Table, Writer,
 };
 use genii_supervision::StartError;
 use parking_lot::Mutex;
@@ -134,10 +134,17 @@ impl Book {
             StartError::failed(why)
         })?;
         let store = Store::open(folder.join(FILE), &SCHEMA, &StoreOptions::default());
-        let store = store.map_err(|error| StartError::of(&error))?;
+        let store = store.map_err(|error| match &error {
+            OpenError::Damaged { .. } | OpenError::NotAStore { .. } => damaged(&error),
+            _ => StartError::of(&error),
+        })?;
         let book = Self { store, counts: Mutex::default() };
         let mut counts = HashMap::new();
-        for entry in book.all().map_err(|error| StartError::of(&error))? {
+        let entries = book.all().map_err(|error| match &error {
+            StoreError::Damaged { .. } => damaged(&error),
+            _ => StartError::of(&error),
+        })?;
+        for entry in entries {
             *counts.entry(entry.node).or_default() += 1;
         }
         *book.counts.lock() = counts;
@@ -234,7 +241,8 @@ impl Book {
                 writer.remove(REMAINS, &place(&entry.id, &entry.node))?;
             }
             writer.insert(BEINGS, &id, &Entry { name, ..entry.clone() })?;
-            notes::keep(writer, note.as_ref())?;
+            let is_coming = before.as_ref().is_none_or(|before| before.stage == Stage::Coming);
+            notes::keep(writer, note.as_ref(), is_coming)?;
             Ok::<_, StoreError>(before.map(|before| before.node))
         });
         let before = put.await?;
@@ -250,7 +258,7 @@ impl Book {
         let struck = self.store.write(move |writer| {
             writer.remove(MAKINGS, &id)?;
             end_moved(writer, &id, Fate::Deleted)?;
-            notes::keep(writer, note.as_ref())?;
+            notes::keep(writer, note.as_ref(), false)?;
             writer.take(BEINGS, &id)
         });
         let taken: Option<Entry> = struck.await?;
@@ -271,7 +279,7 @@ impl Book {
                 writer.insert(REMAINS, place, &remains)?;
             }
             writer.remove(MAKINGS, &id)?;
-            notes::keep(writer, Some(&note))?;
+            notes::keep(writer, Some(&note), false)?;
             writer.take(BEINGS, &id)
         });
         let taken: Option<Entry> = given_up.await?;
@@ -282,7 +290,7 @@ impl Book {
     /// Notes what was done with a being and changes nothing else here.
     pub(super) async fn note(&self, id: &Name, done: &str) -> Result<(), StoreError> {
         let note = Note::of(id, done);
-        self.store.write(move |writer| notes::keep(writer, Some(&note))).await
+        self.store.write(move |writer| notes::keep(writer, Some(&note), false)).await
     }
 
     /// What was done with beings, oldest first, as far as it is kept.
@@ -357,6 +365,14 @@ impl Book {
         });
         renamed.await
     }
+}
+
+/// Why the book cannot be opened, with what to do where there is no backup of it.
+fn damaged(error: &dyn std::error::Error) -> StartError {
+    StartError::failed(format!(
+        "{error}; or move {FILE} aside: what lies in the homes is found again, what was noted of \
+         beings that are no more is not"
+    ))
 }
 
 /// A being and a machine, as the book has them.
@@ -471,6 +487,14 @@ mod tests {
         drop(book);
         let refused = open().unwrap_err().to_string();
         assert!(refused.contains(&format!("version {}", SCHEMA.version())), "{refused}");
+    }
+
+    #[test]
+    fn of_a_damaged_book_it_is_said_how_to_do_without_it() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(FILE), [7_u8; 8_192]).unwrap();
+        let refused = Book::open(folder.path()).err().unwrap().to_string();
+        assert!(refused.contains("move registry.redb aside"), "{refused}");
     }
 
     #[tokio::test]

@@ -259,9 +259,12 @@ impl Shared {
         // Before it is written down: what is as it is written is not looked at again.
         self.homes.ask(node, Stay { id: id.clone() }).await?;
         let (name, created) = (found.name, found.created);
-        tracing::info!(being = id.as_str(), %node, "was found, and is known from now on");
-        let entry = Entry { id, name, node: node.clone(), created, stage: Stage::Living };
-        self.book.put(entry, None).await.map_err(failed)
+        let entry =
+            Entry { id: id.clone(), name, node: node.clone(), created, stage: Stage::Living };
+        let done = format!("was found on {node}, and is known from now on");
+        self.book.put(entry, Some(&done)).await.map_err(failed)?;
+        self.note(&id, &done);
+        Ok(())
     }
 
     /// It is to live there.

@@ -6,6 +6,7 @@ use genii_runtime::nursery::Mood;
 use genii_supervision::Status;
 
 use super::Lodge;
+use crate::beings::SUSPENDED;
 use crate::beings::errands::{
     Amiss, AskLodging, AskStates, ListLodgers, Lodgers, Lodging, Standing, States,
 };
@@ -52,6 +53,10 @@ impl Lodge {
                 (BeingState::Quarantined, Some(failure.to_string()))
             }
             (Some(Status::Down(failure)), _) => (BeingState::Down, Some(failure.to_string())),
+            (_, Some(Mood::Awake)) if self.house.node().is_suspended(&address) => {
+                let why = format!("{SUSPENDED}; `genii ctl resume {address}` lets it go on");
+                (BeingState::Awake, Some(why))
+            }
             (_, Some(Mood::Awake)) => (BeingState::Awake, None),
             (_, Some(Mood::Waking)) => (BeingState::Waking, None),
             (_, Some(Mood::Asleep | Mood::Dozing)) => (BeingState::Asleep, None),

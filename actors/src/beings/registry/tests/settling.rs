@@ -251,6 +251,7 @@ async fn only_what_a_making_has_made_is_taken_back() {
     is_in_the_way(&world.refused(create).await, "carried");
     until(async || world.knows("carried").await.is_some()).await;
     until(async || world.main().recalls("carried", "boat", BOAT).await).await;
+    until(async || world.has_noted("carried", "was found on pc2, and is known from")).await;
     world.end().await;
 }
 

@@ -208,10 +208,13 @@ async fn one_that_is_suspended_stays_as_it_is_and_what_waits_for_it_is_told_when
     let refused = timeout(AT_ONCE, world.refused(check)).await.unwrap();
     assert!(refused.to_string().contains("`genii ctl resume being/alice`"), "{refused}");
     assert!(world.pc2().node.is_suspended(&being("alice")));
+    let suspended = "it is suspended; `genii ctl resume being/alice`";
+    until(async || world.why("alice").await.is_some_and(|why| why.contains(suspended))).await;
     // It lives on where it did, with what waits for it.
     let waits = "the anchor is rusty";
     world.pc2().node.to(being("alice")).tell(note(waits)).await.unwrap();
     world.pc2().node.resume(&being("alice"), PATIENCE).await.unwrap();
+    until(async || world.why("alice").await.is_none()).await;
     until(async || world.main().recalls("alice", "anchor", waits).await).await;
     world.pc2().node.suspend(&being("alice"), PATIENCE).await.unwrap();
     world.pc2().node.to(being("alice")).tell(note(waits)).await.unwrap();
