@@ -345,8 +345,8 @@ impl Handle<ShowHistory> for Being {
     async fn handle(&mut self, asked: ShowHistory, _: &mut Context) -> Result<History, NotKept> {
         let limit = asked.limit.unwrap_or(HISTORY.0).clamp(1, HISTORY.1) as usize;
         let before = asked.before.unwrap_or(u64::MAX);
-        // Looked at before the turns: one that ends meanwhile is read with its end.
-        let answering = *self.mind.answering.lock();
+        // Looked at before and after: a turn may begin to be kept, or end, while turns are read.
+        let before_that = *self.mind.answering.lock();
         let turns = self.mind.store.read(|reader| {
             let turns = reader.range(TURNS, ..before).rev().take(limit + 1);
             turns.map(|turn| Ok(turn?.1)).collect::<Result<Vec<StoredTurn>, StoreError>>()
@@ -356,8 +356,10 @@ impl Handle<ShowHistory> for Being {
         turns.truncate(limit);
         let older = turns.last().map(|last| last.id).filter(|_| has_more);
         let mut turns: Vec<Turn> = turns.into_iter().map(shown).collect();
+        let answering = [before_that, *self.mind.answering.lock()];
         let is_it = |turn: &&mut Turn| {
-            Some(turn.at) == answering && turn.failure.as_deref() == Some(conversation::UNFINISHED)
+            answering.contains(&Some(turn.at))
+                && turn.failure.as_deref() == Some(conversation::UNFINISHED)
         };
         if let Some(turn) = turns.iter_mut().find(is_it) {
             turn.failure = None;

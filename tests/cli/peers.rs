@@ -38,7 +38,11 @@ fn an_agent_that_stands_still_holds_up_nobody_else() {
             let neighbour = two.house.genii(&ask);
             assert_eq!(neighbour.code, 0, "{}", neighbour.err);
         }
-        for said in sending.into_iter().map(|it| it.join().unwrap()) {
+        // So much may wait that what one of them sends has room, if it comes before all others.
+        let said = sending.into_iter().map(|it| it.join().unwrap());
+        let refused: Vec<_> = said.filter(|said| said.code != 0).collect();
+        assert!(refused.len() >= 3, "{} of 4 were refused", refused.len());
+        for said in refused {
             assert!(said.code == 1 && said.err.contains("overloaded"), "{}", said.err);
         }
     });

@@ -120,7 +120,8 @@ fn put(writer: &mut Writer, new: &StoredReminder) -> Result<Option<StoredReminde
     if writer.len(REMINDERS)? >= REMINDERS_MAX {
         return Ok(None);
     }
-    let id = writer.get(LAST_REMINDER, &())?.unwrap_or(0) + 1;
+    let last = writer.get(LAST_REMINDER, &())?.unwrap_or(0);
+    let id = last.checked_add(1).ok_or(StoreError::NoNumber { table: REMINDERS.name() })?;
     let set = StoredReminder { id, ..new.clone() };
     writer.insert(REMINDERS, &id, &set)?;
     writer.insert(LAST_REMINDER, &(), &id)?;

@@ -47,6 +47,9 @@ pub(crate) fn salvage(folder: &Path, id: &Name) -> Result<Salvaged, SalvageError
     let (file, index) = (folder.join(STORE), folder.join(INDEX_FOLDER));
     store::salvage(&file, &SCHEMA, is_table, Memories::is_made_anew, |writer, remains| {
         mend(writer, remains, id)?;
+        if !is_of_a_being(remains) {
+            return Err("nothing that can be read is of a being".into());
+        }
         // It is made anew of what is left. Last: until here it may be that nothing can be saved.
         if let Err(error) = remove_folder(&index) {
             return Err(format!("its index cannot be removed: {error}").into());
@@ -57,7 +60,19 @@ pub(crate) fn salvage(folder: &Path, id: &Name) -> Result<Salvaged, SalvageError
 
 /// Whether anything can be read that is of a being.
 pub(crate) fn is_of_a_being(remains: &Remains) -> bool {
-    remains.tables.iter().any(|table| is_table(&table.name) && table.entries > 0)
+    let is_of_it = |name: &str| is_table(name) && !Memories::is_made_anew(name);
+    remains.tables.iter().any(|table| is_of_it(&table.name) && table.entries > 0)
+}
+
+/// What is told before that is done of a damaged file that will not be kept, if it will not.
+pub(crate) fn not_kept(remains: &Remains) -> Option<String> {
+    let owed = REWRITE_OWED.name();
+    let is_owed = remains.table(owed).is_some_and(|table| table.entries > 0);
+    (is_owed || remains.has_lost(owed)).then(|| {
+        "something was removed, or may have been, that may still lie in the damaged file: it will not be \
+         kept for long, so copy it elsewhere before, if you need it"
+            .to_owned()
+    })
 }
 
 /// What becomes of the damaged file of a being that was saved, in words.

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use genii_actors::beings::SUSPENDED;
 use genii_actors::beings::registry::ERRAND_PATIENCE_MAX;
+use genii_actors::beings::{NOT_THERE_YET, SUSPENDED};
 use genii_protocols::being::{Answered, BeingInfo, Converse};
 use genii_protocols::beings::{BeingEntry, BeingState, GetBeing, ListBeings, NoBeing};
 use genii_protocols::{
@@ -178,7 +178,7 @@ async fn is_at_hand(side: &Side, id: &Name) -> Result<(), Refusal> {
     let Ok(BeingEntry { state, why, .. }) = known else { return Ok(()) };
     let why = why.unwrap_or_default();
     match state {
-        BeingState::Down => Err(down(&address, &why)),
+        BeingState::Down if why != NOT_THERE_YET => Err(down(&address, &why)),
         BeingState::Awake if why.starts_with(SUSPENDED) => Err(suspended(id, &address)),
         _ => Ok(()),
     }

@@ -146,7 +146,11 @@ pub(super) fn outdate(writer: &mut Writer, old: Memory, by: &Memory) -> Result<(
 
 /// Removes memories and everything that was made of them; those that there were.
 pub(super) fn remove(writer: &mut Writer, ids: &[u64]) -> Result<Vec<Memory>, StoreError> {
-    let mut settled = writer.get(SETTLED, &())?;
+    let mut settled = match writer.get(SETTLED, &()) {
+        // It is all counted anew at the next opening.
+        Err(StoreError::Damaged { .. }) => None,
+        settled => settled?,
+    };
     let (mut removed, mut counts) = (Vec::new(), BTreeMap::<String, u64>::new());
     for id in ids.iter().copied().collect::<BTreeSet<_>>() {
         let Some(memory) = writer.take(MEMORIES, &id)? else { continue };

@@ -74,7 +74,7 @@ pub struct Salvaged {
 /// Why nothing was saved. The damaged file is as it was.
 #[derive(Debug, thiserror::Error)]
 pub enum SalvageError {
-    /// Not a single entry can be read.
+    /// Not a single entry can be read, but of what is made anew.
     #[error("nothing of the store {} can be read; restore a backup", path.display())]
     Nothing {
         /// Its file.
@@ -124,9 +124,10 @@ impl Remains {
         Ok(())
     }
 
-    /// Whether anything can be read.
-    fn is_nothing(&self) -> bool {
-        self.tables.iter().all(|table| table.entries == 0)
+    /// Whether nothing can be read, but for what is made anew.
+    fn is_nothing(&self, is_made_anew: fn(&str) -> bool) -> bool {
+        let mut needed = self.tables.iter().filter(|table| !is_made_anew(&table.name));
+        needed.all(|table| table.entries == 0)
     }
 }
 
@@ -171,7 +172,7 @@ pub fn salvage(
     let pages = Pages::open(path).map_err(|error| OpenError::io(path, error))?;
     let new = make(partial.path(), &StoreOptions::default())?;
     let mut remains = guard(path, || copy(&pages, is_known, is_made_anew, &new))?;
-    if remains.is_nothing() {
+    if remains.is_nothing(is_made_anew) {
         return Err(SalvageError::Nothing { path: path.to_owned() });
     }
     let new = Arc::new(Generation::new(path, new));

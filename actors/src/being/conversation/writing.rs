@@ -121,7 +121,8 @@ impl Writing {
 /// The number of the next turn. None has that of another, also not of one that was forgotten.
 fn next_turn(writer: &mut Writer) -> Result<u64, StoreError> {
     let last = writer.last(TURNS)?.map_or(0, |(last, _)| last);
-    let next = writer.get(LAST_TURN, &())?.unwrap_or(0).max(last) + 1;
+    let last = writer.get(LAST_TURN, &())?.unwrap_or(0).max(last);
+    let next = last.checked_add(1).ok_or(StoreError::NoNumber { table: TURNS.name() })?;
     writer.insert(LAST_TURN, &(), &next)?;
     Ok(next)
 }
@@ -154,6 +155,19 @@ mod tests {
             spent,
             charged,
         }
+    }
+
+    #[test]
+    fn no_turn_has_a_number_behind_the_highest() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("being.redb");
+        let store = Store::open(path, &SCHEMA, &StoreOptions::default()).unwrap();
+        let numbered = store.write_blocking(|writer: &mut Writer| {
+            writer.insert(LAST_TURN, &(), &(u64::MAX - 1))?;
+            assert_eq!(next_turn(writer)?, u64::MAX);
+            next_turn(writer)
+        });
+        assert!(matches!(numbered, Err(StoreError::NoNumber { table: "turns" })), "{numbered:?}");
     }
 
     #[test]

@@ -311,6 +311,18 @@ fn what_is_made_anew_is_read_and_not_copied() {
 }
 
 #[test]
+fn one_of_which_nothing_but_what_is_made_anew_is_left_stays_as_it_is() {
+    let folder = folder();
+    let path = path_in(&folder);
+    make(&path);
+    damage(&path, b"texts");
+    let before = fs::read(&path).unwrap();
+    let salvaged = salvage(&path, &SCHEMA, is_known, is_pairs, |_, _| Ok(()));
+    assert!(matches!(salvaged, Err(SalvageError::Nothing { .. })), "{salvaged:?}");
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
 fn a_table_is_saved_under_its_own_name_only() {
     let folder = folder();
     let path = path_in(&folder);

@@ -141,7 +141,10 @@ fn damaged(report: &Report, remains: &Remains, id: &Name) -> Checked {
     let tables = tables(remains);
     let can_be_saved = tables.iter().any(|table| table.entries > 0);
     let mut words = report.finding.to_string();
+    let mut notes = Vec::new();
     if can_be_saved {
+        notes = salvaging::notes(remains, id);
+        notes.extend(salvaging::not_kept(remains));
         let counted = counted(&tables, remains.are_all);
         words.push_str(&format!("; or give up the rest: {counted} can be saved"));
     }
@@ -151,7 +154,7 @@ fn damaged(report: &Report, remains: &Remains, id: &Name) -> Checked {
         is_repaired: false,
         can_be_saved,
         bytes: report.bytes,
-        notes: if can_be_saved { salvaging::notes(remains, id) } else { Vec::new() },
+        notes,
         tables,
     }
 }

@@ -6,10 +6,10 @@ use genii_runtime::nursery::Mood;
 use genii_supervision::Status;
 
 use super::Lodge;
-use crate::beings::SUSPENDED;
 use crate::beings::errands::{
     Amiss, AskLodging, AskStates, ListLodgers, Lodgers, Lodging, Standing, States,
 };
+use crate::beings::{NOT_THERE_YET, SUSPENDED};
 
 /// How many beings are listed at a time.
 const LIST_MAX: usize = 20_000;
@@ -60,7 +60,7 @@ impl Lodge {
             (_, Some(Mood::Awake)) => (BeingState::Awake, None),
             (_, Some(Mood::Waking)) => (BeingState::Waking, None),
             (_, Some(Mood::Asleep | Mood::Dozing)) => (BeingState::Asleep, None),
-            (_, None) => (BeingState::Down, Some("it is not where it lives yet".to_owned())),
+            (_, None) => (BeingState::Down, Some(NOT_THERE_YET.to_owned())),
         }
     }
 }
