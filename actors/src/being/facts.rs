@@ -46,15 +46,21 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .collect()
 });
 
+/// Where a sentence goes on to tell something else: `I live in Porto, and my boat is called Gull`.
+static JOINT: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i),?\s+(?:and|but)\s+((?:my|i)\b)").expect("it is tried by a test")
+});
+
 /// The facts that somebody tells in a turn. Its number is known to whoever keeps it.
 pub(super) fn of(said: &str, speaker: Option<&str>, at: Timestamp) -> Vec<NewMemory> {
     let whose = speaker.unwrap_or("whoever talks with it");
     let sentences = said.split_inclusive(['.', '!', '?', '\n', ';']);
-    let facts = sentences.map(str::trim).filter_map(|sentence| {
-        let subject = subject(sentence)?;
+    let clauses = sentences.map(str::trim).flat_map(clauses);
+    let facts = clauses.filter_map(|clause| {
+        let subject = subject(clause)?;
         Some(NewMemory {
             kind: MemoryKind::Fact,
-            text: sentence.to_owned(),
+            text: clause.to_owned(),
             speaker: speaker.map(str::to_owned),
             at,
             turn: None,
@@ -64,12 +70,30 @@ pub(super) fn of(said: &str, speaker: Option<&str>, at: Timestamp) -> Vec<NewMem
     facts.take(FACTS_MAX).collect()
 }
 
-/// What a sentence tells a fact about, if it does.
-fn subject(sentence: &str) -> Option<String> {
+/// What a sentence tells, one thing after the other. One that asks, or is long, tells nothing.
+fn clauses(sentence: &str) -> Vec<&str> {
     if sentence.len() > SENTENCE_BYTES_MAX || sentence.ends_with('?') {
-        return None;
+        return Vec::new();
     }
-    let plain = sentence.to_lowercase().replace('\u{2019}', "'");
+    let (mut clauses, mut from) = (Vec::new(), 0);
+    for joint in JOINT.captures_iter(sentence) {
+        let (whole, next) = (joint.get_match(), joint.get(1));
+        clauses.push(&sentence[from..whole.start()]);
+        from = next.map_or(whole.end(), |next| next.start());
+    }
+    clauses.push(&sentence[from..]);
+    clauses
+}
+
+/// Whether two facts are told in the same words, whatever stands at their ends.
+fn is_same(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|text| text.trim_end_matches(['.', '!', ';', ',']));
+    one.to_lowercase() == other.to_lowercase()
+}
+
+/// What a clause tells a fact about, if it does.
+fn subject(clause: &str) -> Option<String> {
+    let plain = clause.to_lowercase().replace('\u{2019}', "'");
     PATTERNS.iter().find_map(|(pattern, subject)| {
         let found = pattern.captures(&plain)?;
         Some(
@@ -119,8 +143,9 @@ pub(super) fn put(
         }
         let before = writer.get(FACTS, subject)?.map(|id| Memories::find(writer, id));
         let before = before.transpose()?.flatten().filter(|before| before.replaced_by.is_none());
-        let stands =
-            |it: &Memory| it.text == fact.text || it.at > fact.at || is_of_its_turn(it.turn);
+        let stands = |it: &Memory| {
+            is_same(&it.text, &fact.text) || it.at > fact.at || is_of_its_turn(it.turn)
+        };
         if before.as_ref().is_some_and(stands) {
             continue;
         }
@@ -167,6 +192,11 @@ mod tests {
         check("My favourite colour is green", &["favourite colour of ann"]);
         check("I am 42 years old", &["age of ann"]);
         check("Is my dog called Rex?", &[]);
+        check(
+            "I live in Porto and my boat is called Gull, but I work as a baker.",
+            &["home of ann", "name of the boat of ann", "work of ann"],
+        );
+        check("I live in Porto and my boat is called what?", &[]);
         check("I like it here.", &[]);
         check("", &[]);
     }
@@ -175,6 +205,9 @@ mod tests {
     fn a_fact_is_kept_as_it_was_said() {
         let facts = of("Well. My cat is named Miso!", None, Timestamp::now());
         assert_eq!(facts[0].text, "My cat is named Miso!");
+        let facts = of("I live in Porto, and My boat is called Gull", None, Timestamp::now());
+        let texts: Vec<_> = facts.iter().map(|fact| fact.text.as_str()).collect();
+        assert_eq!(texts, ["I live in Porto", "My boat is called Gull"]);
         assert_eq!(facts[0].speaker.as_deref(), None);
     }
 
@@ -217,6 +250,8 @@ mod tests {
             &[&[(5, moved)], &[(6, "I live in Faro.")]],
             &[(false, moved), (true, "I live in Faro.")],
         );
+        // It is told again.
+        check_kept(&[&[(5, moved)], &[(6, "i moved to Lisbon")]], &[(true, moved)]);
         // It is put into other words when the talk is summed up.
         check_kept(&[&[(5, moved)], &[(5, "Ann lives in Lisbon.")]], &[(true, moved)]);
         // By then something else may hold.

@@ -59,7 +59,7 @@ pub(crate) fn salvage(folder: &Path, id: &Name) -> Result<Salvaged, SalvageError
 }
 
 /// Whether anything can be read that is of a being.
-pub(crate) fn is_of_a_being(remains: &Remains) -> bool {
+fn is_of_a_being(remains: &Remains) -> bool {
     let is_of_it = |name: &str| is_table(name) && !Memories::is_made_anew(name);
     remains.tables.iter().any(|table| is_of_it(&table.name) && table.entries > 0)
 }

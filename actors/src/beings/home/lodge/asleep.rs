@@ -105,10 +105,8 @@ fn look_over(folder: &Path, repair: bool) -> Result<(Report, bool), OpenError> {
         false => store::check(&file).map(|report| (report, false)),
     };
     match looked {
-        // It may be its beginning that is damaged.
-        Err(OpenError::NotAStore { path, why })
-            if salvaging::is_of_a_being(&salvaging::remains(folder)?) =>
-        {
+        // Its beginning is damaged, with more of it or less.
+        Err(OpenError::NotAStore { path, why }) => {
             let bytes = file.metadata().map_or(0, |about| about.len());
             let (finding, tables) = (Finding::Damaged { why }, Vec::new());
             let report = Report { path, bytes, finding, application: None, version: None, tables };
