@@ -71,11 +71,21 @@ impl House {
     }
 
     async fn reopened(&self, memories: Memories) -> Memories {
-        memories.close().await;
-        memories.0.store.close().await.unwrap();
-        drop(memories);
+        close(memories).await;
         self.open().await
     }
+
+    /// Opens it again after its index was lost.
+    async fn reopened_without_its_index(&self, memories: Memories) -> Memories {
+        close(memories).await;
+        fs::remove_dir_all(self.vectors()).unwrap();
+        self.open().await
+    }
+}
+
+async fn close(memories: Memories) {
+    memories.close().await;
+    memories.0.store.close().await.unwrap();
 }
 
 /// Minutes after some morning in 2024.

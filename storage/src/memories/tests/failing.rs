@@ -95,13 +95,19 @@ impl Drop for Go {
     }
 }
 
-/// As when a being panics, and is started again with the same store.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_store_is_free_when_nobody_holds_its_memories_also_in_mid_upkeep() {
+/// A house whose embedder waits until it may go on.
+fn held_up() -> (House, Arc<Waiting>, Go) {
     let go = Go(Arc::default());
     let (inner, may_go_on, waits) = (Hashed::new(), Arc::clone(&go.0), AtomicBool::new(false));
     let embedder = Arc::new(Waiting { inner, may_go_on, waits });
     let house = House { embedder: Arc::<Waiting>::clone(&embedder), ..House::new() };
+    (house, embedder, go)
+}
+
+/// As when a being panics, and is started again with the same store.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_store_is_free_when_nobody_holds_its_memories_also_in_mid_upkeep() {
+    let (house, embedder, go) = held_up();
     let memories = house.open().await;
     memories.remember(about(1..=3)).await.unwrap();
     until("upkeep makes vectors", || embedder.waits.load(Ordering::SeqCst)).await;
@@ -116,10 +122,7 @@ async fn a_store_is_free_when_nobody_holds_its_memories_also_in_mid_upkeep() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_purge_waits_for_no_embedding() {
-    let go = Go(Arc::default());
-    let (inner, may_go_on, waits) = (Hashed::new(), Arc::clone(&go.0), AtomicBool::new(false));
-    let embedder = Arc::new(Waiting { inner, may_go_on, waits });
-    let house = House { embedder: Arc::<Waiting>::clone(&embedder), ..House::new() };
+    let (house, embedder, go) = held_up();
     let memories = house.open().await;
     memories.remember(about(1..=3)).await.unwrap();
     until("upkeep makes vectors", || embedder.waits.load(Ordering::SeqCst)).await;
@@ -134,10 +137,7 @@ async fn a_purge_waits_for_no_embedding() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn work_that_makes_way_for_a_purge_waits_for_no_embedding_beside_it() {
-    let go = Go(Arc::default());
-    let (inner, may_go_on, waits) = (Hashed::new(), Arc::clone(&go.0), AtomicBool::new(false));
-    let embedder = Arc::new(Waiting { inner, may_go_on, waits });
-    let house = House { embedder: Arc::<Waiting>::clone(&embedder), ..House::new() };
+    let (house, embedder, go) = held_up();
     let memories = house.open().await;
     memories.remember(about(1..=3)).await.unwrap();
     memories.0.worker.stop().await;

@@ -71,12 +71,7 @@ async fn deleting_the_index_loses_nothing() {
     let memories = house.open().await;
     memories.remember(about(1..=60)).await.unwrap();
     tend_all(&memories).await;
-    memories.close().await;
-    memories.0.store.close().await.unwrap();
-    drop(memories);
-    fs::remove_dir_all(house.vectors()).unwrap();
-
-    let memories = house.open().await;
+    let memories = house.reopened_without_its_index(memories).await;
     assert_found(&memories, some(60)).await;
     tend_all(&memories).await;
     assert_found(&memories, some(60)).await;

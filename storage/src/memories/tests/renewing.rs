@@ -310,11 +310,7 @@ async fn an_index_that_is_lost_meanwhile_is_made_anew_of_words() {
     let next = taking(5, 1, 3);
     let (house, memories) = with_another(&Meaning::new(4, 0, ALL), &next).await;
     assert!(rested(&memories).await.is_some());
-    memories.close().await;
-    memories.0.store.close().await.unwrap();
-    drop(memories);
-    fs::remove_dir_all(house.vectors()).unwrap();
-    let memories = house.open().await;
+    let memories = house.reopened_without_its_index(memories).await;
     assert_found(&memories, some(60)).await;
     assert!(matches!(rested(&memories).await, Some(MemoriesError::Embed(_))));
     assert!(is_of_words(&memories).await);
