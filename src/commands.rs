@@ -156,6 +156,8 @@ pub struct Side {
     pub house: House,
     /// Its end.
     pub ending: Ending,
+    /// What the registry of beings has not told just now.
+    pub unanswered: being::reach::Unanswered,
 }
 
 /// Why a command is not carried out.

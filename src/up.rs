@@ -36,7 +36,7 @@ use self::printer::Printer;
 use self::progress::{Canvas, Progress};
 use self::signals::Signals;
 use crate::admin::server::AdminSocket;
-use crate::commands::being::reach::how_to_begin;
+use crate::commands::being::reach::{Unanswered, how_to_begin};
 use crate::commands::{Side, elsewhere, examples, tree, why};
 use crate::data::{Data, DataLock};
 use crate::fault::Fault;
@@ -270,7 +270,8 @@ impl Up<'_> {
         let house = House::begin(node, catalogue(), choice.topology).await;
         let house = house.map_err(|failure| Fault::new(failure.to_string()))?;
         let ending = Ending::default();
-        let side = Side { house: house.clone(), ending: ending.clone() };
+        let unanswered = Unanswered::default();
+        let side = Side { house: house.clone(), ending: ending.clone(), unanswered };
         if let Some(cluster) = house.node().cluster() {
             cluster.carry_out(elsewhere::carry(side.clone()));
         }

@@ -375,6 +375,24 @@ async fn one_that_rests_long_enough_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_journal_says_that_one_wakes_and_that_it_went_to_sleep() {
+    let world = world(4).await;
+    let alice = world.admit("alice");
+    for _ in 0..2 {
+        world.tell(&alice).await;
+        world.comes_to(&alice, Mood::Asleep).await;
+    }
+    let told = world.node.tree().journal.tail(100, |event| event.key.as_str() == alice.as_str());
+    // It is asked to stop, or has ended by itself before.
+    let is_of_the_end = |word: &&str| matches!(*word, "stopping" | "stopped" | "ended");
+    let words = told.iter().map(|event| event.what.word());
+    let words: Vec<_> = words.filter(|word| !is_of_the_end(word)).collect();
+    let life = ["waking", "ready", "asleep"];
+    assert_eq!(words, [life, life].concat());
+    assert_eq!(told[told.len() - 1].what.to_string(), "went to sleep");
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_one_that_has_rested_longest_makes_room() {
     let world = world(2).await;
     let [a, b, c] = ["a", "b", "c"].map(|name| world.admit(name));

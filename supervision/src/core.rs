@@ -530,7 +530,8 @@ impl Core {
         self.order.remove(&child.position);
         self.doomed.remove(&child.position);
         self.forget_edges(ix, &child.spec);
-        self.tree.record(child.key(), child.incarnation, What::Removed);
+        let what = if child.spec.policy.sleeps { What::Asleep } else { What::Removed };
+        self.tree.record(child.key(), child.incarnation, what);
         self.tree.publish(self.tree.board.leave(child.key()));
         if child.spec.policy.kind == ChildKind::Supervisor {
             self.tree.publish(self.tree.board.leave_children_of(child.key()));

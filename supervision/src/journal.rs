@@ -1,8 +1,9 @@
 //! The journal: what happened to whom, in order.
 //!
-//! Kept in memory, bounded, with a sequence number that only rises; notes longer than other events, and those
-//! longest that somebody keeps on the disk, who puts them in again after a restart. Can be queried, and followed as
-//! it grows; a follower that falls behind is told how many events it missed.
+//! Kept in memory, bounded, with a sequence number that only rises; notes longer than other events. Those that
+//! somebody keeps on the disk, who puts them in again after a restart, have a place of their own: neither do other
+//! events push them out, nor they others. Can be queried, and followed as it grows; a follower that falls behind
+//! is told how many events it missed.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -15,7 +16,7 @@ use tokio::sync::broadcast;
 use crate::exit::{ExitReason, Failure};
 use crate::spec::Key;
 
-/// How many events are kept unless told otherwise.
+/// How many events are kept unless told otherwise, beside the kept notes.
 pub const JOURNAL_CAPACITY: usize = 10_000;
 
 /// How many notes are kept beside them that are older than those events: what was done with something and
@@ -23,9 +24,12 @@ pub const JOURNAL_CAPACITY: usize = 10_000;
 /// that are kept may be of the last minutes.
 const NOTES_KEPT: usize = 1_000;
 
-/// How many of those notes are kept beside both that whoever wrote them keeps on the disk. They have a place of
-/// their own: an agent that is overdue again and again is not to push out that another was deleted.
-const KEPT_NOTES_MAX: usize = 10_000;
+/// How many kept notes there are beside both: an agent that is overdue again and again is not to push out that
+/// another was deleted.
+const KEPT_NOTES_MAX: usize = 8_000;
+
+/// How many there are of how something came to be known, which are none of those: very many may come at once.
+const COMINGS_MAX: usize = 2_000;
 
 /// How many events a follower may fall behind before it misses some.
 const FOLLOW_CAPACITY: usize = 4_096;
@@ -33,7 +37,7 @@ const FOLLOW_CAPACITY: usize = 4_096;
 /// One thing that happened.
 #[derive(Debug, Clone)]
 pub struct Event {
-    /// Its place in the order of all events; starts at one and has no gaps. Zero for what is older than the
+    /// Its place in the order of all events; starts at one and rises by one. Zero for what is older than the
     /// journal ([`Journal::recall`]).
     pub seq: u64,
     /// When, by this machine's clock.
@@ -61,6 +65,8 @@ pub enum What {
     },
     /// It is being started.
     Starting,
+    /// It has slept, and is being started.
+    Waking,
     /// It is ready.
     Ready {
         /// How long it took from being started.
@@ -123,6 +129,8 @@ pub enum What {
     },
     /// Its spec is forgotten.
     Removed,
+    /// Its spec is forgotten until somebody wants it again.
+    Asleep,
     /// Something that its agent or its host did: suspended, resumed, overdue and the like.
     Note {
         /// In words.
@@ -133,7 +141,22 @@ pub enum What {
     KeptNote {
         /// In words.
         text: Arc<str>,
+        /// Whether it tells how that came to be known: such notes push out none but each other.
+        is_coming: bool,
     },
+}
+
+/// A kept note that is older than a journal ([`Journal::recall`]).
+#[derive(Debug, Clone)]
+pub struct KeptNote {
+    /// When, by the clock of the machine that wrote it.
+    pub at: SystemTime,
+    /// Of whom.
+    pub key: Key,
+    /// In words.
+    pub text: Arc<str>,
+    /// Whether it tells how that came to be known.
+    pub is_coming: bool,
 }
 
 /// Why something is asked to stop.
@@ -170,6 +193,7 @@ impl What {
             Self::Waiting { .. } => "waiting",
             Self::Blocked { .. } => "blocked",
             Self::Starting => "starting",
+            Self::Waking => "waking",
             Self::Ready { .. } => "ready",
             Self::StartFailed { .. } => "start-failed",
             Self::Degraded { .. } => "degraded",
@@ -184,6 +208,7 @@ impl What {
             Self::Killed => "killed",
             Self::Stopped { .. } => "stopped",
             Self::Removed => "removed",
+            Self::Asleep => "asleep",
             Self::Note { .. } | Self::KeptNote { .. } => "note",
         }
     }
@@ -195,6 +220,7 @@ impl fmt::Display for What {
             Self::Waiting { on } => write!(f, "waits for {}", list(on)),
             Self::Blocked { on } => write!(f, "is blocked by {}", list(on)),
             Self::Starting => f.write_str("is starting"),
+            Self::Waking => f.write_str("is waking"),
             Self::Ready { took } => write!(f, "is ready after {took:.1?}"),
             Self::StartFailed { failure } => write!(f, "could not start: {failure}"),
             Self::Degraded { why } => write!(f, "is degraded: {why}"),
@@ -218,7 +244,8 @@ impl fmt::Display for What {
             Self::Killed => f.write_str("is being killed"),
             Self::Stopped { reason, took } => write!(f, "stopped after {took:.1?} ({reason})"),
             Self::Removed => f.write_str("was removed"),
-            Self::Note { text } | Self::KeptNote { text } => f.write_str(text),
+            Self::Asleep => f.write_str("went to sleep"),
+            Self::Note { text } | Self::KeptNote { text, .. } => f.write_str(text),
         }
     }
 }
@@ -234,13 +261,15 @@ pub struct Journal {
 }
 
 struct Book {
-    /// The last events, oldest first.
+    /// The last events that are no kept notes, oldest first.
     events: VecDeque<Arc<Event>>,
     /// Notes that are older than those, oldest first.
     notes: VecDeque<Arc<Event>>,
-    /// Kept notes that are older than the last events, oldest first.
+    /// Kept notes, oldest first; those without a number before all others.
     kept_notes: VecDeque<Arc<Event>>,
     capacity: usize,
+    /// The number of the event that was the last to make room for another among the last ones.
+    gone: u64,
     /// The sequence number of the last event ever.
     last: u64,
     /// Whether it was told what is older than it.
@@ -248,14 +277,16 @@ struct Book {
 }
 
 impl Journal {
-    /// A journal that keeps the last `capacity` events, at least one, and of those before them the last
-    /// thousand notes and the last ten thousand kept ones.
+    /// A journal that keeps the last `capacity` events, at least one, of those before them the last thousand
+    /// notes, and beside both the last two thousand kept notes of how something came to be known and the last
+    /// eight thousand of all else.
     pub fn new(capacity: usize) -> Self {
         let book = Book {
             events: VecDeque::new(),
             notes: VecDeque::new(),
             kept_notes: VecDeque::new(),
             capacity: capacity.max(1),
+            gone: 0,
             last: 0,
             has_recalled: false,
         };
@@ -268,31 +299,28 @@ impl Journal {
         book.last += 1;
         let (seq, at) = (book.last, SystemTime::now());
         let event = Arc::new(Event { seq, at, key: key.clone(), incarnation, what });
-        if book.events.len() == book.capacity
-            && let Some(oldest) = book.events.pop_front()
-        {
-            book.keep_note(oldest);
-        }
-        book.events.push_back(event.clone());
+        book.keep(event.clone());
         // Sent under the lock, so that followers see the order of the book.
         let _nobody_follows = self.follow.send(event.clone());
         event
     }
 
     /// Puts in kept notes that are older than this journal, oldest first: they stand before all that it has.
-    /// Those for which there is no room are left out, the oldest first. Only the first call counts: whoever is
-    /// started again has written what is newer into this journal.
-    pub fn recall<N>(&self, notes: N)
-    where
-        N: DoubleEndedIterator<Item = (SystemTime, Key, Arc<str>)>,
-    {
+    /// Those for which there is no room are left out, the oldest of a kind first. Only the first call counts:
+    /// whoever is started again has written what is newer into this journal.
+    pub fn recall(&self, notes: impl DoubleEndedIterator<Item = KeptNote>) {
         let mut book = self.book.lock();
         if std::mem::replace(&mut book.has_recalled, true) {
             return;
         }
-        let room = KEPT_NOTES_MAX.saturating_sub(book.kept_notes.len());
-        for (at, key, text) in notes.rev().take(room) {
-            let what = What::KeptNote { text };
+        let mut rooms = [false, true].map(|is_coming| book.room_for(is_coming));
+        for KeptNote { at, key, text, is_coming } in notes.rev() {
+            let room = &mut rooms[usize::from(is_coming)];
+            if *room == 0 {
+                continue;
+            }
+            *room -= 1;
+            let what = What::KeptNote { text, is_coming };
             book.kept_notes.push_front(Arc::new(Event { seq: 0, at, key, incarnation: 0, what }));
         }
     }
@@ -300,20 +328,25 @@ impl Journal {
     /// The last events for which `keep` holds, oldest first, at most `limit`.
     pub fn tail(&self, limit: usize, keep: impl Fn(&Event) -> bool) -> Vec<Arc<Event>> {
         let book = self.book.lock();
-        let newest_first = book.events.iter().rev().chain(book.older());
         let mut found: Vec<_> =
-            newest_first.filter(|event| keep(event)).take(limit).cloned().collect();
+            book.newest_first().filter(|event| keep(event)).take(limit).cloned().collect();
         found.reverse();
         found
     }
 
-    /// The events from a number on, or from the first of the last ones, oldest first, at most `limit`.
+    /// The events from a number on, or from the first of the last ones, oldest first, at most `limit`. Numbers
+    /// are missing among them where kept notes have gone.
     pub fn from(&self, seq: u64, limit: usize) -> Vec<Arc<Event>> {
         let book = self.book.lock();
-        let first = book.events.front().map_or(1, |event| event.seq);
-        // Numbers have no gaps, so the place of each is known.
-        let passed = usize::try_from(seq.saturating_sub(first)).unwrap_or(usize::MAX);
-        book.events.iter().skip(passed).take(limit).cloned().collect()
+        let first = seq.max(book.gone + 1);
+        let mut found: Vec<Arc<Event>> = Vec::new();
+        for list in [&book.events, &book.kept_notes] {
+            let passed = list.partition_point(|event| event.seq < first);
+            found.extend(list.range(passed..).take(limit).cloned());
+        }
+        found.sort_unstable_by_key(|event| event.seq);
+        found.truncate(limit);
+        found
     }
 
     /// The events to come, in order. With [`Journal::tail`] before it an event may be seen twice,
@@ -329,29 +362,64 @@ impl Journal {
 }
 
 impl Book {
-    /// What is kept that is older than the last events, newest first. Those without a number are the oldest, and
-    /// stay in their order.
-    fn older(&self) -> impl Iterator<Item = &Arc<Event>> {
-        let mut notes = self.notes.iter().rev().peekable();
-        let mut kept = self.kept_notes.iter().rev().peekable();
+    /// All that is kept, newest first. Those without a number are the oldest, and stay in their order.
+    fn newest_first(&self) -> impl Iterator<Item = &Arc<Event>> {
+        let lists = [&self.events, &self.notes, &self.kept_notes];
+        let mut lists = lists.map(|list| list.iter().rev().peekable());
         std::iter::from_fn(move || {
-            let is_note = notes.peek().map(|event| event.seq) > kept.peek().map(|event| event.seq);
-            if is_note { notes.next() } else { kept.next() }
+            let seqs = lists.each_mut().map(|list| list.peek().map(|event| event.seq));
+            let newest = (0..seqs.len()).max_by_key(|list| seqs[*list])?;
+            lists[newest].next()
         })
     }
 
-    /// Keeps an event that is none of the last ones any more, if it is a note.
-    fn keep_note(&mut self, event: Arc<Event>) {
-        let (notes, max) = match event.what {
-            What::Note { .. } => (&mut self.notes, NOTES_KEPT),
-            What::KeptNote { .. } => (&mut self.kept_notes, KEPT_NOTES_MAX),
-            _ => return,
-        };
-        if notes.len() == max {
-            notes.pop_front();
+    /// Keeps an event, for which another goes if there is no room.
+    fn keep(&mut self, event: Arc<Event>) {
+        if matches!(event.what, What::KeptNote { .. }) {
+            return self.keep_for_long(event);
         }
-        notes.push_back(event);
+        if self.events.len() == self.capacity
+            && let Some(oldest) = self.events.pop_front()
+        {
+            self.gone = oldest.seq;
+            self.keep_if_note(oldest);
+        }
+        self.events.push_back(event);
     }
+
+    /// Keeps an event that is none of the last ones any more, if it is a note.
+    fn keep_if_note(&mut self, event: Arc<Event>) {
+        if !matches!(event.what, What::Note { .. }) {
+            return;
+        }
+        if self.notes.len() == NOTES_KEPT {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(event);
+    }
+
+    /// Keeps a kept note, for which the oldest of its kind goes if there is no room.
+    fn keep_for_long(&mut self, note: Arc<Event>) {
+        let kind = is_coming(&note);
+        if self.room_for(kind) == 0
+            && let Some(oldest) = self.kept_notes.iter().position(|it| is_coming(it) == kind)
+        {
+            self.kept_notes.remove(oldest);
+        }
+        self.kept_notes.push_back(note);
+    }
+
+    /// For how many more kept notes there is room, of those of how something came to be known or of all others.
+    fn room_for(&self, is_of_comings: bool) -> usize {
+        let max = if is_of_comings { COMINGS_MAX } else { KEPT_NOTES_MAX };
+        let kept = self.kept_notes.iter().filter(|it| is_coming(it) == is_of_comings);
+        max.saturating_sub(kept.count())
+    }
+}
+
+/// Whether a kept note tells how something came to be known.
+fn is_coming(note: &Event) -> bool {
+    matches!(note.what, What::KeptNote { is_coming: true, .. })
 }
 
 /// Events as they are written.
@@ -388,17 +456,29 @@ mod tests {
     }
 
     fn kept_note(journal: &Journal, text: &str) {
-        journal.record(&Key::from("b"), 0, What::KeptNote { text: text.into() });
+        let what = What::KeptNote { text: text.into(), is_coming: false };
+        journal.record(&Key::from("b"), 0, what);
+    }
+
+    fn coming(journal: &Journal, text: &str) {
+        let what = What::KeptNote { text: text.into(), is_coming: true };
+        journal.record(&Key::from("b"), 0, what);
     }
 
     /// A kept note of before.
-    fn of_before(number: usize) -> (SystemTime, Key, Arc<str>) {
-        (SystemTime::UNIX_EPOCH, Key::from("b"), number.to_string().into())
+    fn of_before(number: usize) -> KeptNote {
+        let (at, key) = (SystemTime::UNIX_EPOCH, Key::from("b"));
+        KeptNote { at, key, text: number.to_string().into(), is_coming: false }
     }
 
     /// All that it has.
     fn told(journal: &Journal) -> Vec<String> {
         journal.tail(usize::MAX, |_| true).iter().map(|event| event.what.to_string()).collect()
+    }
+
+    /// The numbers of a page.
+    fn page(journal: &Journal, from: u64, limit: usize) -> Vec<u64> {
+        journal.from(from, limit).iter().map(|event| event.seq).collect()
     }
 
     #[test]
@@ -410,9 +490,7 @@ mod tests {
         let seqs: Vec<u64> = journal.tail(10, |_| true).iter().map(|event| event.seq).collect();
         assert_eq!(seqs, [3, 4, 5]);
         assert_eq!(journal.tail(1, |_| true)[0].seq, 5);
-        let from = |seq, limit| -> Vec<u64> {
-            journal.from(seq, limit).iter().map(|event| event.seq).collect()
-        };
+        let from = |seq, limit| page(&journal, seq, limit);
         assert_eq!((from(0, 9), from(4, 9), from(4, 1)), (vec![3, 4, 5], vec![4, 5], vec![4]));
         assert!(from(6, 9).is_empty() && from(u64::MAX, 9).is_empty());
     }
@@ -470,9 +548,64 @@ mod tests {
         journal.recall((0..KEPT_NOTES_MAX + 5).map(of_before));
         assert_eq!((told(&journal).len(), told(&journal)[0].as_str()), (KEPT_NOTES_MAX, "5"));
         for _ in 0..5 {
-            kept_note(&journal, "was made");
+            kept_note(&journal, "was moved");
         }
-        assert_eq!((told(&journal).len(), told(&journal)[0].as_str()), (KEPT_NOTES_MAX + 3, "7"));
+        assert_eq!((told(&journal).len(), told(&journal)[0].as_str()), (KEPT_NOTES_MAX, "10"));
+    }
+
+    #[test]
+    fn however_many_come_to_be_known_no_other_event_goes() {
+        let journal = Journal::new(3);
+        kept_note(&journal, "was deleted");
+        journal.record(&Key::from("a"), 1, What::Starting);
+        for number in 0..COMINGS_MAX + 7 {
+            coming(&journal, &number.to_string());
+        }
+        let told = told(&journal);
+        assert_eq!(told[..3], ["was deleted", "is starting", "7"]);
+        assert_eq!(told.len(), 2 + COMINGS_MAX, "the oldest of them have gone");
+        // Nor do they go for other events.
+        for _ in 0..5 {
+            journal.record(&Key::from("a"), 1, What::Starting);
+            kept_note(&journal, "was moved");
+        }
+        assert_eq!(journal.tail(usize::MAX, is_coming).len(), COMINGS_MAX);
+    }
+
+    #[test]
+    fn pages_go_on_by_number_where_kept_notes_have_gone() {
+        let journal = Journal::new(3);
+        kept_note(&journal, "was deleted");
+        journal.record(&Key::from("a"), 1, What::Starting);
+        for number in 0..COMINGS_MAX + 7 {
+            coming(&journal, &number.to_string());
+        }
+        journal.record(&Key::from("a"), 1, What::Recovered);
+        let last = journal.last();
+        assert_eq!(page(&journal, 0, 4), [1, 2, 10, 11]);
+        assert_eq!(page(&journal, 5, 2), [10, 11]);
+        assert_eq!(page(&journal, last - 1, 9), [last - 1, last]);
+        // Those before the first of the last events are told of no more, though some are kept.
+        for _ in 0..2 {
+            journal.record(&Key::from("a"), 1, What::Recovered);
+        }
+        assert_eq!(page(&journal, 0, 2), [10, 11]);
+        journal.record(&Key::from("a"), 1, What::Recovered);
+        assert_eq!(page(&journal, 0, 9), [last + 1, last + 2, last + 3]);
+    }
+
+    #[test]
+    fn each_kind_of_kept_notes_of_before_has_its_room_and_all_stand_in_order() {
+        let journal = Journal::new(3);
+        let even_come = |number: usize| {
+            let is_coming = number.is_multiple_of(2);
+            KeptNote { is_coming, ..of_before(number) }
+        };
+        journal.recall((1..2 * COMINGS_MAX + 4).map(even_come));
+        let told = told(&journal);
+        // Of the even ones the newest, and all others.
+        assert_eq!(told[..4], ["1", "3", "4", "5"]);
+        assert_eq!(told.len(), 2 * COMINGS_MAX + 2);
     }
 
     #[tokio::test]

@@ -245,6 +245,8 @@ pub struct ChildPolicy {
     pub backoff: Option<Backoff>,
     /// What happens when restarts are too many.
     pub give_up: GiveUp,
+    /// Whether it only sleeps when its spec is forgotten, and wakes as a new child: so the journal tells it.
+    pub sleeps: bool,
 }
 
 impl Default for ChildPolicy {
@@ -259,6 +261,7 @@ impl Default for ChildPolicy {
             required: true,
             backoff: None,
             give_up: GiveUp::Escalate,
+            sleeps: false,
         }
     }
 }

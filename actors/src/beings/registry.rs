@@ -40,6 +40,7 @@ use genii_protocols::beings::{
 };
 use genii_protocols::{Address, AskError, Json, Message, Name, Never, NodeName};
 use genii_runtime::{Agent, Context, Handle, HandleLater, Node, Promise, Protocol};
+use genii_supervision::journal::KeptNote;
 use genii_supervision::{Key, StartError, What};
 use parking_lot::Mutex;
 use serde::Deserialize;
@@ -389,15 +390,27 @@ impl Shared {
 
     /// Writes into the journal what was done with a being, once the book has it.
     fn note(&self, id: &Name, text: &str) {
+        self.write_down(id, text, false);
+    }
+
+    /// As [`Shared::note`], of how one came to be known.
+    fn note_coming(&self, id: &Name, text: &str) {
+        self.write_down(id, text, true);
+    }
+
+    fn write_down(&self, id: &Name, text: &str, is_coming: bool) {
         tracing::info!(being = id.as_str(), "{text}");
-        self.node.tree().record(&self.key(id), 0, What::KeptNote { text: text.into() });
+        let what = What::KeptNote { text: text.into(), is_coming };
+        self.node.tree().record(&self.key(id), 0, what);
     }
 
     /// Puts into the journal what the book has of before genii was started.
-    fn recall(&self, notes: Vec<Note>) {
-        let told = |Note { id, at, text }: Note| {
-            let text: Arc<str> = text.into();
-            (at.system_time(), self.key(&id), text)
+    fn recall(&self, notes: Vec<(Note, bool)>) {
+        let told = |(Note { id, at, text }, is_coming): (Note, bool)| KeptNote {
+            at: at.system_time(),
+            key: self.key(&id),
+            text: text.into(),
+            is_coming,
         };
         self.node.tree().journal.recall(notes.into_iter().map(told));
     }

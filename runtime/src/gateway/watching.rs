@@ -63,12 +63,12 @@ impl Watching {
     pub(super) async fn tell(mut self, mouth: Mouth<WatchReply>) -> Result<(), Status> {
         loop {
             let page = self.tree.journal.from(self.next, PAGE_LEN);
-            // Who begins at the beginning is told only what there is.
-            let gap = page.first().map_or(0, |first| first.seq.saturating_sub(self.next));
-            if gap > 0 && self.next > 0 {
-                mouth.say(missed(gap)).await?;
-            }
             for event in &page {
+                // Who begins at the beginning is told only what there is. Notes may have gone from the midst.
+                let gap = event.seq.saturating_sub(self.next);
+                if gap > 0 && self.next > 0 {
+                    mouth.say(missed(gap)).await?;
+                }
                 if self.follow.is_none() && event.seq > self.last {
                     return Ok(());
                 }

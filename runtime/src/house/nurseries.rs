@@ -24,6 +24,8 @@ impl House {
     /// # Errors
     /// When its kind is not known, or the topology has its group.
     pub async fn nursery(&self, settings: NurserySettings) -> Result<Nursery, NurseryError> {
+        let policy = ChildPolicy { sleeps: true, ..ChildPolicy::clone(&settings.policy) };
+        let settings = NurserySettings { policy: Arc::new(policy), ..settings };
         // Not the lock of changes: an agent that they start may ask for this.
         let one_at_a_time = self.0.opening.lock().await;
         let group = settings.group.clone();

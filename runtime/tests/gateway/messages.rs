@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use genii_protocols::api::{DescribeRequest, WatchRequest, message::Style, watch_reply::Said};
 use genii_protocols::client::{CallError, Client};
 use genii_protocols::{AskError, CauseKind, Destination, Fault, Json, Rejection};
+use genii_supervision::{Key, What};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -215,6 +216,30 @@ async fn the_journal_is_watched_from_any_number_on() {
     }
     let nobody = WatchRequest { name: "here/nobody".to_owned(), ..WatchRequest::default() };
     assert!(client.watch(nobody).await.is_err());
+}
+
+#[tokio::test]
+async fn who_watches_is_told_how_many_notes_have_gone_from_the_midst() {
+    const NOTES: u64 = 3_000;
+    let place = Place::new().await;
+    let client = place.owner().await;
+    let tree = place.house.node().tree();
+    let (lamp, from) = (Key::from("here/lamp"), tree.journal.last() + 1);
+    tree.record(&lamp, 1, What::Recovered);
+    for _ in 0..NOTES {
+        tree.record(&lamp, 0, What::KeptNote { text: "was made".into(), is_coming: true });
+    }
+    let request = WatchRequest { name: "here/lamp".to_owned(), from, follow: false };
+    let mut past = client.watch(request).await.unwrap();
+    let (mut events, mut missed) = (0_u64, 0_u64);
+    while let Some(said) = past.next().await.unwrap() {
+        match said {
+            Said::Event(_) => events += 1,
+            Said::Missed(some) => missed += some,
+        }
+    }
+    assert!(missed > 0, "{events} events");
+    assert_eq!(events + missed, 1 + NOTES);
 }
 
 #[tokio::test]

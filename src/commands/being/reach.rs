@@ -1,6 +1,8 @@
 //! Speaking to beings and to their registry, for commands.
 
-use std::time::Duration;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use genii_actors::beings::registry::ERRAND_PATIENCE_MAX;
 use genii_actors::beings::{NOT_THERE_YET, SUSPENDED};
@@ -12,6 +14,7 @@ use genii_protocols::{
 use genii_runtime::topology::AgentSpec;
 use genii_runtime::{House, JsonNext};
 use genii_supervision::Status;
+use parking_lot::Mutex;
 
 use super::words;
 use crate::commands::ask::fault_refusal;
@@ -40,6 +43,30 @@ const WORDS_PATIENCE: Duration = Duration::from_secs(3_600);
 /// How long the registry may take to tell why a being does not answer, or whether there are any, and how much
 /// longer than the being to tell of it.
 pub const ASIDE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// For how long it is not asked again before a question to a being, once it has not answered in that time.
+const UNANSWERED_FOR: Duration = Duration::from_secs(10);
+
+/// Of the beings of which machines the registry has not told in time, and when: it may hang, or the home that it
+/// asks may. Whoever speaks to others of these does not wait for it again meanwhile.
+#[derive(Clone, Default)]
+pub struct Unanswered(Arc<Mutex<HashMap<NodeName, Instant>>>);
+
+impl Unanswered {
+    fn note(&self, home: NodeName, now: Instant) {
+        let mut homes = self.0.lock();
+        homes.retain(|_, since| is_recent(*since, now));
+        homes.insert(home, now);
+    }
+
+    fn is_recent(&self, home: &NodeName, now: Instant) -> bool {
+        self.0.lock().get(home).is_some_and(|since| is_recent(*since, now))
+    }
+}
+
+fn is_recent(since: Instant, now: Instant) -> bool {
+    now.saturating_duration_since(since) < UNANSWERED_FOR
+}
 
 /// The registry of all beings.
 fn registry() -> Address {
@@ -163,19 +190,28 @@ fn passes(house: &House, fault: &Fault) -> bool {
 }
 
 /// Sees that a being is neither [down](not_down) nor suspended, as far as is known: whoever asks one that is
-/// suspended would wait in vain. Of one that lives on another machine the registry knows, if it answers.
+/// suspended would wait in vain. Of one that lives on another machine the registry knows, if it answers; if it
+/// has [not](Unanswered) just now, nothing is known.
 async fn is_at_hand(side: &Side, id: &Name) -> Result<(), Refusal> {
     let address = address(id);
     not_down(side, &address)?;
     if side.house.node().is_suspended(&address) {
         return Err(suspended(id, &address));
     }
-    if side.house.home_of(address.as_str()).is_none() {
+    let Some(home) = side.house.home_of(address.as_str()) else { return Ok(()) };
+    if side.unanswered.is_recent(&home, Instant::now()) {
         return Ok(());
     }
     let get = GetBeing { id: id.clone() };
     let known = side.house.node().to(registry()).ask_within(get, ASIDE_PATIENCE).await;
-    let Ok(BeingEntry { state, why, .. }) = known else { return Ok(()) };
+    let BeingEntry { state, why, .. } = match known {
+        Ok(known) => known,
+        Err(AskError::Fault(fault)) if matches!(*fault, Fault::Timeout { .. }) => {
+            side.unanswered.note(home, Instant::now());
+            return Ok(());
+        }
+        Err(_) => return Ok(()),
+    };
     let why = why.unwrap_or_default();
     match state {
         BeingState::Down if why != NOT_THERE_YET => Err(down(&address, &why)),
@@ -366,5 +402,51 @@ pub(super) fn of_fault(house: &House, to: &Destination, fault: &Fault) -> Refusa
              does"
         )),
         fault => fault_refusal(house, to, fault),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_ins::{
+        SUSPENDED_THERE, name, side_of_beings_elsewhere,
+        side_of_beings_elsewhere_with_a_registry_that_hangs,
+    };
+    use super::*;
+
+    #[tokio::test]
+    async fn a_registry_that_hangs_is_not_waited_for_before_each_question_to_a_being_elsewhere() {
+        let side = side_of_beings_elsewhere_with_a_registry_that_hangs().await;
+        let began = Instant::now();
+        is_at_hand(&side, &name("marit")).await.unwrap();
+        assert!(began.elapsed() >= ASIDE_PATIENCE / 2, "{:?}", began.elapsed());
+        let began = Instant::now();
+        // The same of another command, and of another being of that machine.
+        for id in ["marit", "marit", SUSPENDED_THERE] {
+            is_at_hand(&side.clone(), &name(id)).await.unwrap();
+        }
+        assert!(began.elapsed() < ASIDE_PATIENCE, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test]
+    async fn a_registry_that_answers_is_asked_before_each_question_to_a_being_elsewhere() {
+        let side = side_of_beings_elsewhere().await;
+        for _ in 0..2 {
+            let no = is_at_hand(&side, &name(SUSPENDED_THERE)).await.unwrap_err();
+            assert!(no.message.contains("is suspended"), "{no:?}");
+        }
+    }
+
+    #[test]
+    fn the_registry_is_asked_again_of_other_machines_and_after_a_while() {
+        let (unanswered, began) = (Unanswered::default(), Instant::now());
+        let [pc2, pc3] = ["pc2", "pc3"].map(|node| NodeName::new(node).unwrap());
+        unanswered.note(pc2.clone(), began);
+        let soon = began + UNANSWERED_FOR / 2;
+        assert!(unanswered.is_recent(&pc2, soon) && !unanswered.is_recent(&pc3, soon));
+        let late = began + UNANSWERED_FOR;
+        assert!(!unanswered.is_recent(&pc2, late));
+        unanswered.note(pc3.clone(), late);
+        assert!(unanswered.is_recent(&pc3, late));
+        assert_eq!(unanswered.0.lock().len(), 1, "what is over is not kept");
     }
 }

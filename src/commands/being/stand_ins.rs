@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::reach::Unanswered;
 use crate::commands::Side;
 use crate::up::ending::Ending;
 
@@ -62,6 +63,14 @@ pub async fn side_with_a_registry_that_hangs() -> Side {
     house(text, kinds).await
 }
 
+/// A house all of whose beings live on another machine, and whose registry answers nothing.
+pub async fn side_of_beings_elsewhere_with_a_registry_that_hangs() -> Side {
+    let kinds = Catalogue::new().with::<Hangs>("beings-registry").with::<Marit>("being");
+    let text = "[groups.beings]\n[agents.\"beings/registry\"]\nkind = \"beings-registry\"\n\
+                [groups.being]\nnode = \"pc9\"\n[agents.\"being/marit\"]\nkind = \"being\"\n";
+    house(text, kinds).await
+}
+
 /// A house whose registry is still starting, for ever.
 pub async fn side_that_starts() -> Side {
     let kinds = Catalogue::new().with::<Registry>("beings-registry");
@@ -80,7 +89,7 @@ async fn begin(topology: &str, kinds: Catalogue) -> Side {
     let topology = Topology::parse(topology, &kinds).unwrap();
     let node = Node::new(NodeOptions::new(NodeName::new("test").unwrap()));
     let house = House::begin(node, kinds, topology).await.unwrap();
-    Side { house, ending: Ending::default() }
+    Side { house, ending: Ending::default(), unanswered: Unanswered::default() }
 }
 
 pub fn name(text: &str) -> Name {

@@ -216,7 +216,7 @@ async fn one_of_another_machine_that_is_suspended_or_down_there_is_not_waited_fo
 async fn notes_of_a_being_that_is_no_more_are_asked_for_on_a_machine_by_name() {
     let side = side(1).await;
     let gone = Address::parse("being/gone").unwrap();
-    let noted = What::KeptNote { text: "was deleted".into() };
+    let noted = What::KeptNote { text: "was deleted".into(), is_coming: false };
     side.house.node().tree().record(&Key::from(gone.shared()), 0, noted);
     let seen = shown(&side, "journal being/gone@test").await;
     assert!(seen.contains("was deleted"), "{seen}");

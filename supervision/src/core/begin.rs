@@ -173,7 +173,7 @@ impl Core {
         self.enter_phase(ix, Phase::Starting, now);
         let board = &self.tree.board;
         let child = self.children.get_mut(&ix).expect("it has just entered a phase");
-        child.incarnation = incarnation;
+        let is_first = std::mem::replace(&mut child.incarnation, incarnation) == 0;
         child.up_since = None;
         let binds = child.spec.edges.iter().flat_map(|edges| &edges.binds);
         let bound: Vec<(Key, u64)> =
@@ -194,7 +194,8 @@ impl Core {
         if let Some(timeout) = spec.policy.start_timeout {
             self.arm(ix, now + timeout);
         }
-        self.record(ix, What::Starting);
+        let wakes = is_first && spec.policy.sleeps;
+        self.record(ix, if wakes { What::Waking } else { What::Starting });
         self.set_status(ix, Status::Starting, now);
         self.actions.push(Action::Start { ix, incarnation, spec });
     }

@@ -108,6 +108,21 @@ async fn the_first_children_of_a_dynamic_supervisor_start() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn one_that_only_sleeps_is_told_to_wake_and_to_go_to_sleep() {
+    let stage = Stage::new();
+    let supervisor = stage.supervisor(flags(Strategy::Dynamic, 3, 60)).await;
+    let sleeper = ChildPolicy { sleeps: true, ..policy(Restart::Permanent) };
+    supervisor.start_child(stage.child("child").with_policy(sleeper)).await.unwrap();
+    stage.end("child", abnormal()).await;
+    stage.reborn("child", 1).await;
+    supervisor.terminate_child("child").await.unwrap();
+    stage.until("it sleeps", || stage.told("asleep") == ["child"]).await;
+    assert_eq!(stage.told("waking"), ["child"]);
+    assert_eq!(stage.told("starting"), ["child"], "that is when it was restarted");
+    assert!(stage.told("removed").is_empty(), "{}", stage.story());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_end_in_good_order_is_told_apart_from_a_crash() {
     let stage = Stage::new();
     let child = stage.child("child").with_policy(member(Restart::Permanent));

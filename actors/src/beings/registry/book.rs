@@ -293,8 +293,9 @@ impl Book {
         self.store.write(move |writer| notes::keep(writer, Some(&note), false)).await
     }
 
-    /// What was done with beings, oldest first, as far as it is kept.
-    pub(super) fn notes(&self) -> Result<Vec<Note>, StoreError> {
+    /// What was done with beings, oldest first, as far as it is kept; of each, whether it tells how one came to be
+    /// known.
+    pub(super) fn notes(&self) -> Result<Vec<(Note, bool)>, StoreError> {
         self.store.read(notes::all)
     }
 

@@ -222,7 +222,7 @@ impl Shared {
             self.not_settled(&entry.node, &entry.id, &why);
             return Err(why);
         }
-        self.note(&entry.id, &done);
+        self.note_coming(&entry.id, &done);
         Ok(self.shown(entry).await)
     }
 

@@ -263,7 +263,7 @@ impl Shared {
             Entry { id: id.clone(), name, node: node.clone(), created, stage: Stage::Living };
         let done = format!("was found on {node}, and is known from now on");
         self.book.put(entry, Some(&done)).await.map_err(failed)?;
-        self.note(&id, &done);
+        self.note_coming(&id, &done);
         Ok(())
     }
 

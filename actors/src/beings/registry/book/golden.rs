@@ -53,7 +53,7 @@ fn fates(book: &Book) -> [Option<Fate>; 3] {
 /// What was done, and with whom.
 fn noted(book: &Book) -> Vec<(String, String)> {
     let notes = book.notes().unwrap().into_iter();
-    notes.map(|note| (note.id.as_str().to_owned(), note.text)).collect()
+    notes.map(|(note, _)| (note.id.as_str().to_owned(), note.text)).collect()
 }
 
 #[tokio::test]

@@ -69,13 +69,13 @@ fn put(writer: &mut Writer, note: &Note, is_coming: bool) -> Result<(), StoreErr
     Ok(())
 }
 
-/// All of them that can be read, oldest first.
-pub(super) fn all(reader: &Reader) -> Result<Vec<Note>, StoreError> {
+/// All of them that can be read, oldest first; of each, whether it is of [`COMINGS`].
+pub(super) fn all(reader: &Reader) -> Result<Vec<(Note, bool)>, StoreError> {
     let (mut notes, mut damaged) = (Vec::new(), 0_u64);
-    for table in [NOTES, COMINGS] {
+    for (table, is_coming) in [(NOTES, false), (COMINGS, true)] {
         for number in keys(reader, table, 0..=u64::MAX)? {
             match reader.get(table, &number) {
-                Ok(note) => notes.extend(note.map(|note| (number, note))),
+                Ok(note) => notes.extend(note.map(|note| (number, (note, is_coming)))),
                 Err(StoreError::Damaged { .. }) => damaged += 1,
                 Err(error) => return Err(error),
             }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     fn texts(book: &Book) -> Vec<String> {
-        book.notes().unwrap().into_iter().map(|note| note.text).collect()
+        book.notes().unwrap().into_iter().map(|(note, _)| note.text).collect()
     }
 
     /// Notes so often, in one commit, what was done with so many beings in turn.

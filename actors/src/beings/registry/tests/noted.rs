@@ -1,5 +1,7 @@
 //! What was done with beings, told also after the end of genii.
 
+use std::sync::Arc;
+
 use genii_supervision::What;
 
 use super::*;
@@ -10,11 +12,20 @@ const DELETED: &str = "was deleted, with all that it remembered";
 impl World {
     /// What was done with a being, as the journal has it.
     fn noted(&self, id: &str) -> Vec<String> {
+        self.kept_notes(id).iter().map(|event| event.what.to_string()).collect()
+    }
+
+    /// Of each of these notes, whether it is one of how the being came to be known.
+    fn comings(&self, id: &str) -> Vec<bool> {
+        let is_coming = |what: &What| matches!(what, What::KeptNote { is_coming: true, .. });
+        self.kept_notes(id).iter().map(|event| is_coming(&event.what)).collect()
+    }
+
+    fn kept_notes(&self, id: &str) -> Vec<Arc<Event>> {
         let key = Key::from(being(id).shared());
         let is_meant =
             |event: &Event| event.key == key && matches!(event.what, What::KeptNote { .. });
-        let noted = self.main().node.tree().journal.tail(usize::MAX, is_meant);
-        noted.iter().map(|event| event.what.to_string()).collect()
+        self.main().node.tree().journal.tail(usize::MAX, is_meant)
     }
 }
 
@@ -27,10 +38,12 @@ async fn what_was_done_with_beings_is_in_the_journal_after_the_end_of_genii() {
     world.migrate("bob", "pc2").await;
     let delete = DeleteBeing { id: name("alice"), lost: false };
     world.main().ask(&registry(), delete).await;
+    assert_eq!(world.comings("alice"), [true, false]);
     world.end().await;
     world.boot("main").await;
     world.homes_are(1).await;
     assert_eq!(world.noted("alice"), [MADE, DELETED]);
+    assert_eq!(world.comings("alice"), [true, false], "as it was before");
     assert_eq!(world.noted("bob"), [MADE, "has moved from main to pc2"]);
     // What is done from now on stands behind that, and nothing is told twice.
     world.create("alice", Some("main")).await;
