@@ -13,6 +13,7 @@ mod expulsions;
 mod figures;
 mod forms;
 mod greeting;
+mod hearing;
 mod places;
 mod pulse;
 mod renewing;

@@ -39,8 +39,8 @@ pub(crate) struct Line {
     pub(crate) is_ready_later: AtomicBool,
     /// Nobody lives here yet: what comes waits in the mailbox, which the next life takes over.
     pub(crate) is_doorstep: bool,
-    /// It took no more messages because it went to sleep, or was not needed as a doorstep: what did
-    /// not get in is to be sent to whoever takes them now.
+    /// It took no more messages because it went to sleep, was let go of, or was not needed as a
+    /// doorstep: what did not get in is to be sent to whoever takes them now.
     has_given_way: AtomicBool,
     /// The life that took over this doorstep; zero as long as none has.
     became: AtomicU64,

@@ -16,6 +16,7 @@ mod names;
 pub mod network;
 pub(crate) mod outbox;
 pub(crate) mod peers;
+mod pings;
 pub(crate) mod questions;
 mod raw;
 pub(crate) mod receiving;

@@ -172,6 +172,11 @@ impl Mailbox {
         }
     }
 
+    /// Whether somebody waits for room for many letters.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.reserved.load(Ordering::SeqCst) > 0
+    }
+
     fn taken(&self, queues: &Queues) -> usize {
         queues.letters + self.in_hand.load(Ordering::Relaxed)
     }

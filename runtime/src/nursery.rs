@@ -161,8 +161,24 @@ impl Nursery {
         self.0.clone().keep_once_idle(address, patience).await
     }
 
+    /// A resident exists no more, from a moment on at which nothing waits for it and it has nothing to do. What
+    /// comes from then on goes where the address is by then, and behind what was sent here before, as far as
+    /// that was passed on. Waits so long at most for that moment, and returns when its life has ended; before
+    /// that it is not to be admitted again.
+    ///
+    /// # Errors
+    /// When there was no such moment; when it is no resident, or kept.
+    pub async fn dismiss_once_idle(
+        &self,
+        address: &Address,
+        patience: Duration,
+    ) -> Result<(), NotKept> {
+        self.0.clone().dismiss_once_idle(address, patience).await
+    }
+
     /// Other nodes are told that an address is not here, as it is elsewhere by now. What comes for it all
-    /// the same is still taken, until it is [dismissed](Kept::dismiss). Nothing if it is no resident.
+    /// the same is still taken, until it is [dismissed](Nursery::dismiss_once_idle). Nothing if it is no
+    /// resident.
     pub fn hide(&self, address: &Address) {
         self.0.hide(address);
     }
@@ -208,18 +224,6 @@ impl Kept {
     /// It exists no more from now on. What waits for it is returned.
     pub fn dismiss(self) {
         self.nest.dismiss(&self.address);
-    }
-
-    /// It exists no more from now on, if nothing waits for it. What comes just now goes where the address
-    /// is by then.
-    ///
-    /// # Errors
-    /// When something waits for it: it is kept on.
-    pub fn dismiss_if_unwanted(self) -> Result<(), Self> {
-        match self.nest.dismiss_if_unwanted(&self.address) {
-            true => Ok(()),
-            false => Err(self),
-        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! | the deadline of a question | it is that of what is asked on |
 //! | who sent a message | so has what is passed on |
 //! | an asker that goes | what was asked on for it is called off |
+//! | the end of the agent | so is all that it asked on; of one that is [lasting](Relay::lasting), nothing is |
 //! | an answer of the other that is a fault | it is told of the address that was asked, not of the other |
 //!
 //! The order is kept since what comes is on its way before the next is looked at.
@@ -27,6 +28,7 @@ use crate::context::Context;
 use crate::letter::Answer;
 use crate::mail::Mail;
 use crate::reply::Promise;
+use crate::scope;
 use crate::stream::{Answers, Outlet};
 
 /// How many questions are on their way at a time. The next waits, and all behind it.
@@ -47,13 +49,22 @@ pub trait Relays: Agent {
 pub struct Relay {
     mail: Mail,
     lost: Option<Lost>,
+    /// What was passed on is answered also when the agent has ended.
+    is_lasting: bool,
     places: Arc<Semaphore>,
 }
 
 impl Relay {
     /// Passes on to where `mail` goes.
     pub fn new(mail: Mail) -> Self {
-        Self { mail, lost: None, places: Arc::new(Semaphore::new(PASSING_MAX)) }
+        let places = Arc::new(Semaphore::new(PASSING_MAX));
+        Self { mail, lost: None, is_lasting: false, places }
+    }
+
+    /// As [`Relay::new`], for an agent that may end before all that it has passed on is answered: the answers
+    /// come back all the same, and it owes none of them.
+    pub fn lasting(mail: Mail) -> Self {
+        Self { is_lasting: true, ..Self::new(mail) }
     }
 
     /// As [`Relay::new`], for an agent that ends when the other cannot be reached any more. Who asked then
@@ -82,8 +93,11 @@ impl Relay {
         if let Poll::Ready(answer) = poll!(asking.as_mut()) {
             return back.give(promise, answer);
         }
-        context.spawn(async move {
-            let mut promise = promise;
+        let mut promise = promise;
+        if self.is_lasting {
+            promise.outlive();
+        }
+        self.see_to(context, async move {
             let answer = tokio::select! {
                 answer = asking => answer,
                 () = promise.forgotten() => return,
@@ -105,8 +119,11 @@ impl Relay {
         let mut opening = Box::pin(async move { mail.stream_within(message, PATIENCE).await });
         let opened = poll!(opening.as_mut());
         let back = self.back(context);
-        context.spawn(async move {
-            let mut outlet = outlet;
+        let mut outlet = outlet;
+        if self.is_lasting {
+            outlet.outlive();
+        }
+        self.see_to(context, async move {
             let opened = match opened {
                 Poll::Ready(opened) => opened,
                 Poll::Pending => tokio::select! {
@@ -123,6 +140,20 @@ impl Relay {
             }
             drop(place);
         });
+    }
+
+    /// Waits for an answer beside the agent: as long as that lives, or until it is there.
+    fn see_to(&self, context: &mut Context, answer: impl Future<Output = ()> + Send + 'static) {
+        if !self.is_lasting {
+            return context.spawn(answer);
+        }
+        let agent = context.line().identity.clone();
+        tokio::spawn(scope::run(agent, async move {
+            // Who asked is told, since the promise goes with it.
+            if let Err(failure) = scope::catch(answer).await {
+                tracing::error!("what was passed on is not answered: {failure}");
+            }
+        }));
     }
 
     async fn place(&self) -> OwnedSemaphorePermit {

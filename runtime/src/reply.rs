@@ -43,6 +43,11 @@ impl<M: Message> Promise<M> {
         self.send(answer);
     }
 
+    /// The agent owes this no more: it may end before it is answered.
+    pub(crate) fn outlive(&mut self) {
+        self.owed.settle();
+    }
+
     /// Whether nobody asked: it was told.
     pub fn is_told(&self) -> bool {
         matches!(self.reply, None | Some(ReplyTo::Nobody))
@@ -91,26 +96,34 @@ impl<M: Message> Drop for Promise<M> {
     }
 }
 
-/// A question that a life has taken on, and counts until it is answered or dropped.
+/// A question that a life has taken on, and counts until it is settled, answered or dropped.
 pub(crate) struct Owed {
     /// The life.
     pub(crate) line: Arc<Line>,
     /// Since when, and that in nanoseconds since the node began.
     since: Instant,
     nanos: u64,
+    is_settled: bool,
 }
 
 impl Owed {
     pub(crate) fn new(line: Arc<Line>) -> Self {
         let nanos = line.slot.vitals.owe();
-        Self { line, since: Instant::now(), nanos }
+        Self { line, since: Instant::now(), nanos, is_settled: false }
+    }
+
+    /// It counts no more.
+    pub(crate) fn settle(&mut self) {
+        if !std::mem::replace(&mut self.is_settled, true) {
+            let took = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.line.slot.vitals.settle(self.nanos.saturating_add(took));
+        }
     }
 }
 
 impl Drop for Owed {
     fn drop(&mut self) {
-        let took = u64::try_from(self.since.elapsed().as_nanos()).unwrap_or(u64::MAX);
-        self.line.slot.vitals.settle(self.nanos.saturating_add(took));
+        self.settle();
     }
 }
 

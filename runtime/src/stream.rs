@@ -151,6 +151,11 @@ impl<M: Streamed> Outlet<M> {
         Self { items: Some(items), owed: Owed::new(line) }
     }
 
+    /// The agent owes this no more: it may end before the stream does.
+    pub(crate) fn outlive(&mut self) {
+        self.owed.settle();
+    }
+
     /// Sends an item, as soon as the asker has room for it.
     ///
     /// # Errors

@@ -6,6 +6,8 @@
 mod held;
 #[path = "nursery/keeping.rs"]
 mod keeping;
+#[path = "nursery/parting.rs"]
+mod parting;
 #[path = "nursery/setting.rs"]
 mod setting;
 
@@ -660,23 +662,4 @@ async fn one_may_live_as_another_kind_and_what_waited_for_it_is_passed_on_in_ord
     assert!(
         matches!(unknown, Err(AskError::Fault(fault)) if matches!(*fault, Fault::Rejected { .. }))
     );
-}
-
-#[tokio::test(start_paused = true)]
-async fn one_is_let_go_of_at_a_moment_at_which_nothing_waits() {
-    let world = world(2).await;
-    let alice = world.admit("alice");
-    let mail = world.node.to(alice.clone());
-    let kept = world.nursery.keep_asleep(&alice).await.unwrap();
-    mail.tell(Keep { number: 1 }).await.unwrap();
-    let Err(kept) = kept.dismiss_if_unwanted() else { panic!("something waits for it") };
-    assert_eq!(world.nursery.mood(&alice), Some(Mood::Dozing), "it is kept on");
-    drop(kept);
-    assert_eq!(world.tell(&alice).await.1, [1]);
-    let kept = world.nursery.keep_asleep(&alice).await.unwrap();
-    assert!(kept.dismiss_if_unwanted().is_ok());
-    assert!(!world.nursery.has(&alice));
-    assert!(matches!(mail.tell(Keep { number: 2 }).await, Err(fault) if
-        matches!(*fault, Fault::NotFound { .. })));
-    assert_eq!(world.nursery.awake(), 0);
 }

@@ -169,6 +169,8 @@ struct ClerkSettings {
     to: Destination,
     #[serde(default)]
     is_bound: bool,
+    #[serde(default)]
+    is_lasting: bool,
 }
 
 impl Agent for Clerk {
@@ -186,7 +188,11 @@ impl Agent for Clerk {
 
     async fn start(settings: ClerkSettings, at: &mut Context) -> Result<Self, StartError> {
         let mail = at.node().to(settings.to);
-        Ok(Self(if settings.is_bound { Relay::bound(mail) } else { Relay::new(mail) }))
+        Ok(Self(match (settings.is_bound, settings.is_lasting) {
+            (true, _) => Relay::bound(mail),
+            (false, true) => Relay::lasting(mail),
+            (false, false) => Relay::new(mail),
+        }))
     }
 }
 
@@ -205,6 +211,9 @@ kind = "scribe"
 [agents."desk/clerk"]
 kind = "clerk"
 settings = { to = "desk/scribe" }
+[agents."desk/passing"]
+kind = "clerk"
+settings = { to = "desk/scribe", is_lasting = true }
 [agents."desk/lost"]
 kind = "clerk"
 settings = { to = "desk/nobody" }
@@ -344,4 +353,48 @@ async fn who_asks_one_that_ends_with_another_learns_why_it_ended() {
     for error in [lost, broken_off] {
         assert!(error.contains("signal 9"), "{error}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_lasts_owes_no_answer_and_all_come_back_when_it_has_ended() {
+    let house = house().await;
+    let passing = house.node().to(address("desk/passing"));
+    let stream = passing.stream(Count { to: 3 }).await.unwrap();
+    let asking = {
+        let passing = passing.clone();
+        tokio::spawn(async move { passing.ask_within(Ponder { seconds: 3 }, PATIENCE).await })
+    };
+    let counters = || house.member("desk/passing").unwrap().counters.unwrap();
+    while counters().handled < 2 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert_eq!(counters().owed, 0);
+    house.stop("desk/passing").await.unwrap();
+    let ended = passing.ask(Show {}).await.unwrap_err();
+    assert!(matches!(ended.fault(), Some(Fault::Down { .. })), "{ended}");
+    assert!(asking.await.unwrap().unwrap().is_some());
+    assert_eq!(stream.finish().await, Ok(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_asker_that_goes_calls_off_what_one_has_passed_on_that_has_ended() {
+    let house = house().await;
+    let passing = house.node().to(address("desk/passing"));
+    let asking = {
+        let passing = passing.clone();
+        tokio::spawn(async move { passing.ask_within(Ponder { seconds: 1_000 }, PATIENCE).await })
+    };
+    let handled = || house.member("desk/passing").unwrap().counters.unwrap().handled;
+    while handled() < 1 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    house.stop("desk/passing").await.unwrap();
+    asking.abort();
+    let scribe = house.node().to(address("desk/scribe"));
+    let looking = async {
+        while scribe.ask(Show {}).await.unwrap().1 < 1 {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE / 2, looking).await.unwrap();
 }

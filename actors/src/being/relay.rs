@@ -1,5 +1,5 @@
 //! A relay at the address of a being that lives elsewhere: all that is said to it there is passed on, in
-//! order, and what comes of it comes back as it is.
+//! order, and what comes of it comes back as it is, also when the relay is there no more.
 
 use genii_protocols::being::{
     AskHealth, CancelReminder, Converse, Export, Forget, HeedReminders, ListReminders, Query,
@@ -66,7 +66,7 @@ impl Agent for BeingRelay {
         if to.address == *at.address() && leads_here {
             return Err(StartError::refused(format!("{to} is this relay itself; name its node")));
         }
-        let relay = Relay::new(at.node().to(&to));
+        let relay = Relay::lasting(at.node().to(&to));
         Ok(Self { to, relay })
     }
 

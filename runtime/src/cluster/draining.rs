@@ -41,7 +41,8 @@ impl Cluster {
         self.linked().iter().filter(|link| waits(link)).count()
     }
 
-    fn linked(&self) -> Vec<Arc<Link>> {
+    /// The links that are up.
+    pub(super) fn linked(&self) -> Vec<Arc<Link>> {
         let peers = self.0.peers.read();
         let links = peers.values().filter_map(|peer| peer.state.lock().link.clone());
         links.filter(|link| !link.is_over()).collect()

@@ -7,6 +7,7 @@ use genii_protocols::{Address, Json, NodeName};
 use serde::{Deserialize, Serialize};
 
 use super::Cluster;
+use super::running::destination;
 use crate::agent::Health;
 use crate::node::{Node, Unheard};
 use crate::stream::JsonNext;
@@ -60,5 +61,19 @@ impl Cluster {
         };
         let asked = tokio::time::timeout(patience + WAY_PATIENCE, asking).await;
         asked.unwrap_or_else(|_| Err(away("no answer in time".to_owned())))
+    }
+
+    /// Waits until another node answers a question of which nothing comes; `false` if it cannot be asked now.
+    pub(super) async fn answers(&self, node: &NodeName) -> bool {
+        let nobody = destination(node).address;
+        let ask = Examine { examine: nobody, patience: Duration::ZERO };
+        let Ok(ask) = serde_json::to_value(ask) else { return false };
+        match self.run(node, &Json(ask)).await {
+            Ok(mut answers) => {
+                let _whatever_it_says = answers.next().await;
+                true
+            }
+            Err(_) => false,
+        }
     }
 }

@@ -69,7 +69,7 @@ impl Cluster {
 }
 
 /// What stands for a node in faults about it.
-fn destination(node: &NodeName) -> Destination {
+pub(super) fn destination(node: &NodeName) -> Destination {
     let address = Address::parse("genii/commands").expect("it is a good address");
     Destination { node: Some(node.clone()), address }
 }

@@ -66,7 +66,9 @@ impl Drop for Telling {
 /// mistaken for each other.
 pub(super) fn tell_all(cluster: &Arc<Inner>, node: &Node, link: &Arc<Link>) {
     let (node, link) = (node.clone(), link.clone());
+    // In this order: one of the two says that there is something to tell, until all is told.
     link.is_told_all.store(true, Ordering::Release);
+    link.is_behind.store(false, Ordering::Release);
     let telling = Telling(link.clone());
     cluster.spawn(async move {
         let _telling = telling;
@@ -85,9 +87,8 @@ fn own_agents(node: &Node) -> Vec<Address> {
     let addresses = views.filter_map(|view| Address::from_shared(view.key.shared()).ok());
     let nurseries = node.directory().nurseries();
     let sleeps = |address: &Address| {
-        nurseries
-            .iter()
-            .any(|nursery| nursery.group().as_str() == address.group() && nursery.has(address))
+        let mut its = nurseries.iter().filter(|it| it.group().as_str() == address.group());
+        its.any(|nursery| nursery.has(address) || nursery.hides(address))
     };
     let awake: Vec<Address> =
         addresses.filter(|address| !node.lives_elsewhere(address) && !sleeps(address)).collect();
@@ -98,10 +99,12 @@ fn own_agents(node: &Node) -> Vec<Address> {
 /// How an agent here stands, if there is one. One of a nursery takes messages also while it sleeps.
 fn standing_here(node: &Node, address: &Address) -> Option<Stand<'static>> {
     let view = node.tree().board.view(address.as_str()).map(|view| stand_of(&view));
-    let nursery = node.directory().nursery(address.group());
-    let Some(nursery) = nursery.filter(|nursery| nursery.has(address)) else { return view };
-    if !nursery.shows(address) {
+    let Some(nursery) = node.directory().nursery(address.group()) else { return view };
+    if nursery.hides(address) {
         return None;
+    }
+    if !nursery.has(address) {
+        return view;
     }
     let is_told =
         |stand: &Stand<'_>| matches!(stand.standing, Standing::Degraded | Standing::Quarantined);
@@ -135,11 +138,10 @@ async fn write(link: &Link, frame: impl Fn() -> Control<'static>) {
 
 /// Tells one anew who had no room for what it was told.
 pub(super) fn catch_up(cluster: &Arc<Inner>, link: &Arc<Link>) {
-    if link.is_told_all.load(Ordering::Acquire) {
+    if link.is_told_all.load(Ordering::Acquire) || !link.is_behind.load(Ordering::Acquire) {
         return;
     }
-    let is_behind = link.is_behind.swap(false, Ordering::AcqRel);
-    if let Some(node) = cluster.node.upgrade().filter(|_| is_behind) {
+    if let Some(node) = cluster.node.upgrade() {
         tell_all(cluster, &node, link);
         super::tables::tell_all(cluster, &node, link);
     }

@@ -100,7 +100,6 @@ async fn listen(
 ) -> Ended {
     let (cluster, peer, link) = (&cluster, &*peer, &link);
     let timing = &cluster.timing;
-    let began = Instant::now();
     let mut heard = Instant::now();
     let mut looked = Instant::now();
     let mut ticks = tokio::time::interval(timing.ping);
@@ -119,7 +118,7 @@ async fn listen(
                 heard = Instant::now();
                 let mut leaves = false;
                 let read = frames.each(|frame| {
-                    leaves |= heed(cluster, peer, link, frame, began)?;
+                    leaves |= heed(cluster, peer, link, frame)?;
                     Ok(())
                 });
                 if leaves {
@@ -161,10 +160,8 @@ async fn listen(
             continue;
         }
         link.give_back_owed();
-        let sent = u64::try_from((now - began).as_micros()).unwrap_or(u64::MAX);
-        let ping = Control::Ping(sent);
         // One for which there is no room is not needed: more is on its way.
-        let _crowded = link.control.write(|buffer| lane::put(buffer, &ping));
+        let _crowded = link.ping();
         standings::catch_up(cluster, link);
     }
 }
@@ -175,7 +172,6 @@ pub(super) fn heed(
     peer: &Peer,
     link: &Arc<Link>,
     frame: &[u8],
-    began: Instant,
 ) -> Result<bool, End> {
     if link.is_over() {
         return Err(End::Closed);
@@ -186,10 +182,8 @@ pub(super) fn heed(
         Control::Ping(number) => {
             let _crowded = link.control.write(|buffer| lane::put(buffer, &Control::Pong(number)));
         }
-        Control::Pong(sent) => {
-            let now = u64::try_from(began.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let took = Duration::from_micros(now.saturating_sub(sent));
-            peer.state.lock().round_trip = Some(took);
+        Control::Pong(number) => {
+            peer.state.lock().round_trip = Some(link.pings.answered(number));
         }
         told @ (Control::Standings { .. }
         | Control::AllTold

@@ -133,7 +133,7 @@ async fn an_agent_that_comes_while_all_are_being_told_of_stays_known() {
     peer.state.lock().link = Some(hears.clone());
     let mut frames = Frames::new(stream::iter([Ok(told.freeze())]).boxed());
     frames.more().await.unwrap();
-    let heed = |frame: &[u8]| tending::heed(&heard.0, &peer, &hears, frame, Instant::now());
+    let heed = |frame: &[u8]| tending::heed(&heard.0, &peer, &hears, frame);
     frames.each(|frame| heed(frame).map(|_| ())).unwrap();
     for address in [&old, &new] {
         assert!(heard.find(address).is_some(), "{address} is not known");

@@ -32,6 +32,7 @@ use super::lane::End;
 use super::names::Numbers;
 use super::network::Certificate;
 use super::outbox::Outbox;
+use super::pings::Pings;
 use super::questions::{FarAnswer, Questions};
 use super::receiving::Owed;
 use super::watching::Watching;
@@ -54,6 +55,7 @@ pub(crate) struct Link {
     pub(crate) version: u16,
     pub(crate) control: Arc<Outbox>,
     pub(crate) data: Arc<Outbox>,
+    pub(crate) pings: Pings,
     numbers: Numbers,
     windows: DashMap<Arc<str>, Arc<Window>>,
     pub(super) questions: Questions,
@@ -133,6 +135,7 @@ impl Link {
             version: frame::NEWEST,
             control,
             data,
+            pings: Pings::begin(),
             numbers: Numbers::default(),
             windows: DashMap::new(),
             questions: Questions::default(),

@@ -2,8 +2,9 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use genii_protocols::{Address, Fault, Json, Message, Name, Never, NodeName, message};
-use genii_supervision::{ChildPolicy, StartError, Supervisor, SupervisorSpec};
+use genii_supervision::{ChildPolicy, Restart, StartError, Supervisor, SupervisorSpec};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize};
 use tokio::time::Instant;
@@ -105,7 +106,11 @@ async fn sleeper_on(node: Node) -> (House, Nursery, Address) {
         awake_max: 1,
         idle_after: Duration::from_secs(60),
         mailbox_capacity: 10,
-        policy: Arc::new(ChildPolicy { required: false, ..ChildPolicy::default() }),
+        policy: Arc::new(ChildPolicy {
+            restart: Restart::Transient,
+            required: false,
+            ..ChildPolicy::default()
+        }),
     };
     let nursery = house.nursery(settings).await.unwrap();
     let address = nursery.admit(&Name::new("alice").unwrap());
@@ -116,9 +121,9 @@ async fn sleeper_on(node: Node) -> (House, Nursery, Address) {
 async fn what_meets_the_moment_in_which_an_address_is_let_go_comes_back_to_be_sent_elsewhere() {
     let (house, nursery, alice) = sleeper().await;
     let mail = house.node().to(alice.clone());
-    let kept = nursery.keep_asleep(&alice).await.unwrap();
+    mail.ask(Knock { number: 6 }).await.unwrap();
     let Ok(Way::Near(line)) = mail.way() else { panic!("it is here") };
-    assert!(kept.dismiss_if_unwanted().is_ok());
+    nursery.dismiss_once_idle(&alice, PATIENCE).await.unwrap();
     let deadline = Instant::now() + Duration::from_secs(1);
     let letter = mail.told(Knock { number: 7 });
     let Ok(Put::Nowhere(letter)) = mail.push_or_return(&line, letter, deadline).await else {
@@ -136,9 +141,13 @@ async fn what_meets_the_moment_in_which_an_address_is_let_go_comes_back_to_be_se
 /// Has the sleeper here, and lets its address go while what is sent next is read.
 async fn let_go_meanwhile(house: &House, nursery: &Nursery) -> Mail {
     let alice = nursery.admit(&Name::new("alice").unwrap());
-    let kept = nursery.keep_asleep(&alice).await.unwrap();
-    MEANWHILE.set(Some(Box::new(move || assert!(kept.dismiss_if_unwanted().is_ok()))));
-    let mail = house.node().to(alice);
+    let (mail, nursery) = (house.node().to(alice.clone()), nursery.clone());
+    mail.ask(Knock { number: 0 }).await.unwrap();
+    MEANWHILE.set(Some(Box::new(move || {
+        let letting_go = nursery.dismiss_once_idle(&alice, Duration::ZERO).now_or_never();
+        assert!(letting_go.is_none(), "its life ends by and by");
+        assert!(!nursery.has(&alice));
+    })));
     assert!(matches!(mail.way(), Ok(Way::Near(_))), "it is here until then");
     mail
 }

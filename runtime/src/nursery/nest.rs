@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `held` | those that are held back, and when they are tried again |
 //! | `keeping` | how one comes to rest, and is kept asleep |
+//! | `parting` | how one is let go of whose address is elsewhere |
 
 mod held;
 mod keeping;
+mod parting;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -44,7 +46,8 @@ pub(crate) struct Nest {
     make_child: MakeChild,
     protocol: Arc<dyn AnyProtocol>,
     residents: RwLock<HashSet<Address>>,
-    /// Those of whom other nodes are told that they are not here.
+    /// Those of whom other nodes are told that they are not here; also one that is a resident no more, as
+    /// long as its life ends.
     hidden: RwLock<HashSet<Address>>,
     /// Those that do not sleep. Whoever changes how one stands holds this.
     stirring: Mutex<HashMap<Address, Stirring>>,
@@ -150,9 +153,9 @@ impl Nest {
         self.residents.read().contains(address)
     }
 
-    /// Whether other nodes are told of one.
-    pub(crate) fn shows(&self, address: &Address) -> bool {
-        self.has(address) && !self.hidden.read().contains(address)
+    /// Whether other nodes are told that one is not here, whatever lives at its address.
+    pub(crate) fn hides(&self, address: &Address) -> bool {
+        self.hidden.read().contains(address)
     }
 
     /// All residents of whom other nodes are told, in no order.
@@ -179,27 +182,6 @@ impl Nest {
         if self.has(address) && self.hidden.write().insert(address.clone()) {
             self.tell_others(address);
         }
-    }
-
-    /// One that is kept asleep exists no more, if nothing waits for it; whether so.
-    pub(super) fn dismiss_if_unwanted(&self, address: &Address) -> bool {
-        let Some(node) = self.node.upgrade() else { return true };
-        {
-            let mut stirring = self.stirring.lock();
-            let slot = node.directory().find(address);
-            let doorstep = slot.as_ref().and_then(|slot| slot.doorstep());
-            if doorstep.is_some_and(|doorstep| !doorstep.give_way()) {
-                return false;
-            }
-            self.residents.write().remove(address);
-            self.hidden.write().remove(address);
-            stirring.remove(address);
-            if let Some(slot) = slot {
-                node.directory().put_away(&slot);
-            }
-        }
-        self.tell_others(address);
-        true
     }
 
     /// One that is kept asleep exists no more; what waited for it is returned.

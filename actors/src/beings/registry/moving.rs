@@ -6,7 +6,7 @@
 //! | 2 | the same | held asleep, marked; what comes for it waits | |
 //! | 3 | the same | the same | a copy has come, and is checked |
 //! | 4 | lives on the new machine | the same | the same |
-//! | 5 | the same | the same | it lives |
+//! | 5 | the same | the same | it lives, and the others have heard so |
 //! | 6 | the same | what has waited is sent after it, all is removed | it lives |
 //!
 //! Step 4 is one commit, and decides who has it. Whatever ends where, [`settling`](super::settling)

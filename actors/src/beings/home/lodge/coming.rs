@@ -1,15 +1,20 @@
 //! A being comes from another machine: first a copy, which lives when it is adopted.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use genii_protocols::Destination;
 use genii_storage::store;
+use tokio::time::timeout;
 
 use super::super::tenancies;
 use super::Lodge;
 use crate::being::imported::{Imported, NotImported};
 use crate::beings::errands::{Adopt, Amiss, Discard, Lodging, Parcel, Receive};
 use crate::beings::parcels::fetch;
+
+/// How long all others may take to hear that a being lives here.
+const HEARD_PATIENCE: Duration = Duration::from_secs(2);
 
 impl Lodge {
     pub(in super::super) async fn receive(&self, asked: Receive) -> Result<(), Amiss> {
@@ -73,7 +78,12 @@ impl Lodge {
         })
         .await?;
         self.nursery.admit(&id);
-        self.due.ask(&id).await.map_err(Amiss::failed)
+        self.due.ask(&id).await.map_err(Amiss::failed)?;
+        // Nobody is to hear first that it is not where it was.
+        if let Some(cluster) = self.house.node().cluster() {
+            let _else_they_hear_it_late = timeout(HEARD_PATIENCE, cluster.heard()).await;
+        }
+        Ok(())
     }
 
     pub(in super::super) async fn discard(&self, Discard { id }: Discard) -> Result<(), Amiss> {

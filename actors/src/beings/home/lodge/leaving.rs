@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use genii_protocols::being::AskHealth;
-use genii_protocols::{Address, Name};
-use genii_runtime::nursery::Mood;
+use genii_protocols::{Address, Destination, Name};
 use genii_runtime::{Node, Nursery};
 use genii_supervision::Status;
-use tokio::time::Instant;
+use tokio::time::timeout;
 
 use super::movings::Packing;
 use super::{Lodge, START_TIMEOUT};
@@ -15,18 +14,23 @@ use crate::being::birth;
 use crate::beings::errands::{Amiss, Leave, Lodging, Parcel, Stay};
 use crate::beings::parcels::OfferedFile;
 
-/// How long what comes for one that has left is sent after it: as long as others may not know yet
-/// where it lives, which is told at once.
+/// How long all others may take to hear that a being is not here any more. What they send to it meanwhile is sent
+/// after it.
+const HEARD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long what comes is sent after it when they have: somebody there may have been about to send something, or
+/// waited for room.
 const SENT_AFTER: Duration = Duration::from_secs(2);
 
-/// How long a being that has left may take to be known where it lives.
+/// How long a being that has left may take to be known where it lives, and to answer from there.
 const KNOWN_PATIENCE: Duration = Duration::from_secs(30);
 
 /// How often one looks whether it is.
 const KNOWN_LOOK: Duration = Duration::from_millis(20);
 
-/// How long it may take until all that was sent after one is answered: longer than a provider may take.
-const ANSWERED_PATIENCE: Duration = Duration::from_secs(660);
+/// How long it may take until all that has come is passed on. So many may wait for their answers that no more are
+/// asked before one of those has come: longer than a provider may take.
+const PASSED_ON_PATIENCE: Duration = Duration::from_secs(660);
 
 impl Lodge {
     /// What a being takes along that is to leave: it is held asleep from now on.
@@ -127,7 +131,7 @@ impl Lodge {
         let node = self.house.node().clone();
         // Not a task of the home: it is to go on when that crashes.
         tokio::spawn(async move {
-            let known = tokio::time::timeout(KNOWN_PATIENCE, async {
+            let known = timeout(KNOWN_PATIENCE, async {
                 while node.cluster().is_some_and(|cluster| cluster.lacks(&to, &address)) {
                     tokio::time::sleep(KNOWN_LOOK).await;
                 }
@@ -135,40 +139,34 @@ impl Lodge {
             let _else_who_asks_is_told = known.await;
             // Whoever wakes now sends what has waited after it.
             drop(kept);
-            nursery.hide(&address);
-            tokio::time::sleep(SENT_AFTER).await;
-            dismiss_when_quiet(&node, &nursery, &address).await;
+            send_after(&node, &nursery, &address).await;
             movings.left.lock().remove(&id);
         });
         Ok(())
     }
 }
 
-/// Lets go of an address at a moment at which nothing waits there, and nobody is to be answered by way of it.
-/// Whoever asks again within a hundredth of a second or so, and waits for nothing else, leaves no such moment;
-/// until there is one, or the patience is over, it is sent after the being.
-async fn dismiss_when_quiet(node: &Node, nursery: &Nursery, address: &Address) {
-    let until = Instant::now() + ANSWERED_PATIENCE;
-    loop {
-        let is_quiet =
-            tokio::time::timeout_at(until, until_quiet(node, nursery, address)).await.is_ok();
-        let Some(kept) = nursery.keep_asleep(address).await else { return };
-        if !is_quiet {
-            // Who is still not answered is cut off.
-            return kept.dismiss();
-        }
-        match kept.dismiss_if_unwanted() {
-            Ok(()) => return,
-            // What has come in this moment is sent after it by one more life, which is to have its time.
-            Err(kept) => drop(kept),
-        }
+/// Sends after a being that has left what comes for it here, until the others know where it is, and lets go of
+/// its address. Who goes on speaking to it here, or waits for an answer, does not keep that up: in the moment in
+/// which all that has come is on its way, what comes next goes where the being lives.
+async fn send_after(node: &Node, nursery: &Nursery, address: &Address) {
+    let by_way_of_here = Destination { address: address.clone(), node: Some(node.name().clone()) };
+    // Goes behind all that has waited, which is not to be overtaken by what others say there when they know.
+    let _else_they_learn_it_now =
+        node.to(by_way_of_here).ask_within(AskHealth {}, KNOWN_PATIENCE).await;
+    nursery.hide(address);
+    if let Some(cluster) = node.cluster() {
+        let _else_they_say_nothing = timeout(HEARD_PATIENCE, cluster.heard()).await;
     }
-}
-
-/// Waits until nothing waits for an agent, nor for it to wake, and it owes no answer.
-async fn until_quiet(node: &Node, nursery: &Nursery, address: &Address) {
-    let owes = || node.counters(address).is_some_and(|it| it.owed > 0 || it.depth > 0);
-    while nursery.mood(address) == Some(Mood::Waking) || owes() {
-        tokio::time::sleep(KNOWN_LOOK).await;
+    tokio::time::sleep(SENT_AFTER).await;
+    // Again where something else is just done with it: left as it is, it would be the being next time it wakes.
+    while nursery.dismiss_once_idle(address, PASSED_ON_PATIENCE).await.is_err()
+        && nursery.has(address)
+    {
+        // What still waits to be passed on is returned.
+        match nursery.keep_asleep(address).await {
+            Some(kept) => return kept.dismiss(),
+            None => tokio::time::sleep(KNOWN_LOOK).await,
+        }
     }
 }

@@ -1,7 +1,13 @@
 //! What beings on two machines say to each other, and what is said to one that moves.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use futures_util::future::{join_all, poll_immediate};
-use genii_protocols::being::{Forgettable, Memory, MemoryKind, NotSaid, Say, WouldForget};
+use genii_protocols::being::{
+    AskHealth, Forgettable, Memory, MemoryKind, NotSaid, Say, WouldForget,
+};
+use tokio::task::JoinHandle;
 
 use super::*;
 use crate::beings::errands::{AskStates, Pack, States};
@@ -112,27 +118,49 @@ async fn who_speaks_to_one_whose_machine_is_away_remembers_what_it_said() {
     world.end().await;
 }
 
+/// Speaks to alice until it is enough, and never pauses. Returns from where, and what was said.
+fn speaks(from: &Machine, enough: &Arc<AtomicBool>) -> JoinHandle<(String, Vec<String>)> {
+    let (mail, from) = (from.node.to(being("alice")), from.node.name().to_string());
+    let enough = enough.clone();
+    tokio::spawn(async move {
+        let mut said = Vec::new();
+        while !enough.load(Ordering::SeqCst) {
+            let text = format!("{from} says number {}", said.len());
+            let answer = mail.ask_within(query(text.clone()), PATIENCE).await;
+            answer.unwrap_or_else(|error| panic!("{text}: {error}"));
+            said.push(text);
+        }
+        (from, said)
+    })
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn who_goes_on_speaking_to_one_that_has_moved_is_answered_each_time() {
-    const PAUSE: Duration = Duration::from_millis(100);
+async fn who_speaks_on_and_on_to_one_that_moves_is_answered_once_each_time_and_in_order() {
     let mut world = World::new().await;
+    world.boot("pc3").await;
+    world.homes_are(3).await;
     world.create("alice", Some("main")).await;
-    world.main().ask(&being("alice"), note("the museum opens at nine")).await;
+    until(async || world.machines[2].try_ask(&being("alice"), AskHealth {}).await.is_ok()).await;
+    let enough = Arc::new(AtomicBool::new(false));
+    let speaking: Vec<_> = world.machines.iter().map(|from| speaks(from, &enough)).collect();
     world.migrate("alice", "pc2").await;
-    // What comes on the machine that it has left is sent after it, until that lets go of its address.
-    let is_let_go = async || {
+    // What comes on the machine that it has left is sent after it, until that lets go of its address, and goes
+    // where it lives from then on. Nobody is silent for that.
+    until(async || {
         let States(states) = world.main().ask_home(AskStates { ids: names(&["alice"]) }).await;
         states[0].state == BeingState::Down
-    };
-    let asking = async {
-        let mut is_last = false;
-        while !is_last {
-            is_last = is_let_go().await;
-            assert!(world.main().recalls("alice", "museum", "the museum opens at nine").await);
-            tokio::time::sleep(PAUSE).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, asking).await.expect("its address is let go of");
+    })
+    .await;
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    enough.store(true, Ordering::SeqCst);
+    let spoken = join_all(speaking).await;
+    let heard: Vec<String> =
+        world.history("alice").await.into_iter().map(|turn| turn.said).collect();
+    for spoken in spoken {
+        let (from, said) = spoken.unwrap();
+        let is_its = |heard: &&String| heard.starts_with(&from);
+        assert_eq!(heard.iter().filter(is_its).cloned().collect::<Vec<_>>(), said);
+    }
     world.end().await;
 }
 
