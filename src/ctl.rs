@@ -202,7 +202,7 @@ pub async fn carry_out(
     reader: &Reader,
 ) -> Result<ExitCode, Fault> {
     if let Some(doubt) = call.entry.doubt(&call.arguments) {
-        doubt::settle(client, call, doubt).await?;
+        doubt::settle(client, call, doubt, reader).await?;
     }
     let mut screen = Screen::stdout().for_reader(reader);
     let (name, node) = (call.entry.name, call.node.as_ref());

@@ -6,6 +6,7 @@ use serde_json::Value;
 use crate::admin::client::Client;
 use crate::commands::{Call, find};
 use crate::fault::Fault;
+use crate::reader::Reader;
 use crate::screen::{Screen, complain, has_editor};
 
 /// A question whose answer decides.
@@ -25,14 +26,20 @@ pub struct Doubt {
 ///
 /// # Errors
 /// When the answer is no, there is nobody to answer, or what is at stake cannot be shown.
-pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<(), Fault> {
+pub async fn settle(
+    client: &mut Client,
+    call: &Call,
+    doubt: Doubt,
+    reader: &Reader,
+) -> Result<(), Fault> {
     let Doubt { mut question, at_stake, is_nothing, if_nothing } = doubt;
     if !has_editor() {
         let message = format!("{question} Nobody is here to answer");
         return Err(Fault::usage(message).help("--yes says that it is to be done"));
     }
+    let screen = Screen::stdout().for_reader(reader);
     if let Some((name, arguments)) = at_stake
-        && show(client, call, name, &arguments, is_nothing).await?
+        && show(screen, client, call, name, &arguments, is_nothing).await?
     {
         question = if_nothing;
     }
@@ -44,6 +51,7 @@ pub async fn settle(client: &mut Client, call: &Call, doubt: Doubt) -> Result<()
 
 /// Shows what is at stake, where it is not taken for what the command itself says; whether that is nothing.
 async fn show(
+    mut screen: Screen,
     client: &mut Client,
     call: &Call,
     name: &str,
@@ -52,7 +60,6 @@ async fn show(
 ) -> Result<bool, Fault> {
     let Some(entry) = find(name) else { return Ok(false) };
     let mut nothing = false;
-    let mut screen = Screen::stdout();
     let node = call.node.as_ref();
     let (mut next, mut replies) = client.run_patiently(node, name, arguments, true).await?;
     while let Some(said) = next {

@@ -7,7 +7,11 @@ use serde_json::{Value, json};
 
 use crate::data::Data;
 use crate::reader::{Reader, called_about};
-use crate::screen::{complain, harmless, harmless_json};
+use crate::screen::flow::Flow;
+use crate::screen::{columns_of_errors, complain, harmless, harmless_json};
+
+/// With what a line begins in which another goes on.
+const INDENT: &str = "  ";
 
 /// A fault, for a person.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,19 +57,26 @@ impl Fault {
         Self { help: called_about(&self.help, data), ..self }
     }
 
-    /// The same, whose help names commands as this reader calls them. As [`Fault::about`], not for help that
-    /// is to be followed on another machine.
+    /// The same, which names commands as this reader calls them, in its message those that are surely some. As
+    /// [`Fault::about`], not for help that is to be followed on another machine.
     #[must_use]
     pub fn told_to(self, reader: &Reader) -> Self {
-        Self { help: reader.called(&self.help), ..self }
+        let (message, help) = (reader.told(&self.message), reader.called(&self.help));
+        Self { message, help, ..self }
     }
 
     /// Says it on standard error: in words, or as JSON.
     pub fn tell(&self, as_json: bool) {
         match as_json {
             true => complain(harmless_json(&self.to_json().to_string())),
-            false => complain(self),
+            false => complain(self.within(columns_of_errors())),
         }
+    }
+
+    /// In words. On a terminal of so many columns, lines go on in the next behind a word, and no command in them
+    /// is broken.
+    fn within(&self, columns: Option<usize>) -> String {
+        Flow::new(columns, "", INDENT).keeping_commands().whole(&self.to_string())
     }
 
     /// An object with `error` and, where something comes to mind, `help`.
@@ -108,6 +119,20 @@ mod tests {
     }
 
     #[test]
+    fn it_is_kept_within_the_terminal_and_its_commands_are_kept_whole() {
+        let fault = Fault::new("no genii runs here, nor did one");
+        let fault = fault.help("start it with `genii --data x up`");
+        assert_eq!(fault.within(None), fault.to_string());
+        let narrow = [
+            "error: no genii runs ",
+            "  here, nor did one",
+            "  help: start it with ",
+            "  `genii --data x up`",
+        ];
+        assert_eq!(fault.within(Some(24)), narrow.join("\n"));
+    }
+
+    #[test]
     fn as_json_it_has_help_where_there_is_some() {
         let fault = Fault::new("a");
         assert_eq!(fault.to_json(), json!({ "error": "a" }));
@@ -115,11 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn only_help_names_commands_as_its_reader_calls_them() {
+    fn commands_are_named_as_its_reader_calls_them() {
         let fault = Fault::new("`why` tells more").help("`why a/b` tells more");
         assert_eq!(fault.clone().told_to(&Reader::Repl), fault);
         let told = fault.clone().told_to(&Reader::Shell("genii".to_owned()));
         assert_eq!(told, fault.help("`genii ctl why a/b` tells more"));
+        let suspended = Fault::new("it is suspended; `genii ctl resume being/a` lets it go on");
+        let told = suspended.told_to(&Reader::Shell("genii --data x".to_owned()));
+        assert!(told.message.contains("; `genii --data x ctl resume being/a` lets"), "{told}");
     }
 
     #[test]

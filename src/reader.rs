@@ -7,7 +7,8 @@
 //! | `` `genii up` `` | as it is | as it is, or with the data folder that was named |
 //!
 //! A command is one only right behind a backtick. A text that was rewritten is not changed by being rewritten
-//! again.
+//! again. In what was told of something, in which agents may have had a part, only what begins with `genii` or
+//! `being` is one: `why` may be a word of theirs.
 
 use crate::commands::{COMMANDS, being};
 use crate::data::Data;
@@ -42,6 +43,17 @@ impl Reader {
             }),
         }
     }
+
+    /// What was told of something, in which each command about beings, and each call of genii, is called as this
+    /// reader calls it.
+    pub fn told(&self, text: &str) -> String {
+        match self {
+            Self::Repl => text.to_owned(),
+            Self::Shell(genii) => rewritten(text, |words| {
+                with_data(words, genii).or_else(|| about_beings(words, genii))
+            }),
+        }
+    }
 }
 
 /// A text in which genii is called about this data folder, whoever reads it.
@@ -70,16 +82,26 @@ fn with_data(words: &str, genii: &str) -> Option<String> {
 
 /// A command as it is called in a shell; `None` for any other words.
 fn behind_genii(words: &str, genii: &str) -> Option<String> {
+    about_beings(words, genii).or_else(|| {
+        let name = command(words).filter(|name| is_of_ctl(name));
+        name.map(|_| format!("{genii} ctl {words}"))
+    })
+}
+
+fn is_of_ctl(name: &str) -> bool {
+    name == HELP || COMMANDS.iter().any(|entry| entry.name == name)
+}
+
+/// A command about beings as it is called in a shell; `None` for any other words.
+fn about_beings(words: &str, genii: &str) -> Option<String> {
+    let name = command(words).filter(|name| *name == being::NAME);
+    name.map(|_| format!("{genii} {words}"))
+}
+
+/// What may be the name of a command; `None` of a setting, which may be called so, too.
+fn command(words: &str) -> Option<&str> {
     let (name, rest) = words.split_once(' ').unwrap_or((words, ""));
-    // A setting may be called as a command is.
-    if rest.starts_with('=') {
-        return None;
-    }
-    let is_of_ctl = || name == HELP || COMMANDS.iter().any(|entry| entry.name == name);
-    match name {
-        being::NAME => Some(format!("{genii} {words}")),
-        _ => is_of_ctl().then(|| format!("{genii} ctl {words}")),
-    }
+    (!rest.starts_with('=')).then_some(name)
 }
 
 #[cfg(test)]
@@ -102,6 +124,21 @@ mod tests {
         ] {
             assert_eq!(shell("genii").called(text), expected);
             assert_eq!(Reader::Repl.called(text), text);
+        }
+    }
+
+    #[test]
+    fn what_was_told_of_something_names_commands_that_are_no_words_of_others() {
+        let reader = shell("genii --data x");
+        for (text, expected) in [
+            ("`being check a` tells", "`genii --data x being check a` tells"),
+            ("`genii ctl resume a/b`", "`genii --data x ctl resume a/b`"),
+            ("panic: `why` and `state`", "panic: `why` and `state`"),
+            ("set `being = 1`", "set `being = 1`"),
+        ] {
+            assert_eq!(reader.told(text), expected);
+            assert_eq!(reader.told(expected), expected);
+            assert_eq!(Reader::Repl.told(text), text);
         }
     }
 

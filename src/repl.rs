@@ -113,7 +113,7 @@ impl Repl<'_> {
             Line::Chat(args) => chat::run_within(self.runtime, self.data, &args).map(drop),
         });
         if let Err(fault) = done {
-            crate::screen::complain(&fault);
+            fault.tell(false);
         }
     }
 

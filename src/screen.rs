@@ -10,6 +10,7 @@ use std::time::Duration;
 use comfy_table::{ColumnConstraint, ContentArrangement, Table, Width, presets};
 use owo_colors::{OwoColorize, Style};
 
+use self::flow::Flow;
 use crate::fault::Fault;
 use crate::reader::Reader;
 
@@ -39,6 +40,12 @@ pub fn has_editor() -> bool {
 pub fn columns() -> Option<usize> {
     // As tables have it.
     Table::new().width().map(usize::from).filter(|columns| *columns > 0)
+}
+
+/// How many columns the terminal on standard error has; `None` where there is none, or it does not tell.
+pub fn columns_of_errors() -> Option<usize> {
+    let size = rustix::termios::tcgetwinsize(std::io::stderr()).ok()?;
+    Some(usize::from(size.ws_col)).filter(|columns| *columns > 0)
 }
 
 /// A text without what a terminal would take for a command, and without what would have it show the letters
@@ -135,9 +142,16 @@ impl Screen {
         self.reader.called(text)
     }
 
-    /// Writes a line about what may be done next.
+    /// As [`Screen::called`], of what was told of something, in which agents may have had a part.
+    pub fn told(&self, text: &str) -> String {
+        self.reader.told(text)
+    }
+
+    /// Writes a line about what may be done next. On a terminal that is narrower, it goes on in the next behind a
+    /// word, and no command in it is broken.
     pub fn hint(&mut self, hint: &str) {
         let hint = self.called(hint);
+        let hint = Flow::new(self.columns(), "", "").keeping_commands().whole(&hint);
         self.line(self.faint(&hint));
     }
 

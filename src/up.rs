@@ -377,12 +377,12 @@ impl Up<'_> {
         screen.line(how_many_are_ready(house.node().name(), &rows, took));
         if !self.is_plain {
             let genii = self.data.genii();
-            let line =
-                format!("`{genii} repl` in another terminal talks with them; Ctrl-C ends them");
-            screen.line(screen.faint(&line));
+            screen.hint(&format!(
+                "`{genii} repl` in another terminal talks with them; Ctrl-C ends them"
+            ));
         }
         if let Some(how) = first_being.filter(|_| !self.only_news) {
-            screen.line(screen.faint(how));
+            screen.hint(how);
         }
         self.printer.say(screen.into_text());
     }

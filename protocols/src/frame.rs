@@ -196,9 +196,13 @@ pub struct Stand<'a> {
     pub incarnation: u64,
     /// How it stands.
     pub standing: Standing,
-    /// What lies behind that.
+    /// What lies behind that; of one that is ready, [`SUSPENDED`] if it is suspended.
     pub detail: Cow<'a, str>,
 }
+
+/// What lies behind the standing of an agent that is suspended. Earlier versions tell nothing of one that is
+/// ready, and heed nothing that is told of it.
+pub const SUSPENDED: &str = "suspended";
 
 /// How an agent stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -331,7 +331,7 @@ impl Cluster {
         standings::tell(&self.0, change);
     }
 
-    /// An address here stands otherwise, of which nothing stands on the board.
+    /// An address here stands otherwise, in a way that does not stand on the board.
     pub(crate) fn stands_otherwise(&self, address: &Address) {
         standings::tell_of(&self.0, address, 0);
     }

@@ -391,8 +391,16 @@ impl<A: Agent> Life<A> {
         }
         self.suspended = suspended;
         self.line.slot.vitals.set_suspended(suspended);
+        self.tell_others();
         let what = if suspended { "was suspended" } else { "was resumed" };
         self.context.node().note(&self.line.identity, what);
+    }
+
+    /// Other nodes are told whether it is suspended.
+    fn tell_others(&self) {
+        if let Some(cluster) = self.context.node().cluster() {
+            cluster.stands_otherwise(self.context.address());
+        }
     }
 
     /// Lets the agent end in good order.
@@ -415,6 +423,9 @@ impl<A: Agent> Life<A> {
         self.agent = None;
         line.slot.vitals.idle();
         line.slot.vitals.set_suspended(false);
+        if std::mem::take(&mut self.suspended) {
+            self.tell_others();
+        }
         let cause = cause::of_exit(reason);
         let taken = std::mem::take(&mut self.batch).into_posts();
         let posts = taken.into_iter().chain(line.mailbox.take_rest());

@@ -118,7 +118,7 @@ pub struct Member {
     pub spec: Option<AgentSpec>,
     /// What is counted about it, for an agent.
     pub counters: Option<Counters>,
-    /// Whether it is suspended.
+    /// Whether it is suspended, as far as is known here of one that lives elsewhere.
     pub suspended: bool,
     /// The handler that it is in, and for how long.
     pub busy: Option<(String, Duration)>,
@@ -278,13 +278,21 @@ impl House {
         let address = Address::from_shared(view.key.shared()).ok();
         let node = &self.0.node;
         let of = address.as_ref();
+        let home = of.and_then(|address| node.home_of(address));
+        let is_suspended = |address: &Address| match &home {
+            None => node.is_suspended(address),
+            Some(_) => {
+                let far = node.cluster().and_then(|cluster| cluster.find(address));
+                far.is_some_and(|far| far.is_suspended())
+            }
+        };
         Member {
             spec: of.and_then(|address| topology.agent(address)).cloned(),
             counters: of.and_then(|address| node.counters(address)),
-            suspended: of.is_some_and(|address| node.is_suspended(address)),
+            suspended: of.is_some_and(is_suspended),
             busy: of.and_then(|address| node.busy(address)),
             pid: of.and_then(|address| node.process_of(address)),
-            home: of.and_then(|address| node.home_of(address)),
+            home,
             view,
         }
     }

@@ -536,6 +536,34 @@ async fn a_slow_agent_holds_up_nobody_else() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn that_an_agent_is_suspended_is_known_on_other_nodes() {
+    let (waters, main, pc2) = two(18).await;
+    let power = address("there/power");
+    let is_suspended = |machine: &Machine| {
+        let rows = machine.house.rows();
+        rows.iter().any(|row| row.name == "there/power" && row.is_suspended())
+    };
+    assert!(!is_suspended(&main));
+    pc2.node.suspend(&power, PATIENCE).await.unwrap();
+    until("it is told", || is_suspended(&main)).await;
+    // One that comes later, and whose topology does not have it, is told, too.
+    let other = "[groups.other]\n[agents.\"other/y\"]\nkind = \"worker\"\n";
+    let pc3 = Machine::boot_as(&waters, "pc3", 1, other).await;
+    link(&[&main, &pc2, &pc3]).await;
+    let is_known = || pc3.house.rows().iter().any(|row| row.name == "there/power");
+    until("it is listed", is_known).await;
+    assert!(is_suspended(&pc3));
+    pc2.node.resume(&power, PATIENCE).await.unwrap();
+    until("it goes on", || !is_suspended(&main) && !is_suspended(&pc3)).await;
+    // The next life of one is not suspended.
+    pc2.node.suspend(&power, PATIENCE).await.unwrap();
+    until("it is told again", || is_suspended(&main) && is_suspended(&pc3)).await;
+    pc2.house.restart("there/power").await.unwrap();
+    until("it is ready", || main.state("there/power") == "ready").await;
+    until("that is told", || !is_suspended(&main) && !is_suspended(&pc3)).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_ask_that_waits_on_a_node_that_goes_ends_at_once() {
     let (waters, main, pc2) = two(6).await;
     let waiting = tokio::spawn({

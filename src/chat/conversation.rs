@@ -39,6 +39,19 @@ pub enum Went<T> {
     Stopped,
 }
 
+impl<T> Went<T> {
+    /// What came of it.
+    ///
+    /// # Errors
+    /// When it was stopped.
+    pub fn through(self) -> Result<T, Fault> {
+        match self {
+            Self::Through(done) => Ok(done),
+            Self::Stopped => Err(Fault::new("stopped")),
+        }
+    }
+}
+
 impl<'a> Conversation<'a> {
     /// Sees that the being is there, and that it answers.
     ///
@@ -136,11 +149,11 @@ impl<'a> Conversation<'a> {
         self.runtime.block_on(until_stopped(next))
     }
 
-    /// What it remembers of something.
+    /// What it remembers of something, unless Ctrl-C ends the wait for that.
     ///
     /// # Errors
     /// When it does not tell.
-    pub fn recall(&self, words: &str) -> Result<Value, Fault> {
+    pub fn recall(&self, words: &str) -> Result<Went<Value>, Fault> {
         self.ask(
             "being recall",
             &json!({
@@ -150,21 +163,17 @@ impl<'a> Conversation<'a> {
         )
     }
 
-    /// The last turns.
+    /// The last turns, as [`Conversation::recall`] tells.
     ///
     /// # Errors
     /// When it does not tell.
-    pub fn history(&self, turns: u32) -> Result<Value, Fault> {
+    pub fn history(&self, turns: u32) -> Result<Went<Value>, Fault> {
         let arguments = json!({ "id": self.being, "limit": turns, "before": null });
         self.ask("being history", &arguments)
     }
 
-    fn ask(&self, command: &str, arguments: &Value) -> Result<Value, Fault> {
-        let asked = self.runtime.block_on(until_stopped(self.asked(command, arguments)))?;
-        match asked {
-            Went::Through(said) => Ok(said),
-            Went::Stopped => Err(Fault::new("stopped")),
-        }
+    fn ask(&self, command: &str, arguments: &Value) -> Result<Went<Value>, Fault> {
+        self.runtime.block_on(until_stopped(self.asked(command, arguments)))
     }
 
     async fn asked(&self, command: &str, arguments: &Value) -> Result<Value, Fault> {
@@ -279,8 +288,10 @@ mod tests {
         talk.say("hello", keep).unwrap();
         assert_eq!(words, ["You said: ", "hello"]);
         assert_eq!(talk.last().unwrap().recalled.len(), 1);
-        assert_eq!(talk.recall("nuts").unwrap()["memories"].as_array().unwrap().len(), 2);
-        assert_eq!(talk.history(3).unwrap()["turns"].as_array().unwrap().len(), 3);
+        let recalled = talk.recall("nuts").and_then(Went::through).unwrap();
+        assert_eq!(recalled["memories"].as_array().unwrap().len(), 2);
+        let history = talk.history(3).and_then(Went::through).unwrap();
+        assert_eq!(history["turns"].as_array().unwrap().len(), 3);
         let no = talk.say("", |_| true).map(drop).unwrap_err();
         assert_eq!(no.message, "marit: nothing was said");
     }

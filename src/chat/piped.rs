@@ -91,8 +91,8 @@ fn carry_out(
     let tell = |command, said| tell(command, said, json, reader);
     match line {
         Line::Say(text) => answer(talk, text, json),
-        Line::Recall(words) => tell("being recall", talk.recall(words)?),
-        Line::History(turns) => tell("being history", talk.history(*turns)?),
+        Line::Recall(words) => tell("being recall", talk.recall(words)?.through()?),
+        Line::History(turns) => tell("being history", talk.history(*turns)?.through()?),
         Line::Memories => {
             let recalled = talk.last().map(|answered| &answered.recalled);
             tell("being recall", json!({ "memories": recalled.cloned().unwrap_or_default() }))

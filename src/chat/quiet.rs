@@ -3,17 +3,20 @@
 //! | what is pressed while it answers | what comes of it |
 //! |---|---|
 //! | letters, Enter | they wait unseen, and stand at the next prompt as if they were typed there |
-//! | Ctrl-C | it stops the answer, and what was typed before is thrown away, as by a shell |
-//! | Ctrl-Z | it stops the chat, and what was typed before is thrown away; what is typed when it goes on waits unseen again |
+//! | Ctrl-C | it stops the answer, and what was typed meanwhile is thrown away, as by a shell; lines that the editor had got before stand at the next prompt, and nobody says them but with Enter |
+//! | Ctrl-Z | it stops the chat, and what was typed before is thrown away; what is typed when it goes on waits unseen again, also if it has first gone on behind the shell |
 //!
 //! However a chat ends, the terminal is then as it was found: also by a panic, and by the signals that end
 //! a program.
 
 use std::io::stdin;
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use crossterm::event;
 use parking_lot::Mutex;
+use reedline::{EditCommand, EditMode, Emacs, Reedline, ReedlineEvent, ReedlineRawEvent};
 use rustix::process::{Signal, getpgrp};
 use rustix::termios::{
     InputModes, LocalModes, OptionalActions, Termios, tcgetattr, tcgetpgrp, tcsetattr,
@@ -42,6 +45,12 @@ const EDITOR_ENDS: &[u8] = b"\x1b[?2004l\x1b[<1u\n";
 
 /// How long a terminal may take to take that in. One that is held (Ctrl-S) takes nothing.
 const EDITOR_ENDS_PATIENCE: Duration = Duration::from_millis(200);
+
+/// How often one that goes on behind another looks whether the terminal is its own again.
+const FETCHED_LOOK: Duration = Duration::from_millis(100);
+
+/// How many keys are taken back at a time: more than a terminal and the editor hold.
+const KEYS_MAX: usize = 16_384;
 
 /// The terminal on standard input, as long as a chat is on it.
 pub struct Quiet {
@@ -83,6 +92,31 @@ impl Drop for Quiet {
     }
 }
 
+/// Puts lines that were typed ahead at the next prompt of an editor, which would say each of them as it comes: it
+/// reads as much as there is, and keeps what stands behind an Enter for its next line. It breaks off at a Ctrl-D
+/// that leaves, since nothing stands before it.
+pub fn take_back(editor: &mut Reedline) -> ControlFlow<()> {
+    let mut keys = Emacs::default();
+    for _ in 0..KEYS_MAX {
+        let Ok(true) = event::poll(Duration::ZERO) else { break };
+        let Ok(event) = event::read() else { break };
+        let Ok(event) = ReedlineRawEvent::try_from(event) else { continue };
+        match keys.parse_event(event) {
+            ReedlineEvent::Edit(edits) => editor.run_edit_commands(&edits),
+            ReedlineEvent::Enter => editor.run_edit_commands(&[EditCommand::InsertNewline]),
+            ReedlineEvent::CtrlC => editor.run_edit_commands(&[EditCommand::Clear]),
+            ReedlineEvent::CtrlD if editor.current_buffer_contents().is_empty() => {
+                return ControlFlow::Break(());
+            }
+            _ => {}
+        }
+    }
+    // Behind the last line, and not on an empty one beneath it.
+    let lines = editor.current_buffer_contents().trim_matches('\n').to_owned();
+    editor.run_edit_commands(&[EditCommand::Clear, EditCommand::InsertString(lines)]);
+    ControlFlow::Continue(())
+}
+
 /// What is typed waits unseen from now on, on a terminal that was found so.
 fn hush(found: &Termios) {
     let mut modes = found.clone();
@@ -93,12 +127,17 @@ fn hush(found: &Termios) {
     set(&modes);
 }
 
-/// The same once more, if it is to be so: whoever went on with the chat may have set the terminal otherwise.
-fn hush_again(found: &Termios) {
+/// The same once more, if it is to be so: whoever went on with the chat may have set the terminal otherwise. `false`
+/// as long as it is to be so, and the terminal is another's.
+fn hush_again(found: &Termios) -> bool {
     let is_hushed = IS_HUSHED.lock();
+    if *is_hushed && !is_ours() {
+        return false;
+    }
     if *is_hushed {
         hush(found);
     }
+    true
 }
 
 fn set(modes: &Termios) {
@@ -145,7 +184,10 @@ fn heed_signals(runtime: &Runtime, found: &Termios) -> Result<(), Fault> {
     let terminal = found.clone();
     runtime.spawn(async move {
         while goes_on.recv().await.is_some() {
-            hush_again(&terminal);
+            // Not every shell sends the signal again when it fetches one that has gone on behind it.
+            while !hush_again(&terminal) {
+                tokio::time::sleep(FETCHED_LOOK).await;
+            }
         }
     });
     for kind in ENDS {

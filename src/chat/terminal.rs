@@ -19,7 +19,7 @@ use reedline::{
 
 use super::conversation::{Conversation, Went, show};
 use super::line::{Line, goes_on, help};
-use super::quiet::Quiet;
+use super::quiet::{Quiet, take_back};
 use crate::commands::being::ask::remark;
 use crate::commands::being::show::Known;
 use crate::commands::being::words;
@@ -63,7 +63,11 @@ pub fn run(talk: Conversation<'_>, known: &Known, reader: Reader) -> Result<Exit
                     Line::Quit => return Ok(ExitCode::SUCCESS),
                     line => {
                         quiet.hush();
-                        chat.take(line);
+                        if let Went::Stopped = chat.take(line)
+                            && take_back(&mut editor).is_break()
+                        {
+                            return Ok(ExitCode::SUCCESS);
+                        }
                     }
                 }
             }
@@ -100,33 +104,34 @@ impl Chat<'_> {
         }
     }
 
-    /// Carries out what was typed. What goes wrong is told, and the chat goes on.
-    fn take(&mut self, line: Line) {
-        let done = match line {
-            Line::Nothing | Line::Quit => Ok(()),
+    /// Carries out what was typed, until its end or Ctrl-C. What goes wrong is told, and the chat goes on.
+    fn take(&mut self, line: Line) -> Went<()> {
+        let went = match line {
+            Line::Nothing | Line::Quit => Ok(Went::Through(())),
             Line::Say(text) => self.answer(&text),
             Line::Help => {
                 say(help(columns()));
-                Ok(())
+                Ok(Went::Through(()))
             }
             Line::Recall(words) => {
-                self.talk.recall(&words).and_then(|said| self.show("being recall", said))
+                self.talk.recall(&words).and_then(|told| self.show("being recall", told))
             }
             Line::History(turns) => {
-                self.talk.history(turns).and_then(|said| self.show("being history", said))
+                self.talk.history(turns).and_then(|told| self.show("being history", told))
             }
             Line::Memories => {
                 self.memories();
-                Ok(())
+                Ok(Went::Through(()))
             }
             Line::Wrong(why) => Err(Fault::new(why)),
         };
-        if let Err(fault) = done {
-            complain(fault.told_to(&self.reader));
-        }
+        went.unwrap_or_else(|fault| {
+            fault.told_to(&self.reader).tell(false);
+            Went::Through(())
+        })
     }
 
-    fn answer(&mut self, text: &str) -> Result<(), Fault> {
+    fn answer(&mut self, text: &str) -> Result<Went<()>, Fault> {
         let (says, mut flow) = (self.says(), self.flow());
         let begun = Arc::new(Mutex::new(false));
         let silence = tell_of_silence(Arc::clone(&begun));
@@ -139,21 +144,21 @@ impl Chat<'_> {
         });
         let has_begun = std::mem::replace(&mut *begun.lock(), true);
         drop(silence);
-        let remark = match went {
-            Ok(Went::Through(answered)) => Ok(remark(answered)),
-            Ok(Went::Stopped) if has_begun => {
-                Ok(Some("(stopped; what it had said is remembered)".to_owned()))
+        let told = went.map(|went| match went {
+            Went::Through(answered) => (remark(answered), Went::Through(())),
+            Went::Stopped => {
+                let kept = if has_begun { "what it had said" } else { "what you said" };
+                (Some(format!("(stopped; {kept} is remembered)")), Went::Stopped)
             }
-            Ok(Went::Stopped) => Ok(Some("(stopped; what you said is remembered)".to_owned())),
-            Err(fault) => Err(fault),
-        };
+        });
         if has_begun {
             say(flow.rest());
         }
-        if let Some(remark) = remark? {
+        let (remark, went) = told?;
+        if let Some(remark) = remark {
             self.hint(&remark);
         }
-        Ok(())
+        Ok(went)
     }
 
     /// Shows what was remembered for the last answer.
@@ -171,10 +176,14 @@ impl Chat<'_> {
         put(screen.into_text());
     }
 
-    fn show(&self, command: &str, said: serde_json::Value) -> Result<(), Fault> {
+    fn show(&self, command: &str, told: Went<serde_json::Value>) -> Result<Went<()>, Fault> {
+        let Went::Through(said) = told else {
+            self.hint("(stopped)");
+            return Ok(Went::Stopped);
+        };
         let mut screen = Screen::stdout().for_reader(&self.reader);
         show(command, said, &mut screen)?;
-        screen.flush().map(drop)
+        screen.flush().map(|_| Went::Through(()))
     }
 
     fn says(&self) -> String {

@@ -108,7 +108,8 @@ impl Command for Inspect {
         for crash in &said.crashes {
             let after = crash.after_seconds.map(|after| format!(" after {}", seconds(after)));
             let after = after.unwrap_or_default();
-            screen.line(format!("crashed   {}{after}: {}", crash.at, screen.red(&crash.cause)));
+            let cause = screen.red(&screen.told(&crash.cause));
+            screen.line(format!("crashed   {}{after}: {cause}", crash.at));
         }
     }
 }
@@ -182,7 +183,8 @@ fn without_secrets(settings: Value) -> Value {
 fn show_head(said: &Portrait, screen: &mut Screen) {
     let row = &said.row;
     screen.line(screen.bold(&row.name));
-    let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let detail = row.detail.as_ref().map(|detail| format!(": {}", screen.told(detail)));
+    let detail = detail.unwrap_or_default();
     let suspended = if row.is_suspended() { ", suspended" } else { "" };
     let long = row.for_seconds.map(|long| format!(" for {}", seconds(long))).unwrap_or_default();
     let state = screen.state(&row.state);

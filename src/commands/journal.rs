@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use genii_protocols::Timestamp;
+use genii_protocols::{NodeName, Timestamp};
 use genii_runtime::HouseError;
 use genii_supervision::Event;
 use genii_supervision::journal::Followed;
@@ -47,6 +47,8 @@ pub enum Entry {
     },
     /// It went too fast, and so many events are not shown.
     Missed { missed: u64 },
+    /// Nothing is written of a being on the machine where it lives; what was done with it is on another.
+    Nothing { nothing_of: String, on: NodeName, noted_on: NodeName },
 }
 
 impl Command for Journal {
@@ -90,8 +92,11 @@ impl Command for Journal {
             last = event.seq;
             out.say(Entry::of(event)).await?;
         }
-        if let Some(whom) = args.name.as_ref().filter(|_| events.is_empty()) {
-            may_have_none(&side, whom).await?;
+        if let Some(whom) = args.name.as_ref().filter(|_| events.is_empty())
+            && let Some(nothing) = may_have_none(&side, whom).await?
+            && args.limit > 0
+        {
+            out.say(nothing).await?;
         }
         let Some(follow) = &mut follow else { return Ok(()) };
         loop {
@@ -121,19 +126,26 @@ impl Command for Journal {
             Entry::Missed { missed } => {
                 screen.line(format!("       ({} went by)", many(missed, "event", "events")));
             }
+            Entry::Nothing { nothing_of, on, noted_on } => {
+                let how = how_to_ask(&nothing_of, &noted_on);
+                screen.hint(&format!("nothing is noted of {nothing_of} on {on}; {how}"));
+            }
         }
     }
 }
 
-/// Sees that there is somebody about whom nothing is written.
-async fn may_have_none(side: &Side, whom: &Whom<Named>) -> Result<(), Refusal> {
+/// Sees that there is somebody about whom nothing is written; what is said of that, if there is more elsewhere.
+async fn may_have_none(side: &Side, whom: &Whom<Named>) -> Result<Option<Entry>, Refusal> {
     let name = match whom {
-        Whom::Machine(node) => return is_known(&side.house, node),
+        Whom::Machine(node) => return is_known(&side.house, node).map(|()| None),
         Whom::Named(pinned) => pinned.name.as_str(),
     };
     // What happens to one that lives elsewhere is known there alone.
     match side.house.is_own(name) {
-        Ok(()) => Ok(()),
+        Ok(()) => Ok(registry_elsewhere(side, name).map(|noted_on| {
+            let (nothing_of, on) = (name.to_owned(), side.house.node().name().clone());
+            Entry::Nothing { nothing_of, on, noted_on }
+        })),
         Err(error) => {
             let is_unknown = matches!(error, HouseError::NotFound { .. });
             let refusal = nobody(side, name, error).await;
@@ -144,18 +156,25 @@ async fn may_have_none(side: &Side, whom: &Whom<Named>) -> Result<(), Refusal> {
 
 /// The same refusal, with where is written what was done with a being that is not here.
 fn or_at_registry(side: &Side, name: &str, refusal: Refusal) -> Refusal {
-    let registry = reach::registry_node(side);
-    if !name.starts_with("being/") || registry == *side.house.node().name() {
-        return refusal;
-    }
-    let help = format!(
-        "`journal {name} --node {registry}` asks the machine of the registry, which keeps when a being was \
-         made, moved or deleted"
-    );
+    let Some(registry) = registry_elsewhere(side, name) else { return refusal };
+    let help = how_to_ask(name, &registry);
     match refusal.help.is_empty() {
         true => refusal.help(help),
         false => Refusal { help: format!("{}; {help}", refusal.help), ..refusal },
     }
+}
+
+/// The other machine that keeps what was done with whoever is called so, if it is a being and there is one.
+fn registry_elsewhere(side: &Side, name: &str) -> Option<NodeName> {
+    let registry = reach::registry_node(side);
+    (name.starts_with("being/") && registry != *side.house.node().name()).then_some(registry)
+}
+
+fn how_to_ask(name: &str, registry: &NodeName) -> String {
+    format!(
+        "`journal {name} --node {registry}` asks the machine of the registry, which keeps when a being was \
+         made, moved or deleted"
+    )
 }
 
 impl Entry {

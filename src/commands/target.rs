@@ -78,7 +78,8 @@ impl<C: OnTarget> Command for C {
 
 /// Shows how an agent or a group stands.
 pub fn show_row(row: &Row, screen: &mut Screen) {
-    let detail = row.detail.as_ref().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let detail = row.detail.as_ref().map(|detail| format!(": {}", screen.told(detail)));
+    let detail = detail.unwrap_or_default();
     let suspended = if row.is_suspended() { ", and suspended" } else { "" };
     let long = row.for_seconds.filter(|long| *long >= FRESH_MAX);
     let long = long.map(|long| format!(" for {}", seconds(long))).unwrap_or_default();

@@ -244,7 +244,7 @@ fn remarks(branch: &Branch, group: Option<&Row>, screen: &Screen) -> String {
         false => format!(" {}", screen.faint(&remarks.join(", "))),
     };
     match &row.detail {
-        Some(detail) => format!("{remarks}: {detail}"),
+        Some(detail) => format!("{remarks}: {}", screen.told(detail)),
         None => remarks,
     }
 }

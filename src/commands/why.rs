@@ -70,7 +70,7 @@ impl Command for Why {
         let is_whole_story = said.because.because.is_empty();
         if !is_whole_story {
             for cause in &said.first_causes {
-                screen.line(format!("first cause: {cause}"));
+                screen.line(format!("first cause: {}", screen.told(cause)));
             }
         }
     }
@@ -155,7 +155,8 @@ fn quarantined(because: &Because) -> BTreeMap<&str, &str> {
 fn show_because(because: &Because, depth: usize, screen: &mut Screen) {
     let indent = "  ".repeat(depth);
     let link = if depth > 0 { "because " } else { "" };
-    screen.line(format!("{indent}{link}{} {}", screen.bold(&because.name), because.says));
+    let says = screen.told(&because.says);
+    screen.line(format!("{indent}{link}{} {says}", screen.bold(&because.name)));
     if let Some(crash) = &because.crash {
         show_crash(crash, &indent, screen);
     }
@@ -171,7 +172,8 @@ pub fn show_crash(crash: &Crash, indent: &str, screen: &mut Screen) {
         None => "before it was ready".to_owned(),
     };
     let ago = seconds(crash.seconds_ago);
-    screen.line(format!("{indent}  last failed {ago} ago, {after}: {}", screen.red(&crash.cause)));
+    let cause = screen.red(&screen.told(&crash.cause));
+    screen.line(format!("{indent}  last failed {ago} ago, {after}: {cause}"));
     if !crash.took_down.is_empty() {
         screen.line(format!("{indent}  which took down {}", crash.took_down.join(", ")));
     }

@@ -6,6 +6,7 @@
 //! | a word that is longer than a line, or than [`HELD_MAX`] | it begins a line, and goes on as it comes |
 //! | a wide letter, as of Chinese or Japanese | it is a word by itself |
 //! | a blank | it stands behind its word, for which each line has room |
+//! | what stands between backticks, where [commands are kept](Flow::keeping_commands) | it is a word, with its blanks |
 //!
 //! A word that is longer than a line is broken by the terminal. But for the lines that were begun, what is
 //! shown is what came, in whatever pieces it came.
@@ -31,6 +32,9 @@ pub struct Flow {
     word_columns: usize,
     /// The word that has begun is held back no more.
     is_long: bool,
+    /// A command is one word; and whether one has begun.
+    keeps_commands: bool,
+    is_in_command: bool,
 }
 
 impl Flow {
@@ -39,7 +43,21 @@ impl Flow {
     pub fn new(columns: Option<usize>, behind: &str, indent: &'static str) -> Self {
         let columns = columns.unwrap_or_default();
         let column = behind.width().checked_rem(columns).unwrap_or_default();
-        Self { columns, indent, column, word: String::new(), word_columns: 0, is_long: false }
+        Self {
+            columns,
+            indent,
+            column,
+            word: String::new(),
+            word_columns: 0,
+            is_long: false,
+            keeps_commands: false,
+            is_in_command: false,
+        }
+    }
+
+    /// The same, which breaks no command between backticks: it is to be pasted.
+    pub fn keeping_commands(self) -> Self {
+        Self { keeps_commands: true, ..self }
     }
 
     /// What is to be shown now that this has come.
@@ -69,18 +87,22 @@ impl Flow {
 
     fn letter(&mut self, letter: char, shown: &mut String) {
         let columns = letter.width().unwrap_or_default();
+        if letter == '`' && self.keeps_commands {
+            self.is_in_command = !self.is_in_command;
+        }
         match letter {
             '\n' => {
                 self.end_word(shown);
                 shown.push(letter);
                 self.column = 0;
+                self.is_in_command = false;
             }
-            ' ' | '\t' => {
+            ' ' | '\t' if !self.is_in_command => {
                 self.end_word(shown);
                 let columns = if letter == '\t' { TAB - self.column % TAB } else { columns };
                 self.put(letter.encode_utf8(&mut [0; 4]), columns, self.columns, shown);
             }
-            _ if columns > 1 => {
+            _ if columns > 1 && !self.is_in_command => {
                 self.end_word(shown);
                 self.put(letter.encode_utf8(&mut [0; 4]), columns, self.words_end(), shown);
             }
@@ -174,6 +196,22 @@ mod tests {
         assert_eq!(set_in.whole("aaa bbb ccc ddd"), "aaa bbb \n    ccc ddd");
         let behind_a_name = Flow::new(Some(12), "Marit: ", "");
         assert_eq!(behind_a_name.whole("Sit down, Ann."), "Sit \ndown, Ann.");
+    }
+
+    #[test]
+    fn a_command_that_is_to_be_pasted_is_kept_whole() {
+        for (text, expected) in [
+            ("try `genii up` now", "try \n`genii up` \nnow"),
+            ("(`a b`, `c d`) e", "(`a b`, \n`c d`) e"),
+            ("at `ab 你好` e", "at \n`ab 你好` e"),
+            // It is longer than a line.
+            ("`genii --data x up` or", "`genii --data x up` or"),
+            // It does not end.
+            ("a `b c\nd e f g h i j", "a `b c\nd e f g h i \nj"),
+        ] {
+            assert_eq!(flow(12).keeping_commands().whole(text), expected);
+        }
+        assert_eq!(flow(12).whole("try `genii up` now"), "try `genii \nup` now");
     }
 
     #[test]

@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::progress::Canvas;
-use crate::screen::many;
+use crate::screen::flow::Flow;
+use crate::screen::{columns_of_errors, many};
 
 /// How many texts may wait to be printed. Beyond that they are left out, and counted.
 const TEXTS_MAX: usize = 4_096;
@@ -84,6 +85,8 @@ fn print(texts: &Receiver<Text>, canvas: &Canvas) {
                 let _nobody_reads = out.write_all(text.as_bytes()).and_then(|()| out.flush());
             }),
             Text::Complained(text) => canvas.print(|| {
+                let flow = Flow::new(columns_of_errors(), "", "").keeping_commands();
+                let text = flow.whole(&text);
                 let _nobody_reads = std::io::stderr().lock().write_all(text.as_bytes());
             }),
             Text::Done(done) => {

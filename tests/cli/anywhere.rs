@@ -26,6 +26,12 @@ fn every_command_takes_an_agent_that_is_pinned_to_its_machine() {
     }
     assert!(good(ctl(&["deps", "far/errors@pc2"])).contains("core/needy"));
     assert!(good(ctl(&["tree", "far@pc2"])).contains("far/errors"));
+    good(ctl(&["suspend", "far/errors@pc2"]));
+    wait_until("it to be listed as suspended", || {
+        let listed = good(ctl(&["ps", "far"]));
+        if listed.contains("ready (suspended)") { Ok(()) } else { Err(listed) }
+    });
+    good(ctl(&["resume", "far/errors@pc2"]));
     good(ctl(&["kill", "far/errors@pc2"]));
     let asked = ["ask", "far/errors@pc2", "errors.list"];
     wait_until("its return", || if ctl(&asked).code == 0 { Ok(()) } else { Err(()) });

@@ -12,7 +12,7 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
-use crate::cluster::{Two, TwoOptions, on};
+use crate::cluster::{Two, TwoOptions, begin, on};
 use crate::support::{House, Said, finish, skipped, wait_until};
 use crate::terminal::Terminal;
 
@@ -303,7 +303,9 @@ const SHOWS_WHAT_IS_TYPED: &str = "isig icanon iexten echo ";
 
 /// A terminal that does so, on which there is a chat, called so, until it has ended.
 fn chat_at_a_usual_terminal(house: &House, chat: &str) -> Terminal {
-    Terminal::run(house, &format!("stty echo; {chat}; echo it ended with $?; stty -a"))
+    // Ctrl-C is for the chat alone: not every shell lives on when a program that it has called does.
+    let line = format!("trap : INT; stty echo; {chat}; echo it ended with $?; stty -a");
+    Terminal::run(house, &line)
 }
 
 #[test]
@@ -377,6 +379,86 @@ fn what_is_typed_while_a_being_answers_waits_unseen_also_when_the_chat_was_stopp
     terminal.wait_for("Marit Holm: ");
     terminal.wait_for("Ann> ");
     terminal.press("\x04");
+    terminal.wait_for("it ended with 0");
+    terminal.wait_for(SHOWS_WHAT_IS_TYPED);
+    running.stop();
+}
+
+#[test]
+fn what_is_typed_waits_unseen_also_when_the_chat_has_gone_on_behind_the_shell() {
+    if !Path::new("/bin/bash").exists() {
+        let test =
+            "beings::what_is_typed_waits_unseen_also_when_the_chat_has_gone_on_behind_the_shell";
+        return skipped(test, "there is no /bin/bash", "install it");
+    }
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    let waits = with_a_provider_that_waits(&house, "marit", "A fine ", "name.");
+    let mut terminal = Terminal::run(&house, "HISTFILE= /bin/bash --norc --noprofile -i");
+    terminal.press(&format!("{} being chat marit --as Ann\r", env!("CARGO_BIN_EXE_genii")));
+    terminal.wait_for("Ann> ");
+    terminal.press("My boat is called Sandpiper.\r");
+    terminal.wait_for("A fine ");
+    terminal.press("\x1a");
+    terminal.wait_for("Stopped");
+    terminal.press("jobs -p >pid; bg\r");
+    terminal.wait_for("--as Ann &");
+    // This shell does not tell one that it fetches that it goes on.
+    terminal.press("fg; echo it ended with $?\r");
+    terminal.wait_for("being chat marit --as Ann");
+    let pid = fs::read_to_string(house.path("pid")).unwrap();
+    let of = format!("/proc/{}/fd/0", pid.trim());
+    wait_until("the terminal to show nothing", || {
+        let modes = finish(house.command("stty").args(["-F", &of, "-a"]).spawn().unwrap()).out;
+        if modes.contains(" -echo ") && modes.contains(" -icanon ") { Ok(()) } else { Err(modes) }
+    });
+    terminal.press("Is it?\r");
+    // That takes long enough for the keys to come to the terminal.
+    last_turn(&house, "marit");
+    drop(waits);
+    let shown = terminal.wait_for("Ann> ");
+    assert!(shown.contains("name.") && !shown.contains("Is it?"), "{shown:?}");
+    terminal.wait_for("Is it?");
+    terminal.wait_for("Marit Holm: ");
+    terminal.wait_for("Ann> ");
+    terminal.press("\x04");
+    terminal.wait_for("it ended with 0");
+    terminal.press("exit\r");
+    running.stop();
+}
+
+#[test]
+fn lines_that_were_typed_ahead_are_not_said_by_themselves_once_an_answer_was_stopped() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    with_a_provider_that_stops_after(&house, "marit", "A fine name");
+    let chat = format!("{} being chat marit --as Ann", env!("CARGO_BIN_EXE_genii"));
+    let mut terminal = chat_at_a_usual_terminal(&house, &chat);
+    terminal.wait_for("Ann> ");
+    // The editor gets all of it, and says the first line.
+    terminal.press("Is it?\rAnd is it so?\r");
+    terminal.wait_for("A fine ");
+    terminal.press("\x03");
+    terminal.wait_for("(stopped; what it had said is remembered)");
+    terminal.wait_for("Ann> ");
+    terminal.wait_for("And is it so?");
+    let said = || {
+        let history = house.json(&["being", "history", "marit", "--json"]);
+        let turns = history["turns"].as_array().unwrap().iter();
+        turns.map(|turn| turn["said"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(said(), ["Is it?"]);
+    // It is to be said with Enter.
+    terminal.press("\r");
+    terminal.wait_for("A fine ");
+    wait_until("what was said with it", || match said() {
+        said if said == ["And is it so?", "Is it?"] => Ok(()),
+        said => Err(format!("{said:?}")),
+    });
+    // That it is pressed before there is a prompt makes no difference.
+    terminal.press("\x03\x04");
     terminal.wait_for("it ended with 0");
     terminal.wait_for(SHOWS_WHAT_IS_TYPED);
     running.stop();
@@ -567,9 +649,26 @@ fn a_being_whose_home_does_not_run_is_not_said_to_be_lost() {
 }
 
 #[test]
+fn what_helps_is_called_about_the_folder_that_was_named_also_within_a_sentence() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create(&house, "marit");
+    house.json(&["being", "remember", "marit", "The key is under the blue pot", "--json"]);
+    assert_eq!(house.genii(&["ctl", "suspend", "being/marit"]).code, 0);
+    for args in [&["list"][..], &["show", "marit"], &["check", "marit"]] {
+        let said = on(&house, "data", &[&["being"], args].concat());
+        let told = said.out + &said.err;
+        let (before, resume) =
+            told.split_once(" ctl resume being/marit`").unwrap_or((told.as_str(), ""));
+        assert!(before.contains("`genii --data ") && !resume.is_empty(), "{args:?}: {told}");
+    }
+    running.stop();
+}
+
+#[test]
 fn what_the_registry_notes_of_a_being_is_in_the_journal_of_its_own_machine() {
     let topology = HOUSE.replace("[groups.beings]\n", "[groups.beings]\nnode = \"main\"\n");
-    let two = Two::with(&TwoOptions { topology: &topology, ..TwoOptions::default() });
+    let mut two = Two::with(&TwoOptions { topology: &topology, ..TwoOptions::default() });
     let file = two.house.file("marit.toml", MARIT);
     let create =
         ["being", "create", file.to_str().unwrap(), "--id", "marit", "--home", "pc2", "--json"];
@@ -581,6 +680,17 @@ fn what_the_registry_notes_of_a_being_is_in_the_journal_of_its_own_machine() {
     for data in ["data", "pc2"] {
         let noted = on(&two.house, data, &journal);
         assert!(noted.out.contains("was made on pc2"), "{data}: {}{}", noted.out, noted.err);
+    }
+    // Where it lives nothing has happened to it since that was started.
+    two.pc2.stop();
+    two.pc2 = begin(&two.house, "pc2");
+    for data in ["data", "pc2"] {
+        wait_until("where its journal is", || {
+            let nothing = on(&two.house, data, &["ctl", "journal", "being/marit"]);
+            let is_told = nothing.out.contains("nothing is noted of being/marit on pc2; `genii ")
+                && nothing.out.contains("ctl journal being/marit --node main` asks the machine");
+            if is_told { Ok(()) } else { Err(nothing.out + &nothing.err) }
+        });
     }
     let unknown = on(&two.house, "pc2", &["ctl", "journal", "being/nobody"]);
     assert!(unknown.err.contains("journal being/nobody --node main`"), "{}", unknown.err);

@@ -151,6 +151,43 @@ fn what_can_be_read_of_one_that_is_damaged_is_saved_when_the_rest_is_given_up() 
 }
 
 #[test]
+fn one_that_a_check_finds_damaged_is_held_back_before_anybody_speaks_to_it() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create_who_knows(&house, "marit");
+    running.stop();
+    damage(&house.path("data/beings/marit/being.redb"));
+    let running = house.up(HOUSE);
+    assert_eq!(checked(&house, "marit", &[])["finding"], "damaged");
+    let why = comes_to_be_held_back(&house, "marit");
+    assert!(why.contains("being.redb is damaged"), "{why}");
+    running.stop();
+}
+
+#[test]
+fn a_repair_says_of_one_of_which_all_can_be_read_that_nothing_would_be_given_up() {
+    let house = House::new();
+    let running = house.up(HOUSE);
+    create_who_knows(&house, "marit");
+    running.stop();
+    let store = house.path("data/beings/marit/being.redb");
+    let mut bytes = fs::read(&store).unwrap();
+    // By this it is known for a store.
+    bytes[3] ^= 1;
+    fs::write(&store, bytes).unwrap();
+
+    let running = house.up(HOUSE);
+    let repair = house.genii(&["being", "check", "marit", "--repair"]);
+    assert_eq!(repair.code, 1, "{}", repair.out);
+    let says = "being check marit --give-up` makes its store anew of what can be read";
+    assert!(repair.err.contains(says), "{}{}", repair.out, repair.err);
+    assert!(repair.err.contains("nothing is lost"), "{}", repair.err);
+    assert_eq!(house.genii(&["being", "check", "marit", "--give-up"]).code, 0);
+    assert!(knows(&house, "marit"));
+    running.stop();
+}
+
+#[test]
 fn a_folder_of_beings_is_of_one_genii_at_a_time() {
     let house = House::new();
     let topology = house_in(&house.path("beings"));

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use genii_protocols::frame::{Control, Stand, Standing};
+use genii_protocols::frame::{Control, SUSPENDED, Stand, Standing};
 use genii_protocols::{Address, NodeName};
 use genii_supervision::{Change, Failure, FailureKind, Status, View};
 
@@ -96,8 +96,18 @@ fn own_agents(node: &Node) -> Vec<Address> {
     awake.into_iter().chain(residents).collect()
 }
 
-/// How an agent here stands, if there is one. One of a nursery takes messages also while it sleeps.
+/// How an agent here stands, if there is one, and whether it is suspended.
 fn standing_here(node: &Node, address: &Address) -> Option<Stand<'static>> {
+    let stand = standing_otherwise(node, address)?;
+    let is_suspended = stand.standing == Standing::Ready && node.is_suspended(address);
+    Some(match is_suspended {
+        true => Stand { detail: Cow::Borrowed(SUSPENDED), ..stand },
+        false => stand,
+    })
+}
+
+/// How an agent here stands but for that. One of a nursery takes messages also while it sleeps.
+fn standing_otherwise(node: &Node, address: &Address) -> Option<Stand<'static>> {
     let view = node.tree().board.view(address.as_str()).map(|view| stand_of(&view));
     let Some(nursery) = node.directory().nursery(address.group()) else { return view };
     if nursery.hides(address) {
@@ -359,6 +369,11 @@ impl Far {
             Standing::Quarantined => Status::Quarantined(failure()),
             Standing::Gone => forgotten(),
         }
+    }
+
+    /// Whether it is suspended, as its node has told.
+    pub(crate) fn is_suspended(&self) -> bool {
+        self.standing == Standing::Ready && &*self.detail == SUSPENDED
     }
 }
 

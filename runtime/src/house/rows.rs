@@ -29,6 +29,9 @@ pub struct Row {
     /// What is counted about it, which only the machine knows where it lives.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
+    /// Whether it is suspended; of one that lives elsewhere said only if its machine has told that it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suspended: Option<bool>,
     /// Whether the house cannot start without it, where the topology says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub required: Option<bool>,
@@ -55,14 +58,12 @@ pub struct Counted {
     /// How many milliseconds 99 of 100 of its handlers took at most.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub p99_ms: Option<f64>,
-    /// Whether it is suspended.
-    pub suspended: bool,
 }
 
 impl Row {
     /// Whether it is suspended, for all that is known here.
     pub fn is_suspended(&self) -> bool {
-        self.counted.as_ref().is_some_and(|counted| counted.suspended)
+        self.suspended == Some(true)
     }
 
     /// An agent of another machine, of which the topology here says nothing.
@@ -73,6 +74,7 @@ impl Row {
             state: status.word().into(),
             detail: status.detail(),
             incarnation: Some(far.incarnation),
+            suspended: far.is_suspended().then_some(true),
             node: Some(far.node.clone()),
             ..Self::default()
         }
@@ -88,6 +90,7 @@ impl From<&Member> for Row {
             for_seconds: Some(member.view.since.elapsed().as_secs_f64()),
             incarnation: Some(member.view.incarnation),
             counted: member.home.is_none().then(|| Counted::from(member)),
+            suspended: (member.home.is_none() || member.suspended).then_some(member.suspended),
             required: Some(member.view.required),
             kind: member.spec.as_ref().map(|spec| spec.kind.clone()),
             pid: member.pid,
@@ -104,7 +107,6 @@ impl From<&Member> for Counted {
             depth: counters.depth,
             handled: counters.handled,
             p99_ms: counters.p99.map(|p99| p99.as_secs_f64() * 1_000.0),
-            suspended: member.suspended,
         }
     }
 }

@@ -80,7 +80,7 @@ impl Command for List {
                 screen.state(words::state(being.state)),
                 being.node.to_string(),
                 being.created.to_string(),
-                being.why.as_deref().map(words::harmless).unwrap_or_default(),
+                screen.told(&words::harmless(being.why.as_deref().unwrap_or_default())),
             ]
         };
         let rows = beings.iter().map(row).collect();

@@ -62,7 +62,7 @@ impl Command for Show {
                 Known { being, info: Some(info), provider, health, silent: None }
             }
             Err(why) => {
-                let silent = Some(why.message);
+                let (being, silent) = (since(&side, being).await, Some(why.message));
                 Known { being, info: None, provider: None, health: None, silent }
             }
         };
@@ -76,10 +76,11 @@ impl Command for Show {
         // Why one is silent that is not awake is told with what is amiss.
         let silent = silent.filter(|_| being.state == BeingState::Awake || being.why.is_none());
         for why in being.why.iter().chain(&silent) {
-            screen.line(format!("  {}", screen.red(&words::harmless(why))));
+            let why = screen.told(&words::harmless(why));
+            screen.line(format!("  {}", screen.red(&why)));
         }
         for note in health.into_iter().flat_map(|health| health.notes) {
-            screen.line(format!("  {}", words::harmless(&note)));
+            screen.line(format!("  {}", screen.told(&words::harmless(&note))));
         }
         let mut rows = vec![
             ("address", being.address.to_string()),
@@ -116,6 +117,16 @@ async fn ask_both(side: &Side, id: &Name) -> (reach::Told, Result<BeingInfo, Ref
             let told = timeout(reach::ASIDE_PATIENCE, told).await;
             (told.unwrap_or_else(|_| Err(reach::registry_hangs())), info)
         }
+    }
+}
+
+/// What the registry says of a being that has not answered, which may have come of the question: of one that is
+/// damaged it shows when it wakes. What it has said before, if it says nothing in time.
+async fn since(side: &Side, before: BeingEntry) -> BeingEntry {
+    let told = timeout(reach::ASIDE_PATIENCE, reach::entry(side, &before.id)).await;
+    match told {
+        Ok(Ok(Ok(now))) => now,
+        _ => before,
     }
 }
 

@@ -111,6 +111,9 @@ pub const ASLEEP: &str = "x000004";
 pub const SUSPENDED_THERE: &str = "x000005";
 pub const DOWN_THERE: &str = "x000006";
 
+/// One that is held back as soon as it was asked something.
+pub const FAILS_WHEN_ASKED: &str = "x000007";
+
 fn entry(id: &str) -> BeingEntry {
     let (state, node, why) = match id {
         "tobin" => (BeingState::Quarantined, "test", Some("its store is damaged")),
@@ -135,6 +138,8 @@ fn entry(id: &str) -> BeingEntry {
 
 struct Registry {
     beings: Vec<BeingEntry>,
+    /// How often it was asked after the one that fails.
+    looks: u32,
 }
 
 #[derive(Deserialize)]
@@ -169,7 +174,7 @@ impl Agent for Registry {
         let ids = first.into_iter().chain(more).take(settings.beings).chain(settings.others);
         let mut beings: Vec<_> = ids.map(|id| entry(&id)).collect();
         beings.sort_by_key(|being| being.id.clone());
-        Ok(Self { beings })
+        Ok(Self { beings, looks: 0 })
     }
 }
 
@@ -210,7 +215,14 @@ impl Handle<ListBeings> for Registry {
 
 impl Handle<GetBeing> for Registry {
     async fn handle(&mut self, get: GetBeing, _: &mut Context) -> Result<BeingEntry, NoBeing> {
-        self.get(&get.id)
+        let being = self.get(&get.id)?;
+        self.looks += u32::from(get.id.as_str() == FAILS_WHEN_ASKED);
+        // Whoever shows it asks for it at first, and asks why it does not answer.
+        if get.id.as_str() != FAILS_WHEN_ASKED || self.looks <= 2 {
+            return Ok(being);
+        }
+        let why = Some("its store is damaged".to_owned());
+        Ok(BeingEntry { state: BeingState::Quarantined, why, ..being })
     }
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::reach::{how_to_begin, of_fault};
 use super::stand_ins::{
-    ASLEEP, AWAY, DOWN_THERE, HOMELESS, NOTICED, SUSPENDED_THERE, TALK_ON, side,
+    ASLEEP, AWAY, DOWN_THERE, FAILS_WHEN_ASKED, HOMELESS, NOTICED, SUSPENDED_THERE, TALK_ON, side,
     side_of_beings_elsewhere, side_that_starts, side_with_a_registry_that_hangs,
     side_without_registry,
 };
@@ -134,6 +134,17 @@ async fn a_being_that_is_not_there_is_told_with_the_nearest() {
     let gone = refused(&side, "being ask marit hello").await;
     assert!(gone.contains("marit is no more: it was deleted"), "{gone}");
     assert!(gone.contains("`being list`"), "{gone}");
+}
+
+#[tokio::test]
+async fn one_that_is_held_back_because_it_was_asked_is_shown_as_it_stands_then() {
+    let side = side(8).await;
+    let show = format!("being show {FAILS_WHEN_ASKED}");
+    let known = json(&side, &show).await;
+    assert_eq!((&known["state"], &known["info"]), (&json!("quarantined"), &json!(null)));
+    let seen = shown(&side, &show).await;
+    assert!(seen.contains(&format!("`being check {FAILS_WHEN_ASKED}`")), "{seen}");
+    assert!(seen.matches("its store is damaged").count() == 1, "{seen}");
 }
 
 #[test]

@@ -8,8 +8,8 @@ use genii_protocols::being::AskHealth;
 use genii_protocols::beings::{Checked, CheckedTable, Soundness};
 use genii_storage::memories::Memories;
 use genii_storage::store::{
-    self, Finding, OpenError, Remains, Repair, Report, SalvageError, Salvaged, TableRemains,
-    TableReport,
+    self, Finding, OpenError, Remains, Repair, Report, SalvageError, Salvaged, StoreOptions,
+    TableRemains, TableReport,
 };
 use genii_supervision::Status;
 
@@ -68,15 +68,27 @@ impl Lodge {
         let asleep = asleep.map_err(Amiss::failed)?;
         let folder = self.folders.of(&id);
         let check = move || check_in(&folder, &id, repair || give_up, give_up);
-        let checked = tokio::task::spawn_blocking(check).await;
+        let checked = tokio::task::spawn_blocking(check).await.map_err(Amiss::failed);
+        let checked = checked.and_then(|checked| checked.map_err(Amiss::failed));
         drop(asleep);
-        if matches!(status, Some(Status::Quarantined(_))) {
-            // It was held back, and sleeps now. Whether it can wake shows, and not only when somebody speaks to it.
+        let was_held_back = matches!(status, Some(Status::Quarantined(_)));
+        if was_held_back || checked.as_ref().is_ok_and(is_to_be_held_back) {
+            // It sleeps now. Whether it can wake shows, and not only when somebody speaks to it.
             let being = self.house.node().to(address);
             tokio::spawn(async move { being.ask_within(AskHealth {}, START_TIMEOUT).await });
         }
-        checked.map_err(Amiss::failed)?.map_err(Amiss::failed)
+        checked
     }
+}
+
+/// Whether one of whose store this was found does not wake with it.
+fn is_to_be_held_back(checked: &Checked) -> bool {
+    checked.finding == Soundness::Damaged && is_looked_through(checked.bytes)
+}
+
+/// Whether a store of so many bytes is looked through whenever its being wakes.
+fn is_looked_through(bytes: u64) -> bool {
+    bytes <= StoreOptions::default().verify_max_bytes
 }
 
 /// Looks a store over, mends it if that is wanted, and gives up what nothing mends if that is, too. Blocking.
@@ -145,6 +157,12 @@ fn damaged(report: &Report, remains: &Remains, id: &Name) -> Checked {
         notes.extend(salvaging::not_kept(remains));
         let counted = counted(&tables, remains.are_all);
         words.push_str(&format!("; or give up the rest: {counted} can be saved"));
+    }
+    if !is_looked_through(report.bytes) {
+        words.push_str(
+            "; it is too large to be looked through whenever the being wakes, which may live on with the \
+             damage: `being list` then does not tell of it",
+        );
     }
     Checked {
         finding: Soundness::Damaged,
