@@ -27,6 +27,7 @@ use genii_storage::ranking::{Question, Weights, rank};
 use genii_storage::store::{Schema, Store, StoreOptions};
 use genii_storage::text::dates::{Days, named};
 use genii_storage::text::{Analysis, terms};
+use genii_storage::vector::Vector;
 use serde::Deserialize;
 
 /// How many memories each way of searching brings.
@@ -125,7 +126,7 @@ fn print_costs(conversations: &[(String, Conversation)]) {
         timed("embedding a turn", &lines, |line| embedder.embed(&[line]).unwrap().remove(0));
     let mut tail = Tail::new();
     for (id, (analysis, vector)) in (0..1_000).zip(analyses.into_iter().zip(vectors)) {
-        tail.insert(id, now, analysis, vector);
+        tail.insert(id, now, analysis, Vector::new(&vector));
     }
     let asked: Vec<_> = conversations.iter().flat_map(|(_, talk)| &talk.questions).collect();
     timed("candidates among 1,000 that are not indexed", &asked, |asked| {
@@ -188,7 +189,7 @@ fn ours(talk: &Conversation, form: Form, weights: &Weights) -> Found {
         };
         let speaker = (form == Form::Fields).then_some(turn.speaker.as_str());
         let vector = embedder.embed(&[&text]).unwrap().remove(0);
-        tail.insert(id as u64, at, Analysis::new(&text, speaker, at), vector);
+        tail.insert(id as u64, at, Analysis::new(&text, speaker, at), Vector::new(&vector));
     }
     let deepest = DEPTHS[DEPTHS.len() - 1];
     let recall = |asked: &Asked| {

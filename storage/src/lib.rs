@@ -9,3 +9,4 @@ pub mod memories;
 pub mod ranking;
 pub mod store;
 pub mod text;
+pub mod vector;

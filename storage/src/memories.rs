@@ -24,7 +24,7 @@
 //! | `live` | the tail, and how far the others have come |
 //! | `access` | the index, opened when it is first needed |
 //! | `recalling`, `scan` | how memories are found |
-//! | `embedding`, `vector` | vectors: when they are made, and as they are stored |
+//! | `embedding` | when vectors are made |
 //! | `upkeep`, `purge` | how they come into the index, and out of it |
 //! | `renewing` | how they get the vectors of another embedder |
 //! | `worker` | who does that when nobody calls for it |
@@ -40,9 +40,9 @@ mod renewing;
 mod scan;
 mod tables;
 mod upkeep;
-mod vector;
 mod worker;
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -52,13 +52,15 @@ use tokio::sync::{Mutex as AsyncMutex, watch};
 use tokio::task::spawn_blocking;
 
 pub use error::MemoriesError;
-pub use memory::{Memory, MemoryKind, NewMemory, Recall, RecallFilter, Recalled};
+pub use memory::{Foreseen, Memory, MemoryKind, NewMemory, Recall, RecallFilter, Recalled};
 pub use upkeep::Progress;
 
 use crate::embed::Embedder;
 use crate::index::IndexShare;
 use crate::ranking::Weights;
 use crate::store::{Reader, Remains, Store, StoreError, Writer};
+use crate::text::Analysis;
+use crate::vector::Vector;
 
 use access::Access;
 use live::Live;
@@ -201,16 +203,43 @@ impl Memories {
     /// With an embedder that is not quick it is found by its words at first, and by its meaning a moment
     /// later.
     pub async fn take_in(&self, memories: Vec<Memory>) {
-        let gists: Vec<_> = memories.iter().map(|memory| (memory.id, Gist::of(memory))).collect();
+        let with_gist = |memory: Memory| (Gist::of(&memory), memory, None);
+        self.take_in_all(memories.into_iter().map(with_gist).collect()).await;
+    }
+
+    /// As [`Memories::take_in`], of memories of which was made ahead what finding them needs.
+    pub async fn take_in_foreseen(&self, memories: Vec<(Memory, Foreseen)>) {
+        let with_gist = |(memory, foreseen): (Memory, Foreseen)| {
+            let Foreseen { analysis, vector } = foreseen;
+            (Gist::with(&memory, analysis), memory, vector)
+        };
+        self.take_in_all(memories.into_iter().map(with_gist).collect()).await;
+    }
+
+    /// Makes ahead what finding a memory needs, while something else is waited for: that it is kept, for
+    /// one. With an embedder that is not quick, its vector is made later all the same.
+    pub fn foresee(&self, new: &NewMemory) -> Foreseen {
+        let analysis = Analysis::new(&new.text, new.speaker.as_deref(), new.at);
+        Foreseen { analysis, vector: self.0.vector_in_passing(&new.text) }
+    }
+
+    async fn take_in_all(&self, memories: Vec<(Gist, Memory, Option<Vector>)>) {
+        let (mut vectors, mut texts) = (BTreeMap::new(), Vec::new());
         {
             let mut live = self.0.live.write();
-            gists.into_iter().for_each(|(id, gist)| live.take_in(id, gist));
+            for (gist, Memory { id, text, .. }, vector) in memories {
+                live.take_in(id, gist);
+                match vector {
+                    Some(vector) => drop(vectors.insert(id, vector)),
+                    None => texts.push((id, text)),
+                }
+            }
+            live.embed(vectors);
             live.shorten(self.0.settings.tail_max.max(1).saturating_mul(TAIL_GROWTH_MAX));
         }
-        if self.0.embedder.is_quick() {
-            let texts = memories.into_iter().map(|memory| (memory.id, memory.text));
+        if self.0.embedder.is_quick() && !texts.is_empty() {
             // What fails here is tried again by upkeep.
-            let embedded = self.0.embed_tail(texts.collect()).await;
+            let embedded = self.0.embed_tail(texts).await;
             embedded.unwrap_or_else(|error| tracing::warn!(%error, "memories without vectors"));
         }
         self.tend_if_due();

@@ -26,12 +26,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use futures_util::future::join;
 use genii_protocols::Timestamp;
 use genii_protocols::being::{Answered, NotAnswered, NotKept, Recollection};
 use genii_protocols::budget::BudgetSpent;
 use genii_runtime::Grave;
-use genii_storage::memories::Memory;
+use genii_storage::memories::{Foreseen, Memory, NewMemory};
 use genii_storage::store::StoreError;
+use tokio::task::yield_now;
 use tokio::time::Instant;
 
 use super::listener::{self, Listener};
@@ -189,14 +191,18 @@ impl<'a> Telling<'a> {
             let turn = self.keep(None, Some(failure), 0).await?;
             return Err(NotAnswered::Spent { spent, turn });
         }
-        let taken: Vec<Recollection> = (account.memories.taken.iter())
-            .filter_map(|place| recalled.get(*place as usize))
-            .map(recollection::of)
-            .collect();
         let under_way = request.under_way.clone();
         self.prompt_tokens = account.tokens.into();
-        let outcome = self.listen(self.who.provider.answer(request), listener).await?;
-        let Outcome { text, usage, failure } = outcome;
+        // While it is asked.
+        let taken = async {
+            yield_now().await;
+            let places = account.memories.taken.iter();
+            let taken = places.filter_map(|place| recalled.get(*place as usize));
+            taken.map(recollection::of).collect::<Vec<Recollection>>()
+        };
+        let pieces = self.who.provider.answer(request);
+        let (outcome, taken) = join(self.listen(pieces, listener), taken).await;
+        let Outcome { text, usage, failure } = outcome?;
         // What nothing came of may be counted all the same: thinking without a word.
         let counted = under_way.usage();
         let prompt_tokens = usage.prompt_tokens.or(counted.prompt_tokens).unwrap_or(account.tokens);
@@ -279,7 +285,11 @@ impl<'a> Telling<'a> {
             spent,
             charged: self.charged,
         };
-        let written = self.mind.store.write(move |writer| writing.write(writer)).await;
+        let (mind, memories) = (self.mind, writing.memories().collect::<Vec<NewMemory>>());
+        // While it is written.
+        let foreseen = async { memories.iter().map(|new| mind.memories.foresee(new)).collect() };
+        let written = mind.store.write(move |writer| writing.write(writer));
+        let (written, foreseen): (_, Vec<Foreseen>) = join(written, foreseen).await;
         let Written { turn, said, answered, facts, charged } =
             written.map_err(|error| not_kept(&error))?;
         if let Some(grave) = self.grave.take() {
@@ -288,8 +298,8 @@ impl<'a> Telling<'a> {
         self.charged = charged;
         let is_new = self.kept.is_none();
         self.kept = Some((turn.id, said.clone()));
-        let new: Vec<Memory> = is_new.then_some(said).into_iter().chain(answered).collect();
-        self.mind.memories.take_in(new).await;
+        let new = is_new.then_some(said).into_iter().chain(answered);
+        self.mind.memories.take_in_foreseen(new.zip(foreseen).collect()).await;
         facts.take_in(self.mind).await;
         let id = turn.id;
         let mut recent = self.mind.recent.lock();

@@ -8,9 +8,9 @@ use tokio::task::spawn_blocking;
 
 use crate::embed::{EmbedError, EmbedFor};
 use crate::store::StoreError;
+use crate::vector::Vector;
 
 use super::tables::{self, MEMORIES};
-use super::vector::Vector;
 use super::{Inner, MemoriesError};
 
 /// How many texts a quick embedder is given in passing.
@@ -60,6 +60,14 @@ impl Inner {
             // What a panic says may have a text in it.
             Err(_) => Err(failed(self.embedder.name(), "its thread panicked or was stopped")),
         }
+    }
+
+    /// The vector of a memory as it is stored, if its embedder is quick and takes the text.
+    pub(super) fn vector_in_passing(&self, text: &str) -> Option<Vector> {
+        let embedder = Some(&self.embedder).filter(|embedder| embedder.is_quick())?;
+        let vectors = embedder.embed(&[text]).ok()?;
+        let of_it = vectors.first().filter(|vector| vector.len() == embedder.dimensions());
+        of_it.map(|vector| Vector::new(vector))
     }
 
     /// The vectors of memories as they are stored. One whose text the model can't take gets all

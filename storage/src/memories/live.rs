@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::ranking::tail::Tail;
+use crate::vector::Vector;
 
 use super::tables::{Brief, Gist, Renewal};
-use super::vector::Vector;
 
 /// The newest memories, and how far the others have come.
 ///
@@ -44,8 +44,7 @@ impl Live {
         if vector.is_none() {
             self.unembedded.insert(id);
         }
-        let vector = vector.map(|vector| vector.unit()).unwrap_or_default();
-        self.tail.insert(id, brief.at, analysis, vector);
+        self.tail.insert(id, brief.at, analysis, vector.unwrap_or_default());
         self.briefs.insert(id, brief);
     }
 
@@ -53,7 +52,7 @@ impl Live {
     pub(super) fn embed(&mut self, vectors: BTreeMap<u64, Vector>) {
         for (id, vector) in vectors {
             if self.unembedded.remove(&id) {
-                self.tail.set_vector(id, vector.unit());
+                self.tail.set_vector(id, vector.clone());
                 self.unsaved.insert(id, vector);
             }
         }

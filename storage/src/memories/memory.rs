@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::index::Filter;
 use crate::ranking::reasons::Reasons;
+use crate::text::Analysis;
+use crate::vector::Vector;
 
 use super::tables::Brief;
 
@@ -61,6 +63,13 @@ pub struct Memory {
     /// Of a fact that no longer holds: the one that holds in its stead. That may have been forgotten
     /// since.
     pub replaced_by: Option<u64>,
+}
+
+/// What finding a memory needs, made before it is kept: [`super::Memories::foresee`].
+#[derive(Debug, Clone)]
+pub struct Foreseen {
+    pub(super) analysis: Analysis,
+    pub(super) vector: Option<Vector>,
 }
 
 /// Something to be remembered.

@@ -8,7 +8,6 @@ use std::thread;
 
 use crate::embed::EmbedFor;
 use crate::index::{Hit, Index, IndexError};
-use crate::ranking::tail::dot;
 use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
 use crate::store::StoreError;
 
@@ -268,24 +267,35 @@ impl Inner {
         let mut best: Vec<Ranked> = best.into_values().collect();
         best.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.id.cmp(&a.id)));
         best.truncate(asked.ranked());
-        let mut found = self.store.read(|reader| {
-            let memories = tables::memories(reader, best.iter().map(|ranked| ranked.id))?;
-            let memories = memories.into_iter().map(|memory| (memory.id, memory));
-            let mut memories: BTreeMap<u64, Memory> = memories.collect();
-            let found = best.into_iter().filter_map(|Ranked { id, score, reasons }| {
-                memories.remove(&id).map(|memory| Recalled { memory, score, reasons })
-            });
-            Ok::<_, StoreError>(found.collect::<Vec<_>>())
-        })?;
+        let others = best.split_off(asked.limit.min(best.len()));
+        let mut found = self.read(best)?;
+        // Mostly each of them is there, and keeps its place.
+        let holds = |it: &Recalled| it.memory.replaced_by.is_none();
+        let are_settled = found.len() == asked.limit && found.iter().all(holds);
+        if !are_settled && !others.is_empty() {
+            found.extend(self.read(others)?);
+        }
         put_behind_successors(&mut found);
         found.truncate(asked.limit);
         Ok(found)
+    }
+
+    /// What was ranked, as far as it is still there.
+    fn read(&self, ranked: Vec<Ranked>) -> Result<Vec<Recalled>, StoreError> {
+        let ids = ranked.iter().map(|ranked| ranked.id);
+        let memories = self.store.read(|reader| tables::memories(reader, ids))?;
+        let memories = memories.into_iter().map(|memory| (memory.id, memory));
+        let mut memories: BTreeMap<u64, Memory> = memories.collect();
+        let found = ranked.into_iter().filter_map(|Ranked { id, score, reasons }| {
+            memories.remove(&id).map(|memory| Recalled { memory, score, reasons })
+        });
+        Ok(found.collect())
     }
 }
 
 /// What was fetched, as a candidate. The tail may have its vector when the store does not yet.
 fn candidate<'a>(asked: &Asked, live: &'a Live, id: u64, gist: &'a Gist) -> Candidate<'a> {
-    let similarity = live.tail.vector(id).map(|vector| dot(vector, &asked.vector));
+    let similarity = live.tail.vector(id).map(|vector| vector.cosine(&asked.vector));
     let of_tail = live.tail.candidate(id, similarity);
     of_tail.unwrap_or_else(|| gist.candidate(id, &asked.vector))
 }

@@ -6,8 +6,9 @@
 
 use std::collections::BTreeMap;
 
+use crate::vector::Vector;
+
 use super::tables::{self, Renewal};
-use super::vector::Vector;
 use super::{Inner, MemoriesError};
 
 impl Inner {

@@ -27,11 +27,11 @@ use serde::{Deserialize, Serialize};
 use crate::ranking::{Candidate, Question, Statistics};
 use crate::store::{Reader, Remains, StoreError, Table, Writer};
 use crate::text::{self, Analysis};
+use crate::vector::Vector;
 
 pub(super) use renewal::{Renewal, end_renewal, renew, standing, turn_to};
 
 use super::memory::{Memory, MemoryKind, NewMemory};
-use super::vector::Vector;
 
 pub(super) const MEMORIES: Table<u64, Memory> = Table::new("memories");
 const GISTS: Table<u64, Gist> = Table::new("memory_gists");
@@ -66,9 +66,14 @@ pub(super) struct Gist {
 
 impl Gist {
     pub(super) fn of(memory: &Memory) -> Self {
+        let analysis = Analysis::new(&memory.text, memory.speaker.as_deref(), memory.at);
+        Self::with(memory, analysis)
+    }
+
+    /// That of a memory with this analysis.
+    pub(super) fn with(memory: &Memory, analysis: Analysis) -> Self {
         let Memory { at, kind, turn, replaced_by, .. } = *memory;
         let speaker = memory.speaker.clone();
-        let analysis = Analysis::new(&memory.text, speaker.as_deref(), at);
         Self { brief: Brief { at, kind, speaker, turn, replaced_by }, analysis, vector: None }
     }
 

@@ -197,6 +197,27 @@ async fn a_write_of_the_callers_own_keeps_all_or_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_was_made_ahead_is_what_would_have_been_made_later() {
+    let new = turn(1, "Ann", "the blue pot");
+    let mut answers = Vec::new();
+    for is_foreseen in [false, true] {
+        let house = House::new();
+        let memories = house.open().await;
+        let (foreseen, own) = (memories.foresee(&new), new.clone());
+        let write = move |writer: &mut Writer| Memories::put(writer, &own);
+        let memory = memories.0.store.write(write).await.unwrap();
+        match is_foreseen {
+            true => memories.take_in_foreseen(vec![(memory, foreseen)]).await,
+            false => memories.take_in(vec![memory]).await,
+        }
+        assert!(memories.0.live.read().unembedded.is_empty(), "it has its vector");
+        answers.push(memories.recall(asking("which pot does Ann mean?")).await.unwrap());
+    }
+    assert_eq!(ids(&answers[0]), [1]);
+    assert_eq!(answers[0], answers[1]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_was_never_taken_in_is_found_after_the_next_opening() {
     let house = House::new();
     let memories = house.open().await;

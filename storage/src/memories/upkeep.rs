@@ -27,11 +27,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::index::{Entry, Index, IndexError, Shape, Tended};
 use crate::store::StoreError;
+use crate::vector::Vector;
 
 use super::embedding::TEXTS_AT_ONCE;
 use super::memory::{Memory, micros};
 use super::tables::{self, Gist};
-use super::vector::Vector;
 use super::{Inner, MemoriesError, blocking};
 
 /// How many memories are settled or appended at a time when many wait.

@@ -19,10 +19,37 @@ const MISSPELT_MAX: usize = 8;
 
 /// What the candidates have of the question, in the order of the candidates.
 pub(super) struct Matches<'c> {
-    /// For each candidate and each term of the question, one row after the other.
-    words: Vec<Match<'c>>,
-    terms: usize,
+    words: Rows<'c>,
     similarities: Vec<Match<'c>>,
+}
+
+/// A row for each candidate that has words of the question: a match for each term. Most have none.
+struct Rows<'c> {
+    terms: usize,
+    /// Where the row of each candidate begins; none if it has none.
+    begins: Vec<Option<usize>>,
+    matches: Vec<Match<'c>>,
+}
+
+impl<'c> Rows<'c> {
+    fn new(terms: usize, candidates: usize) -> Self {
+        Self { terms, begins: Vec::with_capacity(candidates), matches: Vec::new() }
+    }
+
+    /// The row of a candidate, which has no match if it has none.
+    fn row(&self, at: usize) -> &[Match<'c>] {
+        self.begins[at].map_or(&[], |begin| &self.matches[begin..begin + self.terms])
+    }
+
+    fn has_row(&self, at: usize) -> bool {
+        self.begins[at].is_some()
+    }
+
+    /// Adds that the next candidate has this row, or none.
+    fn push(&mut self, row: Option<&[Match<'c>]>) {
+        self.begins.push(row.map(|_| self.matches.len()));
+        self.matches.extend_from_slice(row.unwrap_or_default());
+    }
 }
 
 /// What a candidate has of one word.
@@ -46,12 +73,19 @@ impl<'c> Matches<'c> {
     ) -> Self {
         let asked = Asked::new(question, statistics, weights);
         let terms = asked.rarities.len();
-        let mut words = vec![Match::default(); terms * candidates.len()];
+        let mut words = Rows::new(terms, candidates.len());
         let (mut spellings, mut counts) = (HashMap::new(), vec![0.0; terms]);
+        let mut row = vec![Match::default(); terms];
         for (at, candidate) in candidates.iter().enumerate() {
-            let row = &mut words[at * terms..(at + 1) * terms];
-            row.iter_mut().for_each(|word| word.found_in = at);
-            asked.in_one(&candidate.analysis.terms, &mut spellings, &mut counts, row);
+            let has_any =
+                asked.in_one(&candidate.analysis.terms, &mut spellings, &mut counts, &mut row);
+            if has_any {
+                row.iter_mut().for_each(|word| word.found_in = at);
+            }
+            words.push(has_any.then_some(row.as_slice()));
+            if has_any {
+                row.fill(Match::default());
+            }
         }
         let similarity = |(at, candidate): (usize, &Candidate<'_>)| {
             let cosine =
@@ -60,13 +94,12 @@ impl<'c> Matches<'c> {
             Match { weight: weights.similarity * telling, found_in: at, spelt: None }
         };
         let similarities = candidates.iter().enumerate().map(similarity).collect();
-        let own = Self { words, terms, similarities };
-        own.spread(question, candidates, weights)
+        Self { words, similarities }.spread(question, candidates, weights)
     }
 
-    /// What a candidate has of each term of the question.
+    /// What a candidate has of each term of the question; of none if neither it nor one beside it has any.
     pub(super) fn words(&self, at: usize) -> impl Iterator<Item = &Match<'c>> {
-        self.words[at * self.terms..(at + 1) * self.terms].iter()
+        self.words.row(at).iter()
     }
 
     /// What the nearness of a candidate's vector weighs.
@@ -77,14 +110,15 @@ impl<'c> Matches<'c> {
     /// Gives each candidate for each word the best of its own and of a share of its neighbours': a
     /// question and its answer have the words that are looked for together, and not each alone.
     fn spread(&self, question: &Question, candidates: &[Candidate<'_>], weights: &Weights) -> Self {
-        let mut words = self.words.clone();
+        let mut words = Rows::new(self.words.terms, candidates.len());
         let mut similarities = self.similarities.clone();
         let repeats =
             candidates.iter().map(|candidate| question.is_repeated_by(candidate.analysis));
         let repeats: Vec<bool> = repeats.collect();
-        let has_words: Vec<bool> =
-            (0..candidates.len()).map(|at| self.words(at).any(|word| word.weight > 0.0)).collect();
+        let mut row: Vec<Match<'c>> = Vec::with_capacity(self.words.terms);
         for (at, similarity) in similarities.iter_mut().enumerate() {
+            row.clear();
+            row.extend_from_slice(self.words.row(at));
             for (beside, share) in neighbours(candidates, at, weights) {
                 // Whoever asked the same before has not answered themselves: what they said beside it is about
                 // something else.
@@ -92,16 +126,17 @@ impl<'c> Matches<'c> {
                 if repeats[beside] && speaker(beside) == speaker(at) {
                     continue;
                 }
-                if has_words[beside] {
-                    let row = at * self.terms..(at + 1) * self.terms;
-                    for (word, theirs) in words[row].iter_mut().zip(self.words(beside)) {
+                if self.words.has_row(beside) {
+                    row.resize(self.words.terms, Match { found_in: at, ..Match::default() });
+                    for (word, theirs) in row.iter_mut().zip(self.words.row(beside)) {
                         word.raise(theirs, share);
                     }
                 }
                 similarity.raise(&self.similarities[beside], share);
             }
+            words.push((!row.is_empty()).then_some(row.as_slice()));
         }
-        Self { words, terms: self.terms, similarities }
+        Self { words, similarities }
     }
 }
 
@@ -147,6 +182,8 @@ struct Asked<'a> {
     rarities: Vec<f32>,
     /// Terms that no memory has, by their spelling.
     misspelt: Vec<(usize, Spelling)>,
+    /// The first bytes of these: what begins otherwise is like none.
+    misspelt_from: [bool; 256],
     statistics: &'a Statistics,
     weights: &'a Weights,
 }
@@ -199,27 +236,36 @@ impl<'a> Asked<'a> {
         let unknown = words.filter(|(_, (term, _))| !is_known(term));
         let misspelt =
             unknown.filter_map(|(at, (term, word))| Some((at, Spelling::new(word, term)?)));
-        let misspelt = misspelt.take(MISSPELT_MAX).collect();
+        let misspelt: Vec<(usize, Spelling)> = misspelt.take(MISSPELT_MAX).collect();
+        let mut misspelt_from = [false; 256];
+        for first in misspelt.iter().flat_map(|(_, spelling)| spelling.first_bytes()) {
+            misspelt_from[usize::from(first)] = true;
+        }
         let sieve = Sieve::of(question.terms());
-        Self { terms, sieve, rarities, misspelt, statistics, weights }
+        Self { terms, sieve, rarities, misspelt, misspelt_from, statistics, weights }
     }
 
-    /// What one candidate has of each term (BM25, of all terms together about 1). `counts` is a scratch
-    /// of as many zeros, and is left so.
+    /// What one candidate has of each term (BM25, of all terms together about 1), and whether it has any.
+    /// `counts` is a scratch of as many zeros, and is left so; `row` is one in which there is nothing.
     fn in_one<'c>(
         &self,
         terms: &'c Terms,
         spellings: &mut Spellings<'c>,
         counts: &mut [f32],
         row: &mut [Match<'c>],
-    ) {
+    ) -> bool {
+        let (mut has_terms, mut has_spellings) = (false, false);
         for term in terms.iter() {
             if self.sieve.lets_through(term)
                 && let Some(at) = self.terms.get(term)
             {
                 counts[*at] += 1.0;
+                has_terms = true;
             }
-            self.match_spelling(term, terms.len(), spellings, row);
+            has_spellings |= self.match_spelling(term, terms.len(), spellings, row);
+        }
+        if !has_terms {
+            return has_spellings;
         }
         for (at, count) in counts.iter_mut().enumerate().filter(|(_, count)| **count > 0.0) {
             let count = std::mem::take(count);
@@ -227,19 +273,23 @@ impl<'a> Asked<'a> {
                 self.rarities[at] * self.statistics.saturated(count, terms.len(), self.weights);
             row[at].spelt = None;
         }
+        true
     }
 
+    /// Matches what may be misspelt with a term; whether any is like it.
     fn match_spelling<'c>(
         &self,
         term: &'c str,
         length: usize,
         spellings: &mut Spellings<'c>,
         row: &mut [Match<'c>],
-    ) {
-        if self.misspelt.is_empty() {
-            return;
+    ) -> bool {
+        let first = term.as_bytes().first().copied().unwrap_or_default();
+        if !self.misspelt_from[usize::from(first)] {
+            return false;
         }
-        for (at, likeness) in spellings.entry(term).or_insert_with(|| self.alike(term)) {
+        let alike = spellings.entry(term).or_insert_with(|| self.alike(term));
+        for (at, likeness) in alike.iter() {
             let share = self.weights.near_spelling * *likeness;
             let weight =
                 self.rarities[*at] * share * self.statistics.saturated(1.0, length, self.weights);
@@ -248,6 +298,7 @@ impl<'a> Asked<'a> {
                 row[*at].spelt = Some(term);
             }
         }
+        !alike.is_empty()
     }
 
     fn alike(&self, term: &str) -> Vec<(usize, f32)> {

@@ -68,14 +68,17 @@ impl Reasons {
         let total = parts.total();
         let beside =
             |found: &Match<'_>| (found.found_in != at).then(|| candidates[found.found_in].id);
-        let word = |((_, word), found): ((&str, &str), &Match<'_>)| Word {
-            word: word.to_owned(),
-            spelt: found.spelt.map(str::to_owned),
-            beside: beside(found),
-            share: found.weight / total,
+        let word = |((_, word), found): ((&str, &str), &Match<'_>)| {
+            let share = found.weight / total;
+            (share >= SHARE_MIN).then(|| Word {
+                word: word.to_owned(),
+                spelt: found.spelt.map(str::to_owned),
+                beside: beside(found),
+                share,
+            })
         };
-        let mut words: Vec<Word> = question.words().zip(matches.words(at)).map(word).collect();
-        words.retain(|word| word.share >= SHARE_MIN);
+        let words = question.words().zip(matches.words(at));
+        let mut words: Vec<Word> = words.filter_map(word).collect();
         words.sort_by(|a, b| b.share.total_cmp(&a.share));
         let near = matches.similarity(at);
         let similarity = Similarity {
@@ -83,12 +86,15 @@ impl Reasons {
             beside: beside(near),
             share: parts.similarity / total,
         };
-        let name = candidates[at].analysis.speaker.join(" ");
-        let speaker = Speaker { name, share: parts.speaker / total };
+        let speaker = parts.speaker / total;
+        let speaker = (speaker >= SHARE_MIN).then(|| {
+            let name = candidates[at].analysis.speaker.join(" ");
+            Speaker { name, share: speaker }
+        });
         Self {
             words,
             similarity: (similarity.share >= SHARE_MIN).then_some(similarity),
-            speaker: (speaker.share >= SHARE_MIN).then_some(speaker),
+            speaker,
             date: parts.date / total,
             kind: parts.kind / total,
         }

@@ -30,6 +30,11 @@ impl Spelling {
         Some(Self { word: word.to_owned(), term: term.to_owned(), letters, mistakes_max, sets })
     }
 
+    /// With what a term begins that may be like it: one of these bytes.
+    pub(super) fn first_bytes(&self) -> impl Iterator<Item = u8> {
+        [&self.word, &self.term].into_iter().filter_map(|own| own.bytes().next())
+    }
+
     /// How alike it is to a term, from 0 for another word to 1. Compared are both the word and its own
     /// term, because a mistake can change which ending is taken off.
     pub(super) fn likeness(&self, other: &str) -> f32 {

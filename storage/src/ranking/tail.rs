@@ -7,6 +7,7 @@ use genii_protocols::Timestamp;
 
 use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights, when};
 use crate::text::Analysis;
+use crate::vector::Vector;
 
 /// Memories in memory, with everything that an index would know of them. It holds what it is given;
 /// whoever fills it empties it into the index when that has come to some thousand.
@@ -23,8 +24,8 @@ pub struct Tail {
 struct Memory {
     at: Timestamp,
     analysis: Analysis,
-    /// Of length one, or all zeros.
-    vector: Vec<f32>,
+    /// Empty if it is not made yet.
+    vector: Vector,
 }
 
 impl Memory {
@@ -55,7 +56,7 @@ impl Tail {
     }
 
     /// Takes a memory in, in place of one with the same id.
-    pub fn insert(&mut self, id: u64, at: Timestamp, analysis: Analysis, vector: Vec<f32>) {
+    pub fn insert(&mut self, id: u64, at: Timestamp, analysis: Analysis, vector: Vector) {
         self.remove(id);
         self.length += analysis.terms.len() as u64;
         for term in analysis.terms.iter() {
@@ -94,7 +95,7 @@ impl Tail {
     /// All memories as candidates, in the order of their ids. Of some hundred, this is quicker than to choose.
     pub fn all(&self, vector: &[f32]) -> Vec<Candidate<'_>> {
         let all = self.memories.iter();
-        all.map(|(id, memory)| memory.candidate(*id, Some(dot(vector, &memory.vector)))).collect()
+        all.map(|(id, memory)| memory.candidate(*id, Some(memory.vector.cosine(vector)))).collect()
     }
 
     /// The memories that may answer: the best by words, by vector and by day, at most `limit` of each,
@@ -116,7 +117,7 @@ impl Tail {
         limit: usize,
         is_wanted: impl Fn(u64) -> bool,
     ) -> Vec<Candidate<'_>> {
-        let cosine = |(id, memory): (&u64, &Memory)| (*id, dot(vector, &memory.vector));
+        let cosine = |(id, memory): (&u64, &Memory)| (*id, memory.vector.cosine(vector));
         // In the order of their ids.
         let cosines: Vec<(u64, f32)> = self.memories.iter().map(cosine).collect();
         let is_wanted = |(id, _): &(u64, f32)| is_wanted(*id);
@@ -140,12 +141,12 @@ impl Tail {
     }
 
     /// The vector of a memory.
-    pub fn vector(&self, id: u64) -> Option<&[f32]> {
-        self.memories.get(&id).map(|memory| memory.vector.as_slice())
+    pub fn vector(&self, id: u64) -> Option<&Vector> {
+        self.memories.get(&id).map(|memory| &memory.vector)
     }
 
     /// Gives a memory that it holds a vector.
-    pub fn set_vector(&mut self, id: u64, vector: Vec<f32>) {
+    pub fn set_vector(&mut self, id: u64, vector: Vector) {
         if let Some(memory) = self.memories.get_mut(&id) {
             memory.vector = vector;
         }
@@ -190,25 +191,6 @@ fn best(scores: impl Iterator<Item = (u64, f32)>, limit: usize) -> Vec<u64> {
     scores.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.total_cmp(of_a).then(b.cmp(a)));
     scores.truncate(limit);
     scores.into_iter().map(|(id, _)| id).collect()
-}
-
-/// The product of two vectors, which is their cosine if both are of length one; 0 if they are not of
-/// one embedder.
-pub fn dot<A: Copy + Into<f32>>(a: &[A], b: &[f32]) -> f32 {
-    /// So many sums side by side, so that the processor takes several numbers at a time.
-    const LANES: usize = 16;
-    if a.len() != b.len() {
-        return 0.0;
-    }
-    let mut sums = [0.0; LANES];
-    let (a, b) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
-    let rest: f32 = a.remainder().iter().zip(b.remainder()).map(|(a, b)| (*a).into() * b).sum();
-    for (a, b) in a.zip(b) {
-        for ((sum, a), b) in sums.iter_mut().zip(a).zip(b) {
-            *sum += (*a).into() * b;
-        }
-    }
-    sums.iter().sum::<f32>() + rest
 }
 
 #[cfg(test)]

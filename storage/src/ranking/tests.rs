@@ -9,6 +9,7 @@ use super::tail::Tail;
 use super::*;
 use crate::embed::Embedder;
 use crate::embed::hashed::Hashed;
+use crate::vector::Vector;
 
 const DAY: u64 = 86_400;
 
@@ -21,6 +22,10 @@ fn seconds(seconds: u64) -> Timestamp {
 
 fn vector(text: &str) -> Vec<f32> {
     Hashed::new().embed(&[text]).unwrap().remove(0)
+}
+
+fn kept(text: &str) -> Vector {
+    Vector::new(&vector(text))
 }
 
 /// Memories by their place, each a day after the one before, so that none is another's neighbour.
@@ -37,7 +42,7 @@ fn spoken<'a>(turns: impl Iterator<Item = (Option<&'a str>, &'a str)>, apart: u6
     let mut tail = Tail::new();
     for (id, (name, text)) in (0..).zip(turns) {
         let at = seconds(TODAY - 100 * DAY + id * apart);
-        tail.insert(id, at, Analysis::new(text, name, at), vector(text));
+        tail.insert(id, at, Analysis::new(text, name, at), kept(text));
     }
     tail
 }
@@ -195,7 +200,7 @@ fn days_asked_about_are_found() {
         ("We will sail to the island on 3 March 2025", 90),
     ]) {
         let at = seconds(TODAY - ago * DAY);
-        tail.insert(id * 10, at, Analysis::new(text, None, at), vector(text));
+        tail.insert(id * 10, at, Analysis::new(text, None, at), kept(text));
     }
     for (question, id) in [
         ("where did we sail yesterday?", 20),
@@ -252,7 +257,7 @@ fn a_memory_is_found_by_its_meaning_alone() {
         (0..).zip([("feline", [1.0, 0.0]), ("anchor", [0.0, 1.0]), ("harbour", [0.6, 0.8])])
     {
         let at = seconds(TODAY - id * DAY);
-        tail.insert(id * 10, at, Analysis::new(text, None, at), vector.to_vec());
+        tail.insert(id * 10, at, Analysis::new(text, None, at), Vector::new(&vector));
     }
     let question = Question::new("cats?", seconds(TODAY));
     let found = ask_question(&tail, question, &[1.0, 0.0], &Weights::of_meaning());

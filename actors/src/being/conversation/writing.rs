@@ -52,19 +52,15 @@ impl Writing {
             Some((id, said)) => (*id, said.clone()),
             None => {
                 let id = next_turn(writer)?;
-                let said =
-                    NewMemory { speaker: self.speaker.clone(), ..self.memory(id, &self.said) };
+                let said = NewMemory { turn: Some(id), ..self.said_memory() };
                 (id, Memories::put(writer, &said)?)
             }
         };
-        let answered = match self.answer.as_deref().filter(|_| self.is_answer_remembered) {
-            Some(answer) => {
-                let speaker = Some(self.name.clone());
-                let answer = NewMemory { speaker, ..self.memory(id, answer) };
-                Some(Memories::put(writer, &answer)?)
-            }
-            None => None,
-        };
+        let answered = self.answer_memory().map(|answer| {
+            let answer = NewMemory { turn: Some(id), ..answer };
+            Memories::put(writer, &answer)
+        });
+        let answered = answered.transpose()?;
         let turn = StoredTurn {
             id,
             at: self.at,
@@ -105,14 +101,29 @@ impl Writing {
         Ok((self.spent > 0).then_some(Charged { at, tokens: self.spent }))
     }
 
+    /// What is kept of it as memories, but for its number: what was said first, if it is not there yet.
+    pub(super) fn memories(&self) -> impl Iterator<Item = NewMemory> {
+        let said = self.kept.is_none().then(|| self.said_memory());
+        said.into_iter().chain(self.answer_memory())
+    }
+
+    fn said_memory(&self) -> NewMemory {
+        self.memory(&self.said, self.speaker.clone())
+    }
+
+    fn answer_memory(&self) -> Option<NewMemory> {
+        let answer = self.answer.as_deref().filter(|_| self.is_answer_remembered)?;
+        Some(self.memory(answer, Some(self.name.clone())))
+    }
+
     /// The turn keeps all of a text; what is found again is its beginning.
-    fn memory(&self, turn: u64, text: &str) -> NewMemory {
+    fn memory(&self, text: &str, speaker: Option<String>) -> NewMemory {
         NewMemory {
             kind: MemoryKind::Turn,
             text: text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned(),
-            speaker: None,
+            speaker,
             at: self.at,
-            turn: Some(turn),
+            turn: None,
             subject: None,
         }
     }

@@ -13,8 +13,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{GISTS, Gist, RENEWAL, SETTLED, Settled, TERMS, analysed_by, save};
-use crate::memories::vector::Vector;
 use crate::store::{Reader, StoreError, Writer};
+use crate::vector::Vector;
 
 /// Making vectors anew of what was settled when the embedder changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

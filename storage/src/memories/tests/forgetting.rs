@@ -42,6 +42,19 @@ async fn with_secrets(house: &House) -> Memories {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_is_gone_takes_no_place_among_the_few_that_are_wanted() {
+    let house = House::new();
+    let memories = house.open().await;
+    memories.remember(about(1..=40)).await.unwrap();
+    let one = Recall { limit: 1, ..asking(&own_word(20)) };
+    assert_eq!(ids(&memories.recall(one.clone()).await.unwrap()), [20]);
+    forget(&memories, vec![20]).await;
+    // Its neighbour has a share in its words until it is purged.
+    let found = ids(&memories.recall(one).await.unwrap());
+    assert!(found.len() == 1 && found[0].abs_diff(20) == 1, "{found:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn no_file_holds_what_was_forgotten() {
     for house in [House::new(), House::small()] {
         let memories = with_secrets(&house).await;

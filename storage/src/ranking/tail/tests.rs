@@ -15,11 +15,15 @@ fn vector(text: &str) -> Vec<f32> {
     Hashed::new().embed(&[text]).unwrap().remove(0)
 }
 
+fn kept(text: &str) -> Vector {
+    Vector::new(&vector(text))
+}
+
 fn tail(texts: &[&str]) -> Tail {
     let mut tail = Tail::new();
     for (id, text) in texts.iter().enumerate() {
         // Ten apart, so that none is another's neighbour.
-        tail.insert(id as u64 * 10, noon(), Analysis::new(text, None, noon()), vector(text));
+        tail.insert(id as u64 * 10, noon(), Analysis::new(text, None, noon()), kept(text));
     }
     tail
 }
@@ -51,7 +55,7 @@ fn candidates_come_by_day_and_by_speaker() {
 fn neighbours_come_along() {
     let mut tail = Tail::new();
     for (id, text) in ["a", "b", "sailing", "c", "d", "e"].iter().enumerate() {
-        tail.insert(id as u64, noon(), Analysis::new(text, None, noon()), Vec::new());
+        tail.insert(id as u64, noon(), Analysis::new(text, None, noon()), Vector::default());
     }
     assert_eq!(found(&tail, "sailing", 1), [0, 1, 2, 3, 4]);
 }
@@ -92,7 +96,7 @@ fn what_is_removed_is_gone_from_all_counts() {
 #[test]
 fn an_id_that_comes_again_replaces() {
     let mut tail = tail(&["the boat"]);
-    tail.insert(0, noon(), Analysis::new("the pot", None, noon()), vector("the pot"));
+    tail.insert(0, noon(), Analysis::new("the pot", None, noon()), kept("the pot"));
     assert_eq!(tail.len(), 1);
     assert!(
         found(&tail, "boat", 5).is_empty()

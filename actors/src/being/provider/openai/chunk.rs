@@ -45,6 +45,18 @@ pub(super) enum NoChunk {
 
 impl Chunk {
     pub(super) fn read(event: &str) -> Result<Self, NoChunk> {
+        // Nearly all are as they should be, and are read at once.
+        if let Ok(wire) = serde_json::from_str::<WireChunk>(event)
+            && wire.error.is_none()
+            && (wire.choices.is_some() || wire.usage.is_some())
+        {
+            return Ok(wire.into());
+        }
+        Self::read_with_care(event)
+    }
+
+    /// What is wrong with one, if anything is.
+    fn read_with_care(event: &str) -> Result<Self, NoChunk> {
         let value: Value = serde_json::from_str(event).map_err(|_| NoChunk::NoJson)?;
         if let Some(error) = value.get("error").filter(|error| !error.is_null()) {
             return Err(NoChunk::Error(error.clone()));
@@ -59,6 +71,7 @@ impl Chunk {
 struct WireChunk {
     choices: Option<Vec<Choice>>,
     usage: Option<Value>,
+    error: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -147,6 +160,8 @@ mod tests {
         });
         check(full, text("Hi"));
         check(json!({ "choices": [{ "delta": { "content": "Hi" } }] }), text("Hi"));
+        let well = json!({ "choices": [{ "delta": { "content": "Hi" } }], "error": null });
+        check(well, text("Hi"));
         check(json!({ "choices": [{ "delta": { "refusal": "No." } }] }), text("No."));
         check(
             json!({ "choices": [{ "delta": { "content": "" }, "finish_reason": "" }] }),
@@ -204,7 +219,8 @@ mod tests {
         for event in ["{}", "[]", "7", "null", "{\"choices\": 7}", "{\"id\": \"x\"}"] {
             assert_eq!(Chunk::read(event), Err(NoChunk::NoCompletion), "{event}");
         }
-        let error = NoChunk::Error("out of memory".into());
-        assert_eq!(Chunk::read("{\"error\": \"out of memory\"}"), Err(error));
+        for event in ["{\"error\": \"full\"}", "{\"choices\": [], \"error\": \"full\"}"] {
+            assert_eq!(Chunk::read(event), Err(NoChunk::Error("full".into())), "{event}");
+        }
     }
 }
