@@ -3,13 +3,13 @@
 //! The store is the truth. A memory is safe when its write returned, and found at once: the newest ones
 //! are held in memory (the tail) and searched directly. When the tail is long, its oldest go to the
 //! index in a batch, behind everybody's back. A being with few memories never has an index at all.
-//! What neither holds, after a crash or a loss of the index, is looked for in the store itself: slower,
-//! and nothing is missed. Deleting the index's folder loses nothing.
+//! What neither holds, after a crash or a loss of the index, is looked for in the store itself, slower; if
+//! that is much, a makeshift in memory stands in for the index. Deleting the index's folder loses nothing.
 //!
 //! | what happens | what comes of it |
 //! |---|---|
 //! | a crash between a write and its indexing | the next opening takes the memory into the tail |
-//! | the folder of the index is deleted or damaged | it is made anew a step at a time; recall reads the store meanwhile |
+//! | the folder of the index is deleted or damaged | it is made anew a step at a time; a makeshift or the store is searched meanwhile |
 //! | the analysis of words changes | terms and vectors are made anew likewise, with [`Memories::progress`] |
 //! | the embedder changes | vectors are made anew, with [`Memories::progress`]; the index is asked for words meanwhile |
 //! | a memory is forgotten | [`Memories::remove`], then [`Memories::purge`]: no byte is left in the index |
@@ -24,6 +24,7 @@
 //! | `live` | the tail, and how far the others have come |
 //! | `access` | the index, opened when it is first needed |
 //! | `recalling`, `scan` | how memories are found |
+//! | `makeshift` | what stands in for the index while it is made anew |
 //! | `embedding` | when vectors are made |
 //! | `upkeep`, `purge` | how they come into the index, and out of it |
 //! | `renewing` | how they get the vectors of another embedder |
@@ -33,6 +34,7 @@ mod access;
 mod embedding;
 mod error;
 mod live;
+mod makeshift;
 mod memory;
 mod purge;
 mod recalling;
@@ -81,7 +83,7 @@ const TAIL_GROWTH_MAX: usize = 4;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MemoriesSettings {
     /// When so many memories are in the tail, a batch of them goes to the index. Below, there is no
-    /// index; each costs about 2 KiB of memory, and all together a third of a millisecond a search.
+    /// index; each costs one or two KiB of memory, and all together a third of a millisecond a search.
     pub tail_max: usize,
     /// How many go at a time, the oldest first. Each batch is one write to the store, which others wait
     /// for some milliseconds, and one more file for the index.
@@ -89,11 +91,14 @@ pub struct MemoriesSettings {
     /// How many memories each way of searching brings, to be ranked: by words, half as many by vector, and
     /// from the tail, which is ranked whole up to five times as many.
     pub candidates: usize,
+    /// Up to how many memories that neither the index nor the tail has each recall reads from the store. Of
+    /// more the first recall makes something to find them by, in memory, for as long as they are missing.
+    pub scanned_max: u64,
 }
 
 impl Default for MemoriesSettings {
     fn default() -> Self {
-        Self { tail_max: 512, batch: 256, candidates: 100 }
+        Self { tail_max: 512, batch: 256, candidates: 100, scanned_max: 2_048 }
     }
 }
 
@@ -110,6 +115,7 @@ struct Inner {
     weights: Weights,
     settings: MemoriesSettings,
     access: Access,
+    makeshift: makeshift::Place,
     /// Never held while anything is waited for or read from a file.
     live: RwLock<Live>,
     /// Held during a step of upkeep, so that there is one at a time.
@@ -141,6 +147,7 @@ impl Memories {
             weights,
             settings,
             access: Access::new(folder, share),
+            makeshift: makeshift::Place::default(),
             live: RwLock::new(Live::default()),
             tending: AsyncMutex::default(),
             worker: Arc::default(),

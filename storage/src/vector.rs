@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// The largest number that a byte with a sign holds on either side.
 const LARGEST: f32 = 127.0;
 
+/// The product of so many bytes each finds room in 32 bits.
+const PRODUCT_MAX: usize = 1 << 16;
+
 /// A direction. Of a vector's numbers the largest becomes 127; how long it was is not kept. A cosine of
 /// two such differs by less than a hundredth from what it was, and vectors take a quarter of the room.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,7 +52,8 @@ impl Visitor<'_> for Numbers {
 
 impl From<Box<[i8]>> for Vector {
     fn from(numbers: Box<[i8]>) -> Self {
-        let square: i64 = numbers.iter().map(|number| i64::from(i32::from(*number).pow(2))).sum();
+        let squares = numbers.chunks(PRODUCT_MAX).map(|some| i64::from(rough_product(some, some)));
+        let square: i64 = squares.sum();
         let scale = if square > 0 { (square as f32).sqrt().recip() } else { 0.0 };
         Self { numbers, scale }
     }
@@ -66,6 +70,16 @@ impl Vector {
         numbers.into()
     }
 
+    /// Its numbers, of which the largest is 127.
+    pub(crate) fn numbers(&self) -> &[i8] {
+        &self.numbers
+    }
+
+    /// By what its numbers are to be taken for its length to be one; 0 if it is all zeros.
+    pub(crate) fn scale(&self) -> f32 {
+        self.scale
+    }
+
     /// The cosine of the angle to a vector of length one; 0 if either is all zeros, or they are not of one
     /// embedder.
     pub fn cosine(&self, unit: &[f32]) -> f32 {
@@ -76,6 +90,13 @@ impl Vector {
     pub fn unit(&self) -> Vec<f32> {
         self.numbers.iter().map(|number| f32::from(*number) * self.scale).collect()
     }
+}
+
+/// The product of the numbers of two vectors of one length, of which the first [`PRODUCT_MAX`] count: several
+/// times as quick as [`Vector::cosine`], and good enough to choose by.
+pub(crate) fn rough_product(a: &[i8], b: &[i8]) -> i32 {
+    let products = a.iter().zip(b).map(|(a, b)| i32::from(*a) * i32::from(*b));
+    products.take(PRODUCT_MAX).sum()
 }
 
 /// The product of two vectors; 0 if they have not as many numbers.

@@ -13,6 +13,10 @@ use super::cache::RecentlyUsed;
 /// three files open. Others are asked through LanceDB's plans, which open them for each search.
 const OPEN_SEGMENTS_MAX: usize = 128;
 
+/// How much may be taken by what stands in for indices while they are made anew, of all together: more than
+/// 100,000 memories with vectors of 384 numbers need.
+const MAKESHIFT_MIB: usize = 96;
+
 /// How much the indices of a process may take together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexShareSettings {
@@ -41,6 +45,8 @@ struct Inner {
     index_cache_bytes: usize,
     heavy: Arc<Semaphore>,
     open: Arc<Semaphore>,
+    /// In MiB.
+    makeshifts: Arc<Semaphore>,
 }
 
 impl IndexShare {
@@ -50,7 +56,8 @@ impl IndexShare {
         let heavy = Arc::new(Semaphore::new(settings.heavy_at_once.max(1)));
         let index_cache_bytes = settings.index_cache_bytes;
         let open = Arc::new(Semaphore::new(OPEN_SEGMENTS_MAX));
-        Self(Arc::new(Inner { session, index_cache_bytes, heavy, open }))
+        let makeshifts = Arc::new(Semaphore::new(MAKESHIFT_MIB));
+        Self(Arc::new(Inner { session, index_cache_bytes, heavy, open, makeshifts }))
     }
 
     pub(super) fn session(&self) -> Arc<Session> {
@@ -67,6 +74,12 @@ impl IndexShare {
     pub(super) fn leave_open(&self, segments: usize) -> Option<OwnedSemaphorePermit> {
         let segments = u32::try_from(segments).ok()?;
         Arc::clone(&self.0.open).try_acquire_many_owned(segments).ok()
+    }
+
+    /// Leave to take about so many bytes in the stead of an index, if there is room.
+    pub(crate) fn leave_makeshift(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+        let mib = u32::try_from(bytes.div_ceil(1 << 20)).ok()?;
+        Arc::clone(&self.0.makeshifts).try_acquire_many_owned(mib.max(1)).ok()
     }
 
     /// Leave to do something heavy, when it is its turn.

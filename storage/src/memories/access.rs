@@ -34,6 +34,10 @@ impl Access {
         Self { folder, share, place: AsyncMutex::new(Place::Unopened), begun: Mutex::default() }
     }
 
+    pub(super) fn share(&self) -> &IndexShare {
+        &self.share
+    }
+
     /// The index; an empty one of this shape if there is none that can be used. `next` is the id that no
     /// memory has yet: an index that has it is of another store.
     pub(super) async fn get(&self, next: u64, shape: Shape) -> Result<Index, IndexError> {

@@ -144,6 +144,12 @@ impl RecallFilter {
             && memory.turn.is_none_or(|turn| !is_before_eyes(turn))
     }
 
+    /// Whether it leaves out only what is before the asker's eyes, which is the newest.
+    pub(super) fn is_of_the_asker_only(&self) -> bool {
+        let Self { from, until, kinds, speaker, except_turns_from: _, seen_in_part: _ } = self;
+        from.is_none() && until.is_none() && kinds.is_empty() && speaker.is_none()
+    }
+
     /// The same for the index, which knows no turns, among memories through an id.
     pub(super) fn for_index(&self, through: u64) -> Filter {
         Filter {

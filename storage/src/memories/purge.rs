@@ -18,6 +18,8 @@ impl Inner {
             live.let_go(*id);
             live.forgotten.insert(*id);
         }
+        drop(live);
+        self.makeshift.forget();
     }
 
     /// Purges what is forgotten. To be called by whoever tends.

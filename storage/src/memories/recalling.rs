@@ -2,6 +2,7 @@
 //! all of them ranked by the same counts.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::RangeInclusive;
 use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::thread;
@@ -94,10 +95,10 @@ pub(super) async fn recall(
     };
     let hits = memories.search_index(&asked, settled).await;
     if settled == 0 && !has_gap && tail <= IN_PASSING_MAX {
-        return Ok(memories.0.judge(&asked, &hits)?);
+        return Ok(memories.0.judge(&asked, hits)?);
     }
     let own = Arc::clone(&memories.0);
-    let (found, scanned) = blocking(move || own.judge(&asked, &hits)).await??;
+    let (found, scanned) = blocking(move || own.judge(&asked, hits)).await??;
     if scanned > 0 {
         tracing::info!(memories = scanned, "recall read memories that are not indexed yet");
         memories.tend_aside();
@@ -174,7 +175,7 @@ impl Inner {
 
     /// Ranks what the index brought together with everything that it does not have; and how many memories
     /// had to be read from the store for that.
-    fn judge(&self, asked: &Asked, hits: &Hits) -> Result<(Vec<Recalled>, usize), StoreError> {
+    fn judge(&self, asked: &Asked, mut hits: Hits) -> Result<(Vec<Recalled>, usize), StoreError> {
         let (mut counts, settled, covered_from) = {
             let live = self.live.read();
             (live.tail.statistics(&asked.question), live.settled, live.covers_from())
@@ -184,12 +185,36 @@ impl Inner {
         counts = counts.and(&settled_counts);
         // Settled since the index was asked, or not in the index, or neither settled nor in the tail.
         let missing = hits.through.min(settled) + 1..=covered_from - 1;
+        let (missing, stood_in) = self.stand_in(asked, &mut hits, missing, counts.terms)?;
         let read = scan::Scan { store: &self.store, asked, weights: &self.weights };
         read.count(counted.max(settled) + 1..=covered_from - 1, &mut counts)?;
         let (mut ranked, scanned) = read.rank(missing, &counts)?;
-        let fetched = self.fetch(hits, covered_from)?;
+        let fetched = self.fetch(&hits, covered_from)?;
         ranked.extend(self.rank(asked, fetched, covered_from, &counts)?);
-        Ok((self.recalled(asked, ranked)?, scanned))
+        Ok((self.recalled(asked, ranked)?, stood_in + scanned))
+    }
+
+    /// Has the makeshift bring candidates of what is missing, if that is much. What is missing then, and of
+    /// how many it has brought the best.
+    fn stand_in(
+        &self,
+        asked: &Asked,
+        hits: &mut Hits,
+        missing: RangeInclusive<u64>,
+        terms: u64,
+    ) -> Result<(RangeInclusive<u64>, usize), StoreError> {
+        // The best of some memories only may be far behind the best of all.
+        let makeshift = match asked.filter.is_of_the_asker_only() {
+            true => self.makeshift(&missing, terms)?,
+            false => None,
+        };
+        let Some(makeshift) = makeshift else { return Ok((missing, 0)) };
+        let (terms, limit) = (asked.question.search_terms(), self.settings.candidates);
+        let (terms, through) = (terms.split(' ').collect::<Vec<_>>(), missing.start() - 1);
+        hits.words.extend(makeshift.words(&terms, through, limit));
+        hits.near.extend(makeshift.nearest(&asked.vector, through, limit / 2));
+        let rest = makeshift.last().saturating_add(1).max(*missing.start())..=*missing.end();
+        Ok((rest, makeshift.count_after(through)))
     }
 
     /// The gists of what the index brought, of what stands beside it, and of what lies before the tail.

@@ -27,7 +27,7 @@ impl Scan<'_> {
         ids: RangeInclusive<u64>,
         counts: &mut Statistics,
     ) -> Result<(), StoreError> {
-        self.walk(ids, |chunk| {
+        walk(self.store, ids, |chunk| {
             chunk.iter().for_each(|(_, gist)| {
                 tables::count_one(counts, &self.asked.question, gist);
             });
@@ -48,7 +48,7 @@ impl Scan<'_> {
             ids.start().saturating_sub(NEIGHBOURS)..=ids.end().saturating_add(NEIGHBOURS);
         // Those at the end of a chunk are ranked again with what follows them.
         let mut before: VecDeque<(u64, Gist)> = VecDeque::new();
-        self.walk(with_neighbours, |chunk| {
+        walk(self.store, with_neighbours, |chunk| {
             scanned += chunk.iter().filter(|(id, _)| ids.contains(id)).count();
             before.extend(chunk);
             for ranked in self.rank_some(before.make_contiguous(), counts) {
@@ -74,23 +74,23 @@ impl Scan<'_> {
         let (question, limit) = (&self.asked.question, self.asked.ranked());
         rank_by_share(question, &candidates, counts, self.weights, limit, share)
     }
+}
 
-    /// Goes through memories in the order of their ids, a chunk at a time, each read at one moment.
-    fn walk(
-        &self,
-        ids: RangeInclusive<u64>,
-        mut each: impl FnMut(Vec<(u64, Gist)>),
-    ) -> Result<(), StoreError> {
-        let (mut next, last) = (*ids.start(), *ids.end());
-        while next <= last {
-            let read = |reader: &_| tables::some_gists(reader, next..=last, CHUNK);
-            let chunk = self.store.read(read)?;
-            let Some((newest, _)) = chunk.last() else { break };
-            next = newest + 1;
-            each(chunk);
-        }
-        Ok(())
+/// Goes through memories in the order of their ids, a chunk at a time, each read at one moment.
+pub(super) fn walk(
+    store: &Store,
+    ids: RangeInclusive<u64>,
+    mut each: impl FnMut(Vec<(u64, Gist)>),
+) -> Result<(), StoreError> {
+    let (mut next, last) = (*ids.start(), *ids.end());
+    while next <= last {
+        let read = |reader: &_| tables::some_gists(reader, next..=last, CHUNK);
+        let chunk = store.read(read)?;
+        let Some((newest, _)) = chunk.last() else { break };
+        next = newest + 1;
+        each(chunk);
     }
+    Ok(())
 }
 
 /// Leaves the best of what was ranked.

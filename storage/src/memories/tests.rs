@@ -4,6 +4,7 @@ mod damage;
 mod failing;
 mod forgetting;
 mod golden;
+mod makeshift;
 mod many;
 mod reindexing;
 mod renewing;
@@ -41,7 +42,7 @@ impl House {
 
     /// One whose memories go to the index early.
     fn small() -> Self {
-        Self::with(MemoriesSettings { tail_max: 16, batch: 8, candidates: 100 })
+        Self::with(MemoriesSettings { tail_max: 16, batch: 8, ..MemoriesSettings::default() })
     }
 
     fn with(settings: MemoriesSettings) -> Self {

@@ -211,6 +211,7 @@ impl Inner {
         let settled = self.live.read().settled;
         let (through, covered) = (index.through().unwrap_or(0), index.covered().unwrap_or(0));
         if covered >= settled {
+            self.makeshift.clear();
             return Ok(false);
         }
         self.tell_progress(covered);

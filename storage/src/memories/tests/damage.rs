@@ -54,7 +54,8 @@ async fn a_damaged_memory_among_the_newest_keeps_nobody_from_the_others() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_is_passed_over_by_upkeep() {
-    let house = House::with(MemoriesSettings { tail_max: 100, batch: 8, candidates: 100 });
+    let house =
+        House::with(MemoriesSettings { tail_max: 100, batch: 8, ..MemoriesSettings::default() });
     let memories = house.open().await;
     memories.remember(about(1..=40)).await.unwrap();
     memories.flush().await;

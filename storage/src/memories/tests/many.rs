@@ -69,7 +69,7 @@ impl Dice {
     }
 }
 
-fn talk(count: u64) -> Vec<NewMemory> {
+pub(super) fn talk(count: u64) -> Vec<NewMemory> {
     let mut dice = Dice(7);
     let mut one = |number: u64| {
         let (does, what, more) = (dice.of(&DOES), dice.of(&WHAT), dice.of(&WHAT));
@@ -80,7 +80,7 @@ fn talk(count: u64) -> Vec<NewMemory> {
     (1..=count).map(&mut one).collect()
 }
 
-fn questions(count: usize) -> Vec<String> {
+pub(super) fn questions(count: usize) -> Vec<String> {
     let mut dice = Dice(99);
     let mut one = |_| {
         let (who, does, what) = (dice.of(&WHO), dice.of(&DOES), dice.of(&WHAT));
@@ -93,9 +93,13 @@ fn questions(count: usize) -> Vec<String> {
 /// days as words; a tail takes them by ours, likewise. So the last of ten may differ here and there.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_index_and_a_tail_together_find_what_one_tail_finds() {
-    let mixed_house = House::with(MemoriesSettings { tail_max: 400, batch: 200, candidates: 100 });
-    let whole_house =
-        House::with(MemoriesSettings { tail_max: 10_000, batch: 200, candidates: 100 });
+    let mixed_house =
+        House::with(MemoriesSettings { tail_max: 400, batch: 200, ..MemoriesSettings::default() });
+    let whole_house = House::with(MemoriesSettings {
+        tail_max: 10_000,
+        batch: 200,
+        ..MemoriesSettings::default()
+    });
     let (mixed, whole) = (mixed_house.open().await, whole_house.open().await);
     for part in talk(3_000).chunks(500) {
         mixed.remember(part.to_vec()).await.unwrap();

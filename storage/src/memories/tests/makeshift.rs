@@ -1,0 +1,117 @@
+//! What stands in for the index while it is made anew.
+
+use super::many::{questions, talk};
+use super::*;
+
+/// One with an index of many memories, of which more than a few are not read at each recall.
+fn house(scanned_max: u64) -> House {
+    House::with(MemoriesSettings {
+        tail_max: 16,
+        batch: 8,
+        scanned_max,
+        ..MemoriesSettings::default()
+    })
+}
+
+/// Opened again without its index, which cannot be made anew.
+async fn without_its_index(house: &House, memories: Memories) -> Memories {
+    close(memories).await;
+    fs::remove_dir_all(house.vectors()).unwrap();
+    fs::write(house.vectors(), "in the way").unwrap();
+    house.open().await
+}
+
+fn stands_in(memories: &Memories) -> bool {
+    memories.0.makeshift.stands_in()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_without_an_index_is_what_is_found_by_looking_at_all() {
+    let mut houses = [house(50), house(u64::MAX)];
+    let mut found_by = Vec::new();
+    for house in &mut houses {
+        let memories = house.open().await;
+        memories.remember(talk(1_000)).await.unwrap();
+        tend_all(&memories).await;
+        let memories = without_its_index(house, memories).await;
+        let mut all = Vec::new();
+        for question in questions(24) {
+            all.push(found(&memories, &question).await);
+        }
+        assert_eq!(stands_in(&memories), house.settings.scanned_max == 50);
+        close(memories).await;
+        found_by.push(all);
+    }
+    let (makeshift, scan) = (&found_by[0], &found_by[1]);
+    let (mut same, mut all) = (0, 0);
+    for (by_makeshift, by_scan) in makeshift.iter().zip(scan) {
+        assert_eq!(by_makeshift[0], by_scan[0]);
+        same += by_makeshift.iter().filter(|id| by_scan.contains(id)).count();
+        all += by_scan.len();
+    }
+    assert!(same * 100 >= all * 95, "{same} of {all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_brings_what_is_forgotten_or_came_after_it_no_more_and_no_less_than_the_store() {
+    let house = house(50);
+    let memories = house.open().await;
+    memories.remember(about(1..=400)).await.unwrap();
+    tend_all(&memories).await;
+    let memories = without_its_index(&house, memories).await;
+    assert_found(&memories, some(400)).await;
+    assert!(stands_in(&memories));
+    // What cannot be settled leaves the tail for the store.
+    memories.remember(about(401..=520)).await.unwrap();
+    assert_found(&memories, [1, 399, 401, 470, 520]).await;
+    let write = |writer: &mut Writer| Memories::remove(writer, &[200]);
+    memories.0.store.write(write).await.unwrap();
+    memories.0.forget(&[200]);
+    assert!(!found(&memories, &own_word(200)).await.contains(&200));
+    assert_found(&memories, [1, 199, 201, 520]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_some_memories_only_all_are_looked_at() {
+    let house = house(50);
+    let memories = house.open().await;
+    memories.remember(about(1..=400)).await.unwrap();
+    tend_all(&memories).await;
+    let memories = without_its_index(&house, memories).await;
+    let filter = RecallFilter { until: Some(at(8)), ..RecallFilter::default() };
+    let recall = Recall { filter, ..asking("the boat, the garden, chess") };
+    let mut found = ids(&memories.recall(recall).await.unwrap());
+    found.sort_unstable();
+    assert_eq!(found, [1, 2, 3, 4, 5, 6, 7]);
+    assert!(!stands_in(&memories));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_goes_when_the_index_is_there_again() {
+    let house = house(50);
+    let memories = house.open().await;
+    memories.remember(about(1..=400)).await.unwrap();
+    tend_all(&memories).await;
+    let memories = without_its_index(&house, memories).await;
+    assert_found(&memories, some(400)).await;
+    assert!(stands_in(&memories));
+    fs::remove_file(house.vectors()).unwrap();
+    tend_all(&memories).await;
+    assert!(!stands_in(&memories));
+    assert_found(&memories, some(400)).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_there_is_no_room_for_one_all_are_looked_at() {
+    let house = house(50);
+    let memories = house.open().await;
+    memories.remember(about(1..=400)).await.unwrap();
+    tend_all(&memories).await;
+    let memories = without_its_index(&house, memories).await;
+    let all = memories.0.access.share().leave_makeshift(96 << 20).unwrap();
+    assert_found(&memories, some(400)).await;
+    assert!(!stands_in(&memories));
+    drop(all);
+    assert_found(&memories, some(400)).await;
+    assert!(stands_in(&memories));
+}
