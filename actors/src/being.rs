@@ -614,7 +614,13 @@ fn notes(mind: &Mind) -> Vec<String> {
         let id = mind.id.as_str();
         format!("its store is damaged, and not all that it has can be read; `being check {id}` tells more")
     });
-    is_behind.then_some(told).into_iter().chain(damaged).chain(mind.who().core_note()).collect()
+    let took_back = mind.store.took_back().then(|| {
+        "the last write of its store was not whole after an end without order, and is taken back: what it was told \
+         last may be lost"
+            .to_owned()
+    });
+    let notes = is_behind.then_some(told).into_iter().chain(damaged).chain(took_back);
+    notes.chain(mind.who().core_note()).collect()
 }
 
 /// Where it is known which beings there are.

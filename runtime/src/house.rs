@@ -302,7 +302,11 @@ impl House {
         let (node, own) = (&self.0.node, self.0.node.name());
         let home = match Address::parse(name) {
             Ok(address) => {
-                let known = node.home_of(&address);
+                // What lives at an address that is hidden only sends on what comes for one that has left.
+                let hidden =
+                    node.directory().nursery(address.group()).filter(|it| it.hides(&address));
+                let left = hidden.and_then(|_| Some(node.cluster()?.find(&address)?.node.clone()));
+                let known = left.or_else(|| node.home_of(&address));
                 let known = known.or_else(|| node.elsewhere(&address).map(|(home, _)| home));
                 // One that nobody has would be in its group.
                 known.or_else(|| self.topology().group(address.group())?.node.clone())

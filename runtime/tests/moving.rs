@@ -128,7 +128,7 @@ struct Machine {
     cluster: Cluster,
     nursery: Nursery,
     have_left: Arc<AtomicBool>,
-    _house: House,
+    house: House,
 }
 
 impl Machine {
@@ -140,7 +140,7 @@ impl Machine {
         house.up().await.unwrap();
         let have_left = Arc::new(AtomicBool::new(false));
         let nursery = house.nursery(settings(have_left.clone())).await.unwrap();
-        Self { node: of, cluster, nursery, have_left, _house: house }
+        Self { node: of, cluster, nursery, have_left, house }
     }
 
     fn admit_alice(&self) {
@@ -217,6 +217,8 @@ async fn is_spoken_to_while_she_moves([one, other]: [&str; 2], longer: Duration)
     main.have_left.store(true, Ordering::SeqCst);
     drop(kept);
     main.nursery.hide(&alice());
+    // Who is to be suspended is she, and not what sends on after her.
+    assert_eq!(main.house.home_of("walk/alice"), Some(node("pc2")));
     timeout(PATIENCE, main.cluster.heard()).await.unwrap();
     main.nursery.dismiss_once_idle(&alice(), PATIENCE).await.unwrap();
     assert!(!main.nursery.has(&alice()));

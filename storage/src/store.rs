@@ -332,6 +332,13 @@ impl Store {
         self.shared.damage()
     }
 
+    /// Whether the last write was not whole when it was opened after it had not been closed, and was taken back. A
+    /// loss of power leaves one so of which nobody was told that it is kept, and damage leaves one of which
+    /// somebody may have been: neither redb nor this can tell which it was.
+    pub fn took_back(&self) -> bool {
+        self.shared.took_back()
+    }
+
     /// How many durable commits there were since it was opened.
     pub fn commits(&self) -> u64 {
         self.shared.commits()

@@ -21,6 +21,8 @@ pub(super) struct Generation {
     damage: OnceLock<StoreError>,
     /// A change went wrong in a way that redb wants the file to be opened again for.
     broken: AtomicBool,
+    /// When it was opened, the last write was not whole.
+    took_back: AtomicBool,
 }
 
 impl Generation {
@@ -31,6 +33,7 @@ impl Generation {
             failure: OnceLock::new(),
             damage: OnceLock::new(),
             broken: AtomicBool::new(false),
+            took_back: AtomicBool::new(false),
         }
     }
 
@@ -49,6 +52,15 @@ impl Generation {
     /// Keeps in mind that damage was met in the file.
     pub(super) fn meet(&self, damage: &StoreError) {
         self.damage.get_or_init(|| damage.clone());
+    }
+
+    /// Keeps in mind that the last write was not whole when the file was opened, and was taken back.
+    pub(super) fn take_back(&self) {
+        self.took_back.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn took_back(&self) -> bool {
+        self.took_back.load(Ordering::Relaxed)
     }
 
     /// Whether nothing more can be written with this opening.

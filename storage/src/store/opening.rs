@@ -16,6 +16,7 @@ use super::files::{
 };
 use super::generation::Generation;
 use super::overlay::Overlay;
+use super::pages::Pages;
 use super::partial::remove_all_for;
 use super::schema::Schema;
 
@@ -73,9 +74,17 @@ fn open_existing(
     if about.len() <= options.verify_max_bytes {
         verify(path)?;
     }
+    let heads = || Pages::open(path).and_then(|pages| pages.heads());
+    let before = heads();
     let builder = builder(options);
     let Some(database) = lock(path, path, file, &builder)? else { return Ok(None) };
     let generation = Arc::new(Generation::new(path, database));
+    if let (Ok([Some(last), Some(earlier)]), Ok([Some(now), _])) = (before, heads())
+        && last != earlier
+        && now == earlier
+    {
+        generation.take_back();
+    }
     schema.settle(&generation)?;
     Ok(Some(generation))
 }

@@ -118,6 +118,10 @@ struct Pointer {
     checksum: u128,
 }
 
+/// What tells a commit from another that changed something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Head(Pointer);
+
 /// What a commit left.
 struct Commit {
     /// Where the list of tables begins.
@@ -135,6 +139,18 @@ impl Pages {
         let file = File::open(path)?;
         let len = file.metadata()?.len();
         Ok(Self { file, len })
+    }
+
+    /// Where the list of tables begins that counts by the file's own word, and that of the commit before. What is
+    /// said there need not be so: it is where two openings are compared.
+    pub(super) fn heads(&self) -> io::Result<[Option<Head>; 2]> {
+        let header = self.bytes(0, PAGE_LEN)?;
+        let head = |slot: usize| {
+            let from = COMMITS_AT + slot * COMMIT_LEN;
+            Commit::read(header.get(from..from + COMMIT_LEN)?).map(|commit| Head(commit.list))
+        };
+        let last = header.get(LAST_COMMIT_AT).map_or(0, |byte| usize::from(byte & 1));
+        Ok([head(last), head(1 - last)])
     }
 
     /// The tables that can be found. One that a damaged page tells of is to be known by its name: under another,

@@ -69,6 +69,11 @@ impl Shared {
         self.look().ok()?.damage().cloned()
     }
 
+    /// Whether the last write was not whole when the file was opened.
+    pub(super) fn took_back(&self) -> bool {
+        self.look().is_ok_and(|present| present.took_back())
+    }
+
     pub(super) fn stopped(&self) -> StoreError {
         StoreError::Stopped { path: self.path.clone() }
     }

@@ -214,3 +214,25 @@ fn damage_in_one_place_leaves_the_rest_readable() {
     drop(store);
     assert_eq!(check(&path).unwrap().finding, Finding::Whole);
 }
+
+#[test]
+fn that_a_last_write_was_taken_back_is_told() {
+    let folder = folder();
+    let path = path_in(&folder);
+    let whole = file(false);
+    fs::write(&path, &whole).unwrap();
+    let store = Store::open(&path, &SCHEMA, &options()).unwrap();
+    assert!(!store.took_back() && texts(&store).len() == 180);
+    store.close_blocking().unwrap();
+    // What only the last write has.
+    let text = b"text 199 text 199";
+    let places: Vec<usize> = (0..whole.len()).filter(|at| whole[*at..].starts_with(text)).collect();
+    let mut damaged = whole.clone();
+    places.into_iter().for_each(|at| damaged[at] ^= 1);
+    fs::write(&path, &damaged).unwrap();
+    let store = Store::open(&path, &SCHEMA, &options()).unwrap();
+    assert!(store.took_back());
+    assert_eq!(texts(&store).len(), 135, "all but the last write");
+    store.close_blocking().unwrap();
+    assert!(!Store::open(&path, &SCHEMA, &options()).unwrap().took_back());
+}
