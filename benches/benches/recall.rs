@@ -27,7 +27,7 @@ use genii_storage::ranking::{Question, Weights, rank};
 use genii_storage::store::{Schema, Store, StoreOptions};
 use genii_storage::text::dates::{Days, named};
 use genii_storage::text::{Analysis, terms};
-use genii_storage::vector::Vector;
+use genii_storage::vector::{Aim, Vector};
 use serde::Deserialize;
 
 /// How many memories each way of searching brings.
@@ -132,7 +132,7 @@ fn print_costs(conversations: &[(String, Conversation)]) {
     timed("candidates among 1,000 that are not indexed", &asked, |asked| {
         let question = Question::new(&asked.question, now);
         let vector = embedder.embed(&[&asked.question]).unwrap().remove(0);
-        tail.candidates(&question, &vector, CANDIDATES).len()
+        tail.candidates(&question, &Aim::new(&vector), CANDIDATES).len()
     });
 }
 
@@ -196,7 +196,7 @@ fn ours(talk: &Conversation, form: Form, weights: &Weights) -> Found {
         let began = Instant::now();
         let question = Question::new(&asked.question, now);
         let vector = embedder.embed(&[&asked.question]).unwrap().remove(0);
-        let candidates = tail.candidates(&question, &vector, CANDIDATES);
+        let candidates = tail.candidates(&question, &Aim::new(&vector), CANDIDATES);
         let found = rank(&question, &candidates, &tail.statistics(&question), weights, deepest);
         (found.into_iter().map(|found| found.id).collect(), began.elapsed())
     };

@@ -77,7 +77,7 @@ impl IndexShare {
     }
 
     /// Leave to take about so many bytes in the stead of an index, if there is room.
-    pub(crate) fn leave_makeshift(&self, bytes: u64) -> Option<OwnedSemaphorePermit> {
+    pub(crate) fn leave_makeshift(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let mib = u32::try_from(bytes.div_ceil(1 << 20)).ok()?;
         Arc::clone(&self.0.makeshifts).try_acquire_many_owned(mib.max(1)).ok()
     }

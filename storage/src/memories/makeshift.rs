@@ -7,33 +7,44 @@ use std::hash::BuildHasher;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
-use foldhash::{HashMap, HashMapExt};
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
-use crate::ranking::Weights;
+use crate::index::IndexShare;
+use crate::ranking::{Question, Statistics, Weights};
 use crate::store::StoreError;
-use crate::vector::{Vector, rough_product};
+use crate::vector::{Aim, Vector};
 
 use super::Inner;
 use super::scan::walk;
 use super::tables::Gist;
 
-/// What a memory takes beside its vector and the terms of its text, in bytes: for its id, its speaker and its day.
-const MEMORY_BYTES: u64 = 96;
+/// What a memory takes beside its vector and its terms, in bytes.
+const MEMORY_BYTES: usize = 24;
 
-/// What a term of a memory takes at most, in bytes: 4 if others have it too.
-const TERM_BYTES: u64 = 24;
+/// What a term of a memory takes while it is sorted in, in bytes.
+const TERM_BYTES: usize = 16;
+
+/// How long none is tried again when one has found no room: until then the store is read.
+const NO_ROOM_WAIT: Duration = Duration::from_secs(10);
 
 /// The makeshift of some memories, if there is one.
 #[derive(Default)]
 pub(super) struct Place {
     /// Held while one is made: who comes meanwhile waits for that, and does not read everything too.
-    made: Mutex<Option<Arc<Makeshift>>>,
+    made: Mutex<Made>,
     /// How often memories were forgotten. What was made before that has them still.
     forgettings: AtomicU64,
+}
+
+#[derive(Default)]
+struct Made {
+    makeshift: Option<Arc<Makeshift>>,
+    /// When one has found no room.
+    no_room: Option<Instant>,
 }
 
 impl Place {
@@ -44,14 +55,14 @@ impl Place {
 
     #[cfg(test)]
     pub(super) fn stands_in(&self) -> bool {
-        self.made.lock().is_some()
+        self.made.lock().makeshift.is_some()
     }
 
     /// Nothing is missing any more.
     pub(super) fn clear(&self) {
         // Whoever holds it sees to that.
         if let Some(mut made) = self.made.try_lock() {
-            *made = None;
+            *made = Made::default();
         }
     }
 }
@@ -64,19 +75,19 @@ pub(super) struct Makeshift {
     forgettings: u64,
     /// What is in it, in ascending order. A place is where something stands here.
     ids: Vec<u64>,
-    /// How many terms each has.
+    /// How many terms the text of each has.
+    terms: Vec<u32>,
+    /// How many it has with those that tell who said it, and when.
     lengths: Vec<u32>,
-    /// How many they have together.
-    terms: u64,
-    /// At which places each term is, as often as it is there.
-    places: HashMap<u64, Vec<u32>>,
+    /// The terms of all by their hashes, each with the places where it is, as often as it is there.
+    places: Vec<(u64, u32)>,
     hasher: RandomState,
     dimensions: usize,
     /// The numbers of all vectors, one vector after the other.
     numbers: Vec<i8>,
     /// By what the product with each vector is a cosine.
     scales: Vec<f32>,
-    #[expect(dead_code, reason = "held as long as it takes memory")]
+    /// Held as long as it takes memory.
     leave: OwnedSemaphorePermit,
 }
 
@@ -87,8 +98,27 @@ impl Makeshift {
     }
 
     /// The last id that it covers.
-    pub(super) fn last(&self) -> u64 {
+    fn last(&self) -> u64 {
         *self.covers.end()
+    }
+
+    /// Of ids, the first of which it covers, those behind all that it covers.
+    pub(super) fn without(&self, ids: RangeInclusive<u64>) -> RangeInclusive<u64> {
+        self.last().saturating_add(1).max(*ids.start())..=*ids.end()
+    }
+
+    /// What its memories above an id add to the counts that ranking goes by.
+    pub(super) fn statistics(&self, question: &Question, after: u64) -> Statistics {
+        let first = self.first_after(after);
+        let having = |term: &str| {
+            let having = from(self.places_of(term), first).chunk_by(|a, b| a.1 == b.1).count();
+            (having > 0).then(|| (term.to_owned(), having as u64))
+        };
+        Statistics {
+            memories: (self.ids.len() - first) as u64,
+            terms: self.terms[first..].iter().copied().map(u64::from).sum(),
+            frequencies: question.terms().filter_map(having).collect(),
+        }
     }
 
     /// The memories above an id that have most of some terms, by BM25.
@@ -96,13 +126,12 @@ impl Makeshift {
         let (first, all) = (self.first_after(after), self.ids.len() as f32);
         let mut scores = vec![0.0_f32; self.ids.len() - first];
         let Weights { saturation, length_penalty, .. } = Weights::default();
-        let mean_length = (self.terms as f32 / all.max(1.0)).max(1.0);
-        for places in terms.iter().filter_map(|term| self.places.get(&self.hash(term))) {
-            let having = places.chunk_by(|a, b| a == b).count() as f32;
+        let mean_length = (self.places.len() as f32 / all.max(1.0)).max(1.0);
+        for places in terms.iter().map(|term| self.places_of(term)) {
+            let having = places.chunk_by(|a, b| a.1 == b.1).count() as f32;
             let rarity = (1.0 + (all - having + 0.5) / (having + 0.5)).ln();
-            let from = places.partition_point(|place| (*place as usize) < first);
-            for same in places[from..].chunk_by(|a, b| a == b) {
-                let (place, count) = (same[0] as usize, same.len() as f32);
+            for same in from(places, first).chunk_by(|a, b| a.1 == b.1) {
+                let (place, count) = (same[0].1 as usize, same.len() as f32);
                 let relative = self.lengths[place] as f32 / mean_length;
                 let limit = saturation * (1.0 - length_penalty + length_penalty * relative);
                 scores[place - first] += rarity * count * (saturation + 1.0) / (count + limit);
@@ -111,17 +140,15 @@ impl Makeshift {
         self.best(scores, first, limit)
     }
 
-    /// The memories above an id whose vectors are nearest to one.
-    pub(super) fn nearest(&self, vector: &[f32], after: u64, limit: usize) -> Vec<u64> {
-        let (first, asked) = (self.first_after(after), Vector::new(vector));
-        if asked.numbers().len() != self.dimensions || self.dimensions == 0 {
+    /// The memories above an id whose vectors are nearest to a question's.
+    pub(super) fn nearest(&self, aim: &Aim, after: u64, limit: usize) -> Vec<u64> {
+        let first = self.first_after(after);
+        if aim.len() != self.dimensions || self.dimensions == 0 {
             return Vec::new();
         }
         let vectors = self.numbers.chunks_exact(self.dimensions).zip(&self.scales).skip(first);
-        let score = |(numbers, scale): (&[i8], &f32)| {
-            rough_product(numbers, asked.numbers()) as f32 * scale
-        };
-        self.best(vectors.map(score).collect(), first, limit)
+        let scores = vectors.map(|(numbers, scale)| aim.product(numbers) * scale);
+        self.best(scores.collect(), first, limit)
     }
 
     /// The ids of the highest scores above none, of those from a place on.
@@ -142,21 +169,23 @@ impl Makeshift {
         self.ids.partition_point(|own| *own <= id)
     }
 
-    fn hash(&self, term: &str) -> u64 {
-        self.hasher.hash_one(term)
+    /// Where a term is.
+    fn places_of(&self, term: &str) -> &[(u64, u32)] {
+        let hash = self.hasher.hash_one(term);
+        let first = self.places.partition_point(|(own, _)| *own < hash);
+        let behind = self.places[first..].partition_point(|(own, _)| *own == hash);
+        &self.places[first..first + behind]
     }
 
     fn add(&mut self, id: u64, gist: &Gist) {
         let Ok(place) = u32::try_from(self.ids.len()) else { return };
-        let (terms, mut length) = (gist.analysis.index_terms(), 0);
+        let (terms, before) = (gist.analysis.index_terms(), self.places.len());
         for term in terms.split(' ').filter(|term| !term.is_empty()) {
-            length += 1;
-            let hash = self.hasher.hash_one(term);
-            self.places.entry(hash).or_default().push(place);
+            self.places.push((self.hasher.hash_one(term), place));
         }
         self.ids.push(id);
-        self.lengths.push(length);
-        self.terms += u64::from(length);
+        self.terms.push(gist.analysis.terms.len() as u32);
+        self.lengths.push((self.places.len() - before) as u32);
         let vector = gist.vector.as_ref().filter(|own| own.numbers().len() == self.dimensions);
         match vector {
             Some(vector) => self.numbers.extend_from_slice(vector.numbers()),
@@ -164,15 +193,31 @@ impl Makeshift {
         }
         self.scales.push(vector.map_or(0.0, Vector::scale));
     }
+
+    /// Whether there is room for what it takes.
+    fn has_leave(&mut self, share: &IndexShare) -> bool {
+        let vectors = self.numbers.capacity() + self.ids.capacity() * MEMORY_BYTES;
+        let bytes = vectors + self.places.capacity() * TERM_BYTES;
+        let lacking = bytes.saturating_sub(self.leave.num_permits() << 20);
+        if lacking == 0 {
+            return true;
+        }
+        let more = share.leave_makeshift(lacking);
+        more.map(|more| self.leave.merge(more)).is_some()
+    }
+}
+
+/// Of places those from one on.
+fn from(places: &[(u64, u32)], first: usize) -> &[(u64, u32)] {
+    &places[places.partition_point(|(_, place)| (*place as usize) < first)..]
 }
 
 impl Inner {
     /// The makeshift of what is missing, made if there is none; none if little is missing, or there is no
-    /// room. What came since it was made is not in it. `terms` is how many all memories have together.
+    /// room. What came since it was made is not in it.
     pub(super) fn makeshift(
         &self,
         missing: &RangeInclusive<u64>,
-        terms: u64,
     ) -> Result<Option<Arc<Makeshift>>, StoreError> {
         let is_much = |ids: RangeInclusive<u64>| {
             !ids.is_empty() && ids.end() - ids.start() >= self.settings.scanned_max
@@ -188,35 +233,48 @@ impl Inner {
                 && it.covers.contains(missing.start())
                 && !is_much(it.last().saturating_add(1)..=*missing.end())
         };
-        if made.as_ref().is_some_and(is_good) {
-            return Ok(made.clone());
+        if made.makeshift.as_ref().is_some_and(is_good) {
+            return Ok(made.makeshift.clone());
+        }
+        if made.no_room.is_some_and(|at| at.elapsed() < NO_ROOM_WAIT) {
+            return Ok(None);
         }
         // It gives back its leave before another is asked for.
-        *made = None;
-        let dimensions = self.embedder.dimensions();
-        let each = dimensions as u64 + MEMORY_BYTES;
-        let bytes = (missing.end() - missing.start()).saturating_mul(each);
-        let bytes = bytes.saturating_add(terms.saturating_mul(TERM_BYTES));
-        let Some(leave) = self.access.share().leave_makeshift(bytes) else { return Ok(None) };
+        *made = Made::default();
+        let Some(leave) = self.access.share().leave_makeshift(1) else { return Ok(None) };
+        made.makeshift = self.make_makeshift(missing.clone(), forgettings, leave)?.map(Arc::new);
+        made.no_room = made.makeshift.is_none().then(Instant::now);
+        Ok(made.makeshift.clone())
+    }
+
+    /// None if it finds no room.
+    fn make_makeshift(
+        &self,
+        covers: RangeInclusive<u64>,
+        forgettings: u64,
+        leave: OwnedSemaphorePermit,
+    ) -> Result<Option<Makeshift>, StoreError> {
+        let share = self.access.share();
         let mut makeshift = Makeshift {
-            covers: missing.clone(),
+            covers: covers.clone(),
             forgettings,
             ids: Vec::new(),
+            terms: Vec::new(),
             lengths: Vec::new(),
-            terms: 0,
-            places: HashMap::new(),
+            places: Vec::new(),
             hasher: RandomState::default(),
-            dimensions,
+            dimensions: self.embedder.dimensions(),
             numbers: Vec::new(),
             scales: Vec::new(),
             leave,
         };
-        walk(&self.store, missing.clone(), |gists| {
+        let mut has_room = true;
+        walk(&self.store, covers, |gists| {
             gists.iter().for_each(|(id, gist)| makeshift.add(*id, gist));
+            has_room = makeshift.has_leave(share);
+            has_room
         })?;
-        makeshift.places.values_mut().for_each(Vec::shrink_to_fit);
-        let makeshift = Arc::new(makeshift);
-        *made = Some(Arc::clone(&makeshift));
-        Ok(Some(makeshift))
+        makeshift.places.sort_unstable();
+        Ok(has_room.then_some(makeshift))
     }
 }

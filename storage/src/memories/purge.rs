@@ -106,5 +106,23 @@ impl Inner {
 async fn without(index: &Index, gone: Vec<u64>) -> Result<f64, IndexError> {
     let before = index.count().await?;
     index.delete(gone).await?;
-    Ok(index.count().await? as f64 / before.max(1) as f64)
+    Ok(share_of(before, index.count().await?))
+}
+
+/// How much is left of what was there, from 0 to 1. More may have come meanwhile: what was appended when upkeep
+/// made way goes on to its end.
+fn share_of(before: usize, left: usize) -> f64 {
+    left.min(before) as f64 / before.max(1) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_meanwhile_is_no_more_than_all() {
+        for (before, left, share) in [(0, 0, 0.0), (0, 2_048, 0.0), (4, 3, 0.75), (4, 9, 1.0)] {
+            assert_eq!(share_of(before, left), share, "{left} of {before}");
+        }
+    }
 }

@@ -11,8 +11,10 @@ use crate::embed::EmbedFor;
 use crate::index::{Hit, Index, IndexError};
 use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
 use crate::store::StoreError;
+use crate::vector::Aim;
 
 use super::live::Live;
+use super::makeshift::Makeshift;
 use super::memory::{Memory, Recall, RecallFilter, Recalled};
 use super::scan;
 use super::tables::{self, Brief, Gist};
@@ -39,6 +41,8 @@ pub(super) struct Asked {
     pub(super) question: Question,
     /// Of length one, or all zeros; empty if none could be made.
     pub(super) vector: Vec<f32>,
+    /// The same, to be compared with many.
+    pub(super) aim: Aim,
     pub(super) filter: RecallFilter,
     pub(super) limit: usize,
 }
@@ -88,7 +92,8 @@ pub(super) async fn recall(
         Some(name) => question.asked_by(&name),
         None => question,
     };
-    let asked = Asked { question, vector, filter, limit: limit.min(RECALLED_MAX) };
+    let (aim, limit) = (Aim::new(&vector), limit.min(RECALLED_MAX));
+    let asked = Asked { question, vector, aim, filter, limit };
     let (settled, tail, has_gap) = {
         let live = memories.0.live.read();
         (live.settled, live.tail.len(), live.has_gap())
@@ -185,36 +190,45 @@ impl Inner {
         counts = counts.and(&settled_counts);
         // Settled since the index was asked, or not in the index, or neither settled nor in the tail.
         let missing = hits.through.min(settled) + 1..=covered_from - 1;
-        let (missing, stood_in) = self.stand_in(asked, &mut hits, missing, counts.terms)?;
+        let mut uncounted = counted.max(settled) + 1..=covered_from - 1;
+        let makeshift = self.stand_in(asked, &mut hits, &missing)?;
+        let (missing, stood_in) = match makeshift {
+            Some(makeshift) => {
+                let in_it = *uncounted.start() - 1;
+                counts = counts.and(&makeshift.statistics(&asked.question, in_it));
+                uncounted = makeshift.without(uncounted);
+                let stood_in = makeshift.count_after(*missing.start() - 1);
+                (makeshift.without(missing), stood_in)
+            }
+            None => (missing, 0),
+        };
         let read = scan::Scan { store: &self.store, asked, weights: &self.weights };
-        read.count(counted.max(settled) + 1..=covered_from - 1, &mut counts)?;
+        read.count(uncounted, &mut counts)?;
         let (mut ranked, scanned) = read.rank(missing, &counts)?;
         let fetched = self.fetch(&hits, covered_from)?;
         ranked.extend(self.rank(asked, fetched, covered_from, &counts)?);
         Ok((self.recalled(asked, ranked)?, stood_in + scanned))
     }
 
-    /// Has the makeshift bring candidates of what is missing, if that is much. What is missing then, and of
-    /// how many it has brought the best.
+    /// Has the makeshift bring candidates of what is missing, if that is much; the makeshift, if it has.
     fn stand_in(
         &self,
         asked: &Asked,
         hits: &mut Hits,
-        missing: RangeInclusive<u64>,
-        terms: u64,
-    ) -> Result<(RangeInclusive<u64>, usize), StoreError> {
+        missing: &RangeInclusive<u64>,
+    ) -> Result<Option<Arc<Makeshift>>, StoreError> {
         // The best of some memories only may be far behind the best of all.
         let makeshift = match asked.filter.is_of_the_asker_only() {
-            true => self.makeshift(&missing, terms)?,
+            true => self.makeshift(missing)?,
             false => None,
         };
-        let Some(makeshift) = makeshift else { return Ok((missing, 0)) };
-        let (terms, limit) = (asked.question.search_terms(), self.settings.candidates);
-        let (terms, through) = (terms.split(' ').collect::<Vec<_>>(), missing.start() - 1);
-        hits.words.extend(makeshift.words(&terms, through, limit));
-        hits.near.extend(makeshift.nearest(&asked.vector, through, limit / 2));
-        let rest = makeshift.last().saturating_add(1).max(*missing.start())..=*missing.end();
-        Ok((rest, makeshift.count_after(through)))
+        if let Some(makeshift) = &makeshift {
+            let (terms, limit) = (asked.question.search_terms(), self.settings.candidates);
+            let (terms, through) = (terms.split(' ').collect::<Vec<_>>(), missing.start() - 1);
+            hits.words.extend(makeshift.words(&terms, through, limit));
+            hits.near.extend(makeshift.nearest(&asked.aim, through, limit / 2));
+        }
+        Ok(makeshift)
     }
 
     /// The gists of what the index brought, of what stands beside it, and of what lies before the tail.
@@ -272,8 +286,8 @@ impl Inner {
         let (question, limit) = (&asked.question, self.settings.candidates);
         // Of so few, the best and their neighbours are about all that there are.
         let mut candidates = match live.tail.len() <= limit * (1 + 2 * NEIGHBOURS as usize) {
-            true => live.tail.all(&asked.vector),
-            false => live.tail.candidates_among(question, &asked.vector, limit, is_wanted),
+            true => live.tail.all(&asked.aim),
+            false => live.tail.candidates_among(question, &asked.aim, limit, is_wanted),
         };
         candidates.extend(fetched.iter().map(|(id, gist)| candidate(asked, &live, *id, gist)));
         let share = |id: u64| share(asked, &live, &fetched, id);
@@ -320,9 +334,9 @@ impl Inner {
 
 /// What was fetched, as a candidate. The tail may have its vector when the store does not yet.
 fn candidate<'a>(asked: &Asked, live: &'a Live, id: u64, gist: &'a Gist) -> Candidate<'a> {
-    let similarity = live.tail.vector(id).map(|vector| vector.cosine(&asked.vector));
+    let similarity = live.tail.vector(id).map(|vector| vector.cosine(&asked.aim));
     let of_tail = live.tail.candidate(id, similarity);
-    of_tail.unwrap_or_else(|| gist.candidate(id, &asked.vector))
+    of_tail.unwrap_or_else(|| gist.candidate(id, &asked.aim))
 }
 
 fn share(asked: &Asked, live: &Live, fetched: &BTreeMap<u64, Gist>, id: u64) -> f32 {

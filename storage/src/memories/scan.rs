@@ -31,6 +31,7 @@ impl Scan<'_> {
             chunk.iter().for_each(|(_, gist)| {
                 tables::count_one(counts, &self.asked.question, gist);
             });
+            true
         })
     }
 
@@ -59,14 +60,15 @@ impl Scan<'_> {
             }
             before.drain(..before.len().saturating_sub(2 * NEIGHBOURS as usize));
             keep_best(&mut best, self.asked.ranked());
+            true
         })?;
         Ok((best.into_values().collect(), scanned))
     }
 
     fn rank_some(&self, gists: &[(u64, Gist)], counts: &Statistics) -> Vec<Ranked> {
-        let vector = &self.asked.vector;
+        let aim = &self.asked.aim;
         let candidates: Vec<Candidate<'_>> =
-            gists.iter().map(|(id, gist)| gist.candidate(*id, vector)).collect();
+            gists.iter().map(|(id, gist)| gist.candidate(*id, aim)).collect();
         let share = |id: u64| {
             let at = gists.binary_search_by_key(&id, |(id, _)| *id);
             at.map_or(0.0, |at| self.asked.share(&gists[at].1.brief))
@@ -76,11 +78,12 @@ impl Scan<'_> {
     }
 }
 
-/// Goes through memories in the order of their ids, a chunk at a time, each read at one moment.
+/// Goes through memories in the order of their ids, a chunk at a time, each read at one moment, as long as it is
+/// to go on.
 pub(super) fn walk(
     store: &Store,
     ids: RangeInclusive<u64>,
-    mut each: impl FnMut(Vec<(u64, Gist)>),
+    mut each: impl FnMut(Vec<(u64, Gist)>) -> bool,
 ) -> Result<(), StoreError> {
     let (mut next, last) = (*ids.start(), *ids.end());
     while next <= last {
@@ -88,7 +91,9 @@ pub(super) fn walk(
         let chunk = store.read(read)?;
         let Some((newest, _)) = chunk.last() else { break };
         next = newest + 1;
-        each(chunk);
+        if !each(chunk) {
+            break;
+        }
     }
     Ok(())
 }

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::ranking::{Candidate, Question, Statistics};
 use crate::store::{Reader, Remains, StoreError, Table, Writer};
 use crate::text::{self, Analysis};
-use crate::vector::Vector;
+use crate::vector::{Aim, Vector};
 
 pub(super) use renewal::{Renewal, end_renewal, renew, standing, turn_to};
 
@@ -78,8 +78,8 @@ impl Gist {
     }
 
     /// As a candidate for a question with this vector.
-    pub(super) fn candidate(&self, id: u64, vector: &[f32]) -> Candidate<'_> {
-        let similarity = self.vector.as_ref().map(|own| own.cosine(vector));
+    pub(super) fn candidate(&self, id: u64, aim: &Aim) -> Candidate<'_> {
+        let similarity = self.vector.as_ref().map(|own| own.cosine(aim));
         Candidate { id, at: self.brief.at, analysis: &self.analysis, similarity }
     }
 

@@ -212,6 +212,8 @@ impl Inner {
         let (through, covered) = (index.through().unwrap_or(0), index.covered().unwrap_or(0));
         if covered >= settled {
             self.makeshift.clear();
+            // It may have come there by being made as a whole.
+            self.tell_progress(covered);
             return Ok(false);
         }
         self.tell_progress(covered);

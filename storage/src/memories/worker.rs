@@ -4,11 +4,11 @@
 //! |---|---|
 //! | that says there is more | the next one |
 //! | that says there is none | it rests until it is called; a call during the step is heard |
-//! | that failed | it waits, longer each time, and tries again; at once when it is called |
+//! | that failed | it waits, longer each time, and tries again; when it is called, a second after that at the earliest |
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
@@ -19,6 +19,9 @@ use crate::store::StoreError;
 
 /// How long it waits after a failure, before it tries again. After each further one twice as long.
 const RETRY_FIRST: Duration = Duration::from_millis(if cfg!(test) { 50 } else { 5_000 });
+
+/// How soon after a failure a call is heard at all: whoever is told much calls with each of it.
+const CALLED_AGAIN_AFTER: Duration = Duration::from_millis(if cfg!(test) { 5 } else { 1_000 });
 
 /// How long it waits at most.
 const RETRY_MAX: Duration = Duration::from_secs(5 * 60);
@@ -31,6 +34,8 @@ pub(super) struct Worker {
     is_called: AtomicBool,
     /// How many of its steps have failed, one after the other.
     failures: AtomicU32,
+    /// When the last one failed, as long as none has gone well since.
+    failed: Mutex<Option<Instant>>,
     is_stopped: watch::Sender<bool>,
     /// Much waits while the worker is at work already, or part of its work has ended.
     pub(super) has_news: Notify,
@@ -85,13 +90,17 @@ impl Worker {
         match tended {
             Ok(has_more) => {
                 self.failures.store(0, Ordering::SeqCst);
+                *self.failed.lock() = None;
                 has_more || self.is_called_again()
             }
             Err(error) => {
                 let wait = retry_wait(self.failures.fetch_add(1, Ordering::SeqCst));
+                *self.failed.lock() = Some(Instant::now());
                 let error = without_words(&error);
                 tracing::warn!(error, ?wait, "the upkeep of memories will be tried again");
                 if self.is_called_again() {
+                    // Whoever called did not know.
+                    tokio::time::sleep(CALLED_AGAIN_AFTER).await;
                     return true;
                 }
                 // Whoever calls meanwhile puts another in its place.
@@ -155,7 +164,9 @@ impl Memories {
         let worker = &self.0.worker;
         let mut task = worker.task.lock();
         worker.is_called.store(true, Ordering::SeqCst);
-        if *worker.is_stopped.borrow() || !worker.begin() {
+        let failed = *worker.failed.lock();
+        let has_just_failed = failed.is_some_and(|at| at.elapsed() < CALLED_AGAIN_AFTER);
+        if *worker.is_stopped.borrow() || has_just_failed || !worker.begin() {
             return;
         }
         // The last one is over, or waits to try again, which the next one does now. It cannot be at work, for

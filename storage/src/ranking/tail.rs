@@ -7,7 +7,7 @@ use genii_protocols::Timestamp;
 
 use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights, when};
 use crate::text::Analysis;
-use crate::vector::Vector;
+use crate::vector::{Aim, Vector};
 
 /// Memories in memory, with everything that an index would know of them. It holds what it is given;
 /// whoever fills it empties it into the index when that has come to some thousand.
@@ -93,31 +93,26 @@ impl Tail {
     }
 
     /// All memories as candidates, in the order of their ids. Of some hundred, this is quicker than to choose.
-    pub fn all(&self, vector: &[f32]) -> Vec<Candidate<'_>> {
+    pub fn all(&self, aim: &Aim) -> Vec<Candidate<'_>> {
         let all = self.memories.iter();
-        all.map(|(id, memory)| memory.candidate(*id, Some(memory.vector.cosine(vector)))).collect()
+        all.map(|(id, memory)| memory.candidate(*id, Some(memory.vector.cosine(aim)))).collect()
     }
 
     /// The memories that may answer: the best by words, by vector and by day, at most `limit` of each,
     /// and the neighbours of all these. In the order of their ids.
-    pub fn candidates(
-        &self,
-        question: &Question,
-        vector: &[f32],
-        limit: usize,
-    ) -> Vec<Candidate<'_>> {
-        self.candidates_among(question, vector, limit, |_| true)
+    pub fn candidates(&self, question: &Question, aim: &Aim, limit: usize) -> Vec<Candidate<'_>> {
+        self.candidates_among(question, aim, limit, |_| true)
     }
 
     /// As [`Tail::candidates`], of some memories only; among the neighbours others may be.
     pub fn candidates_among(
         &self,
         question: &Question,
-        vector: &[f32],
+        aim: &Aim,
         limit: usize,
         is_wanted: impl Fn(u64) -> bool,
     ) -> Vec<Candidate<'_>> {
-        let cosine = |(id, memory): (&u64, &Memory)| (*id, memory.vector.cosine(vector));
+        let cosine = |(id, memory): (&u64, &Memory)| (*id, memory.vector.cosine(aim));
         // In the order of their ids.
         let cosines: Vec<(u64, f32)> = self.memories.iter().map(cosine).collect();
         let is_wanted = |(id, _): &(u64, f32)| is_wanted(*id);

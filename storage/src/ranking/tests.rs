@@ -9,7 +9,7 @@ use super::tail::Tail;
 use super::*;
 use crate::embed::Embedder;
 use crate::embed::hashed::Hashed;
-use crate::vector::Vector;
+use crate::vector::{Aim, Vector};
 
 const DAY: u64 = 86_400;
 
@@ -56,7 +56,7 @@ fn ask_with(tail: &Tail, text: &str, weights: &Weights) -> Vec<Ranked> {
 }
 
 fn ask_question(tail: &Tail, question: Question, vector: &[f32], weights: &Weights) -> Vec<Ranked> {
-    let candidates = tail.candidates(&question, vector, 50);
+    let candidates = tail.candidates(&question, &Aim::new(vector), 50);
     rank(&question, &candidates, &tail.statistics(&question), weights, 10)
 }
 
@@ -276,7 +276,7 @@ fn of_equal_ones_the_newer_comes_first() {
 fn the_order_of_candidates_does_not_matter() {
     let tail = talk(&TALK);
     let question = Question::new("does Bob play the cello", seconds(TODAY));
-    let mut candidates = tail.candidates(&question, &vector("cello"), 50);
+    let mut candidates = tail.candidates(&question, &Aim::new(&vector("cello")), 50);
     let statistics = tail.statistics(&question);
     let weights = Weights::default();
     let expected = rank(&question, &candidates, &statistics, &weights, 10);

@@ -229,3 +229,19 @@ async fn while_there_is_no_room_for_a_purge_upkeep_rests_and_tries_again_by_itse
     memories.0.store.rewrite().await.unwrap();
     assert_eq!(secrets(&memories).await, [41]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_index_that_a_purge_has_made_as_a_whole_is_told_to_be_there() {
+    let house = House::small();
+    let memories = house.open().await;
+    memories.remember(about(1..=60)).await.unwrap();
+    tend_all(&memories).await;
+    let memories = house.reopened_without_its_index(memories).await;
+    // It is begun, and has nothing yet.
+    memories.0.index().await.unwrap();
+    assert_eq!(*memories.progress().borrow(), Progress { done: 0, total: 48 });
+    forget(&memories, vec![7]).await;
+    memories.purge(&[7]).await.unwrap();
+    tend_all(&memories).await;
+    assert_eq!(*memories.progress().borrow(), Progress { done: 48, total: 48 });
+}

@@ -2,6 +2,7 @@
 
 use super::many::{questions, talk};
 use super::*;
+use crate::ranking::{Question, Statistics};
 
 /// One with an index of many memories, of which more than a few are not read at each recall.
 fn house(scanned_max: u64) -> House {
@@ -114,4 +115,44 @@ async fn where_there_is_no_room_for_one_all_are_looked_at() {
     drop(all);
     assert_found(&memories, some(400)).await;
     assert!(stands_in(&memories));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_it_counts_is_what_the_store_counts() {
+    let house = house(50);
+    let memories = house.open().await;
+    memories.remember(about(1..=400)).await.unwrap();
+    tend_all(&memories).await;
+    let memories = without_its_index(&house, memories).await;
+    let question = Question::new("Who mended the boat on Tuesday evening?", at(9));
+    let makeshift = memories.0.makeshift(&(1..=380)).unwrap().unwrap();
+    for after in [0, 100, 380] {
+        let mut counts = Statistics::default();
+        super::super::scan::walk(&memories.0.store, after + 1..=380, |gists| {
+            gists.iter().for_each(|(_, gist)| tables::count_one(&mut counts, &question, gist));
+            true
+        })
+        .unwrap();
+        assert_eq!(makeshift.statistics(&question, after), counts, "after {after}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_that_outgrows_its_room_is_given_up_and_all_are_looked_at() {
+    let house = house(50);
+    let memories = house.open().await;
+    let rare = |number: u64| {
+        let words = (0..300).map(|word| own_word(word) + &own_word(number));
+        let text = [own_word(number)].into_iter().chain(words).collect::<Vec<_>>().join(" ");
+        turn(number, "Ann", &text)
+    };
+    memories.remember((1..=400).map(rare).collect()).await.unwrap();
+    tend_all(&memories).await;
+    let memories = without_its_index(&house, memories).await;
+    let share = memories.0.access.share();
+    let others = share.leave_makeshift(95 << 20).unwrap();
+    assert_found(&memories, some(400)).await;
+    assert!(!stands_in(&memories));
+    assert!(share.leave_makeshift(1 << 20).is_some(), "what it had is given back");
+    drop(others);
 }

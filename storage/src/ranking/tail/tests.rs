@@ -30,7 +30,10 @@ fn tail(texts: &[&str]) -> Tail {
 
 fn found(tail: &Tail, question: &str, limit: usize) -> Vec<u64> {
     let asked = Question::new(question, noon());
-    tail.candidates(&asked, &vector(question), limit).iter().map(|found| found.id).collect()
+    tail.candidates(&asked, &Aim::new(&vector(question)), limit)
+        .iter()
+        .map(|found| found.id)
+        .collect()
 }
 
 #[test]
@@ -63,10 +66,10 @@ fn neighbours_come_along() {
 #[test]
 fn all_are_as_those_that_are_chosen() {
     let tail = tail(&["the boat is mended", "milk and bread", "a chess tournament"]);
-    let vector = vector("boat");
-    let all = tail.all(&vector);
+    let aim = Aim::new(&vector("boat"));
+    let all = tail.all(&aim);
     assert_eq!(all.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [0, 10, 20]);
-    let chosen = tail.candidates(&Question::new("boat", noon()), &vector, 5);
+    let chosen = tail.candidates(&Question::new("boat", noon()), &aim, 5);
     for one in chosen {
         let same = all.iter().find(|candidate| candidate.id == one.id).unwrap();
         assert_eq!((same.at, same.similarity), (one.at, one.similarity));
@@ -109,6 +112,6 @@ fn an_id_that_comes_again_replaces() {
 fn vectors_of_another_embedder_are_no_hindrance() {
     let tail = tail(&["the boat"]);
     let question = Question::new("boat", noon());
-    assert_eq!(tail.candidates(&question, &[1.0; 3], 5).len(), 1);
-    assert_eq!(tail.candidates(&question, &[], 5)[0].similarity, Some(0.0));
+    assert_eq!(tail.candidates(&question, &Aim::new(&[1.0; 3]), 5).len(), 1);
+    assert_eq!(tail.candidates(&question, &Aim::default(), 5)[0].similarity, Some(0.0));
 }
