@@ -177,15 +177,24 @@ impl Makeshift {
         &self.places[first..first + behind]
     }
 
-    fn add(&mut self, id: u64, gist: &Gist) {
+    /// Adds memories that come after all that are in it, and takes no more room than these need.
+    fn add(&mut self, gists: &[(u64, Gist)]) {
+        let mut places = Vec::new();
+        self.numbers.reserve_exact(gists.len() * self.dimensions);
+        gists.iter().for_each(|(id, gist)| self.add_one(*id, gist, &mut places));
+        self.places.reserve_exact(places.len());
+        self.places.append(&mut places);
+    }
+
+    fn add_one(&mut self, id: u64, gist: &Gist, places: &mut Vec<(u64, u32)>) {
         let Ok(place) = u32::try_from(self.ids.len()) else { return };
-        let (terms, before) = (gist.analysis.index_terms(), self.places.len());
+        let (terms, before) = (gist.analysis.index_terms(), places.len());
         for term in terms.split(' ').filter(|term| !term.is_empty()) {
-            self.places.push((self.hasher.hash_one(term), place));
+            places.push((self.hasher.hash_one(term), place));
         }
         self.ids.push(id);
         self.terms.push(gist.analysis.terms.len() as u32);
-        self.lengths.push((self.places.len() - before) as u32);
+        self.lengths.push((places.len() - before) as u32);
         let vector = gist.vector.as_ref().filter(|own| own.numbers().len() == self.dimensions);
         match vector {
             Some(vector) => self.numbers.extend_from_slice(vector.numbers()),
@@ -270,7 +279,7 @@ impl Inner {
         };
         let mut has_room = true;
         walk(&self.store, covers, |gists| {
-            gists.iter().for_each(|(id, gist)| makeshift.add(*id, gist));
+            makeshift.add(&gists);
             has_room = makeshift.has_leave(share);
             has_room
         })?;
