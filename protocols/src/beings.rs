@@ -125,7 +125,8 @@ pub struct Beings {
 }
 
 /// Look over what a being has on its disk, and mend what can be mended if that is wanted. It sleeps
-/// meanwhile, and what comes for it waits. One that was held back is tried again afterwards.
+/// meanwhile, and what comes for it waits. One that was held back is tried again afterwards; one that is found
+/// damaged, up to the size that is looked over when it wakes, is woken, and so held back.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct CheckBeing {
     /// Its id.

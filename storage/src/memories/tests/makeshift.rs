@@ -22,6 +22,16 @@ async fn without_its_index(house: &House, memories: Memories) -> Memories {
     house.open().await
 }
 
+/// One of 400 memories, without its index.
+async fn of_400_without_an_index() -> (House, Memories) {
+    let house = house(50);
+    let memories = house.open().await;
+    memories.remember(about(1..=400)).await.unwrap();
+    tend_all(&memories).await;
+    let memories = without_its_index(&house, memories).await;
+    (house, memories)
+}
+
 fn stands_in(memories: &Memories) -> bool {
     memories.0.makeshift.stands_in()
 }
@@ -55,11 +65,7 @@ async fn what_is_found_without_an_index_is_what_is_found_by_looking_at_all() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_brings_what_is_forgotten_or_came_after_it_no_more_and_no_less_than_the_store() {
-    let house = house(50);
-    let memories = house.open().await;
-    memories.remember(about(1..=400)).await.unwrap();
-    tend_all(&memories).await;
-    let memories = without_its_index(&house, memories).await;
+    let (_house, memories) = of_400_without_an_index().await;
     assert_found(&memories, some(400)).await;
     assert!(stands_in(&memories));
     // What cannot be settled leaves the tail for the store.
@@ -74,11 +80,7 @@ async fn it_brings_what_is_forgotten_or_came_after_it_no_more_and_no_less_than_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_some_memories_only_all_are_looked_at() {
-    let house = house(50);
-    let memories = house.open().await;
-    memories.remember(about(1..=400)).await.unwrap();
-    tend_all(&memories).await;
-    let memories = without_its_index(&house, memories).await;
+    let (_house, memories) = of_400_without_an_index().await;
     let filter = RecallFilter { until: Some(at(8)), ..RecallFilter::default() };
     let recall = Recall { filter, ..asking("the boat, the garden, chess") };
     let mut found = ids(&memories.recall(recall).await.unwrap());
@@ -89,11 +91,7 @@ async fn of_some_memories_only_all_are_looked_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn it_goes_when_the_index_is_there_again() {
-    let house = house(50);
-    let memories = house.open().await;
-    memories.remember(about(1..=400)).await.unwrap();
-    tend_all(&memories).await;
-    let memories = without_its_index(&house, memories).await;
+    let (house, memories) = of_400_without_an_index().await;
     assert_found(&memories, some(400)).await;
     assert!(stands_in(&memories));
     fs::remove_file(house.vectors()).unwrap();
@@ -104,11 +102,7 @@ async fn it_goes_when_the_index_is_there_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn where_there_is_no_room_for_one_all_are_looked_at() {
-    let house = house(50);
-    let memories = house.open().await;
-    memories.remember(about(1..=400)).await.unwrap();
-    tend_all(&memories).await;
-    let memories = without_its_index(&house, memories).await;
+    let (_house, memories) = of_400_without_an_index().await;
     let all = memories.0.access.share().leave_makeshift(96 << 20).unwrap();
     assert_found(&memories, some(400)).await;
     assert!(!stands_in(&memories));
@@ -119,11 +113,7 @@ async fn where_there_is_no_room_for_one_all_are_looked_at() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_it_counts_is_what_the_store_counts() {
-    let house = house(50);
-    let memories = house.open().await;
-    memories.remember(about(1..=400)).await.unwrap();
-    tend_all(&memories).await;
-    let memories = without_its_index(&house, memories).await;
+    let (_house, memories) = of_400_without_an_index().await;
     let question = Question::new("Who mended the boat on Tuesday evening?", at(9));
     let makeshift = memories.0.makeshift(&(1..=380)).unwrap().unwrap();
     for after in [0, 100, 380] {
