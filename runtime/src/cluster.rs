@@ -14,6 +14,8 @@ mod figures;
 mod forms;
 mod greeting;
 mod hearing;
+mod linking;
+mod member;
 mod places;
 mod pulse;
 mod renewing;
@@ -23,6 +25,7 @@ mod tables;
 mod tending;
 #[cfg(test)]
 mod tests;
+mod timing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
@@ -30,7 +33,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use genii_protocols::frame::Standing;
-use genii_protocols::{Address, Destination, Fault, NodeName};
+use genii_protocols::{Address, NodeName};
 use genii_supervision::{Change, Key, What};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
@@ -43,107 +46,19 @@ use crate::link::network::{Certificate, Network, Outgoing};
 use crate::link::sending::Link;
 use crate::node::{Node, WeakNode};
 use crate::trust::TurnedAway;
-use crate::trust::verdict::Verdict;
 
 pub(crate) use claims::Changing;
 pub(crate) use draining::Asked;
 pub use figures::Figures;
+pub use member::{Member, Membership};
 pub use running::Carry;
-
-/// How links are watched.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Timing {
-    /// How often each end says that it is alive.
-    pub ping: Duration,
-    /// Silent for so long, a node is suspected.
-    pub suspect: Duration,
-    /// Silent for so long, a node is down.
-    pub down: Duration,
-    /// How long nodes may take to greet each other.
-    pub greet: Duration,
-    /// How long what lives on another node is waited for, at first.
-    pub join: Duration,
-    /// The first wait before a node is called again; it doubles up to the last.
-    pub retry: (Duration, Duration),
-    /// How long all threads of the agents may be held before this node says no more that it is alive.
-    pub held: Duration,
-}
-
-impl Default for Timing {
-    fn default() -> Self {
-        Self {
-            ping: Duration::from_millis(100),
-            suspect: Duration::from_millis(300) - LATENESS,
-            down: Duration::from_secs(1) - LATENESS,
-            greet: Duration::from_secs(2),
-            join: Duration::from_secs(10),
-            retry: (Duration::from_millis(50), Duration::from_secs(2)),
-            held: Duration::from_secs(10),
-        }
-    }
-}
-
-/// How late a thread may run whose time has come, on a busy machine: silence is to be noticed within
-/// 300 ms and within a second, and not after them.
-const LATENESS: Duration = Duration::from_millis(40);
+pub use timing::Timing;
 
 /// How long others may take to hear that this node leaves.
 const LEAVE_PATIENCE: Duration = Duration::from_millis(300);
 
 /// How often to look whether they have.
 const LEAVE_LOOK: Duration = Duration::from_millis(5);
-
-/// How another node stands, as this one sees it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Membership {
-    /// It was never seen.
-    Unseen,
-    /// It is there.
-    Alive,
-    /// It has been silent for longer than it should.
-    Suspect,
-    /// Its life has ended, for all that is known.
-    Down,
-    /// It has taken its leave.
-    Left,
-}
-
-impl Membership {
-    /// In one word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Unseen => "unseen",
-            Self::Alive => "alive",
-            Self::Suspect => "suspect",
-            Self::Down => "down",
-            Self::Left => "left",
-        }
-    }
-}
-
-/// Another node, as this one sees it.
-#[derive(Debug, Clone)]
-pub struct Member {
-    /// Its name.
-    pub node: NodeName,
-    /// How it stands.
-    pub membership: Membership,
-    /// Since when.
-    pub since: Instant,
-    /// Which life of it; zero before the first.
-    pub incarnation: u64,
-    /// Why it is not there, where that is known.
-    pub why: Option<String>,
-    /// How many addresses it has told of.
-    pub addresses: usize,
-    /// How long a ping and its answer took last.
-    pub round_trip: Option<Duration>,
-    /// How often it was dropped because what it said made no sense.
-    pub nonsense: u64,
-    /// The messages that have another form there than here: they are not understood but as JSON.
-    pub differing: Vec<String>,
-}
 
 /// This node among the others. Cheap to clone; all clones are the same.
 #[derive(Clone)]
@@ -177,9 +92,6 @@ pub(crate) struct Inner {
     runtime: Handle,
     pulse: pulse::Pulse,
 }
-
-/// A link was made and is not needed.
-struct NotNeeded;
 
 /// A data lane that has come to its link: what it sends, and where what is sent back goes.
 type DataLane = (Frames, Option<Certificate>, oneshot::Sender<Outgoing>);
@@ -431,104 +343,6 @@ impl Inner {
 
     fn is_leaving(&self) -> bool {
         self.is_leaving.load(Ordering::SeqCst)
-    }
-
-    /// Takes a link into use, unless there is another.
-    fn establish(
-        self: &Arc<Self>,
-        link: Link,
-        control: Frames,
-        data: Frames,
-    ) -> Result<(), NotNeeded> {
-        let Some(node) = self.node.upgrade() else {
-            link.end();
-            return Err(NotNeeded);
-        };
-        if let Err(verdict) = self.still_counts(&link) {
-            tracing::debug!(node = %link.peer, "it is not linked: {verdict}");
-            link.end();
-            return Err(NotNeeded);
-        }
-        let peer = self.peer(&link.peer);
-        let before = peer.state.lock().link.clone();
-        if let Some(before) = before.filter(|before| before.is_over()) {
-            before.wait_until_unread();
-        }
-        let hearing = peer.hearing.lock();
-        let mut state = peer.state.lock();
-        if state.link.as_ref().is_some_and(|link| !link.is_over()) || self.is_leaving() {
-            link.end();
-            return Err(NotNeeded);
-        }
-        let link = Arc::new(link);
-        state.link = Some(link.clone());
-        state.heard_of = None;
-        state.incarnation = link.incarnation;
-        peer.stand(&mut state, Membership::Alive, None);
-        drop(state);
-        drop(hearing);
-        self.note(&link.peer, link.incarnation, "is linked");
-        self.note_differing(&link);
-        expulsions::begin(self, &peer, &link);
-        standings::tell_all(self, &node, &link);
-        tables::tell_all(self, &node, &link);
-        places::introduce(self, &link);
-        draining::tell_newcomer(&node, &link);
-        self.spawn(tending::tend(self.clone(), peer, link, control, data));
-        Ok(())
-    }
-
-    /// Whether the other end of a link still belongs to the household.
-    fn still_counts(&self, link: &Link) -> Result<(), Verdict> {
-        link.certificates.iter().try_for_each(|certificate| self.network.still_counts(certificate))
-    }
-
-    /// A link is lost, and with it the life at its other end.
-    fn lost(self: &Arc<Self>, peer: &Peer, link: &Arc<Link>, membership: Membership, why: &End) {
-        self.count_nonsense(why);
-        // First, so that nothing more is told on it that would not be counted.
-        link.end();
-        link.wait_until_unread();
-        let (unheard, undistributed) = (link.unheard(), link.undistributed());
-        self.heard_nonsense(&link.peer, why);
-        let hearing = peer.hearing.lock();
-        let mut state = peer.state.lock();
-        // Whoever takes it away says what was lost with it.
-        if state.link.take_if(|current| Arc::ptr_eq(current, link)).is_none() {
-            return;
-        }
-        state.ended = Some(link.incarnation);
-        state.told = standings::Told::default();
-        let why = why.to_string();
-        peer.stand(&mut state, membership, Some(why.clone()));
-        drop(state);
-        let text = match membership {
-            Membership::Left => "has left".to_owned(),
-            _ => format!("is down: {why}"),
-        };
-        // Who takes its own leave does not wonder that the others go.
-        if !self.is_leaving() || membership == Membership::Left {
-            self.note(&link.peer, link.incarnation, &text);
-        }
-        self.bury(&link.peer, unheard);
-        standings::forget(self, &link.peer, membership);
-        tables::forget(self, link, undistributed);
-        drop(hearing);
-        peer.changed.notify_waiters();
-    }
-
-    /// What was told on a link that is lost, and may not have been handled: nobody knows, and
-    /// somebody may want to.
-    fn bury(&self, node: &NodeName, unheard: Vec<(Address, u32)>) {
-        let Some(own) = self.node.upgrade() else { return };
-        for (address, count) in unheard {
-            let to = Destination::from(address);
-            let fault = Fault::Unreachable { to: to.clone(), node: node.clone() };
-            let what = format!(
-                "(up to {count} messages whose handling is not known, fewer if they were large)"
-            );
-            own.dead_letters().add(to, None, what, fault);
-        }
     }
 
     /// Writes about a node into the journal.

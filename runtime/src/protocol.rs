@@ -44,6 +44,34 @@ struct Entry<A> {
     from_untyped: FromUntyped,
 }
 
+impl<A> Entry<A> {
+    /// Of a message that is asked or told.
+    fn question<M: Message>(handle: Handler<A>) -> Self {
+        Self {
+            name: M::NAME,
+            style: Style::Ask,
+            info: MessageInfo::of::<M>,
+            handle,
+            from_json: question_from_json::<M>,
+            from_afar: question_from_afar::<M>,
+            from_untyped: question_from_untyped::<M>,
+        }
+    }
+
+    /// Of a message that is answered by a stream.
+    fn stream<M: Streamed>(handle: Handler<A>) -> Self {
+        Self {
+            name: M::NAME,
+            style: Style::Stream,
+            info: MessageInfo::of_stream::<M>,
+            handle,
+            from_json: stream_from_json::<M>,
+            from_afar: stream_from_afar::<M>,
+            from_untyped: stream_from_untyped::<M>,
+        }
+    }
+}
+
 /// What a message from another node contains.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Content<'a> {
@@ -89,15 +117,7 @@ impl<A> Protocol<A> {
     where
         A: Handle<M>,
     {
-        self.with::<M>(Entry {
-            name: M::NAME,
-            style: Style::Ask,
-            info: MessageInfo::of::<M>,
-            handle: handle::<A, M>,
-            from_json: question_from_json::<M>,
-            from_afar: question_from_afar::<M>,
-            from_untyped: question_from_untyped::<M>,
-        })
+        self.with::<M>(Entry::question::<M>(handle::<A, M>))
     }
 
     /// The agent answers this message when it can.
@@ -106,15 +126,7 @@ impl<A> Protocol<A> {
     where
         A: HandleLater<M>,
     {
-        self.with::<M>(Entry {
-            name: M::NAME,
-            style: Style::Ask,
-            info: MessageInfo::of::<M>,
-            handle: handle_later::<A, M>,
-            from_json: question_from_json::<M>,
-            from_afar: question_from_afar::<M>,
-            from_untyped: question_from_untyped::<M>,
-        })
+        self.with::<M>(Entry::question::<M>(handle_later::<A, M>))
     }
 
     /// The agent answers this message with a stream.
@@ -123,15 +135,7 @@ impl<A> Protocol<A> {
     where
         A: HandleStream<M>,
     {
-        self.with::<M>(Entry {
-            name: M::NAME,
-            style: Style::Stream,
-            info: MessageInfo::of_stream::<M>,
-            handle: handle_stream::<A, M>,
-            from_json: stream_from_json::<M>,
-            from_afar: stream_from_afar::<M>,
-            from_untyped: stream_from_untyped::<M>,
-        })
+        self.with::<M>(Entry::stream::<M>(handle_stream::<A, M>))
     }
 
     /// The agent passes this message on, and its answer back.
@@ -140,15 +144,7 @@ impl<A> Protocol<A> {
     where
         A: Relays,
     {
-        self.with::<M>(Entry {
-            name: M::NAME,
-            style: Style::Ask,
-            info: MessageInfo::of::<M>,
-            handle: pass::<A, M>,
-            from_json: question_from_json::<M>,
-            from_afar: question_from_afar::<M>,
-            from_untyped: question_from_untyped::<M>,
-        })
+        self.with::<M>(Entry::question::<M>(pass::<A, M>))
     }
 
     /// The agent passes this message on, and the stream that answers it back.
@@ -157,23 +153,18 @@ impl<A> Protocol<A> {
     where
         A: Relays,
     {
-        self.with::<M>(Entry {
-            name: M::NAME,
-            style: Style::Stream,
-            info: MessageInfo::of_stream::<M>,
-            handle: pass_stream::<A, M>,
-            from_json: stream_from_json::<M>,
-            from_afar: stream_from_afar::<M>,
-            from_untyped: stream_from_untyped::<M>,
-        })
+        self.with::<M>(Entry::stream::<M>(pass_stream::<A, M>))
     }
 
     fn with<M: Message>(mut self, entry: Entry<A>) -> Self {
-        let taken = self.entries.iter().any(|other| other.name == entry.name);
-        assert!(!taken, "{} stands twice in a protocol", entry.name);
+        assert!(self.entry(entry.name).is_none(), "{} stands twice in a protocol", entry.name);
         self.types.push(TypeId::of::<M>());
         self.entries.push(entry);
         self
+    }
+
+    fn entry(&self, name: &str) -> Option<&Entry<A>> {
+        self.entries.iter().find(|entry| entry.name == name)
     }
 
     /// Which entry answers a letter.
@@ -250,7 +241,7 @@ impl<A: 'static> AnyProtocol for Protocol<A> {
     }
 
     fn style(&self, name: &str) -> Option<Style> {
-        self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.style)
+        self.entry(name).map(|entry| entry.style)
     }
 
     fn letter(
@@ -260,8 +251,7 @@ impl<A: 'static> AnyProtocol for Protocol<A> {
         meta: Meta,
         reply: JsonReply,
     ) -> Result<Box<dyn Letter>, Rejection> {
-        let entry = self.entries.iter().find(|entry| entry.name == name);
-        let entry = entry.ok_or_else(|| unknown(name, &self.names()))?;
+        let entry = self.entry(name).ok_or_else(|| unknown(name, &self.names()))?;
         (entry.from_json)(content, meta, reply)
     }
 
@@ -272,7 +262,7 @@ impl<A: 'static> AnyProtocol for Protocol<A> {
         meta: Meta,
         reply: Option<FarReply>,
     ) -> Result<Box<dyn Letter>, NotRead> {
-        match self.entries.iter().find(|entry| entry.name == name) {
+        match self.entry(name) {
             Some(entry) => (entry.from_afar)(content, meta, reply),
             None => Err((unknown(name, &self.names()), reply)),
         }
@@ -285,8 +275,7 @@ impl<A: 'static> AnyProtocol for Protocol<A> {
         meta: Meta,
         reply: UntypedReply,
     ) -> Result<Box<dyn Letter>, Rejection> {
-        let entry = self.entries.iter().find(|entry| entry.name == name);
-        let entry = entry.ok_or_else(|| unknown(name, &self.names()))?;
+        let entry = self.entry(name).ok_or_else(|| unknown(name, &self.names()))?;
         (entry.from_untyped)(content, meta, reply)
     }
 }

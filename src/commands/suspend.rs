@@ -3,8 +3,7 @@
 use genii_runtime::house::Row;
 
 use super::pinned::Pin;
-use super::target::{Agent, show_row};
-use super::whom::nobody;
+use super::target::{Agent, say_row, show_row};
 use super::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -29,10 +28,8 @@ impl Command for Suspend {
     async fn serve(args: Agent, side: Side, out: Out<Row>) -> Result<(), Refusal> {
         let patience = side.house.node().limits().ask_timeout;
         let address = &args.address.name;
-        match side.house.suspend(address, patience).await {
-            Ok(()) => out.say(Row::from(&side.house.member(address.as_str())?)).await,
-            Err(error) => Err(nobody(&side, address.as_str(), error).await),
-        }
+        let done = side.house.suspend(address, patience).await;
+        say_row(address.as_str(), done, &side, &out).await
     }
 
     fn show(row: Row, screen: &mut Screen) {

@@ -65,14 +65,25 @@ impl<C: OnTarget> Command for C {
     }
 
     async fn serve(args: Target, side: Side, out: Out<Row>) -> Result<(), Refusal> {
-        if let Err(error) = C::act(&side.house, args.name()).await {
-            return Err(nobody(&side, args.name(), error).await);
-        }
-        out.say(Row::from(&side.house.member(args.name())?)).await
+        let done = C::act(&side.house, args.name()).await;
+        say_row(args.name(), done, &side, &out).await
     }
 
     fn show(row: Row, screen: &mut Screen) {
         show_row(&row, screen);
+    }
+}
+
+/// Says how an agent or a group stands once the house has done something to it, or why it has not.
+pub async fn say_row(
+    name: &str,
+    done: Result<(), HouseError>,
+    side: &Side,
+    out: &Out<Row>,
+) -> Result<(), Refusal> {
+    match done {
+        Ok(()) => out.say(Row::from(&side.house.member(name)?)).await,
+        Err(error) => Err(nobody(side, name, error).await),
     }
 }
 

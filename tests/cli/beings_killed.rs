@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal;
 use serde_json::Value;
 
-use crate::beings::{HOUSE, beings, create};
+use crate::beings::{HOUSE, beings, create, remember};
 use crate::cluster::{begin_with, join, listening_at, on};
 use crate::support::{House, Running, finish, wait_until};
 
@@ -178,7 +178,7 @@ fn begin(house: &House, args: &[&str], moment: Duration) -> Child {
 /// Tells a being all that it is told at first; the words by which it is recalled.
 fn tell(house: &House, id: &str) -> Vec<&'static str> {
     for (text, _) in NOTES {
-        house.json(&["being", "remember", id, text, "--json"]);
+        remember(house, id, text);
     }
     let answered = house.genii(&["being", "ask", id, TURN.0]);
     assert_eq!(answered.code, 0, "{}", answered.err);

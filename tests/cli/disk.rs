@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 
-use crate::beings::{HOUSE, create, recalled};
+use crate::beings::{HOUSE, create, recalled, remember};
 use crate::cluster::{begin_with, on};
 use crate::support::{House, wait_until};
 
@@ -17,7 +17,7 @@ const FIRST_PAGE_LEN: usize = 4_096;
 /// Makes a being that knows where a key is.
 fn create_who_knows(house: &House, id: &str) {
     create(house, id);
-    house.json(&["being", "remember", id, "The key is under the blue pot", "--json"]);
+    remember(house, id, "The key is under the blue pot");
 }
 
 fn knows(house: &House, id: &str) -> bool {
@@ -127,7 +127,7 @@ fn what_can_be_read_of_one_that_is_damaged_is_saved_when_the_rest_is_given_up() 
     let house = House::new();
     let running = house.up(HOUSE);
     create_who_knows(&house, "marit");
-    house.json(&["being", "remember", "marit", TIDE, "--json"]);
+    remember(&house, "marit", TIDE);
     running.stop();
     let store = house.path("data/beings/marit/being.redb");
     let mut bytes = fs::read(&store).unwrap();

@@ -10,6 +10,7 @@ use genii_protocols::client::Client;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
+use crate::beings::{recalled, remember};
 use crate::support::{DEADLINE, House, Running, finish, wait_until};
 
 /// A character in its shortest form.
@@ -66,12 +67,25 @@ fn tenants(house: &House) -> usize {
     house.processes().iter().filter(is_tenant).count()
 }
 
-fn remember(house: &House, id: &str, text: &str) {
-    house.json(&["being", "remember", id, text, "--json"]);
+/// Makes marit, tobin and ann, of whom ann alone has no process of her own.
+fn create_three(house: &House) {
+    create(house, "marit", "process");
+    create(house, "tobin", "process");
+    create(house, "ann", "actor");
 }
 
-fn recalled(house: &House, id: &str, query: &str) -> String {
-    house.json(&["being", "recall", id, query, "--json"]).to_string()
+/// The same, and each remembers something.
+fn create_three_who_remember(house: &House) {
+    create_three(house);
+    remember(house, "marit", "The spare key is under the blue pot");
+    remember(house, "tobin", "The bakery opens at six");
+    remember(house, "ann", "The ferry leaves at nine");
+}
+
+/// Whatever becomes of marit, the other two of those remember what they did.
+fn the_others_remember(house: &House) {
+    assert!(recalled(house, "tobin", "when does the bakery open?").contains("six"));
+    assert!(recalled(house, "ann", "when does the ferry leave?").contains("nine"));
 }
 
 /// Has a being ask a server for its words that takes every question and answers none. What is returned
@@ -222,12 +236,7 @@ fn one_that_answers_what_it_was_only_told_does_not_fall_asleep_meanwhile() {
 fn one_that_is_killed_loses_its_question_with_the_cause_and_comes_back_with_its_memory() {
     let house = House::new();
     let running = house.up(&topology(""));
-    create(&house, "marit", "process");
-    create(&house, "tobin", "process");
-    create(&house, "ann", "actor");
-    remember(&house, "marit", "The spare key is under the blue pot");
-    remember(&house, "tobin", "The bakery opens at six");
-    remember(&house, "ann", "The ferry leaves at nine");
+    create_three_who_remember(&house);
     let (first, other) = (process_of(&house, "marit", None), process_of(&house, "tobin", None));
     let server = with_a_silent_provider(&house, "marit");
     let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
@@ -244,8 +253,7 @@ fn one_that_is_killed_loses_its_question_with_the_cause_and_comes_back_with_its_
     let why = house.genii(&["ctl", "journal", "being/marit"]).out;
     assert!(why.contains("SIGKILL"), "{why}");
     assert_eq!(process_of(&house, "tobin", None), other, "it has noticed nothing");
-    assert!(recalled(&house, "tobin", "when does the bakery open?").contains("six"));
-    assert!(recalled(&house, "ann", "when does the ferry leave?").contains("nine"));
+    the_others_remember(&house);
     running.stop();
     house.wait_for_no_process();
 }
@@ -304,12 +312,7 @@ fn one_that_gets_too_little_memory_says_which_setting_it_is() {
 async fn one_that_grows_beyond_its_memory_ends_alone_and_comes_back_with_what_it_remembers() {
     let house = House::new();
     let running = house.up(&topology(""));
-    create(&house, "marit", "process");
-    create(&house, "tobin", "process");
-    create(&house, "ann", "actor");
-    remember(&house, "marit", "The spare key is under the blue pot");
-    remember(&house, "tobin", "The bakery opens at six");
-    remember(&house, "ann", "The ferry leaves at nine");
+    create_three_who_remember(&house);
     let remembers = || recalled(&house, "marit", "where is the key?").contains("blue pot");
     assert!(remembers());
     let may_have = asked_for_mb(process_of(&house, "marit", None)) + TO_SPARE_MB;
@@ -317,11 +320,7 @@ async fn one_that_grows_beyond_its_memory_ends_alone_and_comes_back_with_what_it
 
     let running = house.up(&topology(&format!("limits = {{ memory_mb = {may_have} }}")));
     assert!(remembers());
-    let others_answer = || {
-        assert!(recalled(&house, "tobin", "when does the bakery open?").contains("six"));
-        assert!(recalled(&house, "ann", "when does the ferry leave?").contains("nine"));
-    };
-    others_answer();
+    the_others_remember(&house);
     let (first, other) = (process_of(&house, "marit", None), process_of(&house, "tobin", None));
     let client = Client::unix(house.path("data/clients.sock")).await.unwrap();
     let client = client.with_timeout(DEADLINE);
@@ -332,7 +331,7 @@ async fn one_that_grows_beyond_its_memory_ends_alone_and_comes_back_with_what_it
     });
     // It ends in time, since the client does not wait for longer.
     loop {
-        others_answer();
+        the_others_remember(&house);
         if growing.is_finished() {
             break;
         }
@@ -346,7 +345,7 @@ async fn one_that_grows_beyond_its_memory_ends_alone_and_comes_back_with_what_it
     let why = house.genii(&["ctl", "journal", "being/marit"]).out;
     assert!(why.contains("limits.memory_mb"), "{why}");
     assert_eq!(process_of(&house, "tobin", None), other, "it has noticed nothing");
-    others_answer();
+    the_others_remember(&house);
     running.stop();
     house.wait_for_no_process();
 }
@@ -395,9 +394,7 @@ fn none_outlives_genii_also_not_a_kill() {
 fn beings_say_things_to_each_other_however_they_are_kept_apart() {
     let house = House::new();
     let running = house.up(&topology(""));
-    create(&house, "marit", "process");
-    create(&house, "tobin", "process");
-    create(&house, "ann", "actor");
+    create_three(&house);
     for id in ["marit", "tobin", "ann"] {
         remember(&house, id, &format!("{id} keeps the spare key under a blue pot"));
     }

@@ -10,7 +10,8 @@ use genii_protocols::frame::{Control, Data, Hello, NEWEST, OLDEST, Refused};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout};
 
-use super::{DataLane, Inner, Membership, NotNeeded, Peer, forms, places};
+use super::linking::NotNeeded;
+use super::{DataLane, Inner, Membership, Peer, forms, places};
 use crate::link::lane::{self, End, Frames, read, read_greeting};
 use crate::link::network::{Broken, Certificate, Lane, Opened};
 use crate::link::outbox::{Batches, Outbox};

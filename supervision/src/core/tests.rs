@@ -6,11 +6,13 @@
 //! want, checks every single thing they want against what it knows itself, and runs until nothing
 //! moves any more.
 
+mod promises;
+mod random;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use proptest::prelude::*;
 use tokio::time::Instant;
@@ -19,13 +21,12 @@ use super::{Action, Core, Gone, Ix};
 use crate::board::Poke;
 use crate::exit::{ExitReason, Failure, FailureKind};
 use crate::journal::{Event, What};
-use crate::spec::{
-    Backoff, ChildPolicy, ChildSpec, Edges, GiveUp, Intensity, Key, Restart, Shutdown, StartOrder,
-    Strategy, SupervisorFlags, SupervisorSpec,
-};
-use crate::start::{Place, Start, StartError, Started};
+use crate::spec::{ChildSpec, Key, StartOrder, SupervisorFlags, SupervisorSpec};
+use crate::start::StartError;
 use crate::status::Status;
 use crate::tree::{Observer, Tree, TreeOptions};
+
+use random::{random_child, random_flags};
 
 /// How many faults a child has in it; then it is well, so that the tree can come to rest.
 const FAULTS_PER_CHILD: u32 = 12;
@@ -92,15 +93,6 @@ struct Bell {
 impl Poke for Bell {
     fn poke(&self, about: &Key) {
         self.pokes.lock().push((self.core, about.clone()));
-    }
-}
-
-/// Children of a world are not started by their spec but by the world.
-struct Never;
-
-impl Start for Never {
-    fn start(&self, _: Place) -> BoxFuture<'static, Result<Started, StartError>> {
-        Box::pin(async { unreachable!("the world starts its children itself") })
     }
 }
 
@@ -457,92 +449,6 @@ impl World {
         self.specs.iter().position(|spec| spec.key == *key).expect("all children are declared")
     }
 
-    // What must hold.
-
-    /// No child is started before its needs are ready, or stood in for, or given up.
-    fn check_needs(&self, spec: &ChildSpec) -> Result<(), String> {
-        let Some(edges) = &spec.edges else { return Ok(()) };
-        for need in &edges.needs {
-            let status = self.status(need);
-            let stood_in_for = self.stand_ins(need).any(|by| self.ready.contains(&by));
-            let given_up = !self.spec(need).policy.required
-                && matches!(status, Status::Quarantined(_) | Status::Stopped(_) | Status::Blocked);
-            let there = self.ready.contains(need) || status == Status::Completed;
-            if !(there || stood_in_for || given_up) {
-                return Err(format!("{} was started while {need} was {status}", spec.key));
-            }
-        }
-        for bind in &edges.binds {
-            if !self.ready.contains(bind) && self.status(bind) != Status::Completed {
-                return Err(format!("{} was started without {bind}, its bond", spec.key));
-            }
-        }
-        for want in &edges.wants {
-            if matches!(self.status(want), Status::Declared | Status::Waiting | Status::Starting) {
-                return Err(format!("{} was started before {want}", spec.key));
-            }
-        }
-        Ok(())
-    }
-
-    /// Who may stand in for a child, directly or for one another.
-    fn stand_ins(&self, key: &Key) -> impl Iterator<Item = Key> {
-        let fallback = |key: &Key| self.spec(key).edges.as_ref()?.fallback.clone();
-        std::iter::successors(fallback(key), move |key| fallback(key))
-    }
-
-    /// While everything stops, nothing stops before what depends on it.
-    fn check_nobody_depends_on(&self, key: &Key) -> Result<(), String> {
-        let depends = |other: &&Key| {
-            let edges = self.spec(other).edges.as_ref();
-            edges.is_some_and(|edges| edges.before().any(|needed| needed == key))
-        };
-        let alive: Vec<Key> = self.alive.keys().map(|life| self.key_of[life].clone()).collect();
-        match alive.iter().find(depends) {
-            Some(other) => Err(format!("{key} was stopped before {other}, which depends on it")),
-            None => Ok(()),
-        }
-    }
-
-    fn check_settled(&self) -> Result<(), String> {
-        for (number, spec) in self.specs.iter().enumerate() {
-            let Some(view) = self.tree.board.view(spec.key.as_str()) else { continue };
-            if !view.status.is_settled() && !self.exits.contains_key(&self.group_of[number]) {
-                return Err(format!("{} came to rest as {}", spec.key, view.status));
-            }
-            if view.status.is_up() != self.ready.contains(&spec.key) {
-                return Err(format!("{} stands as {}, which is not so", spec.key, view.status));
-            }
-        }
-        self.check_intensity()
-    }
-
-    fn check_ended(&self) -> Result<(), String> {
-        match (self.exits.len() == self.cores.len(), self.alive.is_empty()) {
-            (true, true) => Ok(()),
-            (false, _) => Err("a supervisor did not end".to_owned()),
-            (_, false) => Err(format!("{:?} outlived their supervisors", self.alive)),
-        }
-    }
-
-    /// Restarts that nobody asked for stay within the intensity, by the journal's own account.
-    fn check_intensity(&self) -> Result<(), String> {
-        for (core, flags) in self.flags.iter().enumerate() {
-            let intensity = flags.intensity;
-            let mut shared = Vec::new();
-            for spec in self.specs_of(core) {
-                let restarts = self.restarts.get(&spec.key).cloned().unwrap_or_default();
-                match spec.policy.give_up {
-                    GiveUp::Escalate => shared.extend(restarts),
-                    GiveUp::Quarantine => check_window(&spec.key, restarts, intensity)?,
-                }
-            }
-            shared.sort();
-            check_window(&Key::from(format!("group-{core}")), shared, intensity)?;
-        }
-        Ok(())
-    }
-
     fn status(&self, key: &Key) -> Status {
         self.tree.board.view(key.as_str()).map_or(Status::Declared, |view| view.status)
     }
@@ -563,58 +469,6 @@ impl World {
         story.push(format!("groups {:?} {:?}", self.group_of, self.flags));
         story.join("\n")
     }
-}
-
-fn check_window(who: &Key, times: Vec<Instant>, intensity: Intensity) -> Result<(), String> {
-    let limit = intensity.restarts as usize;
-    let crowded = times.windows(limit + 1).any(|run| run[limit] - run[0] <= intensity.window);
-    if crowded { Err(format!("{who} restarted more often than it may")) } else { Ok(()) }
-}
-
-fn random_flags(dice: &mut fastrand::Rng) -> SupervisorFlags {
-    SupervisorFlags {
-        strategy: *dice
-            .choice(&[Strategy::OneForOne, Strategy::OneForAll, Strategy::RestForOne])
-            .expect("there are three"),
-        intensity: Intensity {
-            restarts: dice.u32(..6),
-            window: Duration::from_millis(dice.u64(1..20_000)),
-        },
-        start_order: if dice.bool() { StartOrder::Graph } else { StartOrder::Sequential },
-        ..SupervisorFlags::default()
-    }
-}
-
-/// Children need only what comes before them, so that there is no cycle, also not with the order
-/// of a sequence.
-fn random_child(dice: &mut fastrand::Rng, number: usize) -> ChildSpec {
-    let name = |number: usize| Key::from(format!("child-{number}"));
-    let mut edges = Edges::default();
-    for _ in 0..dice.usize(..4).min(number) {
-        let other = name(dice.usize(..number));
-        match dice.u8(..6) {
-            0 => edges.wants.push(other),
-            1 => edges.binds.push(other),
-            2 => edges.fallback = Some(other),
-            _ => edges.needs.push(other),
-        }
-    }
-    let policy = ChildPolicy {
-        restart: *dice
-            .choice(&[Restart::Permanent, Restart::Permanent, Restart::Transient])
-            .expect("there are three"),
-        shutdown: if dice.u8(..5) == 0 {
-            Shutdown::Kill
-        } else {
-            Shutdown::Within(Duration::from_secs(2))
-        },
-        start_timeout: Some(Duration::from_millis(dice.u64(150..2_000))),
-        required: dice.u8(..5) == 0,
-        backoff: dice.bool().then(|| Backoff { cap: Duration::from_secs(3), ..Backoff::default() }),
-        give_up: if dice.u8(..4) == 0 { GiveUp::Escalate } else { GiveUp::Quarantine },
-        ..ChildPolicy::default()
-    };
-    ChildSpec::new(name(number), Arc::new(Never)).with_policy(policy).with_edges(edges)
 }
 
 fn check(seed: u64, operations: usize) -> Result<(), TestCaseError> {

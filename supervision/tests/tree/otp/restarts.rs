@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use genii_supervision::{
-    ChildError, ExitReason, Restart, Shutdown, Status, Strategy, SupervisorSpec,
+    ChildError, ExitReason, Restart, Shutdown, Status, Strategy, SupervisorHandle, SupervisorSpec,
 };
 
 use crate::puppet::*;
@@ -94,19 +94,25 @@ async fn one_for_all() {
     assert!(gave_up(&supervisor.ended().await));
 }
 
-/// While all restart, a start that fails takes along those that are up already.
-#[tokio::test(start_paused = true)]
-async fn one_for_all_other_child_fails_restart() {
+/// The first of two children crashes, and the start of the other, which is restarted with it, fails once.
+async fn other_child_fails_restart(strategy: Strategy) -> (Stage, SupervisorHandle) {
     let stage = Stage::new();
     let script = Script::default();
     let spec = SupervisorSpec::new("sup")
-        .with_flags(flags(Strategy::OneForAll, 3, 3600))
+        .with_flags(flags(strategy, 3, 3600))
         .with_child(stage.child("child1"))
         .with_child(stage.scripted("child2", script.clone()));
-    let _supervisor = stage.start(spec).await;
+    let supervisor = stage.start(spec).await;
     script.fail_next(1);
     stage.end("child1", abnormal()).await;
     stage.reborn("child2", 2).await;
+    (stage, supervisor)
+}
+
+/// While all restart, a start that fails takes along those that are up already.
+#[tokio::test(start_paused = true)]
+async fn one_for_all_other_child_fails_restart() {
+    let (stage, _supervisor) = other_child_fails_restart(Strategy::OneForAll).await;
     assert_eq!(
         stage.told("starting"),
         ["child1", "child2", "child1", "child2", "child1", "child2"],
@@ -137,16 +143,7 @@ async fn rest_for_one() {
 /// A start that fails while some restart does not touch those before it.
 #[tokio::test(start_paused = true)]
 async fn rest_for_one_other_child_fails_restart() {
-    let stage = Stage::new();
-    let script = Script::default();
-    let spec = SupervisorSpec::new("sup")
-        .with_flags(flags(Strategy::RestForOne, 3, 3600))
-        .with_child(stage.child("child1"))
-        .with_child(stage.scripted("child2", script.clone()));
-    let _supervisor = stage.start(spec).await;
-    script.fail_next(1);
-    stage.end("child1", abnormal()).await;
-    stage.reborn("child2", 2).await;
+    let (stage, _supervisor) = other_child_fails_restart(Strategy::RestForOne).await;
     assert_eq!(stage.told("starting"), ["child1", "child2", "child1", "child2", "child2"]);
 }
 
