@@ -21,7 +21,7 @@ use genii_actors::catalogue;
 use genii_protocols::{Name, NodeName};
 use genii_runtime::cluster::{Cluster, Timing};
 use genii_runtime::gateway::{ClientPort, Gateway};
-use genii_runtime::house::Row;
+use genii_runtime::house::{ASLEEP, Row};
 use genii_runtime::link::listener::Listener;
 use genii_runtime::link::network::Network;
 use genii_runtime::link::tls_network::TlsNetwork;
@@ -466,7 +466,8 @@ fn how_many_are_ready(own: &NodeName, rows: &[Row], took: Duration) -> String {
     let mut of: BTreeMap<Option<&NodeName>, (usize, usize)> = BTreeMap::new();
     for row in rows {
         let (ready, all) = of.entry(row.node.as_ref()).or_default();
-        *ready += usize::from(matches!(&*row.state, "ready" | "completed"));
+        // One that sleeps wakes at its next message.
+        *ready += usize::from(matches!(&*row.state, "ready" | "completed" | ASLEEP));
         *all += 1;
     }
     let (ready, all) = of.remove(&None).unwrap_or_default();

@@ -73,7 +73,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use character::limits::NAME_CHARS_MAX;
 use conversation::Saying;
 use listener::Listener;
-use mind::{Mind, memories_without_words, with_causes};
+use mind::{Mind, STOPPED, memories_without_words, with_causes};
 use places::{Places, TalkPlaces};
 use provider::ProviderSettings;
 use reminding::HomeLine;
@@ -105,6 +105,10 @@ const RECALL: (u32, u32) = (10, 100);
 
 /// How many turns of a conversation are shown unless the question says otherwise, and at most.
 const HISTORY: (u32, u32) = (20, 200);
+
+/// How long an answer may go on when the being is asked to stop, unless it has had time before: less than whoever
+/// asks it waits, so that it ends in good order.
+const ANSWER_GRACE: Duration = Duration::from_secs(5);
 
 /// How long to wait, when nothing else is to be done, before the index is looked after.
 const TEND_AFTER: Duration = Duration::from_secs(5);
@@ -198,8 +202,11 @@ impl Agent for Being {
         }))
     }
 
-    async fn stop(&mut self, _: &mut Context) {
-        self.mind.close().await;
+    async fn stop(&mut self, context: &mut Context) {
+        match context.called_off().map(str::to_owned) {
+            Some(why) => self.mind.end(&why, Duration::ZERO).await,
+            None => self.mind.end(STOPPED, ANSWER_GRACE).await,
+        }
     }
 }
 

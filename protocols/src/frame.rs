@@ -196,13 +196,17 @@ pub struct Stand<'a> {
     pub incarnation: u64,
     /// How it stands.
     pub standing: Standing,
-    /// What lies behind that; of one that is ready, [`SUSPENDED`] if it is suspended.
+    /// What lies behind that; of one that is ready, [`SUSPENDED`] if it is suspended, and [`ASLEEP`] if it sleeps.
     pub detail: Cow<'a, str>,
 }
 
 /// What lies behind the standing of an agent that is suspended. Earlier versions tell nothing of one that is
 /// ready, and heed nothing that is told of it.
 pub const SUSPENDED: &str = "suspended";
+
+/// What lies behind the standing of an agent that sleeps: it takes messages, and wakes at the next. As with
+/// [`SUSPENDED`], earlier versions know nothing of it.
+pub const ASLEEP: &str = "asleep";
 
 /// How an agent stands, in one word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

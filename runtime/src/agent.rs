@@ -55,7 +55,8 @@ pub trait Agent: Sized + Send + 'static {
         async {}
     }
 
-    /// It ends in good order. Not called when it crashes or is killed.
+    /// It ends in good order. Not called when it crashes or is killed. It may end first what it has begun, as
+    /// long as its supervisor waits, unless it is [called off](Context::called_off).
     fn stop(&mut self, _context: &mut Context) -> impl Future<Output = ()> + Send {
         async {}
     }

@@ -5,8 +5,8 @@
 //! names the stand-in.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use dashmap::DashMap;
@@ -44,6 +44,8 @@ pub(crate) struct Line {
     has_given_way: AtomicBool,
     /// The life that took over this doorstep; zero as long as none has.
     became: AtomicU64,
+    /// Why it is to break off what it is at when it is asked to stop, if it is.
+    pub(crate) called_off: OnceLock<Arc<str>>,
 }
 
 impl Line {
@@ -63,6 +65,7 @@ impl Line {
             is_doorstep: false,
             has_given_way: false.into(),
             became: 0.into(),
+            called_off: OnceLock::new(),
         }
     }
 
@@ -268,6 +271,14 @@ impl Slot {
         }
     }
 
+    /// A life has ended for this reason, if none is known yet; whoever takes messages now.
+    pub(crate) fn note_end(&self, incarnation: u64, cause: Cause) {
+        if self.end_of(incarnation).is_none() {
+            self.ended.store(Some(Arc::new((incarnation, Arc::new(cause)))));
+        }
+        self.tell_change();
+    }
+
     /// A life has ended.
     pub(crate) fn end(&self, incarnation: u64) {
         let line = self.line.load();
@@ -294,25 +305,25 @@ impl Slot {
         loop {
             let (told, change) = oneshot::channel();
             self.enlist(told);
+            if let Some(known) = self.end_of(incarnation) {
+                return known;
+            }
             let standing = match &**self.state.load() {
                 State::Shut { cause, incarnation: shut, is_final: true }
                     if *shut >= incarnation =>
                 {
-                    // That another life is to begin is no reason for the end of this one, which may have done
-                    // what it was asked.
                     let is_of_next = cause.kind == CauseKind::Starting && incarnation > 0;
-                    let message = "it has ended, and another life is to begin";
-                    let ended = || Arc::new(Cause::new(CauseKind::Stopped, message));
-                    Some(if is_of_next { ended() } else { cause.clone() })
+                    Some(if is_of_next { Arc::new(next_is_to_begin()) } else { cause.clone() })
                 }
                 State::Open(line) if line.identity.incarnation > incarnation => {
+                    // Several lives ago, so that nobody knows why any more.
                     let message = "it has ended, and another life has begun";
-                    Some(Arc::new(Cause::new(CauseKind::Error, message)))
+                    Some(Arc::new(Cause::new(CauseKind::Stopped, message)))
                 }
                 _ => None,
             };
             if let Some(standing) = standing {
-                return self.end_of(incarnation).unwrap_or(standing);
+                return standing;
             }
             if change.await.is_err() {
                 return Arc::new(Cause::new(CauseKind::Stopped, "its node has ended"));
@@ -338,6 +349,12 @@ impl Slot {
             let _no_longer_waits = told.send(());
         }
     }
+}
+
+/// Why a life is not there that was stopped to be started anew. That the next is to begin is no reason for the end
+/// of this one, which may have done what it was asked.
+pub(crate) fn next_is_to_begin() -> Cause {
+    Cause::new(CauseKind::Stopped, "it has ended, and another life is to begin")
 }
 
 /// All addresses of a node.

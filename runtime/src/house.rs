@@ -25,7 +25,7 @@ use crate::vitals::Counters;
 
 pub use apply::{Applied, StepOutcome};
 pub use draining::Unfinished;
-pub use rows::{Counted, Row};
+pub use rows::{ASLEEP, Counted, Row};
 
 /// The name of the supervisor above all groups. No group can have it.
 pub const ROOT: &str = "/";

@@ -6,6 +6,7 @@
 
 pub mod agent;
 mod aside;
+mod calling_off;
 pub mod catalogue;
 mod cause;
 pub mod cluster;

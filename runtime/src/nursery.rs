@@ -40,6 +40,13 @@ pub const AWAKE_MAX: usize = 128;
 /// How long a resident rests before it is put to sleep, unless its settings say otherwise.
 pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 
+/// How long a resident that is to be kept asleep may go on with what it was asked before, unless its settings
+/// say otherwise.
+pub const FINISH_WITHIN: Duration = Duration::from_secs(30);
+
+/// Why a life has ended that was put to sleep, if nothing more is said of it.
+const PUT_TO_SLEEP: &str = "it was put to sleep";
+
 /// How a nursery is run.
 #[derive(Clone)]
 pub struct NurserySettings {
@@ -54,6 +61,9 @@ pub struct NurserySettings {
     pub awake_max: usize,
     /// How long one rests before it is put to sleep.
     pub idle_after: Duration,
+    /// How long one that is to be kept asleep may go on with what it was asked before. What it has not begun by
+    /// then is returned, and it is [called off](crate::Context::called_off).
+    pub finish_within: Duration,
     /// How many messages wait for one, also while it is woken.
     pub mailbox_capacity: usize,
     /// How each is treated when it fails or stops.
@@ -137,14 +147,20 @@ impl Nursery {
     }
 
     /// Puts a resident to sleep when it has done what it was asked already, and keeps it asleep as long
-    /// as what is returned is held: what comes for it meanwhile waits. What it has not done within half a
-    /// minute is returned; of one that is suspended, at once what it has not begun. `None` if it is no
-    /// resident, kept already, or does not come to rest in time.
+    /// as what is returned is held: what comes for it meanwhile waits. What it has not begun within
+    /// [`finish_within`](NurserySettings::finish_within) is returned, and what it is at then it is to break off;
+    /// of one that is suspended, what it has not begun is returned at once. `None` if it is no resident, kept
+    /// already, or does not come to rest in time.
     ///
     /// If this is dropped half-way, nobody wants it kept any more: it does what it was asked before, and
     /// what has come meanwhile wakes it again.
     pub async fn keep_asleep(&self, address: &Address) -> Option<Kept> {
-        self.0.clone().keep_asleep(address).await
+        self.0.clone().keep_asleep(address, PUT_TO_SLEEP).await
+    }
+
+    /// As [`Nursery::keep_asleep`], for a reason that whoever waits for an answer is told if there is none.
+    pub async fn keep_asleep_since(&self, address: &Address, why: &str) -> Option<Kept> {
+        self.0.clone().keep_asleep(address, why).await
     }
 
     /// As [`Nursery::keep_asleep`], at a moment at which a resident has nothing to do: no answer of

@@ -114,6 +114,7 @@ fn settings(have_left: Arc<AtomicBool>) -> NurserySettings {
         tenancy: Arc::new(tenancy),
         awake_max: 4,
         idle_after: Duration::from_secs(60),
+        finish_within: Duration::from_secs(30),
         mailbox_capacity: 200,
         policy: Arc::new(ChildPolicy {
             restart: Restart::Transient,
@@ -275,4 +276,21 @@ async fn one_whose_link_is_lost_is_not_waited_for() {
     timeout(PATIENCE, main.cluster.heard()).await.unwrap();
     assert!(!main.cluster.is_connected(pc3.node.name()));
     assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn that_one_sleeps_is_known_on_other_nodes() {
+    let (_waters, machines) = three().await;
+    let pc2 = &machines[1];
+    let state = || {
+        let rows = pc2.house.rows().into_iter();
+        rows.filter(|row| row.name == alice().as_str()).map(|row| row.state).next()
+    };
+    until("she sleeps", || state().as_deref() == Some("asleep")).await;
+    let note = Note { by: "pc2".to_owned(), number: 0, is_asked: true };
+    pc2.node.to(alice()).ask_within(note, PATIENCE).await.unwrap();
+    until("she is awake", || state().as_deref() == Some("ready")).await;
+    // As long as she rests, and until that is looked at.
+    tokio::time::sleep(Duration::from_secs(70)).await;
+    until("she sleeps again", || state().as_deref() == Some("asleep")).await;
 }

@@ -31,6 +31,9 @@ use tokio::task::JoinHandle;
 /// How long a resident rests here before it sleeps.
 const IDLE: Duration = Duration::from_secs(60);
 
+/// How long one that is to be kept asleep may go on here.
+const FINISH: Duration = Duration::from_secs(30);
+
 /// Keep a number.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 struct Keep {
@@ -57,6 +60,11 @@ struct Promised {
 }
 message!(Promised = "dreamer.promised" -> ());
 
+/// Answer when you are called off, with the reason.
+#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
+struct Brood {}
+message!(Brood = "dreamer.brood" -> String);
+
 /// Count, one number a second.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 struct Count {
@@ -81,6 +89,7 @@ struct Dreamer {
     life: u64,
     kept: Vec<u64>,
     stops_for: u64,
+    brooding: Vec<Promise<Brood>>,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +118,7 @@ impl Agent for Dreamer {
             .on::<Labour>()
             .on::<Panic>()
             .on_later::<Promised>()
+            .on_later::<Brood>()
             .on_stream::<Count>()
     }
 
@@ -123,11 +133,15 @@ impl Agent for Dreamer {
                 life: context.incarnation(),
                 kept: Vec::new(),
                 stops_for: settings.stops_for,
+                brooding: Vec::new(),
             }),
         }
     }
 
-    async fn stop(&mut self, _: &mut Context) {
+    async fn stop(&mut self, context: &mut Context) {
+        if let Some(why) = context.called_off() {
+            self.brooding.drain(..).for_each(|promise| promise.answer(why.to_owned()));
+        }
         tokio::time::sleep(Duration::from_secs(self.stops_for)).await;
     }
 }
@@ -176,6 +190,12 @@ impl HandleLater<Promised> for Dreamer {
             tokio::time::sleep(Duration::from_secs(ask.seconds)).await;
             promise.answer(());
         });
+    }
+}
+
+impl HandleLater<Brood> for Dreamer {
+    async fn handle_later(&mut self, _: Brood, promise: Promise<Brood>, _: &mut Context) {
+        self.brooding.push(promise);
     }
 }
 
@@ -267,6 +287,7 @@ fn settings(awake_max: usize) -> NurserySettings {
         }),
         awake_max,
         idle_after: IDLE,
+        finish_within: FINISH,
         mailbox_capacity: 100,
         policy: Arc::new(ChildPolicy {
             restart: Restart::Transient,
@@ -515,27 +536,31 @@ async fn one_that_cannot_start_says_why_and_takes_no_place() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_that_could_not_start_is_tried_again_when_that_may_have_passed() {
+async fn one_that_could_not_start_is_held_back_with_the_reason_until_it_is_spoken_to() {
     let world = world(1).await;
-    let [poor, broken] = ["poor", "broken"].map(|name| world.admit(name));
-    for who in [&poor, &broken] {
-        world.node.to(who.clone()).ask(Tell {}).await.unwrap_err();
-    }
-    let status = |who: &Address| world.house.member(who.as_str()).map(|member| member.view.status);
+    let poor = world.admit("poor");
+    world.node.to(poor.clone()).ask(Tell {}).await.unwrap_err();
+    let is_held = || {
+        let status = world.house.member(poor.as_str()).unwrap().view.status;
+        matches!(status, Status::Quarantined(why) if why.to_string().contains("the disk is full"))
+    };
     let held = async {
-        while !matches!(status(&poor), Ok(Status::Quarantined(_))) {
+        while !is_held() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
     tokio::time::timeout(Duration::from_secs(3_600), held).await.unwrap();
+    // That nobody speaks to it makes nothing better, and nor does speaking to it.
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(is_held());
     let answer = world.node.to(poor.clone()).ask(Tell {}).await;
     let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
     assert!(fault.to_string().contains("the disk is full"), "{fault}");
+    tokio::time::sleep(Duration::from_secs(3_600)).await;
+    assert!(is_held());
     HAS_ROOM.store(true, Ordering::SeqCst);
-    world.comes_to(&poor, Mood::Asleep).await;
     world.tell(&poor).await;
-    // What cannot pass by itself is held back, as long as nobody speaks to it.
-    assert!(matches!(status(&broken), Ok(Status::Quarantined(_))));
+    assert_eq!(world.nursery.mood(&poor), Some(Mood::Awake));
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use clap::builder::PossibleValuesParser;
 use genii_protocols::{Address, Name, NodeName};
 use genii_runtime::House;
-use genii_runtime::house::{Counted, Row};
+use genii_runtime::house::{ASLEEP, Counted, Row};
 use genii_supervision::Status;
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +21,7 @@ pub struct Args {
     #[arg(value_name = "GROUP", value_parser = of_groups)]
     groups: Vec<Whom<Name>>,
     /// Only agents in this state
-    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(Status::WORDS))]
+    #[arg(long, value_name = "STATE", value_parser = PossibleValuesParser::new(states()))]
     state: Option<String>,
 }
 
@@ -68,6 +68,11 @@ impl Command for Ps {
         }
         screen.table(&[&header[..], &["node"]].concat(), rows);
     }
+}
+
+/// All words for how an agent stands.
+fn states() -> impl Iterator<Item = &'static str> {
+    Status::WORDS.into_iter().chain([ASLEEP])
 }
 
 /// Reads of which groups, or of which machine.

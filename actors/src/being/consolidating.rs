@@ -214,7 +214,10 @@ async fn unless_called_off(
 fn is_wanted(mind: &Mind) -> bool {
     let who = mind.who();
     let settings = &who.provider_settings;
-    !who.is_offline() && settings.consolidate && settings.prompt_tokens_max >= PROMPT_TOKENS_MIN
+    mind.closing().is_none()
+        && !who.is_offline()
+        && settings.consolidate
+        && settings.prompt_tokens_max >= PROMPT_TOKENS_MIN
 }
 
 /// Waits until nobody has spoken to the being for long enough; by what is returned it is known when

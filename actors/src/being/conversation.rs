@@ -4,7 +4,8 @@
 //! What is kept, and when: an answer is told to be whole when the turn is safe on the disk. What was
 //! said is kept also if nothing comes of it, with why; an answer that takes longer than
 //! [`KEPT_AFTER`] finds it on the disk already, so that a crash in mid-answer does not lose it. With it
-//! the prompt is counted against the budget, by estimate; the end of the answer corrects that.
+//! the prompt is counted against the budget, by estimate; the end of the answer corrects that. An answer that is
+//! not whole when the being ends is interrupted, and kept as one that its provider broke off.
 //!
 //! | module | what it holds |
 //! |---|---|
@@ -62,6 +63,9 @@ const USER: &str = "User";
 pub(super) const UNFINISHED: &str = "it was not answered to the end: the being or genii ended meanwhile, or \
      the answer could not be kept";
 
+/// How begins why a turn has no answer, or not the whole of it, that was interrupted since its being ended.
+pub(super) const INTERRUPTED: &str = "it was interrupted: ";
+
 /// What is said to a being, and by whom.
 pub(super) struct Saying {
     pub(super) said: String,
@@ -74,10 +78,9 @@ pub(super) async fn answer(mind: Arc<Mind>, place: Place, saying: Saying, mut li
     mind.consolidating.a_turn_begins();
     let answered = {
         let mut turn = place.turn().await;
-        if mind.is_closing() {
+        if let Some(why) = mind.closing() {
             drop(turn);
-            // Until its life is over: then who asked learns why, and what was told is a dead letter.
-            return std::future::pending().await;
+            return listener.finish_unbegun(&why).await;
         }
         let mut telling = Telling::new(&mind, saying);
         telling.grave = listener.take_grave();
@@ -102,7 +105,7 @@ pub(super) async fn remind(
     let place = Place::take(mind).await;
     mind.consolidating.a_turn_begins();
     let mut turn = place.turn().await;
-    if mind.is_closing() {
+    if mind.closing().is_some() {
         return Err(NotKept { why: "it is about to end; it heeds this when it wakes".to_owned() });
     }
     let is_there = mind.store.read(|reader| reader.contains(REMINDERS, &due.id));
@@ -217,10 +220,15 @@ impl<'a> Telling<'a> {
             || failure.is_none()
             || under_way.is_set();
         let spent = if took { u64::from(prompt_tokens) + u64::from(reply_tokens) } else { 0 };
-        let turn = self.keep(answer, why.clone(), spent).await?;
+        let turn = match &failure {
+            // What it is to be reminded of is said anew when it wakes.
+            Some(Failure::Interrupted(_)) if self.reminder.is_some() => {
+                self.write(answer, why, spent, None).await?.id
+            }
+            _ => self.keep(answer, why, spent).await?,
+        };
         if let Some(failure) = failure {
-            let why = failure.in_words();
-            return Err(NotAnswered::Provider { kind: failure.kind(), why, turn });
+            return Err(failure.not_answered(turn));
         }
         let (provider, is_cut_off) = (self.who.provider.label(), usage.is_cut_off);
         let recalled = taken;

@@ -11,7 +11,7 @@ use genii_storage::store::{StoreError, Writer};
 use genii_storage::text::spelt_words;
 
 use super::consolidating::Derived;
-use super::conversation::{Place, UNFINISHED};
+use super::conversation::{INTERRUPTED, Place, UNFINISHED};
 use super::mind::{Mind, newest_turns, with_causes, without_words};
 use super::provider::offline;
 use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
@@ -402,7 +402,8 @@ fn is_matching(text: &str, what: &Forgettable) -> bool {
 /// What there is of a turn beside what was said: the answer, or why there is none. What genii itself says
 /// of that is nobody's to forget.
 fn not_said(turn: &StoredTurn) -> impl Iterator<Item = &String> {
-    let is_told = |why: &&String| !OWN_WORDS.contains(&why.as_str());
+    let is_told =
+        |why: &&String| !OWN_WORDS.contains(&why.as_str()) && !why.starts_with(INTERRUPTED);
     [turn.answer.as_ref(), turn.failure.as_ref().filter(is_told)].into_iter().flatten()
 }
 

@@ -58,6 +58,18 @@ impl Listener {
         }
     }
 
+    /// Says that nothing was begun, since the being ends for this reason. What was told waits for that end, and
+    /// is a dead letter then.
+    pub(super) async fn finish_unbegun(self, why: &str) {
+        match self {
+            Self::Whole(_) | Self::Pieces(_) => {
+                let why = why.to_owned();
+                self.finish(Err(NotAnswered::Interrupted { why, turn: None })).await;
+            }
+            Self::Told(..) | Self::Nobody => std::future::pending().await,
+        }
+    }
+
     /// Says how it ended.
     pub(super) async fn finish(self, result: Result<Answered, NotAnswered>) {
         match self {

@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use genii_protocols::being::{BeingInfo, CoreBlock, NotChanged};
 use genii_protocols::budget::Budget;
@@ -14,7 +15,8 @@ use genii_storage::memories::{Memories, MemoriesError, MemoriesSettings};
 use genii_storage::store::{OpenError, Reader, Store, StoreError, StoreOptions};
 use genii_supervision::StartError;
 use parking_lot::{Mutex, RwLock};
-use tokio::time::Instant;
+use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
 use crate::beings::home::folders::{LEAVING, STORE};
 
@@ -33,6 +35,9 @@ pub(super) const RECENT_MAX: usize = 40;
 
 /// How many blocks core memory has at most.
 const CORE_BLOCKS_MAX: usize = 16;
+
+/// Why a being closes, if nothing more is known of it.
+pub(super) const STOPPED: &str = "it is stopped or started anew, or genii ends";
 
 /// How long the title of a block may be, in bytes.
 const CORE_TITLE_BYTES_MAX: usize = 100;
@@ -60,8 +65,10 @@ pub(super) struct Mind {
     pub(super) turn: Arc<tokio::sync::Mutex<Option<Instant>>>,
     /// When that was said which is being answered, if it is on the disk before its answer.
     pub(super) answering: Mutex<Option<Timestamp>>,
-    /// It is about to close: whose turn it is then ends it at once.
-    is_closing: AtomicBool,
+    /// Why it is about to close, if it is: whose turn comes then begins nothing.
+    closing: OnceLock<Arc<str>>,
+    /// Whether the turn that is under way is to end before its answer is whole.
+    interrupted: watch::Sender<bool>,
     /// Whether something was removed whose bytes may still lie in the file.
     pub(super) owed: Owed,
     /// Held while that is seen to: who comes meanwhile finds it done, or does it for all that came.
@@ -143,7 +150,8 @@ impl Mind {
             turns_that_fit: AtomicUsize::new(usize::MAX),
             turn: Arc::default(),
             answering: Mutex::default(),
-            is_closing: AtomicBool::new(false),
+            closing: OnceLock::new(),
+            interrupted: watch::Sender::default(),
             owed: Owed::default(),
             finishing: tokio::sync::Mutex::default(),
             saying: tokio::sync::Mutex::default(),
@@ -157,15 +165,33 @@ impl Mind {
         self.who.read().clone()
     }
 
-    /// Whether it is about to close, so that nothing more is to be begun.
-    pub(super) fn is_closing(&self) -> bool {
-        self.is_closing.load(Ordering::SeqCst)
+    /// Why it is about to close, if it is: nothing more is to be begun.
+    pub(super) fn closing(&self) -> Option<Arc<str>> {
+        self.closing.get().cloned()
+    }
+
+    /// Waits until the turn that is under way is to end before its answer is whole, and returns why.
+    pub(super) async fn interrupted(&self) -> Arc<str> {
+        let mut interrupted = self.interrupted.subscribe();
+        // The sender is here as long as this is.
+        drop(interrupted.wait_for(|is_so| *is_so).await);
+        self.closing().unwrap_or_else(|| STOPPED.into())
+    }
+
+    /// [Closes](Mind::close), for this reason. The turn that is under way is interrupted if its answer is not
+    /// whole within so long: what of it there is by then is kept.
+    pub(super) async fn end(&self, why: &str, patience: Duration) {
+        self.closing.get_or_init(|| why.into());
+        if timeout(patience, self.turn.lock()).await.is_err() {
+            self.interrupted.send_replace(true);
+        }
+        self.close().await;
     }
 
     /// Lets go of its folder, when the turn that is under way has ended and is kept. Those who wait for
     /// theirs have none any more.
     pub(super) async fn close(&self) {
-        self.is_closing.store(true, Ordering::SeqCst);
+        self.closing.get_or_init(|| STOPPED.into());
         let _last_turn = self.turn.lock().await;
         self.memories.close().await;
         if let Err(error) = self.store.close().await {
@@ -463,6 +489,27 @@ mod tests {
         closing.await;
         assert!(!waiting.is_finished(), "its end is that of the life");
         assert!(mind.recent.lock().is_empty(), "it was answered");
+    }
+
+    #[tokio::test]
+    async fn a_turn_is_interrupted_when_its_time_is_over_and_not_before() {
+        const GRACE: Duration = Duration::from_millis(50);
+        let folder = tempfile::tempdir().unwrap();
+        let mind = Arc::new(Mind::of_marit(folder.path()).await.0);
+        let under_way = Place::take(&mind).await.turn().await;
+        let began = Instant::now();
+        let waiting = {
+            let mind = mind.clone();
+            tokio::spawn(async move {
+                let why = mind.interrupted().await;
+                drop(under_way);
+                (why, began.elapsed())
+            })
+        };
+        mind.end("it moves", GRACE).await;
+        let (why, after) = waiting.await.unwrap();
+        assert_eq!(&*why, "it moves");
+        assert!(after >= GRACE, "{after:?}");
     }
 
     #[test]

@@ -7,7 +7,7 @@
 //! | `window` | what the being may ask of the house, through the annex |
 //! | `lease` | what the process is told, and what it says at its end |
 //! | `watch` | whether the process is well, and whether the being has something to do |
-//! | `desk` | who tells of that, in the process |
+//! | `desk` | who tells of that, in the process, and has the being called off |
 //! | `dead_letters` | how those of the process come to stand among those of the house |
 //! | [`tenant`] | the process itself |
 //!
@@ -23,6 +23,7 @@
 //! | it does not look up from its work, or stops | it is killed, and this agent fails |
 //! | it takes more of a processor than it may | it is killed, and this agent fails |
 //! | this agent is stopped | the process ends in good order, or is killed when that takes too long |
+//! | this agent is called off | so is the being, before its process is asked to end |
 //! | genii ends, also by `kill -9` | the process is killed by its keeper |
 
 pub(crate) mod annex;
@@ -38,6 +39,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::{OptionFuture, join};
 use genii_protocols::being::AskHealth;
 use genii_protocols::{Json, TimeSpan};
 use genii_runtime::process::Exit;
@@ -50,6 +52,7 @@ use tokio::time::{Instant, timeout};
 
 use super::embedding;
 use annex::Annex;
+use desk::CallOff;
 use lease::{Lease, Outcome};
 use watch::{Amiss, Watch};
 
@@ -194,8 +197,12 @@ impl Agent for BeingProcess {
     async fn stop(&mut self, context: &mut Context) {
         let exited = self.process.exited();
         if !self.is_amiss.load(Ordering::Acquire) {
+            let (being, desk) = (self.annex.mail(), self.annex.desk());
+            let called_off = context.called_off().map(|why| CallOff { why: why.to_owned() });
+            let called_off = called_off.map(|why| desk.ask_within(why, HEARD_PATIENCE));
             // What was told before is handled when this is answered: all goes one way, in order.
-            let _heard_all = self.annex.mail().ask_within(AskHealth {}, HEARD_PATIENCE).await;
+            let heard_all = being.ask_within(AskHealth {}, HEARD_PATIENCE);
+            let _heard = join(heard_all, OptionFuture::from(called_off)).await;
             self.process.terminate();
             if timeout(STOP_PATIENCE, self.process.exited()).await.is_ok() {
                 return;

@@ -19,6 +19,7 @@ mod turns;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use genii_protocols::being::BeingReminded;
 use genii_protocols::beings::{BeingDue, Isolation, NoBeing};
@@ -40,6 +41,9 @@ use lodge::Lodge;
 /// How much is done at a time that takes a while. One more is refused.
 const ERRANDS_MAX: usize = 512;
 
+/// The longest `finish_within`: the registry does not wait for longer until a being sleeps.
+const FINISH_WITHIN_MAX: Duration = Duration::from_secs(60);
+
 /// The agent.
 pub struct Home {
     lodge: Arc<Lodge>,
@@ -57,6 +61,8 @@ pub struct HomeSettings {
     pub awake_max: usize,
     /// How long a being rests before it sleeps.
     pub idle_after: TimeSpan,
+    /// How long one that is to move, or to be deleted, may go on with what it was asked before; a minute at most.
+    pub finish_within: TimeSpan,
     /// How a being is kept apart from the others, unless it is said of it alone.
     pub isolation: Isolation,
     /// What one may take that has a process of its own.
@@ -71,6 +77,7 @@ impl Default for HomeSettings {
             folder: None,
             awake_max: genii_runtime::nursery::AWAKE_MAX,
             idle_after: genii_runtime::nursery::IDLE_AFTER.into(),
+            finish_within: genii_runtime::nursery::FINISH_WITHIN.into(),
             isolation: Isolation::default(),
             limits: ProcessLimits::default(),
             embedder: EmbedderSettings::default(),
@@ -110,6 +117,10 @@ impl Agent for Home {
     async fn start(settings: HomeSettings, context: &mut Context) -> Result<Self, StartError> {
         let house = context.house().cloned();
         let house = house.ok_or_else(|| StartError::refused("it needs to see the house"))?;
+        if settings.finish_within.0 > FINISH_WITHIN_MAX {
+            let max = TimeSpan(FINISH_WITHIN_MAX);
+            return Err(StartError::refused(format!("`finish_within` is longer than {max}")));
+        }
         embedding::choose(context.node(), &settings.embedder).await?;
         let lodge = Lodge::open(&house, &settings).await?;
         let homes = Name::new(HOMES).map_err(|error| StartError::refused(error.to_string()))?;

@@ -9,7 +9,7 @@ use genii_protocols::being::{
 };
 use genii_protocols::beings::{BeingState, IsolateBeing, Isolation};
 use genii_protocols::budget::Spent;
-use genii_protocols::{Fault, Json, Message, Rejection};
+use genii_protocols::{AskError, Fault, Json, Message, Rejection};
 use tokio::sync::watch;
 
 use crate::server::{
@@ -118,6 +118,29 @@ async fn whoever_waits_for_the_whole_and_goes_away_calls_it_off_too() {
     // Whoever does not wait for the first word pays for it too.
     let spent = world.ask(&being("alice"), ShowBeing {}).await.budget.in_all;
     assert!(spent.requests == 1 && spent.tokens > 0, "{spent:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_not_whole_in_time_when_its_being_is_started_anew_is_interrupted() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let mut script = begins();
+    script.extend([words("It sings"), Step::Hang]);
+    let server = Server::start(vec![script]).await;
+    ask_of(&world, &server, Json(serde_json::json!({}))).await;
+    let talk = Converse { said: SAID.to_owned(), speaker: None, path: Vec::new() };
+    let mut answers = world.node.to(being("alice")).stream(talk).await.unwrap();
+    assert_eq!(answers.next().await.as_deref(), Some("It sings"));
+    world.house.restart("being/alice").await.unwrap();
+    let ended = answers.finish().await;
+    let Err(AskError::Refused(NotAnswered::Interrupted { why, turn: Some(turn) })) = ended else {
+        panic!("{ended:?}")
+    };
+    let last = last_turn(&world).await.unwrap();
+    assert_eq!((last.id, last.said.as_str()), (turn, SAID));
+    assert_eq!(last.answer.as_deref(), Some("It sings"));
+    assert_eq!(last.failure, Some(format!("it was interrupted: {why}")));
+    tokio::time::timeout(PATIENCE, server.was_left_by(1)).await.expect("the connection is kept");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

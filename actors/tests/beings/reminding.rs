@@ -287,6 +287,34 @@ async fn reminders_go_with_a_being_that_moves_and_end_with_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reminder_whose_answer_is_interrupted_comes_again() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    // It takes what it is asked, and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", silent.local_addr().unwrap());
+    let settings = serde_json::json!({ "kind": "openai", "base_url": base_url, "model": "m" });
+    world.ask(&being("alice"), SetProvider { settings: Json(settings) }).await;
+    remind(&world, "alice", SOON, "What colour is the tea?").await;
+    world
+        .until(async |world| turns(world, "alice").await.iter().any(|turn| turn.is_being_answered))
+        .await;
+    // From the next turn on.
+    let offline = Json(serde_json::json!({ "kind": "offline" }));
+    world.ask(&being("alice"), SetProvider { settings: offline }).await;
+    world.house.restart("being/alice").await.unwrap();
+    world
+        .until(async |world| turns(world, "alice").await.iter().any(|turn| turn.answer.is_some()))
+        .await;
+    let turns = turns(&world, "alice").await;
+    assert_eq!(turns.len(), 2, "{turns:?}");
+    let failure = turns[1].failure.as_deref().unwrap_or_default();
+    assert!(failure.starts_with("it was interrupted: "), "{turns:?}");
+    assert!(turns.iter().all(|turn| turn.said == "What colour is the tea?"), "{turns:?}");
+    assert!(reminders(&world, "alice").await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_being_without_a_home_is_not_reminded_and_says_so() {
     let world = World::new().await;
     world.create("Alice").await;

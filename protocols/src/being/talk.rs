@@ -92,6 +92,15 @@ pub enum NotAnswered {
         /// The turn under which what was said is remembered.
         turn: u64,
     },
+    /// It ended before its answer was whole, as when it moves to another machine.
+    #[error("{}: {why}", how_far(turn))]
+    Interrupted {
+        /// Why it ended.
+        why: String,
+        /// The turn under which what was said is remembered, marked so; none if it was not begun, and is not
+        /// remembered.
+        turn: Option<u64>,
+    },
     /// It cannot keep what was said, and so it does not answer.
     #[error("it cannot remember: {why}")]
     Store {
@@ -110,6 +119,14 @@ pub enum NotAnswered {
         /// How many may.
         max: u32,
     },
+}
+
+/// How far an answer had come that ended with its being.
+fn how_far(turn: &Option<u64>) -> &'static str {
+    match turn {
+        Some(_) => "it was interrupted",
+        None => "it was not answered, and what was said is not remembered",
+    }
 }
 
 /// What sort of failure of a provider it is.

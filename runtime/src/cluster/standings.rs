@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use genii_protocols::frame::{Control, SUSPENDED, Stand, Standing};
+use genii_protocols::frame::{ASLEEP, Control, SUSPENDED, Stand, Standing};
 use genii_protocols::{Address, NodeName};
 use genii_supervision::{Change, Failure, FailureKind, Status, View};
 
@@ -37,7 +37,7 @@ pub(super) fn tell_of(cluster: &Arc<Inner>, address: &Address, incarnation: u64)
     let Some(node) = cluster.node.upgrade().filter(|node| !node.lives_elsewhere(address)) else {
         return;
     };
-    let gone = Stand { standing: Standing::Gone, incarnation, ..asleep(address) };
+    let gone = Stand { standing: Standing::Gone, incarnation, ..takes_messages(address, "") };
     // As it stands when it is told of, so that nothing older is told after it.
     let frame = || {
         let stand = standing_here(&node, address).unwrap_or_else(|| gone.clone());
@@ -106,7 +106,8 @@ fn standing_here(node: &Node, address: &Address) -> Option<Stand<'static>> {
     })
 }
 
-/// How an agent here stands but for that. One of a nursery takes messages also while it sleeps.
+/// How an agent here stands but for that. One of a nursery takes messages also while it sleeps, and has no place
+/// on the board then.
 fn standing_otherwise(node: &Node, address: &Address) -> Option<Stand<'static>> {
     let view = node.tree().board.view(address.as_str()).map(|view| stand_of(&view));
     let Some(nursery) = node.directory().nursery(address.group()) else { return view };
@@ -118,16 +119,20 @@ fn standing_otherwise(node: &Node, address: &Address) -> Option<Stand<'static>> 
     }
     let is_told =
         |stand: &Stand<'_>| matches!(stand.standing, Standing::Degraded | Standing::Quarantined);
-    view.filter(is_told).or_else(|| Some(asleep(address)))
+    Some(match view {
+        None => takes_messages(address, ASLEEP),
+        Some(stand) if is_told(&stand) => stand,
+        Some(_) => takes_messages(address, ""),
+    })
 }
 
-/// That somebody who sleeps takes messages.
-fn asleep(address: &Address) -> Stand<'static> {
+/// That somebody of a nursery takes messages, whichever of its lives does.
+fn takes_messages(address: &Address, detail: &'static str) -> Stand<'static> {
     Stand {
         address: Cow::Owned(address.as_str().to_owned()),
         incarnation: 0,
         standing: Standing::Ready,
-        detail: Cow::Borrowed(""),
+        detail: Cow::Borrowed(detail),
     }
 }
 
@@ -374,6 +379,11 @@ impl Far {
     /// Whether it is suspended, as its node has told.
     pub(crate) fn is_suspended(&self) -> bool {
         self.standing == Standing::Ready && &*self.detail == SUSPENDED
+    }
+
+    /// Whether it sleeps, as its node has told.
+    pub(crate) fn is_asleep(&self) -> bool {
+        self.standing == Standing::Ready && &*self.detail == ASLEEP
     }
 }
 

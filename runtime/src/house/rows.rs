@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::{House, Member};
 use crate::cluster::Far;
 
+/// The word for how an agent of another machine stands that sleeps, and wakes at its next message.
+pub const ASLEEP: &str = "asleep";
+
 /// One line of what is listed about an agent or a group. What is not known here is left out.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct Row {
@@ -69,9 +72,10 @@ impl Row {
     /// An agent of another machine, of which the topology here says nothing.
     fn of_stranger(address: &Address, far: &Far) -> Self {
         let status = far.status();
+        let word = if far.is_asleep() { ASLEEP } else { status.word() };
         Self {
             name: address.to_string(),
-            state: status.word().into(),
+            state: word.into(),
             detail: status.detail(),
             incarnation: Some(far.incarnation),
             suspended: far.is_suspended().then_some(true),

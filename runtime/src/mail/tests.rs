@@ -105,6 +105,7 @@ async fn sleeper_on(node: Node) -> (House, Nursery, Address) {
         tenancy: Arc::new(tenancy),
         awake_max: 1,
         idle_after: Duration::from_secs(60),
+        finish_within: Duration::from_secs(30),
         mailbox_capacity: 10,
         policy: Arc::new(ChildPolicy {
             restart: Restart::Transient,

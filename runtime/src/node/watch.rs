@@ -2,12 +2,12 @@
 
 use std::sync::{Arc, Weak};
 
-use genii_protocols::{Address, Cause};
+use genii_protocols::{Address, Cause, CauseKind};
 use genii_supervision::{Change, Event, FailureKind, Observer, Status};
 
 use super::{Inner, Node};
 use crate::cause;
-use crate::directory::Slot;
+use crate::directory::{Slot, next_is_to_begin};
 use crate::nursery::Nest;
 use crate::urgent::Down;
 
@@ -30,18 +30,25 @@ impl Observer for Watch {
                 Some(nursery) => nursery.life_opens(&slot, life),
                 None => slot.open(life),
             },
-            // What waits on its doorstep is for the life that comes, or comes again; nor does it matter
-            // how the life before ends, as long as it does not fail.
-            Some(_) if !has_failed(&change.now) && is_expected() => {}
+            // What waits on its doorstep is for the life that comes, or comes again. How the life before ends
+            // matters to those alone who have asked it, as long as it does not fail.
+            Some(_) if !has_failed(&change.now) && is_expected() => {
+                if let Some(nursery) = nursery.as_ref().filter(|_| has_ended(change)) {
+                    nursery.life_ends(&slot, life);
+                }
+            }
             // Why it ended says more than that it was then forgotten.
             Some(_) if change.is_forgotten && slot.has_ended() => {}
             Some(cause) => {
                 let is_final = change.now != Status::Stopping;
+                if has_ended(change) && cause.kind == CauseKind::Starting {
+                    slot.note_end(life, next_is_to_begin());
+                }
                 match &nursery {
                     Some(nursery) => nursery.life_shuts(&slot, life, &cause, is_final),
                     None => slot.shut(life, cause.clone(), is_final),
                 }
-                if change.before.is_alive() && !change.now.is_alive() {
+                if has_ended(change) {
                     tell_watchers(&slot, change, cause);
                 }
             }
@@ -60,6 +67,10 @@ impl Observer for Watch {
     }
 
     fn recorded(&self, _: &Arc<Event>) {}
+}
+
+fn has_ended(change: &Change) -> bool {
+    change.before.is_alive() && !change.now.is_alive()
 }
 
 fn has_failed(status: &Status) -> bool {

@@ -22,7 +22,7 @@ use tokio::time::Instant;
 
 use self::held::Held;
 use super::places::{Place, Places};
-use super::{Mood, NurserySettings};
+use super::{Mood, NurserySettings, PUT_TO_SLEEP};
 use crate::directory::{Line, Slot};
 use crate::node::{Node, WeakNode};
 use crate::post;
@@ -62,6 +62,8 @@ struct Stirring {
     place: Option<Place>,
     /// It is to sleep until somebody lets it wake.
     is_kept: bool,
+    /// Why somebody has wanted that last.
+    why: Arc<str>,
     /// The doorstep of the next life, while those who asked the last are told why that has failed.
     put_aside: Option<Line>,
     /// How it is held back, if it is.
@@ -84,7 +86,8 @@ enum Stage {
 
 impl Stirring {
     fn new(stage: Stage) -> Self {
-        Self { stage, place: None, is_kept: false, put_aside: None, held: None }
+        let why = PUT_TO_SLEEP.into();
+        Self { stage, place: None, is_kept: false, why, put_aside: None, held: None }
     }
 
     fn mood(&self) -> Mood {
@@ -453,7 +456,6 @@ impl Nest {
         let idle_after = idle_after.as_nanos().try_into().unwrap_or(u64::MAX);
         let now = node.nanos(Instant::now());
         let mut stirring = self.stirring.lock();
-        self.let_go_of_held(&node, &mut stirring);
         for (since, address) in self.resting(&node, &stirring) {
             if now.saturating_sub(since) >= idle_after {
                 self.doze(&node, &mut stirring, &address);
@@ -508,6 +510,13 @@ impl Nest {
                 slot.shut(life, cause.clone(), is_final);
             }
         }
+    }
+
+    /// The life of one that was sent to sleep has ended. Who waits for an answer of it is told why.
+    pub(crate) fn life_ends(&self, slot: &Slot, life: u64) {
+        let why = self.stirring.lock().get(&slot.address).map(|it| it.why.clone());
+        let why = why.as_deref().unwrap_or(PUT_TO_SLEEP);
+        slot.note_end(life, Cause::new(CauseKind::Stopped, why));
     }
 
     /// A resident stands otherwise on the board; whether it sleeps from now on without having been

@@ -3,13 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use genii_protocols::{AskError, Fault};
+use genii_protocols::{AskError, CauseKind, Fault};
 use genii_runtime::NurserySettings;
 use genii_runtime::nursery::{Mood, NotKept};
 use genii_supervision::{ChildPolicy, Shutdown};
 use tokio::time::{Instant, timeout};
 
-use super::{IDLE, Keep, Panic, Promised, settings, world, world_with};
+use super::{Brood, FINISH, IDLE, Keep, Panic, Promised, settings, world, world_with};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -188,6 +188,36 @@ async fn one_that_was_suspended_at_its_work_does_that_before_it_is_kept_asleep()
     let kept = timeout(10 * SECOND, world.nursery.keep_asleep(&alice)).await.unwrap();
     assert!(kept.is_some());
     working.await.unwrap().expect("what was begun is done first");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_takes_too_long_is_called_off_and_who_waits_for_it_is_told_why() {
+    const WHY: &str = "it moves to another machine";
+    let world = world(1).await;
+    let alice = world.admit("alice");
+    let mail = world.node.to(alice.clone());
+    let brooding = {
+        let mail = mail.clone();
+        tokio::spawn(async move { mail.ask_within(Brood {}, 2 * IDLE).await })
+    };
+    let never_answered = {
+        let mail = mail.clone();
+        let promised = Promised { seconds: 1_000 };
+        tokio::spawn(async move { mail.ask_within(promised, 2 * IDLE).await })
+    };
+    world.comes_to(&alice, Mood::Awake).await;
+    tokio::time::sleep(SECOND).await;
+    let began = Instant::now();
+    let kept = world.nursery.keep_asleep_since(&alice, WHY).await.unwrap();
+    assert_eq!(brooding.await.unwrap().unwrap(), WHY);
+    let answer = never_answered.await.unwrap();
+    let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
+    let Fault::Down { cause, .. } = *fault else { panic!("{fault}") };
+    assert_eq!((cause.kind, cause.message.as_str()), (CauseKind::Stopped, WHY));
+    let took = began.elapsed();
+    assert!(took >= FINISH && took < FINISH + SECOND, "{took:?}");
+    drop(kept);
+    world.tell(&alice).await;
 }
 
 #[tokio::test(start_paused = true)]

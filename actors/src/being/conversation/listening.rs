@@ -1,13 +1,14 @@
 //! An answer, handed on as it comes to whoever listens.
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use genii_protocols::being::{NotAnswered, ProviderFault};
 use tokio::time::{Instant, Sleep};
 
-use super::{KEPT_AFTER, LISTENER_PATIENCE, Telling};
+use super::{INTERRUPTED, KEPT_AFTER, LISTENER_PATIENCE, Telling};
 use crate::being::listener::Listener;
 use crate::being::provider::{Piece, ProviderError, Usage};
 
@@ -29,6 +30,8 @@ pub(super) struct Outcome {
 pub(super) enum Failure {
     Provider(ProviderError),
     CalledOff,
+    /// The being ends, for this reason.
+    Interrupted(Arc<str>),
 }
 
 impl Failure {
@@ -36,28 +39,39 @@ impl Failure {
         match self {
             Self::Provider(error) => error.to_string(),
             Self::CalledOff => "whoever asked stopped listening".to_owned(),
+            Self::Interrupted(why) => format!("{INTERRUPTED}{why}"),
         }
     }
 
-    pub(super) fn kind(&self) -> ProviderFault {
-        match self {
-            Self::Provider(ProviderError::Unreachable { .. }) => ProviderFault::Unreachable,
-            Self::Provider(ProviderError::Unauthorized { .. }) => ProviderFault::Unauthorized,
-            Self::Provider(ProviderError::Limited { .. }) => ProviderFault::Limited,
-            Self::Provider(ProviderError::Refused { .. }) => ProviderFault::Refused,
-            Self::Provider(ProviderError::Failed { .. }) => ProviderFault::Failed,
-            Self::Provider(ProviderError::Silent { .. }) => ProviderFault::Silent,
-            Self::Provider(ProviderError::Garbage { .. }) => ProviderFault::Garbage,
-            Self::Provider(ProviderError::BrokenOff { .. }) | Self::CalledOff => {
-                ProviderFault::BrokenOff
+    /// What whoever asked is told, with the turn as which it is kept.
+    pub(super) fn not_answered(&self, turn: u64) -> NotAnswered {
+        let kind = match self {
+            Self::Interrupted(why) => {
+                return NotAnswered::Interrupted { why: why.to_string(), turn: Some(turn) };
             }
-        }
+            Self::Provider(error) => kind_of(error),
+            Self::CalledOff => ProviderFault::BrokenOff,
+        };
+        NotAnswered::Provider { kind, why: self.in_words(), turn }
+    }
+}
+
+fn kind_of(error: &ProviderError) -> ProviderFault {
+    match error {
+        ProviderError::Unreachable { .. } => ProviderFault::Unreachable,
+        ProviderError::Unauthorized { .. } => ProviderFault::Unauthorized,
+        ProviderError::Limited { .. } => ProviderFault::Limited,
+        ProviderError::Refused { .. } => ProviderFault::Refused,
+        ProviderError::Failed { .. } => ProviderFault::Failed,
+        ProviderError::Silent { .. } => ProviderFault::Silent,
+        ProviderError::Garbage { .. } => ProviderFault::Garbage,
+        ProviderError::BrokenOff { .. } => ProviderFault::BrokenOff,
     }
 }
 
 impl Telling<'_> {
-    /// Hands the answer on as it comes, until its end, or until nobody listens any more. What comes at once
-    /// is handed on together.
+    /// Hands the answer on as it comes, until its end, or until nobody listens any more or the being ends. What
+    /// comes at once is handed on together.
     pub(super) async fn listen(
         &mut self,
         pieces: BoxStream<'static, Result<Piece, ProviderError>>,
@@ -81,6 +95,10 @@ impl Telling<'_> {
                     outcome.failure = Some(Failure::CalledOff);
                     return Ok(outcome);
                 }
+                why = self.mind.interrupted() => {
+                    outcome.failure = Some(Failure::Interrupted(why));
+                    return Ok(outcome);
+                }
                 () = &mut early, if self.kept.is_none() => {
                     self.keep_unfinished().await?;
                     continue;
@@ -93,8 +111,10 @@ impl Telling<'_> {
                 outcome.usage.is_cut_off = true;
                 return Ok(outcome);
             }
-            if !words.is_empty() && !self.hand_on(words, listener, early.as_mut()).await? {
-                outcome.failure = Some(Failure::CalledOff);
+            if !words.is_empty()
+                && let Err(failure) = self.hand_on(words, listener, early.as_mut()).await?
+            {
+                outcome.failure = Some(failure);
                 return Ok(outcome);
             }
             match end {
@@ -122,14 +142,14 @@ impl Telling<'_> {
         ProviderError::BrokenOff { place: self.who.provider.label(), cause }
     }
 
-    /// Hands some words on; whether somebody still listens. Who takes nothing for too long does not:
-    /// others wait behind them.
+    /// Hands some words on; why that is the end, if it is. Who takes nothing for too long does not listen any
+    /// more: others wait behind them.
     async fn hand_on(
         &mut self,
         text: String,
         listener: &mut Listener,
         mut early: Pin<&mut Sleep>,
-    ) -> Result<bool, NotAnswered> {
+    ) -> Result<Result<(), Failure>, NotAnswered> {
         let began = Instant::now();
         let patience = LISTENER_PATIENCE.min(self.patience);
         let handing = tokio::time::timeout(patience, listener.piece(text));
@@ -139,8 +159,10 @@ impl Telling<'_> {
                 biased;
                 handed = &mut handing => {
                     self.patience = self.patience.saturating_sub(began.elapsed());
-                    return Ok(matches!(handed, Ok(Ok(()))));
+                    let is_heard = matches!(handed, Ok(Ok(())));
+                    return Ok(if is_heard { Ok(()) } else { Err(Failure::CalledOff) });
                 }
+                why = self.mind.interrupted() => return Ok(Err(Failure::Interrupted(why))),
                 () = early.as_mut(), if self.kept.is_none() => self.keep_unfinished().await?,
             }
         }

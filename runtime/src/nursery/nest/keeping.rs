@@ -12,9 +12,10 @@
 //! | suspended | it does what it has begun, and then its life ends: what waits for it is returned |
 //! | down, quarantined | it is taken from its supervisor |
 //!
-//! What has not been done within [`DRAIN_PATIENCE`] is returned; who does not rest within [`REST_PATIENCE`]
-//! is not kept. Where its work is not to be broken off, one is kept only once it has nothing to do,
-//! and goes on until then as if nobody wanted it.
+//! What has not been begun within [`finish_within`](crate::NurserySettings::finish_within) is returned, and what it
+//! is at by then is called off: it is not waited for once more while it stops. Who waits for an answer of it is told
+//! why it was to sleep. Who has not ended [`END_PATIENCE`] later is not kept. Where its work is not to be broken off,
+//! one is kept only once it has nothing to do, and goes on until then as if nobody wanted it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,25 +23,20 @@ use std::time::Duration;
 use genii_protocols::{Address, Cause, CauseKind};
 use tokio::time::Instant;
 
-use super::{All, Nest, Stage, Stirring, return_what_waits};
+use super::{All, Nest, PUT_TO_SLEEP, Stage, Stirring, return_what_waits};
 use crate::directory::Line;
 use crate::node::Node;
 use crate::nursery::{Kept, NotKept};
 
-/// How long one that is to be kept asleep may take to do what it was asked before. What it has not
-/// begun by then is returned.
-const DRAIN_PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long whoever wants to keep one asleep waits until it rests: until it has done what it was asked, and
-/// has ended.
-const REST_PATIENCE: Duration = Duration::from_secs(90);
+/// How long one may take to end, at most, whose time is over to do what it was asked.
+const END_PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often to look whether one that is to be kept asleep has come to rest.
 const REST_LOOK: Duration = Duration::from_millis(5);
 
 impl Nest {
-    pub(crate) async fn keep_asleep(self: Arc<Self>, address: &Address) -> Option<Kept> {
-        let kept = self.begin_to_keep(address)?;
+    pub(crate) async fn keep_asleep(self: Arc<Self>, address: &Address, why: &str) -> Option<Kept> {
+        let kept = self.begin_to_keep(address, why)?;
         if self.rests(address) {
             return Some(kept);
         }
@@ -67,15 +63,20 @@ impl Nest {
 
     /// Waits until one that is kept asleep has no life; whether it came to that in time.
     async fn comes_to_rest(&self, address: &Address) -> bool {
-        let patience = Instant::now() + REST_PATIENCE;
+        let patience = self.finish_within() + END_PATIENCE;
+        let until = Instant::now() + patience;
         while !self.rests(address) {
-            if Instant::now() >= patience {
-                tracing::warn!(%address, "does not come to rest within {REST_PATIENCE:?}");
+            if Instant::now() >= until {
+                tracing::warn!(%address, "does not come to rest within {patience:?}");
                 return false;
             }
             tokio::time::sleep(REST_LOOK).await;
         }
         true
+    }
+
+    fn finish_within(&self) -> Duration {
+        self.settings.load().finish_within
     }
 
     /// From now on it is to rest, if it has nothing to do: its life ends, if it has one.
@@ -88,14 +89,14 @@ impl Nest {
         if !self.ends_if_idle(&node, &mut stirring, address) {
             return Err(NotKept::Busy);
         }
-        self.keep(&node, &mut stirring, address).ok_or(NotKept::Taken)
+        self.keep(&node, &mut stirring, address, PUT_TO_SLEEP).ok_or(NotKept::Taken)
     }
 
     /// From now on it is to rest. `None` if it is no resident, or kept already.
-    fn begin_to_keep(self: &Arc<Self>, address: &Address) -> Option<Kept> {
+    fn begin_to_keep(self: &Arc<Self>, address: &Address, why: &str) -> Option<Kept> {
         let node = self.node.upgrade()?;
         let mut stirring = self.stirring.lock();
-        self.keep(&node, &mut stirring, address)
+        self.keep(&node, &mut stirring, address, why)
     }
 
     /// As [`Nest::begin_to_keep`], for who holds those that stir.
@@ -104,6 +105,7 @@ impl Nest {
         node: &Node,
         stirring: &mut All<'_>,
         address: &Address,
+        why: &str,
     ) -> Option<Kept> {
         if !self.has(address) {
             return None;
@@ -113,6 +115,7 @@ impl Nest {
         if std::mem::replace(&mut it.is_kept, true) {
             return None;
         }
+        it.why = why.into();
         if is_asleep {
             self.put_doorstep(&node.directory().claim(address));
         }
@@ -132,7 +135,7 @@ impl Nest {
 
     /// Brings one to rest that is to be kept asleep.
     async fn drain(self: Arc<Self>, address: Address) {
-        let patience = Instant::now() + DRAIN_PATIENCE;
+        let patience = Instant::now() + self.finish_within();
         while self.drains_on(&address, patience) {
             tokio::time::sleep(REST_LOOK).await;
         }
@@ -150,6 +153,9 @@ impl Nest {
             }
             // One whose mailbox is closed may just be ending by itself, and is let do so.
             Stage::Draining(life) => {
+                if is_late {
+                    life.call_off(it.why.clone());
+                }
                 let is_held_up = life.slot.vitals.is_held_up();
                 is_late || is_held_up || is_over(&node, address, life) || life.give_way()
             }
@@ -202,6 +208,7 @@ impl Nest {
         let mut stirring = self.stirring.lock();
         if let Some(it) = stirring.get_mut(address) {
             it.is_kept = false;
+            it.why = PUT_TO_SLEEP.into();
         }
         self.sleep_or_wake(&node, &mut stirring, address);
     }

@@ -14,6 +14,9 @@ use crate::being::birth;
 use crate::beings::errands::{Amiss, Leave, Lodging, Parcel, Stay};
 use crate::beings::parcels::OfferedFile;
 
+/// Why a being ends that is held asleep to leave.
+const MOVES: &str = "it moves to another machine";
+
 /// How long all others may take to hear that a being is not here any more. What they send to it meanwhile is sent
 /// after it.
 const HEARD_PATIENCE: Duration = Duration::from_secs(30);
@@ -47,7 +50,7 @@ impl Lodge {
             if self.is_unborn(&id).await? {
                 self.be_born(&address).await?;
             }
-            let kept = self.nursery.keep_asleep(&address).await;
+            let kept = self.nursery.keep_asleep_since(&address, MOVES).await;
             let kept = kept.ok_or_else(|| Amiss::failed("something else is done with it"))?;
             let of = id.clone();
             // If this fails it is not held any more, and wakes.

@@ -46,7 +46,7 @@ impl Lodge {
         RemoveHere { id }: RemoveHere,
     ) -> Result<(), Amiss> {
         let _turn = self.turns.take(&id).await;
-        self.dismiss(&id).await?;
+        self.dismiss(&id, "it is deleted").await?;
         self.parcels.forget_of(&id).await;
         self.aside(move |folders| {
             folders.discard(&id)?;
@@ -62,7 +62,7 @@ impl Lodge {
         let _turn = self.turns.take(&id).await;
         let of = id.clone();
         if self.aside(move |folders| folders.is_made_by(&of, making)).await? {
-            self.dismiss(&id).await?;
+            self.dismiss(&id, "it did not come to live").await?;
         }
         self.aside(move |folders| folders.take_back(&id, making)).await
     }
@@ -72,7 +72,7 @@ impl Lodge {
         PutAside { id }: PutAside,
     ) -> Result<Vec<String>, Amiss> {
         let _turn = self.turns.take(&id).await;
-        self.dismiss(&id).await?;
+        self.dismiss(&id, "it is not to live here").await?;
         let of = id.clone();
         let aside = self.aside(move |folders| folders.put_aside(&of)).await?;
         let aside: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
@@ -82,13 +82,13 @@ impl Lodge {
         Ok(aside)
     }
 
-    /// It cannot be spoken to here any more.
-    async fn dismiss(&self, id: &Name) -> Result<(), Amiss> {
+    /// It cannot be spoken to here any more, for this reason.
+    async fn dismiss(&self, id: &Name, why: &str) -> Result<(), Amiss> {
         let address = self.address(id);
         let held = self.movings.held.lock().remove(id);
         let kept = match held {
             Some(kept) => Some(kept),
-            None => self.nursery.keep_asleep(&address).await,
+            None => self.nursery.keep_asleep_since(&address, why).await,
         };
         match kept {
             Some(kept) => kept.dismiss(),

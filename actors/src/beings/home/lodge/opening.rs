@@ -95,6 +95,7 @@ async fn open_nursery(
         tenancy: Arc::new(move |address: &Address| movings.tenancy(address)),
         awake_max: settings.awake_max,
         idle_after: settings.idle_after.0,
+        finish_within: settings.finish_within.0,
         mailbox_capacity: MAILBOX_CAPACITY,
         policy: Arc::new(ChildPolicy {
             restart: Restart::Transient,

@@ -3,7 +3,7 @@
 use genii_protocols::Name;
 use genii_protocols::beings::BeingState;
 use genii_runtime::nursery::Mood;
-use genii_supervision::Status;
+use genii_supervision::{Failure, FailureKind, Status};
 
 use super::Lodge;
 use crate::beings::errands::{
@@ -50,17 +50,43 @@ impl Lodge {
         match (status, self.nursery.mood(&address)) {
             _ if is_moving => (BeingState::Asleep, Some("it is about to move away".to_owned())),
             (Some(Status::Quarantined(failure)), _) => {
-                (BeingState::Quarantined, Some(failure.to_string()))
+                (BeingState::Quarantined, Some(why_held_back(&failure)))
             }
             (Some(Status::Down(failure)), _) => (BeingState::Down, Some(failure.to_string())),
             (_, Some(Mood::Awake)) if self.house.node().is_suspended(&address) => {
                 let why = format!("{SUSPENDED}; `genii ctl resume {address}` lets it go on");
                 (BeingState::Awake, Some(why))
             }
+            (Some(Status::Starting), Some(Mood::Awake)) => (BeingState::Waking, None),
             (_, Some(Mood::Awake)) => (BeingState::Awake, None),
             (_, Some(Mood::Waking)) => (BeingState::Waking, None),
             (_, Some(Mood::Asleep | Mood::Dozing)) => (BeingState::Asleep, None),
             (_, None) => (BeingState::Down, Some(NOT_THERE_YET.to_owned())),
         }
+    }
+}
+
+/// Why one is held back. Whether what was in its way has passed shows when it is tried again.
+fn why_held_back(failure: &Failure) -> String {
+    match failure.kind {
+        FailureKind::Start | FailureKind::StartTimeout => {
+            format!("{failure}; it is tried again at its next message")
+        }
+        _ => failure.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_whose_reason_may_pass_is_said_to_be_tried_again_and_no_other() {
+        let why = |kind| why_held_back(&Failure::new(kind, "the disk is full"));
+        let tried_again = "the disk is full; it is tried again at its next message";
+        assert_eq!(why(FailureKind::Start), tried_again);
+        assert_eq!(why(FailureKind::StartTimeout), tried_again);
+        assert_eq!(why(FailureKind::Refused), "the disk is full");
+        assert_eq!(why(FailureKind::Panic), "panic: the disk is full");
     }
 }

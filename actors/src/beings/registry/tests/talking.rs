@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::future::{join_all, poll_immediate};
 use genii_protocols::being::{
-    AskHealth, Forgettable, Memory, MemoryKind, NotSaid, Say, WouldForget,
+    AskHealth, Forgettable, Memory, MemoryKind, NotAnswered, NotSaid, Say, WouldForget,
 };
+use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::*;
@@ -199,5 +200,79 @@ async fn all_that_waits_while_a_being_moves_comes_once() {
     // Nobody is told when what was told has come.
     until(async || world.notes("alice", "notes number").await.len() >= noted.len()).await;
     assert_eq!(sorted(world.notes("alice", "notes number").await), sorted(noted));
+    world.end().await;
+}
+
+/// Has a being ask a server that takes what it is asked, and never answers, as long as what is returned is there.
+async fn with_a_silent_provider(world: &World, id: &str) -> TcpListener {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let base_url = format!("http://{}/v1", server.local_addr().unwrap());
+    let settings = serde_json::json!({ "kind": "openai", "base_url": base_url, "model": "m" });
+    world.main().ask(&being(id), SetProvider { settings: Json(settings) }).await;
+    server
+}
+
+/// How a question was answered.
+type Answer = Result<Answered, AskError<NotAnswered>>;
+
+/// Asks a being from a machine, while other things are done.
+fn asks(from: &Machine, id: &str, said: &str) -> JoinHandle<Answer> {
+    let (mail, query) = (from.node.to(being(id)), query(said.to_owned()));
+    tokio::spawn(async move { mail.ask_within(query, PATIENCE).await })
+}
+
+/// Why a question was interrupted, and the turn as which it is kept.
+fn interrupted(answer: Answer) -> (String, Option<u64>) {
+    match answer {
+        Err(AskError::Refused(NotAnswered::Interrupted { why, turn })) => (why, turn),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_for_an_answer_for_which_a_move_or_deletion_does_not_wait_is_told_so() {
+    const SAID: &str = "Is the ferry late?";
+    const MOVES: &str = "it moves to another machine";
+    let waters = Waters::new(7, (Duration::from_micros(100), Duration::from_millis(1)));
+    let disk = tempfile::tempdir().unwrap();
+    let mut world = World { disk, waters, machines: Vec::new(), life: 1 };
+    let hasty = format!("{HOUSE}settings.finish_within = \"500ms\"\n");
+    for (life, own) in [(2, "main"), (3, "pc2")] {
+        let machine = Machine::boot_as(&world, own, life, &hasty, crate::catalogue()).await;
+        world.machines.push(machine);
+    }
+    world.homes_are(2).await;
+    let is_answering = async |id: &str| {
+        until(async || world.history(id).await.iter().any(|turn| turn.is_being_answered)).await;
+    };
+
+    world.create("alice", Some("main")).await;
+    let silent = with_a_silent_provider(&world, "alice").await;
+    let asking = asks(world.pc2(), "alice", SAID);
+    is_answering("alice").await;
+    let waiting = asks(world.main(), "alice", "Is it foggy?");
+    until(async || {
+        let told = world.main().node.snapshot(&being("alice"), PATIENCE).await.unwrap();
+        told.0["talks"].as_u64() == Some(2)
+    })
+    .await;
+    world.migrate("alice", "pc2").await;
+    let (why, turn) = interrupted(asking.await.unwrap());
+    assert_eq!(why, MOVES);
+    // Of who waited behind it nothing was begun.
+    assert_eq!(interrupted(waiting.await.unwrap()), (MOVES.to_owned(), None));
+    let turns = world.history("alice").await;
+    let kept = turns.iter().map(|it| (Some(it.id), it.said.as_str(), it.failure.clone()));
+    let failure = format!("it was interrupted: {MOVES}");
+    assert_eq!(kept.collect::<Vec<_>>(), [(turn, SAID, Some(failure))]);
+    drop(silent);
+
+    world.create("bob", Some("pc2")).await;
+    let silent = with_a_silent_provider(&world, "bob").await;
+    let asking = asks(world.main(), "bob", SAID);
+    is_answering("bob").await;
+    world.main().ask(&registry(), DeleteBeing { id: name("bob"), lost: false }).await;
+    assert_eq!(interrupted(asking.await.unwrap()).0, "it is deleted");
+    drop(silent);
     world.end().await;
 }
