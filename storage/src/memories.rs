@@ -14,7 +14,7 @@
 //! | the embedder changes | vectors are made anew, with [`Memories::progress`]; the index is asked for words meanwhile |
 //! | a memory is forgotten | [`Memories::remove`], then [`Memories::purge`]: no byte is left in the index |
 //! | a crash between the two | the next [`Memories::tend`] purges |
-//! | some entries of the store were lost | [`Memories::mend`], and all that was made of memories is made anew |
+//! | some entries of the store were lost | [`Memories::mend`], and all that was made of memories is made anew; [`Memories::put_again`] keeps those once more that are known from elsewhere |
 //! | the index can't be written | memories stay in the tail or, when that is too long, in the store; all are found |
 //!
 //! | module | what it holds |
@@ -367,6 +367,21 @@ impl Memories {
     /// When the store can't be read or written.
     pub fn mend(writer: &mut Writer, remains: &mut Remains, named: u64) -> Result<(), StoreError> {
         tables::mend(writer, remains, named)
+    }
+
+    /// Keeps a memory once more under the id that it had, in a write of the caller's own after
+    /// [`Memories::mend`]. Whether it was lost: nothing is kept under an id that is in use, that was never given,
+    /// or that is known to be of a memory which was removed.
+    ///
+    /// # Errors
+    /// When the store can't be read or written.
+    pub fn put_again(writer: &mut Writer, id: u64, new: &NewMemory) -> Result<bool, StoreError> {
+        tables::put_again(writer, id, new)
+    }
+
+    /// Whether memories are lost of a store of which this can be read, or may be.
+    pub fn are_lost(remains: &Remains) -> bool {
+        remains.has_lost(MEMORIES.name())
     }
 
     /// All memories, in a read or a write of the caller's own, the oldest first. For who can wait for it.

@@ -5,7 +5,7 @@
 //! events push them out, nor they others. Can be queried, and followed as it grows; a follower that falls behind
 //! is told how many events it missed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -260,13 +260,19 @@ pub struct Journal {
     follow: broadcast::Sender<Arc<Event>>,
 }
 
+/// Where a kept note stands among all: its number, and among those without one their order.
+type Place = (u64, u64);
+
 struct Book {
     /// The last events that are no kept notes, oldest first.
     events: VecDeque<Arc<Event>>,
     /// Notes that are older than those, oldest first.
     notes: VecDeque<Arc<Event>>,
     /// Kept notes, oldest first; those without a number before all others.
-    kept_notes: VecDeque<Arc<Event>>,
+    kept_notes: BTreeMap<Place, Arc<Event>>,
+    /// Where they are: first those that are not of how something came to be known, then those that are. A new
+    /// one must not walk through all of them while everybody else waits to write.
+    places: [VecDeque<Place>; 2],
     capacity: usize,
     /// The number of the event that was the last to make room for another among the last ones.
     gone: u64,
@@ -284,7 +290,8 @@ impl Journal {
         let book = Book {
             events: VecDeque::new(),
             notes: VecDeque::new(),
-            kept_notes: VecDeque::new(),
+            kept_notes: BTreeMap::new(),
+            places: Default::default(),
             capacity: capacity.max(1),
             gone: 0,
             last: 0,
@@ -313,15 +320,15 @@ impl Journal {
         if std::mem::replace(&mut book.has_recalled, true) {
             return;
         }
-        let mut rooms = [false, true].map(|is_coming| book.room_for(is_coming));
-        for KeptNote { at, key, text, is_coming } in notes.rev() {
-            let room = &mut rooms[usize::from(is_coming)];
-            if *room == 0 {
+        for (nth, KeptNote { at, key, text, is_coming }) in (0..).zip(notes.rev()) {
+            if book.room_for(is_coming) == 0 {
                 continue;
             }
-            *room -= 1;
             let what = What::KeptNote { text, is_coming };
-            book.kept_notes.push_front(Arc::new(Event { seq: 0, at, key, incarnation: 0, what }));
+            let place = (0, u64::MAX - nth);
+            book.places[usize::from(is_coming)].push_front(place);
+            let event = Event { seq: 0, at, key, incarnation: 0, what };
+            book.kept_notes.insert(place, Arc::new(event));
         }
     }
 
@@ -339,11 +346,10 @@ impl Journal {
     pub fn from(&self, seq: u64, limit: usize) -> Vec<Arc<Event>> {
         let book = self.book.lock();
         let first = seq.max(book.gone + 1);
-        let mut found: Vec<Arc<Event>> = Vec::new();
-        for list in [&book.events, &book.kept_notes] {
-            let passed = list.partition_point(|event| event.seq < first);
-            found.extend(list.range(passed..).take(limit).cloned());
-        }
+        let passed = book.events.partition_point(|event| event.seq < first);
+        let events = book.events.range(passed..).take(limit);
+        let kept_notes = book.kept_notes.range((first, 0)..).map(|(_, note)| note).take(limit);
+        let mut found: Vec<Arc<Event>> = events.chain(kept_notes).cloned().collect();
         found.sort_unstable_by_key(|event| event.seq);
         found.truncate(limit);
         found
@@ -364,12 +370,15 @@ impl Journal {
 impl Book {
     /// All that is kept, newest first. Those without a number are the oldest, and stay in their order.
     fn newest_first(&self) -> impl Iterator<Item = &Arc<Event>> {
-        let lists = [&self.events, &self.notes, &self.kept_notes];
-        let mut lists = lists.map(|list| list.iter().rev().peekable());
+        let mut others = self.events.iter().rev().chain(self.notes.iter().rev()).peekable();
+        let mut kept_notes = self.kept_notes.values().rev().peekable();
         std::iter::from_fn(move || {
-            let seqs = lists.each_mut().map(|list| list.peek().map(|event| event.seq));
-            let newest = (0..seqs.len()).max_by_key(|list| seqs[*list])?;
-            lists[newest].next()
+            let is_kept = match (others.peek(), kept_notes.peek()) {
+                (Some(other), Some(note)) => note.seq > other.seq,
+                (None, _) => true,
+                (Some(_), None) => false,
+            };
+            if is_kept { kept_notes.next() } else { others.next() }
         })
     }
 
@@ -400,20 +409,20 @@ impl Book {
 
     /// Keeps a kept note, for which the oldest of its kind goes if there is no room.
     fn keep_for_long(&mut self, note: Arc<Event>) {
-        let kind = is_coming(&note);
-        if self.room_for(kind) == 0
-            && let Some(oldest) = self.kept_notes.iter().position(|it| is_coming(it) == kind)
-        {
-            self.kept_notes.remove(oldest);
+        let (kind, place) = (is_coming(&note), (note.seq, 0));
+        let is_full = self.room_for(kind) == 0;
+        let places = &mut self.places[usize::from(kind)];
+        if is_full && let Some(oldest) = places.pop_front() {
+            self.kept_notes.remove(&oldest);
         }
-        self.kept_notes.push_back(note);
+        places.push_back(place);
+        self.kept_notes.insert(place, note);
     }
 
     /// For how many more kept notes there is room, of those of how something came to be known or of all others.
     fn room_for(&self, is_of_comings: bool) -> usize {
         let max = if is_of_comings { COMINGS_MAX } else { KEPT_NOTES_MAX };
-        let kept = self.kept_notes.iter().filter(|it| is_coming(it) == is_of_comings);
-        max.saturating_sub(kept.count())
+        max.saturating_sub(self.places[usize::from(is_of_comings)].len())
     }
 }
 
@@ -448,174 +457,4 @@ impl Follow {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn note(journal: &Journal, text: &str) {
-        journal.record(&Key::from("a"), 1, What::Note { text: text.into() });
-    }
-
-    fn kept_note(journal: &Journal, text: &str) {
-        let what = What::KeptNote { text: text.into(), is_coming: false };
-        journal.record(&Key::from("b"), 0, what);
-    }
-
-    fn coming(journal: &Journal, text: &str) {
-        let what = What::KeptNote { text: text.into(), is_coming: true };
-        journal.record(&Key::from("b"), 0, what);
-    }
-
-    /// A kept note of before.
-    fn of_before(number: usize) -> KeptNote {
-        let (at, key) = (SystemTime::UNIX_EPOCH, Key::from("b"));
-        KeptNote { at, key, text: number.to_string().into(), is_coming: false }
-    }
-
-    /// All that it has.
-    fn told(journal: &Journal) -> Vec<String> {
-        journal.tail(usize::MAX, |_| true).iter().map(|event| event.what.to_string()).collect()
-    }
-
-    /// The numbers of a page.
-    fn page(journal: &Journal, from: u64, limit: usize) -> Vec<u64> {
-        journal.from(from, limit).iter().map(|event| event.seq).collect()
-    }
-
-    #[test]
-    fn keeps_the_last_events_and_never_reuses_a_number() {
-        let journal = Journal::new(3);
-        for _ in 0..5 {
-            journal.record(&Key::from("a"), 1, What::Starting);
-        }
-        let seqs: Vec<u64> = journal.tail(10, |_| true).iter().map(|event| event.seq).collect();
-        assert_eq!(seqs, [3, 4, 5]);
-        assert_eq!(journal.tail(1, |_| true)[0].seq, 5);
-        let from = |seq, limit| page(&journal, seq, limit);
-        assert_eq!((from(0, 9), from(4, 9), from(4, 1)), (vec![3, 4, 5], vec![4, 5], vec![4]));
-        assert!(from(6, 9).is_empty() && from(u64::MAX, 9).is_empty());
-    }
-
-    #[test]
-    fn notes_outlive_other_events_and_are_bounded_too() {
-        let journal = Journal::new(3);
-        note(&journal, "was deleted");
-        for _ in 0..5 {
-            journal.record(&Key::from("b"), 1, What::Starting);
-        }
-        assert_eq!(told(&journal), ["was deleted", "is starting", "is starting", "is starting"]);
-        for number in 0..NOTES_KEPT + 10 {
-            note(&journal, &number.to_string());
-        }
-        let told = told(&journal);
-        assert_eq!((told.len(), told[0].as_str()), (NOTES_KEPT + 3, "7"));
-    }
-
-    #[test]
-    fn other_notes_push_out_none_that_are_kept_and_all_stand_in_order() {
-        let journal = Journal::new(3);
-        note(&journal, "is overdue");
-        kept_note(&journal, "was deleted");
-        note(&journal, "is suspended");
-        for _ in 0..3 {
-            journal.record(&Key::from("b"), 1, What::Released);
-        }
-        assert_eq!(told(&journal)[..3], ["is overdue", "was deleted", "is suspended"]);
-        for number in 0..NOTES_KEPT + 10 {
-            note(&journal, &number.to_string());
-        }
-        let told = told(&journal);
-        assert_eq!((told.len(), told[0].as_str()), (NOTES_KEPT + 4, "was deleted"));
-    }
-
-    #[test]
-    fn kept_notes_of_before_stand_first_in_their_order_and_come_once() {
-        let journal = Journal::new(3);
-        note(&journal, "is ready");
-        journal.recall((1..3).map(of_before));
-        journal.recall((3..5).map(of_before));
-        kept_note(&journal, "was deleted");
-        assert_eq!(told(&journal), ["1", "2", "is ready", "was deleted"]);
-        let seqs: Vec<u64> = journal.tail(9, |_| true).iter().map(|event| event.seq).collect();
-        assert_eq!(seqs, [0, 0, 1, 2]);
-        assert_eq!((journal.from(0, 9).len(), journal.last()), (2, 2), "they have no number");
-        let newest = journal.tail(1, |event| event.key == Key::from("b"));
-        assert_eq!(newest[0].what.to_string(), "was deleted");
-    }
-
-    #[test]
-    fn of_kept_notes_the_newest_are_kept() {
-        let journal = Journal::new(3);
-        journal.recall((0..KEPT_NOTES_MAX + 5).map(of_before));
-        assert_eq!((told(&journal).len(), told(&journal)[0].as_str()), (KEPT_NOTES_MAX, "5"));
-        for _ in 0..5 {
-            kept_note(&journal, "was moved");
-        }
-        assert_eq!((told(&journal).len(), told(&journal)[0].as_str()), (KEPT_NOTES_MAX, "10"));
-    }
-
-    #[test]
-    fn however_many_come_to_be_known_no_other_event_goes() {
-        let journal = Journal::new(3);
-        kept_note(&journal, "was deleted");
-        journal.record(&Key::from("a"), 1, What::Starting);
-        for number in 0..COMINGS_MAX + 7 {
-            coming(&journal, &number.to_string());
-        }
-        let told = told(&journal);
-        assert_eq!(told[..3], ["was deleted", "is starting", "7"]);
-        assert_eq!(told.len(), 2 + COMINGS_MAX, "the oldest of them have gone");
-        // Nor do they go for other events.
-        for _ in 0..5 {
-            journal.record(&Key::from("a"), 1, What::Starting);
-            kept_note(&journal, "was moved");
-        }
-        assert_eq!(journal.tail(usize::MAX, is_coming).len(), COMINGS_MAX);
-    }
-
-    #[test]
-    fn pages_go_on_by_number_where_kept_notes_have_gone() {
-        let journal = Journal::new(3);
-        kept_note(&journal, "was deleted");
-        journal.record(&Key::from("a"), 1, What::Starting);
-        for number in 0..COMINGS_MAX + 7 {
-            coming(&journal, &number.to_string());
-        }
-        journal.record(&Key::from("a"), 1, What::Recovered);
-        let last = journal.last();
-        assert_eq!(page(&journal, 0, 4), [1, 2, 10, 11]);
-        assert_eq!(page(&journal, 5, 2), [10, 11]);
-        assert_eq!(page(&journal, last - 1, 9), [last - 1, last]);
-        // Those before the first of the last events are told of no more, though some are kept.
-        for _ in 0..2 {
-            journal.record(&Key::from("a"), 1, What::Recovered);
-        }
-        assert_eq!(page(&journal, 0, 2), [10, 11]);
-        journal.record(&Key::from("a"), 1, What::Recovered);
-        assert_eq!(page(&journal, 0, 9), [last + 1, last + 2, last + 3]);
-    }
-
-    #[test]
-    fn each_kind_of_kept_notes_of_before_has_its_room_and_all_stand_in_order() {
-        let journal = Journal::new(3);
-        let even_come = |number: usize| {
-            let is_coming = number.is_multiple_of(2);
-            KeptNote { is_coming, ..of_before(number) }
-        };
-        journal.recall((1..2 * COMINGS_MAX + 4).map(even_come));
-        let told = told(&journal);
-        // Of the even ones the newest, and all others.
-        assert_eq!(told[..4], ["1", "3", "4", "5"]);
-        assert_eq!(told.len(), 2 * COMINGS_MAX + 2);
-    }
-
-    #[tokio::test]
-    async fn a_follower_that_falls_behind_is_told() {
-        let journal = Journal::new(3);
-        let mut follow = journal.follow();
-        for n in 0..FOLLOW_CAPACITY + 5 {
-            note(&journal, &n.to_string());
-        }
-        assert!(matches!(follow.next().await, Some(Followed::Missed(5))));
-        assert!(matches!(follow.next().await, Some(Followed::Event(event)) if event.seq == 6));
-    }
-}
+mod tests;

@@ -44,6 +44,7 @@ use super::tables::{BUDGET, REMINDERS, StoredReminder, StoredTurn};
 use super::{TEXT_BYTES_MAX, facts, recollection, reminding};
 use listening::{Failure, Outcome};
 pub(super) use row::Place;
+pub(super) use writing::remembered;
 use writing::{Charged, Writing, Written};
 
 /// An answer that takes longer than this finds what was said on the disk.

@@ -46,9 +46,33 @@ static PATTERNS: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
         .collect()
 });
 
-/// Where a sentence goes on to tell something else: `I live in Porto, and my boat is called Gull`.
+/// Where a sentence goes on to tell something else: `I live in Porto, and my boat is called Gull`, or `I moved:
+/// I live in Bergen now`. What stands between is the first group, and what is told then begins with the second.
+/// Without blanks behind it a colon or a hyphen is part of a time, an address or a word.
 static JOINT: LazyLock<Regex> = LazyLock::new(|| {
-    Regex::new(r"(?i),?\s+(?:and|but)\s+((?:my|i)\b)").expect("it is tried by a test")
+    let joint = concat!(
+        r"(?i)(,?\s+(?:and|but)\s+|\s*:\s+|\s+[-\u{2013}]\s+|\s*(?:--|\u{2014})\s*)",
+        r"((?:my|i)\b)",
+    );
+    Regex::new(joint).expect("it is tried by a test")
+});
+
+/// What tells of whoever speaks. Before a colon anything else may say who is quoted (`Bob: I live in Rome`).
+static OWN: LazyLock<Regex> = LazyLock::new(|| {
+    let own = r"(?i)^(?:(?:and|but|now|so|well|yes|no),? )*(?:i|we)\b";
+    Regex::new(own).expect("it is tried by a test")
+});
+
+/// What leads to words that somebody said elsewhere, or that are not meant: `I told Bob: I live in Rome`.
+static QUOTING: LazyLock<Regex> = LazyLock::new(|| {
+    let quoting = concat!(
+        r"(?i)\b(?:say|says|said|saying|tell|tells|told|telling|ask|asks|asked|asking|answer|answers",
+        r"|answered|reply|replies|replied|write|writes|wrote|written|writing|read|reads|reading|hear",
+        r"|hears|heard|sing|sings|sang|singing|quote|quotes|quoted|shout|shouts|shouted|thought|dream",
+        r"|dreams|dreamt|dreamed|wish|wished|pretend|pretended|joke|joked|lie|lied)\b",
+        r"|\b(?:is|are|was|were|called|named|goes|like|this)$",
+    );
+    Regex::new(quoting).expect("it is tried by a test")
 });
 
 /// The facts that somebody tells in a turn. Its number is known to whoever keeps it.
@@ -77,12 +101,27 @@ fn clauses(sentence: &str) -> Vec<&str> {
     }
     let (mut clauses, mut from) = (Vec::new(), 0);
     for joint in JOINT.captures_iter(sentence) {
-        let (whole, next) = (joint.get_match(), joint.get(1));
-        clauses.push(&sentence[from..whole.start()]);
-        from = next.map_or(whole.end(), |next| next.start());
+        let (Some(between), Some(next)) = (joint.get(1), joint.get(2)) else { continue };
+        let before = &sentence[from..between.start()];
+        if !is_told_by_the_same(before, between.as_str().trim()) {
+            // And so with all that follows.
+            break;
+        }
+        clauses.push(before);
+        from = next.start();
     }
     clauses.push(&sentence[from..]);
     clauses
+}
+
+/// Whether what comes behind a joint is told by whoever says what is before it.
+fn is_told_by_the_same(before: &str, joint: &str) -> bool {
+    match joint {
+        ":" => (OWN.is_match(before) || subject(before).is_some()) && !QUOTING.is_match(before),
+        "-" | "--" | "\u{2013}" | "\u{2014}" => !QUOTING.is_match(before),
+        // `And` and `but`.
+        _ => true,
+    }
 }
 
 /// Whether two facts are told in the same words, whatever stands at their ends.
@@ -197,8 +236,50 @@ mod tests {
             &["home of ann", "name of the boat of ann", "work of ann"],
         );
         check("I live in Porto and my boat is called what?", &[]);
+        // Whatever stands between what is told.
+        for between in
+            [": ", " : ", "; ", " - ", " -- ", "--", " \u{2013} ", " \u{2014} ", "\u{2014}"]
+        {
+            check(&format!("I moved{between}I live in Bergen now."), &["home of ann"]);
+            check(
+                &format!("My name is Ann{between}my dog is called Rex and I work at sea."),
+                &["name of ann", "name of the dog of ann", "work of ann"],
+            );
+        }
+        check("So we moved: I'm living in Bergen now.", &["home of ann"]);
+        check(
+            "I have two pets: my dog is called Rex, and my cat is named Miso!",
+            &["name of the dog of ann", "name of the cat of ann"],
+        );
+        check("Yes - I live in Bergen.", &["home of ann"]);
         check("I like it here.", &[]);
         check("", &[]);
+    }
+
+    #[test]
+    fn what_others_said_and_what_only_looks_like_a_border_tells_nothing() {
+        for said in [
+            "I get up at 9:30 and my shift ends at 17:00.",
+            "My shift: 9:30 - 17:00.",
+            "Note: my dog is called Rex.",
+            "Bob: I live in Rome.",
+            "[9:30] Bob: my name is Bob.",
+            "My brother: I live in Rome.",
+            "Bob says: I live in Rome.",
+            "Bob says: I live in Rome and I work at sea, but my boat is called Gull.",
+            "I told Bob: I live in Rome.",
+            "I told Bob - I live in Rome.",
+            "I heard him on the phone \u{2014} I live in Rome.",
+            "I like one song, it goes like this: my name is Luka.",
+            "I wrote: \"I live in Rome.\"",
+            "I moved:I live in Rome.",
+            "I moved, see https://example.org/a-b:i/my-home - it is new.",
+            "I found mailto:my.name@example.org.",
+            "I was half-my age then.",
+        ] {
+            let facts = of(said, Some("Ann"), Timestamp::now());
+            assert!(facts.is_empty(), "{said}: {facts:?}");
+        }
     }
 
     #[test]
@@ -208,6 +289,10 @@ mod tests {
         let facts = of("I live in Porto, and My boat is called Gull", None, Timestamp::now());
         let texts: Vec<_> = facts.iter().map(|fact| fact.text.as_str()).collect();
         assert_eq!(texts, ["I live in Porto", "My boat is called Gull"]);
+        let said = "I work as a baker - I live in Porto: my boat is called Gull.";
+        let facts = of(said, None, Timestamp::now());
+        let texts: Vec<_> = facts.iter().map(|fact| fact.text.as_str()).collect();
+        assert_eq!(texts, ["I work as a baker", "I live in Porto", "my boat is called Gull."]);
         assert_eq!(facts[0].speaker.as_deref(), None);
     }
 

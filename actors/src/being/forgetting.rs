@@ -288,9 +288,11 @@ fn meant(
             // An answer may say what was not said to get it.
             let is_answer = |turn: StoredTurn| turn.memories.get(1) == Some(&memory);
             let by_words = matches!(what, Forgettable::Matching { .. });
-            if !by_words || !reader.get(TURNS, &id)?.is_some_and(is_answer) {
-                going.turns.insert(id);
-            }
+            match by_words && reader.get(TURNS, &id)?.is_some_and(is_answer) {
+                // It does not stay in the turn when it is remembered no more.
+                true => going.answers.insert(id),
+                false => going.turns.insert(id),
+            };
         }
         for entry in reader.range(TURNS, ..) {
             let (id, turn) = entry?;
@@ -298,6 +300,7 @@ fn meant(
                 going.turns.insert(id);
             }
         }
+        going.answers.retain(|id| !going.turns.contains(id));
         for entry in reader.range(REMINDERS, ..) {
             let (id, reminder) = entry?;
             if is_off(&reminder, what) {

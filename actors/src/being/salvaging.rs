@@ -4,6 +4,7 @@
 //! |---|---|
 //! | an entry that is another table's, or makes no sense in its own | it is dropped, and counts as lost |
 //! | a turn, a memory, a fact, a reminder, a block of core memory | it is gone, and none that comes later has its number, as far as what is left tells which that was |
+//! | a memory of a turn that is left | it is made again of the turn, if the list of tables is whole (`remembering`) |
 //! | what was made of memories, and the index | it is made anew |
 //! | which fact of a subject holds | what the facts themselves say |
 //! | of which turns a summary was made | it counts as made of all of them, and goes with any that is forgotten |
@@ -12,6 +13,8 @@
 //! | who it is | it has its id for a name, and no provider, until somebody says otherwise |
 //! | what it may spend | nothing, until somebody says otherwise |
 //! | that something was removed and may still lie in the file | that counts as so |
+
+mod remembering;
 
 use std::path::Path;
 
@@ -138,6 +141,13 @@ pub(crate) fn notes(remains: &Remains, id: &Name) -> Vec<String> {
              such as `--requests-per-day none`"
         ));
     }
+    if remembering::is_due(remains) && has(TURNS.name()) {
+        notes.push(
+            "what is lost of memories is made again where it is of a turn that can be read: what was said and \
+             answered, and the facts that plain rules find there"
+                .to_owned(),
+        );
+    }
     if remains.has_lost(DERIVED.name()) {
         notes.push(
             "of which turns some notes were made cannot be read: a summary of these goes with any turn \
@@ -165,7 +175,12 @@ fn mend(writer: &mut Writer, remains: &mut Remains, id: &Name) -> Result<(), Sto
     let named = last_named(writer)?;
     Memories::mend(writer, remains, named)?;
     let last_turn = mend_numbers(writer, remains)?;
-    mend_notes(writer, remains, last_turn)
+    mend_notes(writer, remains, last_turn)?;
+    match remembering::is_due(remains) {
+        // Last, when it is known which facts hold.
+        true => remembering::remember_again(writer, id),
+        false => Ok(()),
+    }
 }
 
 /// Drops what it could not wake with: a seal does not say of which table an entry is. [`Memories::mend`] does
@@ -268,135 +283,4 @@ fn mend_notes(writer: &mut Writer, remains: &Remains, last_turn: u64) -> Result<
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use genii_storage::memories::NewMemory;
-    use genii_storage::store::{Finding, Report, Store, StoreOptions, Table, TableRemains};
-
-    use super::super::tables::{StoredReminder, StoredTurn};
-    use super::*;
-
-    fn memory(kind: MemoryKind, turn: Option<u64>, subject: Option<&str>) -> NewMemory {
-        let (text, subject) = ("Ann lives in Faro".to_owned(), subject.map(str::to_owned));
-        NewMemory { kind, text, speaker: None, at: Timestamp::now(), turn, subject }
-    }
-
-    fn turn(id: u64, memories: Vec<u64>) -> StoredTurn {
-        StoredTurn {
-            id,
-            at: Timestamp::now(),
-            speaker: None,
-            said: "Is it windy?".to_owned(),
-            answer: None,
-            failure: None,
-            memories,
-        }
-    }
-
-    fn lost(table: &str, lost: u64) -> TableRemains {
-        let (name, gaps) = (table.to_owned(), Vec::new());
-        TableRemains { name, entries: 0, bytes: 0, lost, gaps, last_number: None }
-    }
-
-    #[test]
-    fn what_is_left_agrees_with_itself() {
-        let folder = tempfile::tempdir().unwrap();
-        let id = Name::new("marit").unwrap();
-        let store = Store::open(folder.path().join(STORE), &SCHEMA, &StoreOptions::default());
-        let store = store.unwrap();
-        let names = [ABOUT.name(), BUDGET.name(), LAST_TURN.name(), FACTS.name(), DERIVED.name()];
-        let mut tables: Vec<_> = names.into_iter().map(|name| lost(name, 1)).collect();
-        tables.push(lost(TURNS.name(), 2));
-        let remains = Remains { tables, are_all: true };
-        let notes = notes(&remains, &id).join("\n");
-        assert!(notes.contains("called marit") && notes.contains("being budget marit"), "{notes}");
-        let mended = store.write_blocking(move |writer| {
-            Memories::put(writer, &memory(MemoryKind::Fact, Some(1), Some("home of ann")))?;
-            Memories::put(writer, &memory(MemoryKind::Summary, None, None))?;
-            writer.insert(TURNS, &1, &turn(1, vec![9]))?;
-            mend(writer, &mut remains.clone(), &id)?;
-            let next = Memories::put(writer, &memory(MemoryKind::Turn, None, None))?;
-            let about = writer.get(ABOUT, &())?.map(|about| about.character.0);
-            let budget = writer.get(BUDGET, &())?.unwrap_or_default();
-            let fact = writer.get(FACTS, &"home of ann".to_owned())?;
-            let (derived, last) = (writer.get(DERIVED, &2)?, writer.get(LAST_TURN, &())?);
-            let is_owed = writer.contains(REWRITE_OWED, &())?;
-            Ok::<_, StoreError>((next.id, about, budget, fact, derived, last, is_owed))
-        });
-        let (next, about, budget, fact, derived, last, is_owed) = mended.unwrap();
-        assert_eq!(next, 3, "the number that comes next was not lost");
-        assert_eq!(about.unwrap()["name"], "marit");
-        assert!(budget.admit(Timestamp::now(), 1).is_err(), "it is told before it spends");
-        assert_eq!((fact, derived), (Some(1), Some(Derived { from: 1, through: 3 })));
-        assert_eq!((last, is_owed), (Some(3), false));
-        store.close_blocking().unwrap();
-        let tables = store::check(&folder.path().join(STORE)).unwrap().tables;
-        assert!(tables.len() > 5 && tables.iter().all(|table| is_table(&table.name)), "{tables:?}");
-    }
-
-    #[test]
-    fn what_is_of_another_table_is_dropped_and_the_rest_is_mended() {
-        const NO_DERIVED: Table<u64, String> = Table::new("derived");
-        let folder = tempfile::tempdir().unwrap();
-        let id = Name::new("marit").unwrap();
-        let store = Store::open(folder.path().join(STORE), &SCHEMA, &StoreOptions::default());
-        let mended = store.unwrap().write_blocking(move |writer| {
-            writer.insert(NO_DERIVED, &1, &"Is it windy?".to_owned())?;
-            writer.insert(DERIVED, &2, &Derived { from: 1, through: 3 })?;
-            let tables = vec![TableRemains { entries: 2, ..lost(DERIVED.name(), 0) }];
-            let mut remains = Remains { tables, are_all: true };
-            mend(writer, &mut remains, &id)?;
-            let told = remains.table(DERIVED.name()).map(|table| (table.entries, table.lost));
-            let derived: Result<Vec<_>, StoreError> = writer.range(DERIVED, ..).collect();
-            Ok::<_, StoreError>((told, derived?))
-        });
-        let left = vec![(2, Derived { from: 1, through: 3 })];
-        assert_eq!(mended.unwrap(), (Some((1, 1)), left));
-    }
-
-    #[test]
-    fn what_becomes_of_the_damaged_file_is_told_as_it_is() {
-        let report = |tables| Report {
-            path: PathBuf::from("being.redb"),
-            bytes: 0,
-            finding: Finding::Whole,
-            application: None,
-            version: None,
-            tables,
-        };
-        let kept = |tables| {
-            let remains = Remains { tables: Vec::new(), are_all: true };
-            let damaged = PathBuf::from("being.redb.damaged");
-            super::kept(&Salvaged { remains, after: report(tables), damaged })
-        };
-        let told = kept(Vec::new());
-        assert!(told.contains("is kept as being.redb.damaged") && told.contains("copy"), "{told}");
-        let owed = TableReport { name: REWRITE_OWED.name().to_owned(), entries: 1, bytes: 0 };
-        let told = kept(vec![owed]);
-        assert!(!told.contains("kept") && told.contains("as soon as the being wakes"), "{told}");
-    }
-
-    #[test]
-    fn numbers_from_before_the_last_write_are_not_given_again() {
-        let folder = tempfile::tempdir().unwrap();
-        let id = Name::new("marit").unwrap();
-        let store = Store::open(folder.path().join(STORE), &SCHEMA, &StoreOptions::default());
-        let mended = store.unwrap().write_blocking(move |writer| {
-            writer.insert(TURNS, &7, &turn(7, vec![9]))?;
-            writer.insert(LAST_TURN, &(), &6)?;
-            let at = Timestamp::now();
-            let reminder = StoredReminder { id: 4, at, text: "tea".to_owned(), made: at };
-            writer.insert(REMINDERS, &4, &reminder)?;
-            writer.insert(LAST_REMINDER, &(), &3)?;
-            Memories::put(writer, &memory(MemoryKind::Summary, None, None))?;
-            mend(writer, &mut Remains { tables: Vec::new(), are_all: false }, &id)?;
-            let next = Memories::put(writer, &memory(MemoryKind::Turn, None, None))?;
-            let derived = writer.get(DERIVED, &1)?;
-            let (turn, reminder) = (writer.get(LAST_TURN, &())?, writer.get(LAST_REMINDER, &())?);
-            Ok::<_, StoreError>((next.id, derived, turn, reminder))
-        });
-        let all = Some(Derived { from: 1, through: 7 });
-        assert_eq!(mended.unwrap(), (10, all, Some(7), Some(4)));
-    }
-}
+mod tests;

@@ -3,8 +3,8 @@
 use std::time::{Duration, SystemTime};
 
 use genii_protocols::being::{
-    AskHealth, Forget, Forgettable, ListReminders, NotAnswered, ProviderFault, Query, Remind,
-    SetBudget, SetProvider, ShowHistory, ShowProvider,
+    AskHealth, Forget, Forgettable, ListReminders, MemoryKind, NotAnswered, ProviderFault, Query,
+    Remind, SetBudget, SetProvider, ShowHistory, ShowProvider,
 };
 use genii_protocols::beings::{BeingState, CheckBeing, Checked, GetBeing, NoBeing, Soundness};
 use genii_protocols::budget::BudgetLimits;
@@ -126,6 +126,49 @@ async fn what_can_be_read_of_a_damaged_being_is_saved_when_the_rest_is_given_up(
     let secret = b"kettle";
     assert!(!left.windows(secret.len()).any(|window| window == secret));
     assert_eq!(world.recall("alice", KEPT[1]).await[0].memory.text, KEPT[1]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_being_remembered_of_turns_that_are_left_is_remembered_again() {
+    const SAID: [&str; 3] =
+        ["The kettle is on the stove.", "I live in Faro.", "The anchor is rusty."];
+    let (world, alice) = (World::new().await, being("alice"));
+    world.create("Alice").await;
+    for said in SAID {
+        let (said, speaker) = (said.to_owned(), Some("Ann".to_owned()));
+        world.ask(&alice, Query { said, speaker, path: Vec::new() }).await;
+    }
+    let what = Forgettable::Matching { text: "anchor".to_owned() };
+    world.ask(&alice, Forget { what }).await;
+    let before = world.recall("alice", "kettle").await[0].memory.clone();
+    assert_eq!((before.text.as_str(), before.speaker.as_deref()), (SAID[0], Some("Ann")));
+    world.house.shutdown().await;
+    let store = world.folder("alice").join("being.redb");
+    let mut bytes = std::fs::read(&store).unwrap();
+    // In a memory it is followed by who said it, and in a turn by the answer.
+    let of_ann = |said: &str| [said.as_bytes(), b"\x01\x03Ann"].concat();
+    let memories = SAID.map(of_ann);
+    let is_it = |at: &usize| memories.iter().any(|memory| bytes[*at..].starts_with(memory));
+    let places: Vec<_> = (0..bytes.len()).filter(is_it).collect();
+    places.into_iter().for_each(|at| bytes[at] ^= 1);
+    std::fs::write(&store, &bytes).unwrap();
+
+    let world = world.again().await;
+    let check = |give_up| CheckBeing { id: name("alice"), repair: false, give_up };
+    for give_up in [false, true] {
+        let checked = world.ask(&world.registry, check(give_up)).await;
+        let memories = checked.tables.iter().find(|table| table.name == "memories").unwrap();
+        assert_eq!((memories.entries, memories.lost), (0, 3), "{checked:?}");
+        let is_told = |note: &String| note.contains("lost of memories is made again");
+        assert!(checked.notes.iter().any(is_told), "{checked:?}");
+    }
+    assert_eq!(world.recall("alice", "kettle").await[0].memory, before);
+    let about_faro = world.recall("alice", "Where do I live? In Faro?").await;
+    let is_fact = |kind| about_faro.iter().any(|it| it.memory.kind == kind);
+    assert!(is_fact(MemoryKind::Fact) && is_fact(MemoryKind::Turn), "{about_faro:?}");
+    let about_the_anchor = world.recall("alice", "The anchor is rusty").await;
+    let is_forgotten = about_the_anchor.iter().all(|it| it.memory.text != SAID[2]);
+    assert!(is_forgotten, "{about_the_anchor:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,7 +6,6 @@
 use std::hash::BuildHasher;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
@@ -31,13 +30,17 @@ const TERM_BYTES: usize = 16;
 /// How long none is tried again when one has found no room: until then the store is read.
 const NO_ROOM_WAIT: Duration = Duration::from_secs(10);
 
+/// How many forgotten memories are taken out of one at a time. Where there are more it is made anew.
+const TAKEN_OUT_MAX: usize = 1_024;
+
 /// The makeshift of some memories, if there is one.
 #[derive(Default)]
 pub(super) struct Place {
     /// Held while one is made: who comes meanwhile waits for that, and does not read everything too.
     made: Mutex<Made>,
-    /// How often memories were forgotten. What was made before that has them still.
-    forgettings: AtomicU64,
+    /// What was forgotten since one was last looked for, which may have it still: as many as are taken out, or
+    /// one more.
+    forgotten: Mutex<Vec<u64>>,
 }
 
 #[derive(Default)]
@@ -48,9 +51,12 @@ struct Made {
 }
 
 impl Place {
-    /// Something was forgotten: what was made before is not used any more.
-    pub(super) fn forget(&self) {
-        self.forgettings.fetch_add(1, Ordering::SeqCst);
+    /// Memories were forgotten, and are in the store no more: whoever looks for the makeshift next takes them
+    /// out of it.
+    pub(super) fn forget(&self, ids: &[u64]) {
+        let mut forgotten = self.forgotten.lock();
+        let room = (TAKEN_OUT_MAX + 1).saturating_sub(forgotten.len());
+        forgotten.extend(ids.iter().take(room));
     }
 
     #[cfg(test)]
@@ -63,6 +69,22 @@ impl Place {
         // Whoever holds it sees to that.
         if let Some(mut made) = self.made.try_lock() {
             *made = Made::default();
+            *self.forgotten.lock() = Vec::new();
+        }
+    }
+}
+
+impl Made {
+    /// Takes out what was forgotten. Where there is too much of it, or a recall still uses what there is, there is
+    /// none any more.
+    fn leave_out(&mut self, forgotten: &[u64]) {
+        if forgotten.is_empty() {
+            return;
+        }
+        let makeshift = self.makeshift.as_mut().filter(|_| forgotten.len() <= TAKEN_OUT_MAX);
+        match makeshift.and_then(Arc::get_mut) {
+            Some(makeshift) => makeshift.take_out(forgotten),
+            None => self.makeshift = None,
         }
     }
 }
@@ -71,8 +93,6 @@ impl Place {
 pub(super) struct Makeshift {
     /// All memories with these ids are in it.
     covers: RangeInclusive<u64>,
-    /// How often memories had been forgotten when it was begun.
-    forgettings: u64,
     /// What is in it, in ascending order. A place is where something stands here.
     ids: Vec<u64>,
     /// How many terms the text of each has.
@@ -203,6 +223,30 @@ impl Makeshift {
         self.scales.push(vector.map_or(0.0, Vector::scale));
     }
 
+    /// Takes memories out, of those that are in it: nothing of them is counted or found any more.
+    fn take_out(&mut self, ids: &[u64]) {
+        let mut gone: Vec<usize> =
+            ids.iter().filter_map(|id| self.ids.binary_search(id).ok()).collect();
+        if gone.is_empty() {
+            return;
+        }
+        gone.sort_unstable();
+        gone.dedup();
+        self.places.retain_mut(|(_, place)| match gone.binary_search(&(*place as usize)) {
+            Ok(_) => false,
+            Err(gone_before) => {
+                *place -= gone_before as u32;
+                true
+            }
+        });
+        let count = self.ids.len();
+        without_rows(&mut self.ids, &gone, count, 1);
+        without_rows(&mut self.terms, &gone, count, 1);
+        without_rows(&mut self.lengths, &gone, count, 1);
+        without_rows(&mut self.scales, &gone, count, 1);
+        without_rows(&mut self.numbers, &gone, count, self.dimensions);
+    }
+
     /// Whether there is room for what it takes.
     fn has_leave(&mut self, share: &IndexShare) -> bool {
         let vectors = self.numbers.capacity() + self.ids.capacity() * MEMORY_BYTES;
@@ -221,6 +265,17 @@ fn from(places: &[(u64, u32)], first: usize) -> &[(u64, u32)] {
     &places[places.partition_point(|(_, place)| (*place as usize) < first)..]
 }
 
+/// Takes rows out of so many, each of so many values. All values are moved once, however many rows go.
+fn without_rows<T: Copy>(values: &mut Vec<T>, gone: &[usize], count: usize, width: usize) {
+    let (mut from, mut kept) = (0, 0);
+    for end in gone.iter().copied().chain([count]) {
+        values.copy_within(from * width..end * width, kept * width);
+        kept += end - from;
+        from = end + 1;
+    }
+    values.truncate(kept * width);
+}
+
 impl Inner {
     /// The makeshift of what is missing, made if there is none; none if little is missing, or there is no
     /// room. What came since it was made is not in it.
@@ -236,10 +291,11 @@ impl Inner {
             return Ok(None);
         }
         let mut made = self.makeshift.made.lock();
-        let forgettings = self.makeshift.forgettings.load(Ordering::SeqCst);
+        // Before one is made: what is forgotten while that is read may be in it.
+        let forgotten = std::mem::take(&mut *self.makeshift.forgotten.lock());
+        made.leave_out(&forgotten);
         let is_good = |it: &Arc<Makeshift>| {
-            it.forgettings == forgettings
-                && it.covers.contains(missing.start())
+            it.covers.contains(missing.start())
                 && !is_much(it.last().saturating_add(1)..=*missing.end())
         };
         if made.makeshift.as_ref().is_some_and(is_good) {
@@ -251,7 +307,7 @@ impl Inner {
         // It gives back its leave before another is asked for.
         *made = Made::default();
         let Some(leave) = self.access.share().leave_makeshift(1) else { return Ok(None) };
-        made.makeshift = self.make_makeshift(missing.clone(), forgettings, leave)?.map(Arc::new);
+        made.makeshift = self.make_makeshift(missing.clone(), leave)?.map(Arc::new);
         made.no_room = made.makeshift.is_none().then(Instant::now);
         Ok(made.makeshift.clone())
     }
@@ -260,13 +316,11 @@ impl Inner {
     fn make_makeshift(
         &self,
         covers: RangeInclusive<u64>,
-        forgettings: u64,
         leave: OwnedSemaphorePermit,
     ) -> Result<Option<Makeshift>, StoreError> {
         let share = self.access.share();
         let mut makeshift = Makeshift {
             covers: covers.clone(),
-            forgettings,
             ids: Vec::new(),
             terms: Vec::new(),
             lengths: Vec::new(),

@@ -19,7 +19,7 @@ impl Inner {
             live.forgotten.insert(*id);
         }
         drop(live);
-        self.makeshift.forget();
+        self.makeshift.forget(ids);
     }
 
     /// Purges what is forgotten. To be called by whoever tends.

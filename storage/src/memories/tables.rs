@@ -268,6 +268,17 @@ pub(super) fn mend(
     writer.remove(SETTLED, &()).map(drop)
 }
 
+/// Keeps a memory once more under the id that it had, if it was lost; whether it was. Its gist is made like those
+/// of the others, which [`mend`] has removed.
+pub(super) fn put_again(writer: &mut Writer, id: u64, new: &NewMemory) -> Result<bool, StoreError> {
+    let was_given = (1..next_id(writer)?).contains(&id);
+    if !was_given || writer.contains(MEMORIES, &id)? || writer.contains(FORGOTTEN, &id)? {
+        return Ok(false);
+    }
+    writer.insert(MEMORIES, &id, &new.with_id(id))?;
+    Ok(true)
+}
+
 /// The first memories of a range, with their gists.
 pub(super) fn some(
     reader: &Reader,

@@ -116,17 +116,21 @@ impl Writing {
         Some(self.memory(answer, Some(self.name.clone())))
     }
 
-    /// The turn keeps all of a text; what is found again is its beginning.
     fn memory(&self, text: &str, speaker: Option<String>) -> NewMemory {
-        NewMemory {
-            kind: MemoryKind::Turn,
-            text: text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned(),
-            speaker,
-            at: self.at,
-            turn: None,
-            subject: None,
-        }
+        remembered(text, speaker, self.at, None)
     }
+}
+
+/// What is remembered of what was said or answered in a turn. The turn keeps all of a text; what is found again
+/// is its beginning.
+pub(in crate::being) fn remembered(
+    text: &str,
+    speaker: Option<String>,
+    at: Timestamp,
+    turn: Option<u64>,
+) -> NewMemory {
+    let text = text[..text.floor_char_boundary(TEXT_BYTES_MAX)].to_owned();
+    NewMemory { kind: MemoryKind::Turn, text, speaker, at, turn, subject: None }
 }
 
 /// The number of the next turn. None has that of another, also not of one that was forgotten.

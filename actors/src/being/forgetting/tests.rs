@@ -149,17 +149,14 @@ async fn who_waits_for_another_to_write_the_store_anew_finds_it_done() {
     mind.close().await;
 }
 
+fn memory(kind: MemoryKind, turn: Option<u64>, text: &str) -> NewMemory {
+    let (text, at) = (text.to_owned(), Timestamp::now());
+    NewMemory { kind, text, speaker: None, at, turn, subject: None }
+}
+
 /// A being of whose one turn damage has left what it is remembered as, and a summary that was made of it.
 async fn who_lost_a_turn() -> (TempDir, Arc<Mind>) {
     let (folder, mind) = marit([]).await;
-    let memory = |kind, turn, text: &str| NewMemory {
-        kind,
-        text: text.to_owned(),
-        speaker: None,
-        at: Timestamp::now(),
-        turn,
-        subject: None,
-    };
     let kept = mind.store.write(move |writer: &mut Writer| {
         let made = [
             memory(MemoryKind::Turn, Some(1), "Where does the quokka sleep?"),
@@ -199,4 +196,31 @@ async fn with_a_turn_that_damage_took_goes_all_that_was_made_of_it() {
         assert_eq!(again.unwrap(), Forgotten::default());
         mind.close().await;
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_is_remembered_no_more_does_not_stay_in_its_turn() {
+    let (_folder, mind) = marit([]).await;
+    let kept = mind.store.write(move |writer: &mut Writer| {
+        let answer = memory(MemoryKind::Turn, Some(1), "Aye, Ann.");
+        let answer = NewMemory { speaker: Some("Marit".to_owned()), ..answer };
+        let made = [memory(MemoryKind::Turn, Some(1), "Is it windy?"), answer];
+        let answered = StoredTurn {
+            answer: Some("Aye, Ann.".to_owned()),
+            memories: vec![1, 2],
+            ..turn(1, "Is it windy?".to_owned())
+        };
+        writer.insert(TURNS, &1, &answered)?;
+        let kept = made.iter().map(|memory| Memories::put(writer, memory));
+        kept.collect::<Result<Vec<Memory>, StoreError>>()
+    });
+    mind.memories.take_in(kept.await.unwrap()).await;
+    // By who gave it: no word of it is named.
+    let what = Forgettable::Matching { text: "marit".to_owned() };
+    let forgotten = forget(&mind, Place::take(&mind).await, what).await.unwrap();
+    assert_eq!(forgotten, Forgotten { memories: 1, answers: 1, ..Forgotten::default() });
+    let left = mind.store.read::<_, StoreError>(|reader| reader.get(TURNS, &1));
+    let left = left.unwrap().unwrap();
+    assert_eq!((left.said.as_str(), left.answer, left.memories), ("Is it windy?", None, vec![1]));
+    mind.close().await;
 }

@@ -118,3 +118,32 @@ async fn behind_the_highest_id_nothing_is_kept_rather_than_in_the_place_of_anoth
     assert!(refused.contains("nothing more can be kept in table \"memories\""), "{refused}");
     assert_eq!(memories.count().unwrap(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_kept_once_more_is_found_where_it_was_and_nothing_that_was_removed() {
+    let house = House::small();
+    let memories = house.open().await;
+    memories.remember(about(1..=40)).await.unwrap();
+    tend_all(&memories).await;
+    memories.0.store.write(|writer| Memories::remove(writer, &[7])).await.unwrap();
+    memories.close().await;
+    let keep_again = |writer: &mut Writer| {
+        writer.remove_range(NO_MEMORIES, 5..=20)?;
+        Memories::mend(writer, &mut Remains { tables: Vec::new(), are_all: true }, 0)?;
+        let (all, ids) = (about(1..=41), 1..);
+        let kept = ids.zip(&all).map(|(id, new)| Memories::put_again(writer, id, new));
+        kept.collect::<Result<Vec<bool>, StoreError>>()
+    };
+    let kept = memories.0.store.write(keep_again).await.unwrap();
+    let expected: Vec<bool> = (1..=41).map(|id| (5..=20).contains(&id) && id != 7).collect();
+    assert_eq!(kept, expected, "neither what is there, nor what was removed or never given");
+    memories.0.store.close().await.unwrap();
+    drop(memories);
+    fs::remove_dir_all(house.vectors()).unwrap();
+    let memories = house.open().await;
+    assert_found(&memories, [1, 5, 12, 20, 40]).await;
+    tend_all(&memories).await;
+    assert_found(&memories, [1, 5, 12, 20, 40]).await;
+    assert!(!found(&memories, &own_word(7)).await.contains(&7));
+    assert_eq!(memories.count().unwrap(), 39);
+}

@@ -1,8 +1,13 @@
 //! What stands in for the index while it is made anew.
 
+use std::ops::RangeInclusive;
+
 use super::many::{questions, talk};
 use super::*;
+use crate::memories::makeshift::Makeshift;
+use crate::memories::scan::walk;
 use crate::ranking::{Question, Statistics};
+use crate::vector::Aim;
 
 /// One with an index of many memories, of which more than a few are not read at each recall.
 fn house(scanned_max: u64) -> House {
@@ -30,6 +35,17 @@ async fn of_400_without_an_index() -> (House, Memories) {
     tend_all(&memories).await;
     let memories = without_its_index(&house, memories).await;
     (house, memories)
+}
+
+/// What some memories add to the counts, by looking at each in the store.
+fn counted(memories: &Memories, question: &Question, ids: RangeInclusive<u64>) -> Statistics {
+    let mut counts = Statistics::default();
+    let counted = walk(&memories.0.store, ids, |gists| {
+        gists.iter().for_each(|(_, gist)| tables::count_one(&mut counts, question, gist));
+        true
+    });
+    counted.unwrap();
+    counts
 }
 
 fn stands_in(memories: &Memories) -> bool {
@@ -117,14 +133,63 @@ async fn what_it_counts_is_what_the_store_counts() {
     let question = Question::new("Who mended the boat on Tuesday evening?", at(9));
     let makeshift = memories.0.makeshift(&(1..=380)).unwrap().unwrap();
     for after in [0, 100, 380] {
-        let mut counts = Statistics::default();
-        super::super::scan::walk(&memories.0.store, after + 1..=380, |gists| {
-            gists.iter().for_each(|(_, gist)| tables::count_one(&mut counts, &question, gist));
-            true
-        })
-        .unwrap();
+        let counts = counted(&memories, &question, after + 1..=380);
         assert_eq!(makeshift.statistics(&question, after), counts, "after {after}");
     }
+}
+
+/// Forgets memories, of which some may not be there. The makeshift of those through 380 after that.
+async fn after_forgetting(memories: &Memories, ids: &'static [u64]) -> Arc<Makeshift> {
+    let write = move |writer: &mut Writer| Memories::remove(writer, ids);
+    memories.0.store.write(write).await.unwrap();
+    memories.0.forget(ids);
+    memories.0.makeshift(&(1..=380)).unwrap().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_forgotten_is_taken_out_of_it() {
+    const GONE: [u64; 8] = [9, 1, 380, 8, 200, 7, 9, 9_999];
+    let (_house, memories) = of_400_without_an_index().await;
+    let first = Arc::as_ptr(&memories.0.makeshift(&(1..=380)).unwrap().unwrap());
+    let makeshift = after_forgetting(&memories, &GONE).await;
+    assert_eq!(Arc::as_ptr(&makeshift), first, "it was not made anew");
+    let mut with_word = makeshift.words(&["boat"], 0, 400);
+    with_word.sort_unstable();
+    let left = (1..=380).filter(|number| number % 3 == 0 && !GONE.contains(number));
+    assert_eq!(with_word, left.collect::<Vec<u64>>());
+    // What is behind those that went has its own words and its own vector still, and they have none.
+    for number in [2, 10, 199, 200, 201, 379] {
+        let terms = Question::new(&own_word(number), at(9)).search_terms();
+        let with_word = makeshift.words(&terms.split(' ').collect::<Vec<_>>(), 0, 400);
+        let text = about(number..=number).remove(0).text;
+        let vectors = memories.0.embedder.embed(&[text.as_str()]).unwrap();
+        let nearest = makeshift.nearest(&Aim::new(&vectors[0]), 0, 1);
+        let is_found = [with_word, nearest].map(|ids| ids == [number]);
+        assert_eq!(is_found, [!GONE.contains(&number); 2], "{number}");
+    }
+    let question = Question::new("Who mended the boat on Tuesday evening?", at(9));
+    for after in [0, 100, 200, 379] {
+        let counts = counted(&memories, &question, after + 1..=380);
+        assert_eq!(makeshift.statistics(&question, after), counts, "after {after}");
+    }
+    assert_eq!((makeshift.count_after(0), makeshift.count_after(199)), (374, 179));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn it_is_made_anew_where_nothing_can_be_taken_out_of_it() {
+    let (_house, memories) = of_400_without_an_index().await;
+    let used = memories.0.makeshift(&(1..=380)).unwrap().unwrap();
+    let other = after_forgetting(&memories, &[7]).await;
+    assert!(!Arc::ptr_eq(&used, &other), "who uses it goes on with what there was");
+    assert_eq!((used.count_after(0), other.count_after(0)), (380, 379));
+    drop((used, other));
+    let left_of = |forgotten: u64| {
+        // They are in the store still: what was taken out shows.
+        memories.0.forget(&(1..=forgotten).collect::<Vec<u64>>());
+        memories.0.makeshift(&(1..=380)).unwrap().unwrap().count_after(0)
+    };
+    assert_eq!(left_of(20), 379 - 19, "20 of them are taken out, but for one that is not there");
+    assert_eq!(left_of(2_000), 379, "too many");
 }
 
 #[tokio::test(flavor = "multi_thread")]
