@@ -147,6 +147,11 @@ pub trait Command: 'static {
 
     /// Shows a thing that it said to a person.
     fn show(said: Self::Said, screen: &mut Screen);
+
+    /// The same to a person who called it so, where what was not found is told by what was looked for.
+    fn show_called(_args: &Self::Args, said: Self::Said, screen: &mut Screen) {
+        Self::show(said, screen);
+    }
 }
 
 /// The running genii, as commands see it.
@@ -236,6 +241,9 @@ const SAID_CAPACITY: usize = 64;
 
 type Serve = fn(Value, Side, mpsc::Sender<Said>) -> BoxFuture<'static, Result<(), Refusal>>;
 
+/// Shows what was said, with the arguments of who asked where they are known.
+type Show = fn(Option<&Value>, Value, &mut Screen) -> Result<(), serde_json::Error>;
+
 /// A command in the list, whatever its types.
 pub struct Entry {
     /// What it is called.
@@ -254,7 +262,7 @@ pub struct Entry {
     unpin: fn(&mut Value) -> Option<Pin>,
     /// Does it.
     serve: Serve,
-    show: fn(Value, &mut Screen) -> Result<(), serde_json::Error>,
+    show: Show,
 }
 
 impl Entry {
@@ -273,11 +281,13 @@ impl Entry {
     /// # Errors
     /// When another version of genii said it.
     pub fn show(&self, said: Value, screen: &mut Screen) -> Result<(), Fault> {
-        (self.show)(said, screen).map_err(|error| {
-            Fault::new(format!("the answer is of another version of genii: {error}"))
-                .help("use the same version as the one that runs")
-        })
+        (self.show)(None, said, screen).map_err(of_another_version)
     }
+}
+
+fn of_another_version(error: serde_json::Error) -> Fault {
+    Fault::new(format!("the answer is of another version of genii: {error}"))
+        .help("use the same version as the one that runs")
 }
 
 const fn entry<C: Command>() -> Entry {
@@ -373,10 +383,18 @@ fn serve<C: Command>(
     })
 }
 
-fn show<C: Command>(said: Value, screen: &mut Screen) -> Result<(), serde_json::Error> {
+fn show<C: Command>(
+    arguments: Option<&Value>,
+    said: Value,
+    screen: &mut Screen,
+) -> Result<(), serde_json::Error> {
     // Names and texts in it come from anybody: from agents, processes, clients and other machines.
     let said = if C::SHOWS_JSON { said } else { harmless_value(said) };
-    C::show(serde_json::from_value(said)?, screen);
+    let said = serde_json::from_value(said)?;
+    match arguments.and_then(|arguments| C::Args::deserialize(arguments).ok()) {
+        Some(args) => C::show_called(&args, said, screen),
+        None => C::show(said, screen),
+    }
     Ok(())
 }
 
@@ -422,6 +440,14 @@ impl Call {
     /// As [`Call::matched`].
     pub fn matched_about_beings(matches: &ArgMatches) -> Result<Option<Self>, Fault> {
         Self::of(&format!("{} ", being::NAME), matches)
+    }
+
+    /// Shows a thing that it said to the person who called it.
+    ///
+    /// # Errors
+    /// As [`Entry::show`].
+    pub fn show(&self, said: Value, screen: &mut Screen) -> Result<(), Fault> {
+        (self.entry.show)(Some(&self.arguments), said, screen).map_err(of_another_version)
     }
 
     /// The command whose name begins so, and goes on with what was matched.

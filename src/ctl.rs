@@ -211,7 +211,7 @@ pub async fn carry_out(
         if json {
             screen.json_line(&said);
         } else {
-            call.entry.show(said, &mut screen)?;
+            call.show(said, &mut screen)?;
         }
         if !screen.flush()? {
             break;

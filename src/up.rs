@@ -303,7 +303,8 @@ impl Up<'_> {
                     others_settle(&house).await;
                 }
                 events.caught_up(house.node().tree().journal.last()).await;
-                let first_being = how_to_begin(&house, &self.data.genii()).await;
+                let (genii, here) = (self.data.genii(), Path::new(""));
+                let first_being = how_to_begin(&house, &genii, here).await;
                 self.say_it_is_up(&house, took, first_being.as_deref());
                 self.serve(&house, &ending).await
             }

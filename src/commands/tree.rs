@@ -219,7 +219,9 @@ fn remarks(branch: &Branch, group: Option<&Row>, screen: &Screen) -> String {
     let row = &branch.row;
     let mut remarks = Vec::new();
     let is_up = matches!(&*row.state, "ready" | "degraded");
-    if let Some(took) = branch.ready_after_ms.filter(|_| is_up && branch.children.is_empty()) {
+    // A group takes as long as its agents, which say so themselves.
+    let is_agent = Address::parse(&row.name).is_ok();
+    if let Some(took) = branch.ready_after_ms.filter(|_| is_up && is_agent) {
         remarks.push(format!("after {}", span(Duration::from_secs_f64(took / 1e3))));
     }
     // Its agents are on it as well, as a rule.

@@ -7,6 +7,7 @@ mod golden_stores;
 pub mod index;
 pub mod memories;
 pub mod ranking;
+mod said;
 pub mod store;
 pub mod text;
 pub mod vector;

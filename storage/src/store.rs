@@ -79,6 +79,8 @@ pub use schema::{Migration, MigrationResult, Schema};
 pub use table::Table;
 pub use writer::Writer;
 
+pub(crate) use errors::is_full;
+
 use batch::job;
 use partial::IfThere;
 use reader::Source;

@@ -19,6 +19,9 @@ fn the_house_that_is_built_in_comes_up_and_ends_at_a_signal() {
     let said = running.stop();
     assert!(said.contains("a signal came; stopping"), "{said}");
     assert!(said.contains("pc2-core/health-monitor stopped"), "{said}");
+    let row = said.lines().find(|line| line.starts_with("being  ")).unwrap();
+    let cells: Vec<&str> = row.split_whitespace().collect();
+    assert_eq!(cells, ["being", "ready"], "a group in which nobody lives took no time");
     let gone = house.genii(&["ctl", "tree"]);
     assert_eq!(gone.code, 1);
     assert!(gone.err.contains("no genii runs on"), "{}", gone.err);

@@ -30,6 +30,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::character::macros::USER_DEFAULT;
 use super::facts;
 use super::mind::{Mind, without_words};
 use super::prompt::{EstimatedTokens, MESSAGE_TOKENS, TokenCounter, in_one_line, minute};
@@ -355,7 +356,7 @@ fn written(name: &str, turns: Vec<StoredTurn>, room: u32) -> (String, Vec<Stored
     let (mut talk, mut taken, mut tokens) = (String::new(), Vec::new(), 0);
     for turn in turns {
         let (id, when) = (turn.id, minute(turn.at));
-        let who = in_one_line(turn.speaker.as_deref().unwrap_or("User"));
+        let who = in_one_line(turn.speaker.as_deref().unwrap_or(USER_DEFAULT));
         let mut lines = format!("[{id}] {when} {who}: {}\n", cut(&turn.said));
         if let Some(answer) = &turn.answer {
             lines += &format!("[{id}] {}: {}\n", in_one_line(name), cut(answer));

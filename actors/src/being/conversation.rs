@@ -37,6 +37,7 @@ use genii_storage::store::StoreError;
 use tokio::task::yield_now;
 use tokio::time::Instant;
 
+use super::character::macros::USER_DEFAULT;
 use super::listener::{self, Listener};
 use super::mind::{Mind, RECENT_MAX, Who};
 use super::prompt::{Assembled, EstimatedTokens, PromptError, TokenCounter};
@@ -55,9 +56,6 @@ const LISTENER_PATIENCE: Duration = Duration::from_secs(60);
 
 /// And how long for all of an answer: others wait behind them.
 const LISTENING_MAX: Duration = Duration::from_secs(600);
-
-/// What whoever talks with a being is called, if they do not say.
-const USER: &str = "User";
 
 /// Why a turn has no answer that is just being given. Read if nothing more comes to be written of it, and
 /// shown only then.
@@ -238,7 +236,7 @@ impl<'a> Telling<'a> {
 
     /// What whoever speaks is called.
     fn user(&self) -> &str {
-        self.saying.speaker.as_deref().unwrap_or(USER)
+        self.saying.speaker.as_deref().unwrap_or(USER_DEFAULT)
     }
 
     fn may_spend(&self, tokens: u64) -> Result<Result<(), BudgetSpent>, NotAnswered> {

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use genii_protocols::Timestamp;
 use genii_protocols::being::{AtStake, Forgettable, Forgotten, NotKept, WouldForget};
+use genii_storage::index::IndexError;
 use genii_storage::memories::{Memories, MemoriesError, Memory, MemoryKind, PAGE_MAX};
 use genii_storage::store::{StoreError, Writer};
 use genii_storage::text::spelt_words;
@@ -133,7 +134,7 @@ pub(super) async fn forget(
                 owed.owe(writer)?;
                 going.clone().remove(writer)
             });
-            let gone = removed.await.map_err(|error: StoreError| not_kept(&error))?;
+            let gone = removed.await.map_err(|error: StoreError| not_removed(&error))?;
             // Older ones come up in the place of those that went. If none can be read, there are none: better
             // than those that were forgotten.
             let newest = mind.store.read(newest_turns);
@@ -147,23 +148,36 @@ pub(super) async fn forget(
     let purged = mind.memories.purge(&memories).await;
     let finished = finish(mind).await;
     purged.map_err(|error| not_purged(&error))?;
-    finished?;
+    finished.map_err(not_rewritten)?;
     Ok(going.counts())
 }
 
-/// Why there are traces of what is recalled no more.
+/// Why all is as it was.
+fn not_removed(error: &StoreError) -> NotKept {
+    NotKept { why: format!("it could not be forgotten: {}", with_causes(error)) }
+}
+
+/// How it begins that something was forgotten, but not for good.
+const TRACES: &str = "what was to be forgotten is recalled no more, but traces of it are left in";
+
+/// Why there are traces in the index.
 fn not_purged(error: &MemoriesError) -> NotKept {
-    let why = match error {
+    const AGAIN: &str = "; forget the same once more";
+    let (why, remedy) = match error {
+        // They say themselves what to do.
+        MemoriesError::Index(full @ IndexError::NoSpace { .. }) => (full.to_string(), ""),
+        MemoriesError::Store(full @ StoreError::Full { .. }) => (full.to_string(), ""),
         // That the memories are safe is not what whoever forgets wants to hear.
-        MemoriesError::Index(error) => with_causes(error),
-        MemoriesError::Embed(error) => with_causes(error),
-        error => with_causes(error),
+        MemoriesError::Index(error) => (with_causes(error), AGAIN),
+        MemoriesError::Embed(error) => (with_causes(error), AGAIN),
+        error => (with_causes(error), AGAIN),
     };
-    let why = format!(
-        "what was to be forgotten is recalled no more, but traces of it are left in the index of its \
-         memories: {why}; make room if the disk is full, and forget the same once more"
-    );
-    NotKept { why }
+    NotKept { why: format!("{TRACES} the index of its memories: {why}{remedy}") }
+}
+
+/// Why there are traces in the store.
+fn not_rewritten(NotKept { why }: NotKept) -> NotKept {
+    NotKept { why: format!("{TRACES} its store: {why}") }
 }
 
 /// Tells what would be forgotten.

@@ -6,7 +6,9 @@ use std::path::Path;
 
 use genii_protocols::beings::ImportedProvider;
 use genii_protocols::{Json, Name, Timestamp};
-use genii_storage::store::{AdmitError, OpenError, Store, StoreError, StoreOptions, check};
+use genii_storage::store::{
+    AdmitError, OpenError, RestoreError, Store, StoreError, StoreOptions, check,
+};
 
 use crate::beings::home::folders::STORE;
 
@@ -47,15 +49,50 @@ pub enum NotImported {
     },
 }
 
+impl NotImported {
+    /// Why a file that somebody gave is not even copied.
+    pub(crate) fn of_given(error: AdmitError) -> Self {
+        match error {
+            AdmitError::Open(error) => Self::of_no_store(error),
+            error => Self::Admit(error),
+        }
+    }
+
+    /// Why it cannot be copied whole.
+    pub(crate) fn of_copying(error: RestoreError) -> Self {
+        match error {
+            RestoreError::NotWhole { path, report } => {
+                let why = report.finding.why().unwrap_or_default().to_owned();
+                Self::of_no_store(OpenError::Damaged { path, why })
+            }
+            RestoreError::Backup(error) => Self::of_no_store(error),
+            error => Self::Failed { why: error.to_string() },
+        }
+    }
+
+    /// What helps a store of the house helps no file that somebody gave.
+    fn of_no_store(error: OpenError) -> Self {
+        let why = match error {
+            OpenError::Damaged { path, why } => {
+                format!("{} is damaged: {why}; take in another export of the being", path.display())
+            }
+            OpenError::NotAStore { path, why } => {
+                format!("{} is not a store of a being: {why}", path.display())
+            }
+            error => return Self::Open(error),
+        };
+        Self::Failed { why }
+    }
+}
+
 impl Imported {
     /// Looks into a file, which is checked whole, entry by entry, and stays as it is. Blocking.
     ///
     /// # Errors
     /// When it holds no being that can live here.
     pub fn of(file: &Path) -> Result<Self, NotImported> {
-        let report = check(file)?;
-        if !report.is_whole() {
-            return Err(NotImported::Failed { why: format!("it is damaged: {report}") });
+        if let Some(why) = check(file)?.finding.why() {
+            return Err(NotImported::Failed { why: format!("it is damaged: {why}") });
         }
         Self::in_store(file)
     }

@@ -97,18 +97,22 @@ async fn what_can_be_no_being_is_refused_before_any_of_it_is_copied() {
     let world = World::new().await;
     let letter = beside(&world, "letter");
     std::fs::write(&letter, "Dear Ann, ".repeat(1_000)).unwrap();
+    let empty = beside(&world, "empty");
+    std::fs::write(&empty, "").unwrap();
     let socket = beside(&world, "socket");
     let _listens = UnixListener::bind(&socket).unwrap();
     for (file, says) in [
         (PathBuf::from("/dev/zero"), "is a device, a pipe or a socket"),
         (socket, "is a device, a pipe or a socket"),
         (world.folder(""), "is a folder"),
-        (letter, "is not a store"),
+        (letter, "is not a store of a being: it does not begin as one does"),
+        (empty, "is damaged: the file is empty; take in another export"),
     ] {
         let file = file.display().to_string();
         let refused = world.refused(&world.registry, import(&file, "alice")).await;
         assert!(matches!(refused, NoBeing::Senseless { .. }), "{file}: {refused}");
         assert!(refused.to_string().contains(says), "{file}: {refused}");
+        assert!(!refused.to_string().contains("backup"), "{file}: {refused}");
     }
     for folder in [".going", ".coming"] {
         let left = std::fs::read_dir(world.folder(folder)).map_or(0, |left| left.count());

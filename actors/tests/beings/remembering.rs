@@ -143,7 +143,16 @@ async fn a_forgetting_that_failed_is_made_up_for_by_the_same_once_more() {
     let found = world.recall("alice", SECRET).await;
     assert!(found.iter().all(|it| !it.memory.text.contains(SECRET)), "{found:?}");
     assert!(holds(&index, SECRET), "else this shows nothing");
+
+    // More than any disk has, of a file that takes none of it.
+    let ballast = index.join("ballast");
+    std::fs::File::create(&ballast).unwrap().set_len(1 << 43).unwrap();
     std::fs::remove_file(&in_the_way).unwrap();
+    let refused = world.refused(&being("alice"), forget()).await;
+    assert!(refused.why.contains("traces of it are left in the index"), "{refused}");
+    assert!(refused.why.contains("no space is left on the disk"), "{refused}");
+    assert_eq!(refused.why.matches("make ").count(), 1, "{refused}");
+    std::fs::remove_file(&ballast).unwrap();
     assert_eq!(world.ask(&being("alice"), forget()).await, Forgotten::default());
     assert!(!holds(&world.folder("alice"), SECRET), "a trace is left");
 }

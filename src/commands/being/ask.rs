@@ -1,6 +1,6 @@
 //! `being ask`: says one thing to a being, and shows its answer as it comes.
 
-use genii_protocols::being::{Answered, Converse};
+use genii_protocols::being::{Answered, Converse, Memory, MemoryKind, Recollection};
 use serde::{Deserialize, Serialize};
 
 use super::{Being, reach, words};
@@ -69,10 +69,67 @@ pub fn remark(answered: &Answered) -> Option<String> {
     if answered.is_cut_off {
         remarks.push("cut off, since it was longer than it may be".to_owned());
     }
-    match answered.recalled.len() {
-        0 => {}
-        1 => remarks.push("one memory was used".to_owned()),
-        many => remarks.push(format!("{many} memories were used")),
-    }
+    remarks.extend(used(&answered.recalled));
     (!remarks.is_empty()).then(|| format!("({})", remarks.join("; ")))
+}
+
+/// How many memories were used, and how many of them are facts that stand in others of them; nothing if none was.
+fn used(recalled: &[Recollection]) -> Option<String> {
+    let used = match recalled.len() {
+        0 => return None,
+        1 => "one memory was used".to_owned(),
+        many => format!("{many} memories were used"),
+    };
+    let is_in_another = |it: &&Recollection| is_told_in_any(&it.memory, recalled);
+    Some(match recalled.iter().filter(is_in_another).count() {
+        0 => used,
+        1 => format!("{used}, one of them a fact that another tells"),
+        facts => format!("{used}, {facts} of them facts that others tell"),
+    })
+}
+
+/// Whether it is a fact that was told in something that is remembered as it was said, too: it has its time and its
+/// speaker of that.
+fn is_told_in_any(fact: &Memory, used: &[Recollection]) -> bool {
+    let tells_it = |it: &Recollection| {
+        let Memory { kind, at, speaker, .. } = &it.memory;
+        *kind == MemoryKind::Turn && *at == fact.at && *speaker == fact.speaker
+    };
+    fact.kind == MemoryKind::Fact && used.iter().any(tells_it)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::stand_ins::{at, recollection};
+    use super::*;
+
+    #[test]
+    fn a_fact_is_told_to_be_one_with_what_was_said() {
+        let memory = |kind, speaker: &str, time: &str| {
+            let mut recalled = recollection(1, "I live in Porto.");
+            let Memory { kind: of, speaker: by, at: when, .. } = &mut recalled.memory;
+            (*of, *by, *when) = (kind, Some(speaker.to_owned()), at(time));
+            recalled
+        };
+        let turn = |day| memory(MemoryKind::Turn, "Ann", day);
+        let fact = |speaker, day| memory(MemoryKind::Fact, speaker, day);
+        let [may, june] = ["2026-05-03T10:00:00Z", "2026-06-03T10:00:00Z"];
+        for (recalled, told) in [
+            (vec![], None),
+            (vec![fact("Ann", may)], Some("one memory was used")),
+            (vec![turn(may), turn(june)], Some("2 memories were used")),
+            (vec![turn(may), fact("Ann", june)], Some("2 memories were used")),
+            (vec![turn(may), fact("Bo", may)], Some("2 memories were used")),
+            (
+                vec![fact("Ann", may), turn(may), turn(june)],
+                Some("3 memories were used, one of them a fact that another tells"),
+            ),
+            (
+                vec![fact("Ann", may), fact("Ann", may), turn(may)],
+                Some("3 memories were used, 2 of them facts that others tell"),
+            ),
+        ] {
+            assert_eq!(used(&recalled).as_deref(), told);
+        }
+    }
 }

@@ -53,7 +53,8 @@ pub struct Args {
     /// And before then
     #[arg(long, value_name = "TIME", value_parser = moment, requires = "from")]
     until: Option<Timestamp>,
-    /// All in which these words stand, in this order, whether large or small
+    /// All in which these whole words stand, in this order, whether large or small; also all that somebody of this
+    /// name said
     #[arg(long, value_name = "TEXT")]
     matching: Option<String>,
     /// Show what would go, and forget nothing
@@ -100,7 +101,8 @@ impl Args {
 
 impl Command for Forget {
     const NAME: &'static str = "being forget";
-    const ABOUT: &'static str = "Have a being forget for good: nothing of it is left in its folder";
+    const ABOUT: &'static str =
+        "Have a being forget for good; its character and core memory stay as you wrote them";
     const EXAMPLES: &'static [&'static str] = &[
         "being forget marit --memory 12",
         "being forget marit --turn 40",

@@ -25,7 +25,7 @@ pub struct Args {
     #[arg(long, short = 'n', value_name = "COUNT", default_value_t = 20,
         value_parser = clap::value_parser!(u32).range(1..=SHOWN_MAX))]
     limit: u32,
-    /// Only turns before this one, by its number
+    /// Only turns before this one, by its number; the first has the number 1
     #[arg(long, value_name = "TURN")]
     before: Option<u64>,
 }
@@ -67,6 +67,17 @@ impl Command for History {
             words::turn(turn, being.as_str(), screen);
         }
     }
+
+    fn show_called(args: &Args, talk: Talk, screen: &mut Screen) {
+        match args.before.filter(|_| talk.turns.is_empty()) {
+            Some(before) => {
+                let newest = format!("`being history {}` shows the newest", talk.being);
+                let newest = screen.called(&newest);
+                screen.line(format!("it has no turn before {before}; {newest}"));
+            }
+            None => Self::show(talk, screen),
+        }
+    }
 }
 
 /// The newest turns before one, the newest first, so many at most.
@@ -88,5 +99,25 @@ async fn newest(
             Some(_) if left > 0 => before = older,
             older => return Ok(being::History { turns, older }),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_no_turn_is_found_it_is_told_before_which() {
+        let shown = |before| {
+            let id = Name::new("marit").unwrap();
+            let talk = Talk { being: id.clone(), turns: Vec::new(), older: None };
+            let mut screen = Screen::stdout();
+            let args = Args { being: Being { id }, limit: 20, before };
+            History::show_called(&args, talk, &mut screen);
+            screen.into_text()
+        };
+        let none = "it has no turn before 1; `being history marit` shows the newest\n";
+        assert_eq!(shown(Some(1)), none);
+        assert_eq!(shown(None), "nothing was said yet\n");
     }
 }

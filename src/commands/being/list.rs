@@ -31,6 +31,21 @@ pub struct Args {
     limit: Option<u32>,
 }
 
+impl Args {
+    /// That there is none of those that are wanted; nothing if all are.
+    fn none(&self) -> Option<String> {
+        let text = self.matching.as_deref().map(|text| words::in_short(text, NAME_SHOWN_LETTERS));
+        match (text, &self.after) {
+            (Some(text), Some(after)) => {
+                Some(format!("no being behind {after} has '{text}' in its id or name"))
+            }
+            (Some(text), None) => Some(format!("no being has '{text}' in its id or name")),
+            (None, Some(after)) => Some(format!("no being is behind {after}")),
+            (None, None) => None,
+        }
+    }
+}
+
 impl Command for List {
     const NAME: &'static str = "being list";
     const ABOUT: &'static str = "List the beings, and how each stands";
@@ -71,7 +86,7 @@ impl Command for List {
     fn show(beings: Vec<BeingEntry>, screen: &mut Screen) {
         if beings.is_empty() {
             let how = screen.called("`being create FILE` makes one");
-            return screen.line(format!("no being is in this list; {how}"));
+            return screen.line(format!("no being lives here yet; {how}"));
         }
         let row = |being: &BeingEntry| {
             vec![
@@ -86,7 +101,45 @@ impl Command for List {
         let rows = beings.iter().map(row).collect();
         screen.table(&["id", "name", "state", "on", "made", "why"], rows);
     }
+
+    fn show_called(args: &Args, beings: Vec<BeingEntry>, screen: &mut Screen) {
+        match args.none().filter(|_| beings.is_empty()) {
+            Some(none) => {
+                let all = screen.called("`being list` shows all");
+                screen.line(format!("{none}; {all}"));
+            }
+            None => Self::show(beings, screen),
+        }
+    }
 }
 
 /// How many letters of a name stand in the list.
 const NAME_SHOWN_LETTERS: usize = 40;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_none_is_found_it_is_told_by_what_was_looked_for() {
+        let shown = |matching: Option<&str>, after: Option<&str>| {
+            let after = after.map(|id| Name::new(id).unwrap());
+            let args = Args { matching: matching.map(str::to_owned), after, limit: None };
+            let mut screen = Screen::stdout();
+            List::show_called(&args, Vec::new(), &mut screen);
+            screen.into_text()
+        };
+        for (matching, after, told) in [
+            (Some("ann"), None, "no being has 'ann' in its id or name; `being list` shows all"),
+            (None, Some("zeno"), "no being is behind zeno; `being list` shows all"),
+            (
+                Some("ann"),
+                Some("bo"),
+                "no being behind bo has 'ann' in its id or name; `being list` shows all",
+            ),
+            (None, None, "no being lives here yet; `being create FILE` makes one"),
+        ] {
+            assert_eq!(shown(matching, after), format!("{told}\n"));
+        }
+    }
+}

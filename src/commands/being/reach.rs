@@ -1,6 +1,8 @@
 //! Speaking to beings and to their registry, for commands.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -312,18 +314,32 @@ pub async fn known(side: &Side, name: &str) -> Result<Option<BeingEntry>, Refusa
     }
 }
 
-/// How the owner of a house in which no being lives yet makes the first; `None` where there are some, or
-/// no registry, or it does not answer.
-pub async fn how_to_begin(house: &House, genii: &str) -> Option<String> {
+/// A character that comes with the source of genii, in the folder of that.
+const EXAMPLE: &str = "examples/characters/marit.toml";
+
+/// How the owner of a house in which no being lives yet makes the first, of an example if the source of genii lies
+/// in this folder; `None` where there are some, or no registry, or it does not answer.
+pub async fn how_to_begin(house: &House, genii: &str, folder: &Path) -> Option<String> {
     let registry = registry();
     house.topology().agent(&registry)?;
     let first = ListBeings { limit: Some(1), ..ListBeings::default() };
     let beings = house.node().to(&registry).ask_within(first, ASIDE_PATIENCE).await.ok()?;
+    let makes = match example_in(folder) {
+        Some(file) => format!("`{genii} being create {file} --id marit` makes one"),
+        None => format!(
+            "`echo 'name = \"Ada\"' | {genii} being create -` makes one of no more than a name"
+        ),
+    };
     let how = format!(
-        "no being lives here yet; `echo 'name = \"Ada\"' | {genii} being create -` makes one of no more than \
-         a name, and `{genii} being create --help` tells of what else"
+        "no being lives here yet; {makes}, and `{genii} being create --help` tells of what else"
     );
     (beings.total == 0).then_some(how)
+}
+
+/// The example, as a shell reads its path wherever it is called.
+fn example_in(folder: &Path) -> Option<String> {
+    let file = std::path::absolute(folder.join(EXAMPLE)).ok().filter(|file| file.is_file())?;
+    shlex::try_quote(file.to_str()?).ok().map(Cow::into_owned)
 }
 
 /// What a being refuses, with what to do if its store is damaged.

@@ -136,7 +136,8 @@ fn rows_of(info: &BeingInfo) -> Vec<(&'static str, String)> {
     let limits = words::limits(&budget.limits, budget.today, budget.this_month, budget.in_all);
     let limits = if limits.is_empty() { vec!["no limit".to_owned()] } else { limits };
     let description = info.character.0.get("description").and_then(serde_json::Value::as_str);
-    let description = expand(description.unwrap_or_default(), &Names::new(&info.name, "you"), 0);
+    // In the third person, as it is written: whoever reads it is called as the being calls them.
+    let description = expand(description.unwrap_or_default(), &Names::new(&info.name, ""), 0);
     let mut rows = vec![
         ("words by", words::harmless(&info.provider)),
         ("turns", info.turns.to_string()),

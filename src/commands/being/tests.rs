@@ -1,5 +1,6 @@
 //! The commands about beings against stand-ins, and their JSON, which scripts read.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use genii_protocols::admin::run_reply::Said;
@@ -32,14 +33,15 @@ fn call(line: &str) -> Call {
 
 /// What a line brings: what it says in JSON, and what a person sees of it.
 async fn run(side: &Side, line: &str) -> Result<(Vec<Value>, String), Refusal> {
-    let Call { entry, arguments, node } = call(line);
-    let mut listener = begin_anywhere(entry, arguments, node, side.clone());
+    let call = call(line);
+    let (arguments, node) = (call.arguments.clone(), call.node.clone());
+    let mut listener = begin_anywhere(call.entry, arguments, node, side.clone());
     let (mut said, mut screen) = (Vec::new(), Screen::stdout());
     while let Some(one) = listener.recv().await {
         match one {
             Said::Output(text) => {
                 let value: Value = serde_json::from_str(&text).unwrap();
-                entry.show(value.clone(), &mut screen).unwrap();
+                call.show(value.clone(), &mut screen).unwrap();
                 said.push(value);
             }
             Said::Refusal(no) => {
@@ -83,7 +85,7 @@ async fn a_list_is_one_array_of_all_pages() {
     assert_eq!((&behind[0]["id"], &behind[1_000]["id"]), (&json!("x000003"), &json!("x001003")));
     assert_eq!(json(&side, "being list --matching nobody").await, json!([]));
     assert!(shown(&side, "being list -n 2").await.contains("its store is damaged"));
-    assert!(shown(&side, "being list --matching nobody").await.contains("`being create FILE`"));
+    assert!(shown(&side, "being list -m nobody").await.starts_with("no being has 'nobody' in its"));
 }
 
 #[tokio::test]
@@ -260,7 +262,7 @@ async fn a_house_without_a_registry_says_how_to_have_one() {
         assert!(no.contains("the house has no beings/registry"), "{line}: {no}");
         assert!(no.contains("kind = \"beings-registry\""), "{line}: {no}");
     }
-    assert_eq!(how_to_begin(&side.house, "genii").await, None);
+    assert_eq!(how_to_begin(&side.house, "genii", Path::new("")).await, None);
 }
 
 #[tokio::test]
@@ -302,9 +304,13 @@ async fn whoever_has_waited_too_long_is_told_that_it_may_go_on() {
 
 #[tokio::test]
 async fn only_a_house_without_beings_is_told_how_to_make_the_first() {
-    let how = how_to_begin(&side(0).await.house, "genii --data x").await.unwrap();
+    let (scratch, source) = (tempfile::tempdir().unwrap(), Path::new(env!("CARGO_MANIFEST_DIR")));
+    let (none, one) = (side(0).await, side(1).await);
+    let how = how_to_begin(&none.house, "genii --data x", scratch.path()).await.unwrap();
     assert!(how.contains("| genii --data x being create -`"), "{how}");
-    assert_eq!(how_to_begin(&side(1).await.house, "genii").await, None);
+    let how = how_to_begin(&none.house, "genii", source).await.unwrap();
+    assert!(how.contains("`genii being create ") && how.contains("marit.toml"), "{how}");
+    assert_eq!(how_to_begin(&one.house, "genii", source).await, None);
 }
 
 #[tokio::test]
@@ -358,6 +364,8 @@ async fn history_is_paged_and_shown_in_the_order_of_time() {
     let seen = shown(&side, "being history marit -n 2").await;
     assert!(seen.contains("--before 449"), "{seen}");
     assert!(seen.find("word 449").unwrap() < seen.find("word 450").unwrap(), "{seen}");
+    let none = shown(&side, "being history marit --before 0").await;
+    assert!(none.starts_with("it has no turn before 0"), "{none}");
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use genii_actors::being::character::macros::USER_DEFAULT;
 use genii_protocols::Json;
 use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Reminder, Turn};
 use genii_protocols::beings::{BeingState, Isolation};
@@ -130,7 +131,8 @@ pub fn about(memory: &Memory, screen: &Screen) -> String {
 
 /// Writes a turn of a conversation with a being of this name.
 pub fn turn(turn: &Turn, being: &str, screen: &mut Screen) {
-    let speaker = harmless(turn.speaker.as_deref().unwrap_or("somebody"));
+    // As the being calls them, too.
+    let speaker = harmless(turn.speaker.as_deref().unwrap_or(USER_DEFAULT));
     let head = screen.faint(&format!("turn {} {}", turn.id, turn.at));
     screen.line(format!("{head} {}", screen.bold(&speaker)));
     set_in(&turn.said, screen);
@@ -257,6 +259,18 @@ mod tests {
         assert!(seen.contains("(being answered)") && !seen.contains("not answered"), "{seen}");
         // As a being of an earlier version tells it.
         assert!(!shown(&said).contains("(being answered)"));
+    }
+
+    #[test]
+    fn who_has_said_no_name_is_called_as_the_being_calls_them() {
+        let said = serde_json::json!({
+            "id": 7, "at": "2026-05-03T10:00:00Z", "speaker": null, "said": "Aye?",
+            "answer": null, "failure": null,
+        });
+        let mut screen = Screen::stdout();
+        screen.colour = false;
+        turn(&serde_json::from_value(said).unwrap(), "marit", &mut screen);
+        assert_eq!(screen.into_text(), "turn 7 2026-05-03T10:00:00.000Z User\n    Aye?\n");
     }
 
     #[test]

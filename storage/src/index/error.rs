@@ -4,6 +4,9 @@ use std::error::Error;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::said::{Said, without_places};
+use crate::store::is_full;
+
 /// Anything that went wrong below, with its own causes.
 pub(super) type Cause = Box<dyn Error + Send + Sync>;
 
@@ -13,25 +16,25 @@ pub(super) type Cause = Box<dyn Error + Send + Sync>;
 pub enum IndexError {
     /// What lies in the folder can't be read as an index, or not any more.
     #[error(
-        "the memory index in {folder} is damaged ({doing} failed); make it anew from the store"
+        "the memory index in {folder} is damaged ({doing} failed), and has to be made anew from the store"
     )]
     Damaged {
         /// Where the index is.
         folder: PathBuf,
         /// What was being done.
         doing: &'static str,
-        /// What LanceDB said.
+        /// What LanceDB said, without the places of its source.
         source: Cause,
     },
     /// There is no room on the disk.
     #[error(
-        "no space is left on the disk for the memory index in {folder}; make room, then repeat"
+        "no space is left on the disk for the memory index in {folder} ({why}); make room, then repeat"
     )]
     NoSpace {
         /// Where the index is.
         folder: PathBuf,
-        /// What LanceDB said.
-        source: Cause,
+        /// What the system said, or how much is lacking.
+        why: String,
     },
     /// The system refused a file for a reason that says nothing about the index.
     #[error("the files of the memory index in {folder} can't be used ({doing} failed: {source})")]
@@ -102,28 +105,28 @@ impl IndexError {
         matches!(self, Self::Damaged { .. })
     }
 
-    /// Tells damage from a full disk and from trouble with files in general by what lies beneath.
+    /// Tells damage from a full disk and from trouble with files in general by what lies beneath. Whatever
+    /// LanceDB says comes by here.
     pub(super) fn of(folder: &Path, doing: &'static str, cause: impl Into<Cause>) -> Self {
-        let (folder, source) = (folder.to_owned(), cause.into());
-        match io_kind(source.as_ref()) {
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) => {
-                Self::NoSpace { folder, source }
+        let (folder, cause) = (folder.to_owned(), cause.into());
+        let said = Said::of(cause.as_ref());
+        match io_beneath(cause.as_ref()) {
+            Some(error) if is_full(error.kind()) => {
+                Self::NoSpace { folder, why: without_places(&error.to_string()) }
             }
-            Some(kind) if !tells_of_damage(kind) => {
-                Self::Files { folder, doing, source: io::Error::new(kind, source) }
+            Some(error) if !tells_of_damage(error.kind()) => {
+                Self::Files { folder, doing, source: io::Error::new(error.kind(), said) }
             }
-            _ => Self::Damaged { folder, doing, source },
+            _ => Self::Damaged { folder, doing, source: Box::new(said) },
         }
     }
 
     /// There is no folder for what is needed only while it is worked on, which says nothing about the index.
     pub(super) fn of_scratch(folder: &Path, source: io::Error) -> Self {
         let folder = folder.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::NoSpace { folder, source: Box::new(source) }
-            }
-            _ => Self::Files { folder, doing: "making a temporary folder", source },
+        match is_full(source.kind()) {
+            true => Self::NoSpace { folder, why: source.to_string() },
+            false => Self::Files { folder, doing: "making a temporary folder", source },
         }
     }
 
@@ -153,16 +156,17 @@ fn tells_of_damage(kind: io::ErrorKind) -> bool {
 
 /// The innermost input-output error of a chain of causes. Such an error names what lies within it not
 /// as its source.
-fn io_kind(error: &(dyn Error + 'static)) -> Option<io::ErrorKind> {
+fn io_beneath<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a io::Error> {
     let of_files = error.downcast_ref::<io::Error>();
-    let within = of_files.and_then(io::Error::get_ref).and_then(|within| io_kind(within));
-    let beneath = || error.source().and_then(io_kind);
-    within.or_else(beneath).or_else(|| of_files.map(io::Error::kind))
+    let within = of_files.and_then(io::Error::get_ref).and_then(|within| io_beneath(within));
+    let beneath = || error.source().and_then(io_beneath);
+    within.or_else(beneath).or(of_files)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::index::with_causes;
 
     fn of(kind: io::ErrorKind) -> IndexError {
         let beneath = io::Error::other(io::Error::from(kind));
@@ -180,10 +184,33 @@ mod tests {
     #[test]
     fn errors_say_where_and_what_to_do() {
         let said = of(io::ErrorKind::NotFound).to_string();
-        let wanted = "the memory index in /beings/a is damaged (a search failed); make it anew";
+        let wanted =
+            "the memory index in /beings/a is damaged (a search failed), and has to be made";
         assert!(said.starts_with(wanted), "{said}");
         let panic =
             IndexError::panicked(Path::new("/b"), "a search", Box::new("index out of range"));
         assert!(panic.source().is_some_and(|said| said.to_string().contains("out of range")));
+    }
+
+    #[test]
+    fn no_place_in_the_source_of_lancedb_is_told() {
+        use io::ErrorKind::{NotFound, PermissionDenied, StorageFull};
+        for kind in [NotFound, PermissionDenied, StorageFull] {
+            let met = lance::Error::io_source(Box::new(io::Error::from(kind)));
+            assert!(met.to_string().contains(".rs:"), "else this shows nothing: {met}");
+            let error = IndexError::of(Path::new("/beings/a"), "a search", met);
+            let said = with_causes(&error);
+            assert!(!said.contains(".rs"), "{said}");
+            assert!(said.contains(&kind.to_string()), "{said}");
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_told_in_short() {
+        let full = lance::Error::io_source(Box::new(io::Error::from(io::ErrorKind::FileTooLarge)));
+        let said = with_causes(&IndexError::of(Path::new("/beings/a"), "a search", full));
+        let wanted = "no space is left on the disk for the memory index in /beings/a (file too large); make \
+                      room, then repeat";
+        assert_eq!(said, wanted);
     }
 }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tokio::sync::watch;
 
-use crate::store;
+use crate::store::{self, AdmitError};
 
 use super::folder::{self, Generation};
 use super::ids::Ids;
@@ -35,7 +35,6 @@ impl Rebuild {
         let at = folder.to_owned();
         let find = move || {
             folder::clear_part(&at)?;
-            let no_room = |error| io::Error::new(ErrorKind::StorageFull, error);
             let bytes = folder::bytes_in(&at)? as f64 * share;
             store::find_room(&at, bytes as u64).map_err(no_room)
         };
@@ -142,4 +141,15 @@ impl Rebuild {
         })
         .await
     }
+}
+
+/// How much room is lacking. What to do is for whoever tells of it to say.
+fn no_room(error: AdmitError) -> io::Error {
+    let why = match error {
+        AdmitError::NoRoom { bytes, free, .. } => {
+            format!("it needs {bytes} bytes, and {free} are free")
+        }
+        error => error.to_string(),
+    };
+    io::Error::new(ErrorKind::StorageFull, why)
 }

@@ -77,7 +77,17 @@ pub struct Repair {
 impl Report {
     /// Whether nothing is wrong.
     pub fn is_whole(&self) -> bool {
-        matches!(self.finding, Finding::Whole | Finding::NotClosed)
+        self.finding.why().is_none()
+    }
+}
+
+impl Finding {
+    /// What is wrong, if anything is.
+    pub fn why(&self) -> Option<&str> {
+        match self {
+            Self::Whole | Self::NotClosed => None,
+            Self::Repairable { why } | Self::Damaged { why } => Some(why),
+        }
     }
 }
 

@@ -7,6 +7,12 @@ use std::sync::Arc;
 
 use genii_protocols::wire::WireError;
 
+use crate::said::without_places;
+
+/// What helps where a store is damaged.
+const REMEDY: &str = "restore a backup; that of a being `being check` looks over, which tells what of it can \
+                      be saved";
+
 /// Why a store could not be opened, looked over or repaired.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -18,8 +24,7 @@ pub enum OpenError {
     },
     /// The file is a store no more.
     #[error(
-        "the store {} is damaged: {why}; try to repair it, or restore a backup; that of a being \
-         `being check` looks over, which tells what of it can be saved",
+        "the store {} is damaged: {why}; {REMEDY}",
         path.display()
     )]
     Damaged {
@@ -30,8 +35,7 @@ pub enum OpenError {
     },
     /// The file does not begin as a store does.
     #[error(
-        "{} is not a store: {why}; if it was one, it is damaged, and a backup can be restored; that of \
-         a being `being check` looks over, which tells what of it can be saved",
+        "{} is not a store: {why}; if it was one, it is damaged: {REMEDY}",
         path.display()
     )]
     NotAStore {
@@ -139,8 +143,7 @@ pub enum OpenError {
 pub enum StoreError {
     /// What is in the file is not what was written.
     #[error(
-        "{place} of the store {} is damaged: {why}; check the store, and restore a backup; that of a \
-         being `being check` looks over, which tells what of it can be saved",
+        "{place} of the store {} is damaged: {why}; {REMEDY}",
         path.display()
     )]
     Damaged {
@@ -247,7 +250,7 @@ impl OpenError {
                 Self::Locked { path: path.to_owned() }
             }
             redb::Error::Io(error) if !is_damage(error.kind()) => Self::io(path, error),
-            other => Self::damaged(path, other.to_string()),
+            other => Self::damaged(path, without_places(&other.to_string())),
         }
     }
 
@@ -286,7 +289,7 @@ impl StoreError {
             redb::Error::PreviousIo => {
                 Self::io(path, io::Error::other("reading or writing it failed before"))
             }
-            other => Self::structure(path, other.to_string()),
+            other => Self::structure(path, without_places(&other.to_string())),
         }
     }
 
@@ -297,7 +300,7 @@ impl StoreError {
 }
 
 /// Whether there is no space: on the disk, within a quota, or within the size that files may have.
-fn is_full(kind: ErrorKind) -> bool {
+pub(crate) fn is_full(kind: ErrorKind) -> bool {
     matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge)
 }
 
@@ -337,6 +340,23 @@ mod tests {
         }
         let cut_short = redb::Error::Io(ErrorKind::UnexpectedEof.into());
         assert!(matches!(OpenError::redb(path, cut_short), OpenError::Damaged { .. }));
+    }
+
+    #[test]
+    fn no_place_in_the_source_of_redb_is_told() {
+        let path = Path::new("being.redb");
+        let poisoned = || redb::Error::LockPoisoned(std::panic::Location::caller());
+        assert!(poisoned().to_string().contains(".rs:"), "else this shows nothing");
+        let errors = [
+            OpenError::redb(path, poisoned()).to_string(),
+            StoreError::redb(path, poisoned()).to_string(),
+        ];
+        for said in errors {
+            assert!(
+                said.contains("Poisoned internal lock; restore") && !said.contains(".rs:"),
+                "{said}"
+            );
+        }
     }
 
     #[test]

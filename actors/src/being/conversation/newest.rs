@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 
 use genii_storage::store::StoreError;
 
-use super::USER;
-use crate::being::character::macros::expand;
+use crate::being::character::macros::{USER_DEFAULT, expand};
 use crate::being::character::{Character, Names};
 use crate::being::mind::Mind;
 use crate::being::prompt::{EstimatedTokens, PromptAccount, PromptSettings, Turn, is_long};
@@ -56,7 +55,7 @@ impl Newest {
         };
         let answers = u32::try_from(last).unwrap_or(u32::MAX);
         for turn in recent.iter() {
-            let speaker = turn.speaker.clone().or_else(|| Some(USER.to_owned()));
+            let speaker = turn.speaker.clone().or_else(|| Some(USER_DEFAULT.to_owned()));
             turns.push(Turn { speaker, text: turn.said.clone() });
             of.push(Some(turn.id));
             if let Some(answer) = &turn.answer {

@@ -10,7 +10,8 @@ use tokio::task::block_in_place;
 
 use super::newest::Newest;
 use super::quotable::quotable;
-use super::{Telling, USER, not_kept};
+use super::{Telling, not_kept};
+use crate::being::character::macros::USER_DEFAULT;
 use crate::being::lorebook::PreparedLorebook;
 use crate::being::mind::with_causes;
 use crate::being::prompt::{
@@ -148,7 +149,7 @@ fn for_prompt(recalled: &Recalled) -> prompt::Recalled {
     let Memory { text, speaker, at, kind, until, .. } = recalled.memory.clone();
     // What was said in a conversation by nobody in particular was said by whoever asks now.
     let is_said = matches!(kind, MemoryKind::Turn | MemoryKind::Fact);
-    let speaker = speaker.or_else(|| is_said.then(|| USER.to_owned()));
+    let speaker = speaker.or_else(|| is_said.then(|| USER_DEFAULT.to_owned()));
     prompt::Recalled { memory: Remembered { text, speaker, at, until }, score: recalled.score }
 }
 

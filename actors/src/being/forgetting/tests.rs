@@ -62,6 +62,26 @@ fn what_looks_the_same_matches_however_it_is_written() {
     assert!(!matches("na\u{ef}ve", "nave") && !matches("R\u{e9}sum\u{e9}", "resume"));
 }
 
+#[test]
+fn whoever_has_no_room_is_told_once_to_make_some() {
+    let source = Arc::new(std::io::Error::from(std::io::ErrorKind::StorageFull));
+    let of_store = StoreError::Full { path: "/b/being.redb".into(), source };
+    let why = "it needs 9 bytes, and 3 are free".to_owned();
+    let of_index = IndexError::NoSpace { folder: "/b/vectors".into(), why };
+    let check = |told: NotKept, begins: &str| {
+        assert!(told.why.starts_with(begins), "{told}");
+        assert_eq!(told.why.matches("; make ").count(), 1, "{told}");
+        assert_eq!(told.why.matches("; ").count(), 1, "{told}");
+    };
+    check(not_removed(&of_store), "it could not be forgotten: no space is left");
+    let traces = "what was to be forgotten is recalled no more, but traces of it are left in ";
+    for error in [MemoriesError::from(of_index), MemoriesError::from(of_store.clone())] {
+        check(not_purged(&error), &format!("{traces}the index of its memories: no space is left"));
+    }
+    let unfinished = NotKept { why: without_words(&of_store) };
+    check(not_rewritten(unfinished), &format!("{traces}its store: no space is left"));
+}
+
 /// A being with a turn for each of these texts.
 async fn marit(said: impl IntoIterator<Item = String>) -> (TempDir, Arc<Mind>) {
     let folder = tempfile::tempdir().unwrap();

@@ -135,13 +135,15 @@ impl Book {
         })?;
         let store = Store::open(folder.join(FILE), &SCHEMA, &StoreOptions::default());
         let store = store.map_err(|error| match &error {
-            OpenError::Damaged { .. } | OpenError::NotAStore { .. } => damaged(&error),
+            OpenError::Damaged { path, why } | OpenError::NotAStore { path, why } => {
+                damaged(path, why)
+            }
             _ => StartError::of(&error),
         })?;
         let book = Self { store, counts: Mutex::default() };
         let mut counts = HashMap::new();
         let entries = book.all().map_err(|error| match &error {
-            StoreError::Damaged { .. } => damaged(&error),
+            StoreError::Damaged { path, place, why } => damaged(path, &format!("{place}: {why}")),
             _ => StartError::of(&error),
         })?;
         for entry in entries {
@@ -369,10 +371,11 @@ impl Book {
 }
 
 /// Why the book cannot be opened, with what to do where there is no backup of it.
-fn damaged(error: &dyn std::error::Error) -> StartError {
+fn damaged(book: &Path, why: &str) -> StartError {
     StartError::failed(format!(
-        "{error}; or move {FILE} aside: what lies in the homes is found again, what was noted of \
-         beings that are no more is not"
+        "the store {} is damaged: {why}; restore a backup, or move {FILE} aside: what lies in the homes is \
+         found again, what was noted of beings that are no more is not",
+        book.display()
     ))
 }
 
@@ -496,6 +499,8 @@ mod tests {
         std::fs::write(folder.path().join(FILE), [7_u8; 8_192]).unwrap();
         let refused = Book::open(folder.path()).err().unwrap().to_string();
         assert!(refused.contains("move registry.redb aside"), "{refused}");
+        // That is of a being.
+        assert!(!refused.contains("being check"), "{refused}");
     }
 
     #[tokio::test]

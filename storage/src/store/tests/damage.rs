@@ -148,7 +148,7 @@ fn an_empty_file_is_damage_and_not_a_new_store() {
     fs::write(&path, "").unwrap();
     let error = Store::open(&path, &SCHEMA, &options()).unwrap_err();
     let said = error.to_string();
-    assert!(said.contains("is damaged: the file is empty; try to repair it"), "{said}");
+    assert!(said.contains("is damaged: the file is empty; restore a backup"), "{said}");
     let Repair { before, after } = repair(&path).unwrap();
     assert_eq!(before.finding, Finding::Damaged { why: "the file is empty".to_owned() });
     assert_eq!(after, before);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use genii_protocols::being::{AskHealth, Export};
 use genii_protocols::beings::ImportedProvider;
 use genii_protocols::{AskError, Fault, Name};
-use genii_storage::store;
+use genii_storage::store::{self, OpenError, RestoreError};
 
 use super::{Lodge, START_TIMEOUT};
 use crate::being::imported::{Imported, NotImported, settle_provider};
@@ -99,7 +99,7 @@ impl Lodge {
         let copied = self.aside(move |folders| {
             folders.is_let_go(&of)?;
             let restored = store::restore(&folders.store_of(&of), &to);
-            restored.map(drop).map_err(std::io::Error::other)
+            restored.map(drop).map_err(not_copied)
         });
         let copied = copied.await;
         drop(asleep);
@@ -137,12 +137,22 @@ fn take_copy(
     copy: &Path,
     with_provider: bool,
 ) -> Result<(Found, Option<ImportedProvider>), NotImported> {
-    let bytes = store::admit(file, IMPORT_BYTES_MAX)?;
+    let bytes = store::admit(file, IMPORT_BYTES_MAX).map_err(NotImported::of_given)?;
     store::find_room(copy.parent().unwrap_or(copy), bytes)?;
-    let restored = store::restore(file, copy);
-    restored.map_err(|error| NotImported::Failed { why: error.to_string() })?;
+    store::restore(file, copy).map_err(NotImported::of_copying)?;
     // It was checked whole when it was restored.
     let Imported { id, name, created } = Imported::in_store(copy)?;
     let provider = settle_provider(copy, with_provider)?;
     Ok((Found { id, name, created }, provider))
+}
+
+/// Why the store of one that cannot wake is not copied. What helps where it is damaged is said with why it cannot.
+fn not_copied(error: RestoreError) -> std::io::Error {
+    match error {
+        RestoreError::NotWhole { .. }
+        | RestoreError::Backup(OpenError::Damaged { .. } | OpenError::NotAStore { .. }) => {
+            std::io::Error::other("its store is not whole")
+        }
+        error => std::io::Error::other(error),
+    }
 }
