@@ -32,6 +32,7 @@ mod exporting;
 mod facts;
 mod forgetting;
 pub mod imported;
+pub(crate) mod interruption;
 mod listener;
 pub mod lorebook;
 mod mind;
@@ -72,8 +73,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use character::limits::NAME_CHARS_MAX;
 use conversation::Saying;
+use interruption::STOPPED;
 use listener::Listener;
-use mind::{Mind, STOPPED, memories_without_words, with_causes};
+use mind::{Mind, memories_without_words, with_causes};
 use places::{Places, TalkPlaces};
 use provider::ProviderSettings;
 use reminding::HomeLine;

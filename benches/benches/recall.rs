@@ -7,7 +7,7 @@
 //! "evidence": [id], "category"}]}`, from the folder that is its argument or in `LOCOMO`.
 //!
 //! With `--memories` it goes through a being's memories as they are kept on a disk, too: held in memory,
-//! and from the index.
+//! and from the index. With `--model FOLDER` it is measured with a sentence-embedding model, too.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::collections::HashMap;
@@ -18,6 +18,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use genii_protocols::Timestamp;
 use genii_storage::embed::Embedder;
 use genii_storage::embed::hashed::Hashed;
+use genii_storage::embed::onnx::{OnnxEmbedder, OnnxOptions};
 use genii_storage::index::{IndexShare, IndexShareSettings};
 use genii_storage::memories::{
     Memories, MemoriesSettings, MemoryKind, NewMemory, Recall, RecallFilter,
@@ -60,6 +61,9 @@ struct Asked {
     category: u8,
 }
 
+/// What the folder of a model follows.
+const MODEL: &str = "--model";
+
 /// In which form turns are remembered.
 #[derive(Clone, Copy, PartialEq)]
 enum Form {
@@ -84,13 +88,18 @@ fn main() {
     println!("\n{} conversations, {questions} questions", conversations.len());
     print_head("");
     Scores::of(&conversations, plain_bm25).print("plain BM25, all in one text");
-    let weights = Weights::default();
+    let (weights, hashed) = (Weights::default(), Hashed::new());
     for (form, name) in [
         (Form::Fields, "speaker and time as fields"),
         (Form::Line, "all in one text"),
         (Form::TextOnly, "the text and nothing else"),
     ] {
-        Scores::of(&conversations, |talk| ours(talk, form, &weights)).print(name);
+        Scores::of(&conversations, |talk| ours(talk, form, &weights, &hashed)).print(name);
+    }
+    if let Some(model) = model() {
+        let weights = Weights::of_meaning();
+        let with = |talk: &_| ours(talk, Form::Fields, &weights, &model);
+        Scores::of(&conversations, with).print("fields, with the model");
     }
     if std::env::args().any(|argument| argument == "--memories") {
         for (tail_max, name) in [(usize::MAX, "kept, none indexed"), (32, "kept, most indexed")] {
@@ -103,15 +112,15 @@ fn main() {
     print_head("each conversation, as fields");
     for conversation in &conversations {
         let one = std::slice::from_ref(conversation);
-        Scores::of(one, |talk| ours(talk, Form::Fields, &weights)).print(&conversation.0);
+        Scores::of(one, |talk| ours(talk, Form::Fields, &weights, &hashed)).print(&conversation.0);
     }
     print_head("without a part, as fields");
     for (name, weights) in without() {
-        Scores::of(&conversations, |talk| ours(talk, Form::Fields, &weights)).print(name);
+        Scores::of(&conversations, |talk| ours(talk, Form::Fields, &weights, &hashed)).print(name);
     }
     print_head("without a part, all in one text");
     for (name, weights) in without() {
-        Scores::of(&conversations, |talk| ours(talk, Form::Line, &weights)).print(name);
+        Scores::of(&conversations, |talk| ours(talk, Form::Line, &weights, &hashed)).print(name);
     }
 }
 
@@ -177,8 +186,7 @@ fn next_only() -> Weights {
 type Found = Vec<(Vec<u64>, Duration)>;
 
 /// What genii finds, its memories held in memory.
-fn ours(talk: &Conversation, form: Form, weights: &Weights) -> Found {
-    let embedder = Hashed::new();
+fn ours(talk: &Conversation, form: Form, weights: &Weights, embedder: &dyn Embedder) -> Found {
     let mut tail = Tail::new();
     let now = Timestamp::now();
     for (id, turn) in talk.turns.iter().enumerate() {
@@ -377,8 +385,19 @@ fn read() -> Option<Vec<(String, Conversation)>> {
 }
 
 fn folder() -> Option<PathBuf> {
-    let given = std::env::args().skip(1).find(|argument| !argument.starts_with('-'));
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_own = |(at, argument): &(usize, &String)| {
+        !argument.starts_with('-') && (*at == 0 || arguments[at - 1] != MODEL)
+    };
+    let given = arguments.iter().enumerate().find(is_own).map(|(_, given)| given.clone());
     let given = given.or_else(|| std::env::var("LOCOMO").ok()).map(PathBuf::from);
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/locomo");
     given.or(Some(beside)).filter(|folder| folder.is_dir())
+}
+
+/// The model in the folder that was given, if one was.
+fn model() -> Option<OnnxEmbedder> {
+    let folder = std::env::args().skip_while(|argument| argument != MODEL).nth(1)?;
+    let options = OnnxOptions::default();
+    Some(OnnxEmbedder::open(Path::new(&folder), &options).unwrap_or_else(|error| panic!("{error}")))
 }

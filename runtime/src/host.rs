@@ -426,7 +426,10 @@ impl<A: Agent> Life<A> {
         if std::mem::take(&mut self.suspended) {
             self.tell_others();
         }
-        let cause = cause::of_exit(reason);
+        let cause = match (reason, line.called_off.get()) {
+            (ExitReason::Shutdown(_), Some(why)) => Cause::new(CauseKind::Stopped, &**why),
+            _ => cause::of_exit(reason),
+        };
         let taken = std::mem::take(&mut self.batch).into_posts();
         let posts = taken.into_iter().chain(line.mailbox.take_rest());
         post::give_back(self.context.node(), self.context.address(), posts, &cause);

@@ -45,7 +45,7 @@ pub const IDLE_AFTER: Duration = Duration::from_secs(300);
 pub const FINISH_WITHIN: Duration = Duration::from_secs(30);
 
 /// Why a life has ended that was put to sleep, if nothing more is said of it.
-const PUT_TO_SLEEP: &str = "it was put to sleep";
+pub const PUT_TO_SLEEP: &str = "it was put to sleep";
 
 /// How a nursery is run.
 #[derive(Clone)]

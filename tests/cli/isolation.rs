@@ -233,6 +233,25 @@ fn one_that_answers_what_it_was_only_told_does_not_fall_asleep_meanwhile() {
 }
 
 #[test]
+fn an_answer_of_one_that_is_deleted_is_interrupted_and_whoever_asked_is_told_why() {
+    let house = House::new();
+    let running = house.up(&topology("finish_within = \"500ms\""));
+    create(&house, "marit", "process");
+    let server = with_a_silent_provider(&house, "marit");
+    let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+    let asking = command.args(["being", "ask", "marit", "Are you there?"]).spawn().unwrap();
+    let (mut question, _) = server.accept().unwrap();
+    let _has_begun = question.read(&mut [0; 64]).unwrap();
+    let deleted = house.genii(&["being", "delete", "marit", "--yes"]);
+    assert_eq!(deleted.code, 0, "{}", deleted.err);
+    let ended = finish(asking);
+    assert_ne!(ended.code, 0, "{}", ended.out);
+    assert!(ended.err.contains("it was interrupted: it is deleted"), "{}", ended.err);
+    running.stop();
+    house.wait_for_no_process();
+}
+
+#[test]
 fn one_that_is_killed_loses_its_question_with_the_cause_and_comes_back_with_its_memory() {
     let house = House::new();
     let running = house.up(&topology(""));

@@ -62,9 +62,6 @@ const LISTENING_MAX: Duration = Duration::from_secs(600);
 pub(super) const UNFINISHED: &str = "it was not answered to the end: the being or genii ended meanwhile, or \
      the answer could not be kept";
 
-/// How begins why a turn has no answer, or not the whole of it, that was interrupted since its being ended.
-pub(super) const INTERRUPTED: &str = "it was interrupted: ";
-
 /// What is said to a being, and by whom.
 pub(super) struct Saying {
     pub(super) said: String,

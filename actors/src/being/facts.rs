@@ -57,7 +57,17 @@ static JOINT: LazyLock<Regex> = LazyLock::new(|| {
     Regex::new(joint).expect("it is tried by a test")
 });
 
-/// What tells of whoever speaks. Before a colon anything else may say who is quoted (`Bob: I live in Rome`).
+/// Where it may say who is quoted.
+static COLON: LazyLock<Regex> =
+    LazyLock::new(|| Regex::new(r"\s*:\s+").expect("it is tried by a test"));
+
+/// What whoever speaks begins with before a dash, beside what they tell of themselves.
+static INTERJECTION: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new(r"(?i)^(?:yes|yeah|no|well|so|ok|okay|oh|ah)$").expect("it is tried by a test")
+});
+
+/// What tells of whoever speaks. Before a colon or a dash anything else may say who is quoted (`Bob: I live in
+/// Rome`).
 static OWN: LazyLock<Regex> = LazyLock::new(|| {
     let own = r"(?i)^(?:(?:and|but|now|so|well|yes|no),? )*(?:i|we)\b";
     Regex::new(own).expect("it is tried by a test")
@@ -114,11 +124,17 @@ fn clauses(sentence: &str) -> Vec<&str> {
     clauses
 }
 
-/// Whether what comes behind a joint is told by whoever says what is before it.
+/// Whether what comes behind a joint is told by whoever says what is before it, and that is whoever speaks.
 fn is_told_by_the_same(before: &str, joint: &str) -> bool {
+    let leads_on =
+        |text: &str| (OWN.is_match(text) || subject(text).is_some()) && !QUOTING.is_match(text);
+    // Behind whose name something else stands first: `Bob: yes, and I live in Rome`.
+    if COLON.find(before).is_some_and(|colon| !leads_on(&before[..colon.start()])) {
+        return false;
+    }
     match joint {
-        ":" => (OWN.is_match(before) || subject(before).is_some()) && !QUOTING.is_match(before),
-        "-" | "--" | "\u{2013}" | "\u{2014}" => !QUOTING.is_match(before),
+        ":" => leads_on(before),
+        "-" | "--" | "\u{2013}" | "\u{2014}" => leads_on(before) || INTERJECTION.is_match(before),
         // `And` and `but`.
         _ => true,
     }
@@ -269,6 +285,14 @@ mod tests {
             "Bob says: I live in Rome and I work at sea, but my boat is called Gull.",
             "I told Bob: I live in Rome.",
             "I told Bob - I live in Rome.",
+            "Bob - I live in Rome.",
+            "Bob \u{2014} I live in Rome.",
+            "\u{2014} I live in Rome.",
+            "Bob: yes - I live in Rome.",
+            "[9:30] Bob: hi - my name is Bob.",
+            "Bob: she left, but I live in Rome.",
+            "From Bob: hi, and my name is Bob.",
+            "The first line -- my name is Ishmael.",
             "I heard him on the phone \u{2014} I live in Rome.",
             "I like one song, it goes like this: my name is Luka.",
             "I wrote: \"I live in Rome.\"",

@@ -12,11 +12,11 @@ use genii_storage::store::{StoreError, Writer};
 use genii_storage::text::spelt_words;
 
 use super::consolidating::Derived;
-use super::conversation::{INTERRUPTED, Place, UNFINISHED};
+use super::conversation::{Place, UNFINISHED};
 use super::mind::{Mind, newest_turns, with_causes, without_words};
 use super::provider::offline;
 use super::tables::{DERIVED, FACTS, REMINDERS, REWRITE_OWED, StoredReminder, StoredTurn, TURNS};
-use super::{recollection, reminding};
+use super::{interruption, recollection, reminding};
 
 /// How long a text may be that is looked for in all that is remembered.
 const MATCHING_CHARS_MAX: usize = 1_000;
@@ -419,8 +419,7 @@ fn is_matching(text: &str, what: &Forgettable) -> bool {
 /// What there is of a turn beside what was said: the answer, or why there is none. What genii itself says
 /// of that is nobody's to forget.
 fn not_said(turn: &StoredTurn) -> impl Iterator<Item = &String> {
-    let is_told =
-        |why: &&String| !OWN_WORDS.contains(&why.as_str()) && !why.starts_with(INTERRUPTED);
+    let is_told = |why: &&String| !OWN_WORDS.contains(&why.as_str()) && !interruption::is_told(why);
     [turn.answer.as_ref(), turn.failure.as_ref().filter(is_told)].into_iter().flatten()
 }
 

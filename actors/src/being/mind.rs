@@ -25,6 +25,7 @@ use super::character::Character;
 use super::consolidating::{self, Consolidating};
 use super::embedding::Chosen;
 use super::forgetting::Owed;
+use super::interruption::STOPPED;
 use super::lorebook::PreparedLorebook;
 use super::provider::{self, Provider, ProviderKind, ProviderSettings};
 use super::shared::Shared;
@@ -35,9 +36,6 @@ pub(super) const RECENT_MAX: usize = 40;
 
 /// How many blocks core memory has at most.
 const CORE_BLOCKS_MAX: usize = 16;
-
-/// Why a being closes, if nothing more is known of it.
-pub(super) const STOPPED: &str = "it is stopped or started anew, or genii ends";
 
 /// How long the title of a block may be, in bytes.
 const CORE_TITLE_BYTES_MAX: usize = 100;

@@ -165,7 +165,7 @@ impl Agent for BeingProcess {
             exit = process.exited() => return Err(end.start_error(&exit).await),
             () = tokio::time::sleep(START_PATIENCE) => {
                 let why = format!("its process has not begun to answer within {START_PATIENCE:?}");
-                return Err(StartError::Failed(Arc::new(end.failure(why))));
+                return Err(could_not_start(end.failure(why)));
             }
         }
         let relay = Relay::bound(annex.mail());
@@ -249,6 +249,12 @@ fn look_after(
     });
 }
 
+/// Why the agent cannot start. Of what sort the end of its process was does not matter: what was in its way may
+/// have passed when it is tried again.
+fn could_not_start(failure: Failure) -> StartError {
+    StartError::Failed(Arc::new(Failure { kind: FailureKind::Start, ..failure }))
+}
+
 /// What is told of the end of a process.
 struct End {
     /// The folder of the annex, where it leaves its last word.
@@ -271,7 +277,7 @@ impl End {
         let failure = self.told(exit).await;
         match failure.kind {
             FailureKind::Refused => StartError::Refused(Arc::new(failure)),
-            _ => StartError::Failed(Arc::new(failure)),
+            _ => could_not_start(failure),
         }
     }
 

@@ -6,7 +6,9 @@ use genii_protocols::being::{
     AskHealth, Forget, Forgettable, ListReminders, MemoryKind, NotAnswered, ProviderFault, Query,
     Remind, SetBudget, SetProvider, ShowHistory, ShowProvider,
 };
-use genii_protocols::beings::{BeingState, CheckBeing, Checked, GetBeing, NoBeing, Soundness};
+use genii_protocols::beings::{
+    BeingState, CheckBeing, Checked, GetBeing, IsolateBeing, Isolation, NoBeing, Soundness,
+};
 use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{AskError, CauseKind, Fault, Json};
 use genii_supervision::{Event, What};
@@ -39,6 +41,16 @@ async fn a_being_with_a_damaged_store_is_held_back_and_no_other() {
     let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
     assert!(matches!(*fault, Fault::Down { cause, .. } if cause.kind == CauseKind::Quarantined));
     assert_eq!(world.recall("bob", "bakery").await.len(), 1);
+
+    // What is set of it does not make it well.
+    let isolate = IsolateBeing { id: name("alice"), isolation: Isolation::Actor };
+    world.ask(&world.registry, isolate).await;
+    world
+        .until(async |world| {
+            let entry = world.ask(&world.registry, GetBeing { id: name("alice") }).await;
+            entry.state == BeingState::Quarantined && entry.why.is_some()
+        })
+        .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -144,15 +144,17 @@ async fn a_forgetting_that_failed_is_made_up_for_by_the_same_once_more() {
     assert!(found.iter().all(|it| !it.memory.text.contains(SECRET)), "{found:?}");
     assert!(holds(&index, SECRET), "else this shows nothing");
 
-    // More than any disk has, of a file that takes none of it.
-    let ballast = index.join("ballast");
-    std::fs::File::create(&ballast).unwrap().set_len(1 << 43).unwrap();
+    // More than any disk has, of files that take none of it.
+    let ballast: Vec<_> = (0..8).map(|number| index.join(format!("ballast-{number}"))).collect();
+    for file in &ballast {
+        std::fs::File::create(file).unwrap().set_len(1 << 43).unwrap();
+    }
     std::fs::remove_file(&in_the_way).unwrap();
     let refused = world.refused(&being("alice"), forget()).await;
     assert!(refused.why.contains("traces of it are left in the index"), "{refused}");
     assert!(refused.why.contains("no space is left on the disk"), "{refused}");
     assert_eq!(refused.why.matches("make ").count(), 1, "{refused}");
-    std::fs::remove_file(&ballast).unwrap();
+    ballast.iter().for_each(|file| std::fs::remove_file(file).unwrap());
     assert_eq!(world.ask(&being("alice"), forget()).await, Forgotten::default());
     assert!(!holds(&world.folder("alice"), SECRET), "a trace is left");
 }

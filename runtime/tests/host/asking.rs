@@ -231,6 +231,23 @@ async fn who_asked_a_life_before_is_not_told_that_the_next_is_starting() {
     assert_eq!(cause.kind, CauseKind::Stopped);
 }
 
+/// The next life has long begun when who is slow comes to the end of what was on its way.
+#[tokio::test(start_paused = true)]
+async fn a_slow_asker_of_a_life_before_is_told_that_it_was_started_anew() {
+    let house = House::new().await;
+    let polly = house.parrot("zoo/polly").await;
+    let count = CountTo { number: 100, panic_at: None };
+    let mut answers = house.node.to(&polly).stream(count).await.unwrap();
+    tokio::time::sleep(SECOND).await;
+    house.supervisor.cycle_child(polly.as_str()).await.unwrap();
+    house.reborn(&polly, 1).await;
+    while answers.next().await.is_some() {}
+    let error = answers.finish().await.unwrap_err();
+    let Some(Fault::Down { cause, .. }) = error.fault() else { panic!("{error}") };
+    assert_eq!(cause.message, "it has ended, and another life is to begin");
+    assert_eq!(cause.kind, CauseKind::Stopped);
+}
+
 #[tokio::test(start_paused = true)]
 async fn settings_that_are_wrong_are_refused_with_the_key() {
     let house = House::new().await;

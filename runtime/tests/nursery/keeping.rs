@@ -143,7 +143,7 @@ async fn one_that_does_not_come_to_start_is_kept_asleep_in_the_end() {
     assert_eq!(world.nursery.awake(), 0);
     let answer = asked.await.unwrap();
     let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
-    assert!(fault.to_string().contains("before it had started"), "{fault}");
+    assert!(fault.to_string().contains("had not started yet"), "{fault}");
     assert_eq!(world.node.dead_letters().total(), 1, "what was told is told of");
     mail.tell(Keep { number: 3 }).await.unwrap();
     assert_eq!(world.nursery.mood(&endless), Some(Mood::Dozing), "what comes now waits");
@@ -153,6 +153,7 @@ async fn one_that_does_not_come_to_start_is_kept_asleep_in_the_end() {
 
 #[tokio::test(start_paused = true)]
 async fn what_waits_for_one_that_is_suspended_is_returned_at_once() {
+    const WHY: &str = "it moves to another machine";
     let world = world(1).await;
     let alice = world.admit("alice");
     world.tell(&alice).await;
@@ -164,10 +165,12 @@ async fn what_waits_for_one_that_is_suspended_is_returned_at_once() {
         tokio::spawn(async move { mail.ask_within(Keep { number: 2 }, IDLE).await })
     };
     tokio::time::sleep(Duration::from_millis(1)).await;
-    let kept = timeout(SECOND, world.nursery.keep_asleep(&alice)).await.unwrap().unwrap();
+    let keeping = world.nursery.keep_asleep_since(&alice, WHY);
+    let kept = timeout(SECOND, keeping).await.unwrap().unwrap();
     let answer = asked.await.unwrap();
     let Err(AskError::Fault(fault)) = answer else { panic!("{answer:?}") };
-    assert!(matches!(*fault, Fault::Down { .. }), "{fault}");
+    let Fault::Down { cause, .. } = &*fault else { panic!("{fault}") };
+    assert_eq!(cause.message, WHY);
     assert_eq!(world.node.dead_letters().total(), 1, "what was told is told of");
     mail.tell(Keep { number: 3 }).await.unwrap();
     drop(kept);

@@ -8,7 +8,8 @@ use futures_util::{FutureExt, StreamExt};
 use genii_protocols::being::{NotAnswered, ProviderFault};
 use tokio::time::{Instant, Sleep};
 
-use super::{INTERRUPTED, KEPT_AFTER, LISTENER_PATIENCE, Telling};
+use super::{KEPT_AFTER, LISTENER_PATIENCE, Telling};
+use crate::being::interruption;
 use crate::being::listener::Listener;
 use crate::being::provider::{Piece, ProviderError, Usage};
 
@@ -39,7 +40,7 @@ impl Failure {
         match self {
             Self::Provider(error) => error.to_string(),
             Self::CalledOff => "whoever asked stopped listening".to_owned(),
-            Self::Interrupted(why) => format!("{INTERRUPTED}{why}"),
+            Self::Interrupted(why) => interruption::told(why),
         }
     }
 

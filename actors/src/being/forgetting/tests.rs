@@ -116,6 +116,7 @@ fn what_genii_says_itself_of_a_turn_is_nobodys_to_forget() {
     };
     assert_eq!(failed(UNFINISHED), 0);
     assert_eq!(failed("it was interrupted: it moves to another machine"), 0);
+    assert_eq!(failed("it was interrupted: the machine is called Gull"), 1, "whoever made that up");
     // Turns that an earlier genii kept say so.
     assert_eq!(failed("it was not answered to the end: genii ended meanwhile"), 0);
     assert_eq!(failed("the server says: quokka"), 1);

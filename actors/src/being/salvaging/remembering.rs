@@ -2,10 +2,10 @@
 //!
 //! A turn names what it is remembered as. Both are forgotten together, and an answer that is forgotten alone is
 //! named no more. So what a turn names and is not there is lost. It is kept once more under its id, and stands
-//! where it stood. Facts that are told in such a turn are found as when it was said, unless a later one holds, and
-//! come last: no turn names them.
+//! where it stood. Facts that turns tell are found as when they were said, unless a later one holds, and come last:
+//! no turn names them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use genii_protocols::Name;
@@ -13,7 +13,7 @@ use genii_storage::memories::{Memories, Memory, MemoryKind, NewMemory};
 use genii_storage::store::{Reader, Remains, StoreError, Writer};
 
 use crate::being::character::Character;
-use crate::being::tables::{ABOUT, StoredTurn, TURNS};
+use crate::being::tables::{ABOUT, FACTS, StoredTurn, TURNS};
 use crate::being::{conversation, facts, reminding};
 
 /// How many turns are read at a time: each may be long.
@@ -27,7 +27,7 @@ pub(super) fn is_due(remains: &Remains) -> bool {
 
 /// Makes again what is remembered of turns, as far as it is lost. Done once more, it makes nothing.
 pub(super) fn remember_again(writer: &mut Writer, id: &Name) -> Result<(), StoreError> {
-    let (name, told) = (called(writer, id)?, told_facts(writer)?);
+    let (name, left) = (called(writer, id)?, Left::of(writer)?);
     let mut from: Bound<u64> = Bound::Unbounded;
     loop {
         let turns = writer.range(TURNS, (from, Bound::Unbounded)).take(TURNS_AT_ONCE);
@@ -35,15 +35,14 @@ pub(super) fn remember_again(writer: &mut Writer, id: &Name) -> Result<(), Store
         let Some((last, _)) = turns.last() else { return Ok(()) };
         from = Bound::Excluded(*last);
         for (_, turn) in &turns {
-            if remember(writer, turn, &name)? {
-                tell_facts(writer, turn, &told)?;
-            }
+            remember(writer, turn, &name)?;
+            tell_facts(writer, turn, &left)?;
         }
     }
 }
 
-/// Makes again what a turn is remembered as, if that is lost; whether what was said was.
-fn remember(writer: &mut Writer, turn: &StoredTurn, name: &str) -> Result<bool, StoreError> {
+/// Makes again what a turn is remembered as, if that is lost.
+fn remember(writer: &mut Writer, turn: &StoredTurn, name: &str) -> Result<(), StoreError> {
     let put_again = |writer: &mut Writer, place: usize, text: &str, speaker: Option<String>| {
         let new = conversation::remembered(text, speaker, turn.at, Some(turn.id));
         let memory = turn.memories.get(place);
@@ -52,28 +51,33 @@ fn remember(writer: &mut Writer, turn: &StoredTurn, name: &str) -> Result<bool, 
     if let Some(answer) = &turn.answer {
         put_again(writer, 1, answer, Some(name.to_owned()))?;
     }
-    put_again(writer, 0, &turn.said, turn.speaker.clone())
+    put_again(writer, 0, &turn.said, turn.speaker.clone()).map(drop)
 }
 
-/// Keeps the facts that are told in a turn, but for those of which one of that turn is left.
-fn tell_facts(
-    writer: &mut Writer,
-    turn: &StoredTurn,
-    told: &BTreeSet<(u64, String)>,
-) -> Result<(), StoreError> {
+/// Keeps the facts that are told in a turn, as far as they are lost.
+fn tell_facts(writer: &mut Writer, turn: &StoredTurn, left: &Left) -> Result<(), StoreError> {
+    let is_lost = |fact: &NewMemory| {
+        let subject = fact.subject.clone();
+        subject.is_some_and(|subject| left.misses(turn.id, subject))
+    };
+    let of_this_turn = |fact: NewMemory| NewMemory { turn: Some(turn.id), ..fact };
+    let facts: Vec<NewMemory> =
+        told_in(turn).into_iter().filter(is_lost).map(of_this_turn).collect();
+    match facts::put(writer, &facts, None) {
+        // A store that gives no more numbers is saved without them.
+        Err(StoreError::NoNumber { .. }) => Ok(()),
+        put => put.map(drop),
+    }
+}
+
+/// The facts that a turn tells.
+fn told_in(turn: &StoredTurn) -> Vec<NewMemory> {
     let speaker = turn.speaker.as_deref();
     // What a being reminds itself of tells nothing of whoever it talks with.
     if speaker == Some(reminding::SPEAKER) {
-        return Ok(());
+        return Vec::new();
     }
-    let is_lost = |fact: &NewMemory| {
-        let subject = fact.subject.clone();
-        subject.is_some_and(|subject| !told.contains(&(turn.id, subject)))
-    };
-    let facts = facts::of(&turn.said, speaker, turn.at).into_iter().filter(is_lost);
-    let of_this_turn = |fact: NewMemory| NewMemory { turn: Some(turn.id), ..fact };
-    let facts: Vec<NewMemory> = facts.map(of_this_turn).collect();
-    facts::put(writer, &facts, None).map(drop)
+    facts::of(&turn.said, speaker, turn.at)
 }
 
 /// What it is called, and says its answers as.
@@ -83,14 +87,59 @@ fn called(reader: &Reader, id: &Name) -> Result<String, StoreError> {
     Ok(character.map_or_else(|| id.to_string(), |character| character.called().to_owned()))
 }
 
-/// Of which turn each fact is that is left, and about what.
-fn told_facts(reader: &Reader) -> Result<BTreeSet<(u64, String)>, StoreError> {
-    let mut told = BTreeSet::new();
-    for memory in Memories::all(reader) {
-        let Memory { kind, turn, subject, .. } = memory?;
-        if let (MemoryKind::Fact, Some(turn), Some(subject)) = (kind, turn, subject) {
-            told.insert((turn, subject));
+/// What is left of facts.
+struct Left {
+    /// Of which turn each is, and about what.
+    told: BTreeSet<(u64, String)>,
+    /// About what none is told again: the last one is lost, and no turn tells it. What turns tell of that was over.
+    over: BTreeSet<String>,
+}
+
+impl Left {
+    fn of(reader: &Reader) -> Result<Self, StoreError> {
+        let mut told = BTreeSet::new();
+        for memory in Memories::all(reader) {
+            let Memory { kind, turn, subject, .. } = memory?;
+            if let (MemoryKind::Fact, Some(turn), Some(subject)) = (kind, turn, subject) {
+                told.insert((turn, subject));
+            }
+        }
+        Ok(Self { told, over: over(reader)? })
+    }
+
+    fn misses(&self, turn: u64, subject: String) -> bool {
+        !self.over.contains(&subject) && !self.told.contains(&(turn, subject))
+    }
+}
+
+/// About what the last fact is lost, and was not told in the turn that was the last when it was kept: it was
+/// found later, by a server.
+fn over(reader: &Reader) -> Result<BTreeSet<String>, StoreError> {
+    let mut lost = Vec::new();
+    for entry in reader.range(FACTS, ..) {
+        let (subject, fact) = entry?;
+        if Memories::find(reader, fact)?.is_none() {
+            lost.push((subject, fact));
         }
     }
-    Ok(told)
+    let mut over = BTreeSet::new();
+    if lost.is_empty() {
+        return Ok(over);
+    }
+    let mut turns = BTreeMap::new();
+    for entry in reader.range(TURNS, ..) {
+        let (id, turn) = entry?;
+        turns.extend(turn.memories.first().map(|memory| (*memory, id)));
+    }
+    for (subject, fact) in lost {
+        let turn = match turns.range(..fact).next_back() {
+            Some((_, turn)) => reader.get(TURNS, turn)?,
+            None => None,
+        };
+        let told = turn.map(|turn| told_in(&turn)).unwrap_or_default();
+        if !told.iter().any(|it| it.subject.as_ref() == Some(&subject)) {
+            over.insert(subject);
+        }
+    }
+    Ok(over)
 }

@@ -266,7 +266,28 @@ fn facts_that_are_told_in_such_turns_are_found_again_and_the_last_one_holds() {
     assert_eq!(without(1..=7), all, "all were lost");
     assert_eq!(without(1..=1), all, "the fact is there");
     assert_eq!(without(5..=6), all, "the fact that held is lost");
+    assert_eq!(without(6..=6), all, "it alone is lost");
+    let gone = [1, 2, 6];
+    let but_one = told(left_of(true, move |writer| {
+        keep(writer)?;
+        gone.iter().try_for_each(|id| writer.remove(MEMORIES, id).map(drop))
+    }));
+    assert_eq!(but_one, all, "what was said of the fact that held is there");
     // One that held before is known by its turn alone.
     all.retain(|fact| *fact != porto);
     assert_eq!(without(1..=2), all);
+}
+
+#[test]
+fn a_fact_that_was_over_does_not_hold_again_when_what_came_after_is_lost() {
+    let left = left_of(true, |writer| {
+        keep_turn(writer, 1, "Ann", "I live in Porto.", None)?;
+        keep_turn(writer, 2, "Ann", "We settled in Lisbon in March.", None)?;
+        // As it is found by a server, in what was said.
+        let settled = memory(MemoryKind::Fact, Some(2), Some("home of ann"));
+        facts::put(writer, &[settled], Some(&Derived { from: 1, through: 2 }))?;
+        writer.remove_range(MEMORIES, ..).map(drop)
+    });
+    let texts: Vec<_> = left.iter().map(|it| it.text.as_str()).collect();
+    assert_eq!(texts, ["I live in Porto.", "We settled in Lisbon in March."]);
 }

@@ -153,10 +153,11 @@ impl Nest {
             }
             // One whose mailbox is closed may just be ending by itself, and is let do so.
             Stage::Draining(life) => {
-                if is_late {
+                // One that is suspended and held up has begun nothing that would be broken off.
+                let is_held_up = life.slot.vitals.is_held_up();
+                if is_late || is_held_up {
                     life.call_off(it.why.clone());
                 }
-                let is_held_up = life.slot.vitals.is_held_up();
                 is_late || is_held_up || is_over(&node, address, life) || life.give_way()
             }
             // Nobody wants it any more, or it is on its way without this.
@@ -184,7 +185,8 @@ impl Nest {
             if !is_late && !doorstep.mailbox.is_closed() {
                 return true;
             }
-            let why = "it was put to sleep before it had started";
+            let why = stirring.get(address).map_or(PUT_TO_SLEEP, |it| &*it.why);
+            let why = format!("{why}, and had not started yet");
             return_what_waits(node, &slot, &Cause::new(CauseKind::Stopped, why));
         }
         self.put_doorstep(&slot);

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use genii_protocols::Name;
 use genii_protocols::being::AskHealth;
 use genii_protocols::beings::{Checked, CheckedTable, Soundness};
+use genii_protocols::{Address, Name};
 use genii_storage::memories::Memories;
 use genii_storage::store::{
     self, Finding, OpenError, Remains, Repair, Report, SalvageError, Salvaged, StoreOptions,
@@ -54,8 +54,12 @@ impl Lodge {
         }
         let tenancies = self.tenancies.clone();
         blocking(move || tenancies.set(&id, isolation)).await?;
+        let was_held_back = self.is_held_back(&address);
         // Read whenever it wakes: no answer needs to be broken off for it.
         drop(self.nursery.keep_once_idle(&address, QUIET_PATIENCE).await);
+        if was_held_back {
+            self.try_to_wake(address);
+        }
         Ok(())
     }
 
@@ -63,7 +67,7 @@ impl Lodge {
     pub(in super::super) async fn check(&self, asked: CheckHere) -> Result<Checked, Amiss> {
         let CheckHere { id, repair, give_up } = asked;
         let address = self.address(&id);
-        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
+        let was_held_back = self.is_held_back(&address);
         let asleep = self.nursery.keep_once_idle(&address, ANSWER_PATIENCE).await;
         let asleep = asleep.map_err(Amiss::failed)?;
         let folder = self.folders.of(&id);
@@ -71,13 +75,23 @@ impl Lodge {
         let checked = tokio::task::spawn_blocking(check).await.map_err(Amiss::failed);
         let checked = checked.and_then(|checked| checked.map_err(Amiss::failed));
         drop(asleep);
-        let was_held_back = matches!(status, Some(Status::Quarantined(_)));
         if was_held_back || checked.as_ref().is_ok_and(is_to_be_held_back) {
-            // It sleeps now. Whether it can wake shows, and not only when somebody speaks to it.
-            let being = self.house.node().to(address);
-            tokio::spawn(async move { being.ask_within(AskHealth {}, START_TIMEOUT).await });
+            self.try_to_wake(address);
         }
         checked
+    }
+
+    /// Whether a being is held back just now, since it could not wake or failed again and again.
+    pub(super) fn is_held_back(&self, address: &Address) -> bool {
+        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
+        matches!(status, Some(Status::Quarantined(_)))
+    }
+
+    /// Wakes one that sleeps since something was done with it, while the caller goes on: whether it can wake is
+    /// to show, and not only when somebody speaks to it.
+    pub(super) fn try_to_wake(&self, address: Address) {
+        let being = self.house.node().to(address);
+        tokio::spawn(async move { being.ask_within(AskHealth {}, START_TIMEOUT).await });
     }
 }
 

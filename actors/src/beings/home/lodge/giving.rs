@@ -3,12 +3,12 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use genii_protocols::being::{AskHealth, Export};
+use genii_protocols::being::Export;
 use genii_protocols::beings::ImportedProvider;
 use genii_protocols::{AskError, Fault, Name};
 use genii_storage::store::{self, OpenError, RestoreError};
 
-use super::{Lodge, START_TIMEOUT};
+use super::Lodge;
 use crate::being::imported::{Imported, NotImported, settle_provider};
 use crate::beings::errands::{
     Amiss, DropParcel, Found, LookInto, Offered, Pack, Packed, Parcel, Piece, ReadParcel,
@@ -104,8 +104,7 @@ impl Lodge {
         let copied = copied.await;
         drop(asleep);
         // It was held back, and sleeps now: that it cannot wake is to show again.
-        let being = self.house.node().to(address);
-        tokio::spawn(async move { being.ask_within(AskHealth {}, START_TIMEOUT).await });
+        self.try_to_wake(address);
         copied
     }
 

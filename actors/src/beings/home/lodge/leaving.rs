@@ -5,17 +5,14 @@ use std::time::Duration;
 use genii_protocols::being::AskHealth;
 use genii_protocols::{Address, Destination, Name};
 use genii_runtime::{Node, Nursery};
-use genii_supervision::Status;
 use tokio::time::timeout;
 
-use super::movings::Packing;
+use super::movings::{Held, Packing};
 use super::{Lodge, START_TIMEOUT};
 use crate::being::birth;
+use crate::being::interruption::MOVES;
 use crate::beings::errands::{Amiss, Leave, Lodging, Parcel, Stay};
 use crate::beings::parcels::OfferedFile;
-
-/// Why a being ends that is held asleep to leave.
-const MOVES: &str = "it moves to another machine";
 
 /// How long all others may take to hear that a being is not here any more. What they send to it meanwhile is sent
 /// after it.
@@ -45,6 +42,7 @@ impl Lodge {
         if !self.movings.held.lock().contains_key(&id) {
             // What waits for it would be returned, and it would not be suspended where it comes to.
             self.refuse_suspended(&id, "does not move")?;
+            let was_held_back = self.is_held_back(&address);
             // It need not be able to wake here: that may be why it is to leave. All that it is lies in its
             // store, which is checked where it comes to.
             if self.is_unborn(&id).await? {
@@ -59,7 +57,7 @@ impl Lodge {
                 folders.mark_leaving(&of)
             })
             .await?;
-            self.movings.held.lock().insert(id.clone(), kept);
+            self.movings.held.lock().insert(id.clone(), Held { kept, was_held_back });
         }
         let store = OfferedFile::Kept(self.folders.store_of(&id));
         self.parcels.offer(store, Some(id.clone())).await
@@ -100,13 +98,16 @@ impl Lodge {
         .await?;
         let address = self.address(&id);
         // What has waited for it is handled now.
-        drop(self.movings.held.lock().remove(&id));
-        let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
-        if matches!(status, Some(Status::Quarantined(_))) {
-            // It was held back because of what is mended now: it sleeps, and may wake.
+        let held = self.movings.held.lock().remove(&id);
+        let was_held_back = held.is_some_and(|held| held.was_held_back);
+        if self.is_held_back(&address) {
+            // Because of what is mended now: it sleeps, and may wake.
             drop(self.nursery.keep_asleep(&address).await);
         }
         self.nursery.admit(&id);
+        if was_held_back {
+            self.try_to_wake(address);
+        }
         // One that was brought by hand may have something to be woken for.
         self.due.ask(&id).await.map_err(Amiss::failed)
     }
@@ -125,8 +126,8 @@ impl Lodge {
         self.due.forget(&id).await;
         self.tenancies.forget(&id);
         self.movings.left.lock().insert(id.clone(), to.clone());
-        let kept = self.movings.held.lock().remove(&id);
-        let Some(kept) = kept else {
+        let held = self.movings.held.lock().remove(&id);
+        let Some(Held { kept, .. }) = held else {
             self.movings.left.lock().remove(&id);
             return Ok(());
         };

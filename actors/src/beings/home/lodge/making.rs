@@ -5,6 +5,7 @@ use genii_protocols::Name;
 use super::super::tenancies;
 use super::Lodge;
 use crate::being::birth::Birth;
+use crate::being::interruption::{DELETED, LIVES_ELSEWHERE};
 use crate::being::process::annex;
 use crate::beings::errands::{Amiss, MakeHere, MissHere, PutAside, RemoveHere, TakeBack};
 use crate::beings::parcels::blocking;
@@ -46,7 +47,7 @@ impl Lodge {
         RemoveHere { id }: RemoveHere,
     ) -> Result<(), Amiss> {
         let _turn = self.turns.take(&id).await;
-        self.dismiss(&id, "it is deleted").await?;
+        self.dismiss(&id, DELETED).await?;
         self.parcels.forget_of(&id).await;
         self.aside(move |folders| {
             folders.discard(&id)?;
@@ -72,7 +73,7 @@ impl Lodge {
         PutAside { id }: PutAside,
     ) -> Result<Vec<String>, Amiss> {
         let _turn = self.turns.take(&id).await;
-        self.dismiss(&id, "it is not to live here").await?;
+        self.dismiss(&id, LIVES_ELSEWHERE).await?;
         let of = id.clone();
         let aside = self.aside(move |folders| folders.put_aside(&of)).await?;
         let aside: Vec<String> = aside.iter().map(|path| path.display().to_string()).collect();
@@ -87,7 +88,7 @@ impl Lodge {
         let address = self.address(id);
         let held = self.movings.held.lock().remove(id);
         let kept = match held {
-            Some(kept) => Some(kept),
+            Some(held) => Some(held.kept),
             None => self.nursery.keep_asleep_since(&address, why).await,
         };
         match kept {

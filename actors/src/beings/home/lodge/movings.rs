@@ -21,11 +21,18 @@ pub(super) struct Movings {
     /// How those are kept apart that live here. None as long as no home has begun.
     pub(super) tenancies: RwLock<Option<Arc<Tenancies>>>,
     /// Held asleep as long as it is open where they live.
-    pub(super) held: Mutex<HashMap<Name, Kept>>,
+    pub(super) held: Mutex<HashMap<Name, Held>>,
     /// Those that live elsewhere by now, and where.
     pub(super) left: Mutex<HashMap<Name, NodeName>>,
     /// Those that are being packed.
     pub(super) packing: Mutex<HashSet<Name>>,
+}
+
+/// One that is held asleep to leave.
+pub(super) struct Held {
+    pub(super) kept: Kept,
+    /// It could not wake before: if it stays, that is to show again.
+    pub(super) was_held_back: bool,
 }
 
 impl Movings {
