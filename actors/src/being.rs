@@ -235,12 +235,7 @@ impl Being {
     /// Sees to it that what was removed is gone from the disk, while it goes on.
     fn finish_forgetting(&self, context: &mut Context) {
         let mind = self.mind.clone();
-        context.spawn(async move {
-            if let Err(error) = forgetting::finish(&mind).await {
-                let being = mind.id.as_str();
-                tracing::warn!(being, "something is not forgotten for good yet: {error}");
-            }
-        });
+        context.spawn(async move { finish_forgetting(&mind).await });
     }
 
     /// Tells its home when it is due, while it goes on.
@@ -293,6 +288,14 @@ impl Handle<AskHealth> for Being {
     async fn handle(&mut self, _: AskHealth, _: &mut Context) -> Result<BeingHealth, Never> {
         let notes = notes(&self.mind);
         Ok(BeingHealth { is_well: notes.is_empty(), notes })
+    }
+}
+
+/// Sees to it that what was removed is gone from the disk. What hinders that is left to the next occasion.
+async fn finish_forgetting(mind: &Mind) {
+    if let Err(error) = forgetting::finish(mind).await {
+        let being = mind.id.as_str();
+        tracing::warn!(being, "something is not forgotten for good yet: {error}");
     }
 }
 
@@ -513,6 +516,8 @@ impl HandleLater<Remind> for Being {
         };
         at.spawn(async move {
             promise.settle(reminding::remind(&mind, &home, asked).await);
+            // One that its home could not be told of is taken back.
+            finish_forgetting(&mind).await;
             drop(place);
         });
     }
@@ -542,6 +547,7 @@ impl HandleLater<CancelReminder> for Being {
         at.spawn(async move {
             promise.settle(reminding::cancel(&mind, asked.id).await);
             home.tell(&mind).await;
+            finish_forgetting(&mind).await;
             drop(place);
         });
     }

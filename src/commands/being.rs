@@ -46,6 +46,9 @@ pub const NAME: &str = "being";
 /// What keeps those commands waiting that break no answer off.
 const WAITS_FOR_ANSWER: &str = "if it is answering, it may go on with that for a while";
 
+/// What keeps those waiting that ask a being.
+const WAITS_FOR_BEING: &str = "it may be about to move, with what it is at ended first; `genii being list` says how it stands";
+
 /// All commands about beings, by name.
 pub const COMMANDS: [Entry; 22] = [
     entry::<ask::Ask>(),
@@ -132,7 +135,7 @@ pub fn moment(text: &str) -> Result<Timestamp, String> {
     }
     date(text).ok_or_else(|| {
         "it must be a time such as 2026-05-03T14:00:00Z, a day such as 2026-05-03, or how long ago, \
-         as 2days"
+         as 2days; not before 1970"
             .to_owned()
     })
 }

@@ -79,6 +79,10 @@ impl NotImported {
             OpenError::NotAStore { path, why } => {
                 format!("{} is not a store of a being: {why}", path.display())
             }
+            // Of a copy, whose place tells nobody anything.
+            OpenError::OtherApplication { found, expected, .. } => {
+                format!("it is a store of {found:?} and not of {expected:?}")
+            }
             error => return Self::Open(error),
         };
         Self::Failed { why }

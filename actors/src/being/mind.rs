@@ -256,7 +256,8 @@ impl Mind {
             (None, Some(text)) => core.push(CoreBlock { title, text }),
             (None, None) => {
                 let titles: Vec<&str> = core.iter().map(|block| block.title.as_str()).collect();
-                let why = format!("there is no block {title:?}; there are: {}", titles.join(", "));
+                let there = if titles.is_empty() { "none".to_owned() } else { titles.join(", ") };
+                let why = format!("there is no block {title:?}; there are: {there}");
                 return Err(NotChanged { why });
             }
         }

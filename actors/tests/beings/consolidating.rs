@@ -54,14 +54,23 @@ async fn asked(world: &World) -> u64 {
     world.ask(&being("alice"), ShowBeing {}).await.budget.in_all.requests
 }
 
+/// Waits until what was talked of is summed up, and that is remembered: a little later than it is asked for.
+async fn is_summed_up(world: &World) {
+    world
+        .until(async |world| {
+            let found = world.recall("alice", "What did they say of the Quillmarsh fair?").await;
+            found.first().is_some_and(|it| it.memory.kind == MemoryKind::Summary)
+        })
+        .await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn some_turns_are_summed_up_and_what_was_made_of_them_goes_with_them() {
     let (world, server) = (World::new().await, Server::start(scripts(answer(&[NOTES]))).await);
     alice(&world, &server).await;
     talk(&world).await;
-    world.until(async |world| asked(world).await == EVERY as u64 + 1).await;
-    let found = world.recall("alice", "What did they say of the Quillmarsh fair?").await;
-    assert_eq!(found[0].memory.kind, MemoryKind::Summary, "{found:?}");
+    is_summed_up(&world).await;
+    assert_eq!(asked(&world).await, EVERY as u64 + 1);
     let found = world.recall("alice", "Who lives near Heronsbridge?").await;
     assert_eq!(found[0].memory.kind, MemoryKind::Fact, "{found:?}");
     let question = server.seen()[EVERY].body.to_string();
@@ -92,7 +101,7 @@ async fn what_was_made_of_an_answer_that_is_emptied_goes_with_it() {
     alice(&world, &server).await;
     let note = world.remember("alice", SECRET).await;
     talk(&world).await;
-    world.until(async |world| asked(world).await == EVERY as u64 + 1).await;
+    is_summed_up(&world).await;
     let what = Forgettable::Memory { id: note };
     let forgotten = world.ask(&being("alice"), Forget { what }).await;
     assert_eq!((forgotten.turns, forgotten.answers), (0, 1));

@@ -1,7 +1,5 @@
 //! What a being remembers, and what it forgets for good.
 
-use std::path::Path;
-
 use genii_protocols::being::{
     Answered, Forget, Forgettable, Forgotten, MemoryKind, NotSaid, Query, RecallMemories, Remember,
     Say, SetCore, SetProvider, ShowBeing, ShowHistory, WouldForget,
@@ -10,20 +8,7 @@ use genii_protocols::{Json, Timestamp};
 use tokio::sync::watch;
 
 use crate::server::{Server, Step, answer};
-use crate::world::{World, being, name};
-
-fn contains(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
-}
-
-/// Whether any file in a folder holds a text. Files may go meanwhile.
-fn holds(folder: &Path, text: &str) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| match entry.path() {
-        path if path.is_dir() => holds(&path, text),
-        path => std::fs::read(path).is_ok_and(|bytes| contains(&bytes, text)),
-    })
-}
+use crate::world::{World, being, contains, holds, name};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_said_is_found_after_the_end_of_genii_and_without_its_index() {

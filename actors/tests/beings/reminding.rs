@@ -11,7 +11,7 @@ use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{Address, Json, Pattern, Timestamp};
 use genii_runtime::Heard;
 
-use crate::world::{PATIENCE, World, being, import, name};
+use crate::world::{PATIENCE, World, being, holds, import, name};
 
 /// So soon that a test can wait for it.
 const SOON: Duration = Duration::from_millis(300);
@@ -190,6 +190,8 @@ async fn the_next_reminder_is_heeded_first_and_one_that_is_taken_back_never() {
     assert_eq!(cancelled, back);
     let again = world.refused(&being("alice"), CancelReminder { id: back.id }).await;
     assert!(again.why.contains("no reminder 2"), "{again}");
+    let folder = world.folder("alice");
+    world.until(async |_| !holds(&folder, "Never.")).await;
     assert_eq!(until_reminded(&world, "alice", 1).await[0].said, "Soon.");
     assert_eq!(reminders(&world, "alice").await, ["Tomorrow."]);
     // No number is given twice.

@@ -1,7 +1,7 @@
 //! A house with beings, on a disk and on the real clock.
 
 use std::fmt::Debug;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use genii_protocols::being::{Answered, Query, RecallMemories, Recollection, Remember};
@@ -159,4 +159,17 @@ pub fn character(called: &str) -> Json {
 
 pub fn refusal<R: std::fmt::Display>(error: AskError<R>) -> String {
     error.to_string()
+}
+
+pub fn contains(bytes: &[u8], text: &str) -> bool {
+    bytes.windows(text.len()).any(|window| window.eq_ignore_ascii_case(text.as_bytes()))
+}
+
+/// Whether any file in a folder holds a text. Files may go meanwhile.
+pub fn holds(folder: &Path, text: &str) -> bool {
+    let Ok(entries) = std::fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| match entry.path() {
+        path if path.is_dir() => holds(&path, text),
+        path => std::fs::read(path).is_ok_and(|bytes| contains(&bytes, text)),
+    })
 }

@@ -64,7 +64,8 @@ pub enum NotAnswered {
     Nothing,
     /// What was said does not fit into a prompt. It is remembered all the same, up to 64 KiB.
     #[error(
-        "what was said has about {tokens} tokens, and {max} find room; say it in parts, or raise `prompt_tokens_max` in the settings of its provider"
+        "what was said has about {tokens} tokens, and {max} find room; say it in parts, or raise `prompt_tokens_max` in the settings of its provider ({})",
+        if turn.is_some() { "it is remembered all the same" } else { "it is not remembered" }
     )]
     TooLong {
         /// About how many tokens it has.

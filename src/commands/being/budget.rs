@@ -6,7 +6,7 @@ use genii_protocols::being::{SetBudget, ShowBeing};
 use genii_protocols::budget::{self, BudgetLimits};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -94,6 +94,7 @@ impl Command for Budget {
         "being budget marit --tokens-per-day 200_000 --requests-per-day 500",
         "being budget marit --tokens-per-day none",
     ];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = budget::Budget;
 

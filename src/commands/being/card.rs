@@ -10,7 +10,7 @@ use genii_protocols::being::ShowBeing;
 use serde::{Deserialize, Serialize};
 
 use super::export::absolute;
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
 use crate::screen::Screen;
@@ -43,6 +43,7 @@ impl Command for Card {
         "Write the character of a being as a Character Card, for other programs";
     const EXAMPLES: &'static [&'static str] =
         &["being card marit marit.json", "being card vesper new.png --image vesper.png"];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Written;
 

@@ -5,7 +5,7 @@ use genii_protocols::being::{ShowBeing, UpdateCharacter};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Being, reach};
+use super::{Being, WAITS_FOR_BEING, reach};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
 use crate::screen::Screen;
@@ -53,6 +53,7 @@ impl Command for Character {
         "being character marit scenario --empty",
     ];
     const SHOWS_JSON: bool = true;
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Json;
 

@@ -3,7 +3,7 @@
 use genii_protocols::being::{CoreBlock, SetCore, ShowBeing};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
 use crate::screen::Screen;
@@ -40,6 +40,7 @@ impl Command for Core {
         "being core marit 'whom I talk to' 'Ann, who sails alone and worries about it.'",
         "being core marit 'whom I talk to' --remove",
     ];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Blocks;
 

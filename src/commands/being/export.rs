@@ -7,7 +7,7 @@ use genii_protocols::being::Exported;
 use genii_protocols::beings::ExportBeing;
 use serde::{Deserialize, Serialize};
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
 use crate::screen::Screen;
@@ -37,6 +37,7 @@ impl Command for Export {
     const NAME: &'static str = "being export";
     const ABOUT: &'static str = "Write a being into one file, with all that it remembers";
     const EXAMPLES: &'static [&'static str] = &["being export marit marit.being"];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Written;
 

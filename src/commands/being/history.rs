@@ -4,7 +4,7 @@ use genii_protocols::Name;
 use genii_protocols::being::{self, ShowHistory, Turn};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -46,6 +46,7 @@ impl Command for History {
     const ABOUT: &'static str = "Show what was said to a being, and what it answered";
     const EXAMPLES: &'static [&'static str] =
         &["being history marit", "being history marit -n 100", "being history marit --before 40"];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Talk;
 

@@ -8,7 +8,7 @@ use genii_protocols::being::{ProviderInfo, SetProvider, ShowProvider};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::ask::json;
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::fault::Fault;
@@ -114,6 +114,7 @@ impl Command for Provider {
         "being provider marit --provider offline",
         "being provider marit --json | jq .settings",
     ];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = ProviderInfo;
 

@@ -5,7 +5,7 @@ use genii_protocols::Timestamp;
 use genii_protocols::being::{MemoryKind, RecallMemories, Recollections};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, moment, reach, words};
+use super::{Being, WAITS_FOR_BEING, moment, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -73,6 +73,7 @@ impl Command for Recall {
         "being recall marit exam --from 2026-05-01 --speaker Ann -n 3",
         "being recall marit harbour --kind fact,note --from 2weeks",
     ];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Recollections;
 

@@ -4,7 +4,7 @@ use genii_protocols::Timestamp;
 use genii_protocols::being::{self, Memory};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, moment, reach, words};
+use super::{Being, WAITS_FOR_BEING, moment, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -33,6 +33,7 @@ impl Command for Remember {
         "being remember marit 'Ann is allergic to nuts'",
         "being remember marit 'I passed the exam' --speaker Ann --at 2026-05-03",
     ];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Memory;
 

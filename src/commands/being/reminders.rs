@@ -3,7 +3,7 @@
 use genii_protocols::being::{self, ListReminders};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -28,6 +28,7 @@ impl Command for Reminders {
     const ABOUT: &'static str = "Show what a being is to be reminded of, the next first";
     const EXAMPLES: &'static [&'static str] =
         &["being reminders marit", "being reminders marit -n 1 --json"];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = being::Reminders;
 

@@ -10,7 +10,7 @@ use genii_protocols::beings::{BeingEntry, BeingState};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::{Being, reach, words};
+use super::{Being, WAITS_FOR_BEING, reach, words};
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::screen::Screen;
 
@@ -43,6 +43,7 @@ impl Command for Show {
     const ABOUT: &'static str = "Show who a being is, what it has, and how it is";
     const EXAMPLES: &'static [&'static str] =
         &["being show marit", "being show marit --json | jq .info.memories"];
+    const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Being;
     type Said = Known;
 

@@ -141,10 +141,15 @@ impl<'c> Matches<'c> {
 }
 
 impl Match<'_> {
-    /// Takes a share of another match in its place if that weighs more.
+    /// Weighs a share of another match if that is more. One that is a match itself is still found where it is.
     fn raise(&mut self, theirs: &Self, share: f32) {
-        if theirs.weight * share > self.weight {
-            *self = Self { weight: theirs.weight * share, ..*theirs };
+        let weight = theirs.weight * share;
+        if weight > self.weight {
+            *self = if self.weight > 0.0 {
+                Self { weight, ..*self }
+            } else {
+                Self { weight, ..*theirs }
+            };
         }
     }
 }

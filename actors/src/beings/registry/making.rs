@@ -315,6 +315,12 @@ impl Shared {
         let shown = self.shown(entry.clone()).await;
         let node = entry.node.clone();
         if let Err(why) = self.remove(entry).await {
+            // Where the book could not say so, nothing was begun, and nobody would go on with it.
+            let lives = |entry: &Entry| entry.stage == Stage::Living;
+            if self.book.get(&id).map_err(failed)?.is_some_and(|entry| lives(&entry)) {
+                let why = format!("it is not deleted, and lives on: {why}");
+                return Err(NoBeing::Failed { why });
+            }
             self.not_settled(&node, &id, &why);
             let why = format!("it is being deleted, and not all of it is gone yet: {why}");
             return Err(NoBeing::Failed { why });

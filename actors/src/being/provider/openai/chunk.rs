@@ -67,6 +67,10 @@ impl Chunk {
     }
 }
 
+/// More tokens than any model takes or gives at once: who counts beyond that has not counted, and what a budget is
+/// charged is estimated.
+const TOKENS_MAX: u32 = 100_000_000;
+
 #[derive(Deserialize)]
 struct WireChunk {
     choices: Option<Vec<Choice>>,
@@ -101,7 +105,10 @@ enum Content {
 
 impl From<WireChunk> for Chunk {
     fn from(wire: WireChunk) -> Self {
-        let count = |name| wire.usage.as_ref()?.get(name)?.as_u64()?.try_into().ok();
+        let count = |name| {
+            let told = wire.usage.as_ref()?.get(name)?.as_u64()?;
+            u32::try_from(told).ok().filter(|count| *count <= TOKENS_MAX)
+        };
         let (prompt_tokens, reply_tokens) = (count("prompt_tokens"), count("completion_tokens"));
         // Only one answer was asked for.
         let choice = wire.choices.and_then(|choices| choices.into_iter().next());

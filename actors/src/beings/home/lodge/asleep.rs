@@ -53,7 +53,11 @@ impl Lodge {
             return Err(Amiss::failed("something else is done with it"));
         }
         let tenancies = self.tenancies.clone();
-        blocking(move || tenancies.set(&id, isolation)).await?;
+        let not_written = |error: std::io::Error| {
+            let why = "how it is kept apart cannot be written beside it, and is as before";
+            std::io::Error::new(error.kind(), format!("{why}: {error}"))
+        };
+        blocking(move || tenancies.set(&id, isolation).map_err(not_written)).await?;
         let was_held_back = self.is_held_back(&address);
         // Read whenever it wakes: no answer needs to be broken off for it.
         drop(self.nursery.keep_once_idle(&address, QUIET_PATIENCE).await);

@@ -47,6 +47,7 @@ impl Lodge {
         let address = self.address(id);
         let status = self.house.member(address.as_str()).ok().map(|member| member.view.status);
         let is_moving = self.movings.held.lock().contains_key(id);
+        let is_packing = self.movings.packing.lock().contains(id);
         match (status, self.nursery.mood(&address)) {
             _ if is_moving => (BeingState::Asleep, Some("it is about to move away".to_owned())),
             (Some(Status::Quarantined(failure)), _) => {
@@ -56,6 +57,9 @@ impl Lodge {
             (_, Some(Mood::Awake)) if self.house.node().is_suspended(&address) => {
                 let why = format!("{SUSPENDED}; `genii ctl resume {address}` lets it go on");
                 (BeingState::Awake, Some(why))
+            }
+            (_, Some(Mood::Awake)) if is_packing => {
+                (BeingState::Awake, Some("it moves when it has ended what it is at".to_owned()))
             }
             (Some(Status::Starting), Some(Mood::Awake)) => (BeingState::Waking, None),
             (_, Some(Mood::Awake)) => (BeingState::Awake, None),
