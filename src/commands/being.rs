@@ -127,6 +127,14 @@ pub fn isolation() -> impl TypedValueParser<Value = Isolation> {
     PossibleValuesParser::new(["actor", "process"]).try_map(read)
 }
 
+/// What helps who names the later time first.
+const EARLIER: &str = "--from is the earlier of the two";
+
+/// What is wrong with two moments of which the later comes first.
+fn no_time(from: Timestamp, until: Timestamp) -> String {
+    format!("no time lies between {from} and {until}")
+}
+
 /// Reads a moment: RFC 3339, a day, or how long ago it was.
 pub fn moment(text: &str) -> Result<Timestamp, String> {
     if let Ok(TimeSpan(ago)) = text.parse() {

@@ -435,7 +435,11 @@ impl Shared {
         match self.taken.lock().insert(id.clone()) {
             true => Ok(Taken { of: &self.taken, id: id.clone() }),
             false => {
-                let why = format!("something else is being done with {} just now", id.as_str());
+                let why = format!(
+                    "something else is being done with {} just now; `being list` says how it stands, try again \
+                     when that has ended",
+                    id.as_str()
+                );
                 Err(NoBeing::Failed { why })
             }
         }

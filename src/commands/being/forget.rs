@@ -7,7 +7,7 @@ use genii_protocols::being::{
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::{Being, moment, reach, words};
+use super::{Being, EARLIER, moment, no_time, reach, words};
 use crate::chat;
 use crate::commands::{Command, Out, Refusal, Side};
 use crate::data::Data;
@@ -27,8 +27,8 @@ const SHOWN_LETTERS: usize = 100;
 /// What says what is to be forgotten.
 const WHAT: &str = "--memory, --turn, --from and --until, or --matching say it";
 
-/// What helps who names the later time first.
-const EARLIER: &str = "--from is the earlier of the two";
+/// What is wrong with a text in which there is none.
+const NO_WORDS: &str = "--matching takes words";
 
 pub struct Forget;
 
@@ -76,6 +76,10 @@ pub enum Said {
 }
 
 impl Args {
+    fn deletes_all(&self) -> String {
+        format!("`being delete {}` deletes all that it is", self.being.id)
+    }
+
     fn what(&self) -> Result<Forgettable, Refusal> {
         if let Some(id) = self.turn {
             return Ok(Forgettable::Turn { id });
@@ -87,9 +91,7 @@ impl Args {
             }
             (_, Some((from, until)), _) => Ok(Forgettable::Span { from, until }),
             (.., Some(text)) if text.trim().is_empty() => {
-                let id = &self.being.id;
-                Err(Refusal::new("--matching takes words")
-                    .help(format!("`being delete {id}` deletes all that it is")))
+                Err(Refusal::new(NO_WORDS).help(self.deletes_all()))
             }
             (.., Some(text)) => Ok(Forgettable::Matching { text: text.clone() }),
             (None, None, None) => {
@@ -120,6 +122,9 @@ impl Command for Forget {
             }
             (_, _, Some((from, until)), _) if from >= until => {
                 Err(Fault::usage(no_time(from, until)).help(EARLIER))
+            }
+            (.., Some(text)) if text.trim().is_empty() => {
+                Err(Fault::usage(NO_WORDS).help(args.deletes_all()))
             }
             _ => Ok(()),
         }
@@ -194,10 +199,6 @@ fn in_words(what: &Forgettable) -> String {
             format!("all that matches '{}'", words::in_short(text, SHOWN_LETTERS))
         }
     }
-}
-
-fn no_time(from: Timestamp, until: Timestamp) -> String {
-    format!("no time lies between {from} and {until}")
 }
 
 fn show_stake(stake: &AtStake, screen: &mut Screen) {

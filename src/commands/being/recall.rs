@@ -5,8 +5,8 @@ use genii_protocols::Timestamp;
 use genii_protocols::being::{MemoryKind, RecallMemories, Recollections};
 use serde::{Deserialize, Serialize};
 
-use super::{Being, WAITS_FOR_BEING, moment, reach, words};
-use crate::commands::{Command, Out, Refusal, Side};
+use super::{Being, EARLIER, WAITS_FOR_BEING, moment, no_time, reach, words};
+use crate::commands::{Command, Fault, Out, Refusal, Side};
 use crate::screen::Screen;
 
 pub struct Recall;
@@ -76,6 +76,19 @@ impl Command for Recall {
     const WAITS_FOR: &'static str = WAITS_FOR_BEING;
     type Args = Args;
     type Said = Recollections;
+
+    fn prepare(args: &mut Args) -> Result<(), Fault> {
+        match args.from.zip(args.until) {
+            Some((from, until)) if from >= until => {
+                Err(Fault::usage(no_time(from, until)).help(EARLIER))
+            }
+            _ if args.query.trim().is_empty() => {
+                Err(Fault::usage("it is not said what is to be recalled")
+                    .help("a question, or words of what was said"))
+            }
+            _ => Ok(()),
+        }
+    }
 
     async fn serve(args: Args, side: Side, out: Out<Recollections>) -> Result<(), Refusal> {
         let Args { being: Being { id }, query, limit, from, until, speaker, kind } = args;

@@ -386,9 +386,6 @@ async fn what_would_be_forgotten_is_shown_first() {
             json!({ "forgotten": { "memories": 2, "turns": 1, "answers": 0, "reminders": 0 } })
         );
     }
-    assert!(
-        refused(&side, "being forget marit --matching ' ' --yes").await.contains("takes words")
-    );
 }
 
 #[tokio::test]
@@ -587,6 +584,9 @@ fn wrong_calls_are_told() {
         ("being forget marit --memory x", "the number of one"),
         ("ps being/pr", "`why being/pr`"),
         ("being forget marit --dry-run", "it is not said what is to be forgotten"),
+        ("being forget marit --matching ' '", "--matching takes words"),
+        ("being recall marit ' '", "it is not said what is to be recalled"),
+        ("being recall marit tea --from 1hour --until 2hours", "--from is the earlier"),
         ("being provider marit --key-env KEY", "set as a whole"),
         ("being create x --provider-json '[]'", "object"),
         ("being provider marit --model m", "base_url"),

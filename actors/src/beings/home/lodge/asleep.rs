@@ -6,6 +6,7 @@ use std::time::Duration;
 use genii_protocols::being::AskHealth;
 use genii_protocols::beings::{Checked, CheckedTable, Soundness};
 use genii_protocols::{Address, Name};
+use genii_runtime::nursery::NotKept;
 use genii_storage::memories::Memories;
 use genii_storage::store::{
     self, Finding, OpenError, Remains, Repair, Report, SalvageError, Salvaged, StoreOptions,
@@ -73,7 +74,12 @@ impl Lodge {
         let address = self.address(&id);
         let was_held_back = self.is_held_back(&address);
         let asleep = self.nursery.keep_once_idle(&address, ANSWER_PATIENCE).await;
-        let asleep = asleep.map_err(Amiss::failed)?;
+        let asleep = asleep.map_err(|not_kept| match not_kept {
+            NotKept::Busy => Amiss::failed(format!(
+                "{not_kept}, or `genii ctl restart {address}`, which breaks an answer off"
+            )),
+            NotKept::Taken => Amiss::failed(not_kept),
+        })?;
         let folder = self.folders.of(&id);
         let check = move || check_in(&folder, &id, repair || give_up, give_up);
         let checked = tokio::task::spawn_blocking(check).await.map_err(Amiss::failed);
