@@ -316,8 +316,8 @@ impl Shared {
         let node = entry.node.clone();
         if let Err(why) = self.remove(entry).await {
             // Where the book could not say so, nothing was begun, and nobody would go on with it.
-            let lives = |entry: &Entry| entry.stage == Stage::Living;
-            if self.book.get(&id).map_err(failed)?.is_some_and(|entry| lives(&entry)) {
+            let lives_on = |entry: Entry| !matches!(entry.stage, Stage::Coming | Stage::Going);
+            if self.book.get(&id).map_err(failed)?.is_some_and(lives_on) {
                 let why = format!("it is not deleted, and lives on: {why}");
                 return Err(NoBeing::Failed { why });
             }
