@@ -59,14 +59,18 @@ async fn grow(house: &BeingHouse, memories: usize) {
         }
         is_over.store(true, Ordering::SeqCst);
         println!("  told in {:.1} s, one after the other", began.elapsed().as_secs_f64());
-        line("remember, as they come", &mut times);
-        let last = times.len() - times.len() / 10;
-        line("remember, the last tenth", &mut times[last..]);
+        lines("remember", &mut times);
     };
     let ((), mut recalls) = tokio::join!(telling, asking(house, &is_over, 2));
-    line("recall, as they come", &mut recalls);
-    let last = recalls.len() - recalls.len() / 10;
-    line("recall, the last tenth", &mut recalls[last..]);
+    lines("recall", &mut recalls);
+}
+
+/// Of all, and of those that came last.
+fn lines(what: &str, times: &mut [Duration]) {
+    // Before they are put in the order of how long they took.
+    let mut last = times[times.len() - times.len() / 10..].to_vec();
+    line(&format!("{what}, as they come"), times);
+    line(&format!("{what}, the last tenth"), &mut last);
 }
 
 async fn at_rest(house: &BeingHouse) {

@@ -141,7 +141,7 @@ fn print_costs(conversations: &[(String, Conversation)]) {
     timed("candidates among 1,000 that are not indexed", &asked, |asked| {
         let question = Question::new(&asked.question, now);
         let vector = embedder.embed(&[&asked.question]).unwrap().remove(0);
-        tail.candidates(&question, &Aim::new(&vector), CANDIDATES).len()
+        tail.best(&question, CANDIDATES, |_| 1.0).candidates(&question, &Aim::new(&vector)).len()
     });
 }
 
@@ -204,7 +204,8 @@ fn ours(talk: &Conversation, form: Form, weights: &Weights, embedder: &dyn Embed
         let began = Instant::now();
         let question = Question::new(&asked.question, now);
         let vector = embedder.embed(&[&asked.question]).unwrap().remove(0);
-        let candidates = tail.candidates(&question, &Aim::new(&vector), CANDIDATES);
+        let best = tail.best(&question, CANDIDATES, |_| 1.0);
+        let candidates = best.candidates(&question, &Aim::new(&vector));
         let found = rank(&question, &candidates, &tail.statistics(&question), weights, deepest);
         (found.into_iter().map(|found| found.id).collect(), began.elapsed())
     };

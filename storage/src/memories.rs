@@ -75,8 +75,8 @@ pub const RECALLED_MAX: usize = 200;
 /// How many memories one page has at most.
 pub const PAGE_MAX: usize = 1_000;
 
-/// So many times its usual length may the tail grow while its memories can't be settled. What is beyond
-/// is looked for in the store.
+/// So many times its usual length may the tail grow while its memories can't be settled, and more with leave of
+/// the share. What is beyond is looked for in the store.
 const TAIL_GROWTH_MAX: usize = 4;
 
 /// How memories are kept and searched.
@@ -242,7 +242,7 @@ impl Memories {
                 }
             }
             live.embed(vectors);
-            live.shorten(self.0.settings.tail_max.max(1).saturating_mul(TAIL_GROWTH_MAX));
+            self.0.shorten_tail(&mut live);
         }
         if self.0.embedder.is_quick() && !texts.is_empty() {
             // What fails here is tried again by upkeep.
@@ -252,21 +252,27 @@ impl Memories {
         self.tend_if_due();
     }
 
-    /// Keeps memories, all or none, and takes them in. Goes on to its end also if nobody waits for it.
+    /// Keeps memories, all or none, and takes them in. They have their place among all that is kept when this is
+    /// called. Goes on to its end also if nobody waits for it.
     ///
     /// # Errors
     /// When the store can't be written.
-    pub async fn remember(&self, new: Vec<NewMemory>) -> Result<Vec<Memory>, MemoriesError> {
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn remember(
+        &self,
+        new: Vec<NewMemory>,
+    ) -> impl Future<Output = Result<Vec<Memory>, MemoriesError>> + Send + use<> {
+        let written = self.0.store.write(move |writer: &mut Writer| {
+            new.iter().map(|new| Self::put(writer, new)).collect::<Result<Vec<_>, StoreError>>()
+        });
         let own = self.clone();
         whole(async move {
-            let write = move |writer: &mut Writer| {
-                new.iter().map(|new| Self::put(writer, new)).collect::<Result<Vec<_>, StoreError>>()
-            };
-            let memories = own.0.store.write(write).await?;
+            let memories = written.await?;
             own.take_in(memories.clone()).await;
             Ok(memories)
         })
-        .await
     }
 
     /// Keeps a fact in the stead of one that no longer holds. The old one keeps its text, and is told to
@@ -501,11 +507,15 @@ fn load(store: &Store, made_by: &str, longest: usize) -> Result<Live, StoreError
     })
 }
 
-/// Does something from its beginning to its end, whether or not anybody waits for it.
-async fn whole<T: Send + 'static>(
-    work: impl Future<Output = Result<T, MemoriesError>> + Send + 'static,
-) -> Result<T, MemoriesError> {
-    tokio::spawn(work).await.unwrap_or(Err(MemoriesError::Stopped))
+/// Does something from its beginning, which is now, to its end, whether or not anybody waits for it.
+fn whole<T: Send + 'static, W>(
+    work: W,
+) -> impl Future<Output = Result<T, MemoriesError>> + use<T, W>
+where
+    W: Future<Output = Result<T, MemoriesError>> + Send + 'static,
+{
+    let task = tokio::spawn(work);
+    async { task.await.unwrap_or(Err(MemoriesError::Stopped)) }
 }
 
 /// Does something on a thread that may block.

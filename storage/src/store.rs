@@ -179,7 +179,8 @@ impl Store {
     /// do nothing but write: the run whose answer is returned is the one that counts. A `work`
     /// that fails or panics leaves no trace. It must not call the store itself.
     ///
-    /// Dropped while it waits, the write happens all the same. After [`StoreError::Full`] or
+    /// It has its place among the others when this is called, not only when it is waited for. Dropped while it
+    /// waits, the write happens all the same. After [`StoreError::Full`] or
     /// [`StoreError::Io`] the write was not acknowledged: as after a power cut, it has happened
     /// whole or not at all.
     ///
@@ -188,7 +189,10 @@ impl Store {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub async fn write<T, E, F>(&self, work: F) -> Result<T, E>
+    pub fn write<T, E, F>(
+        &self,
+        work: F,
+    ) -> impl Future<Output = Result<T, E>> + Send + use<T, E, F>
     where
         F: Fn(&mut Writer) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
@@ -199,10 +203,16 @@ impl Store {
             // Whoever asked may be gone; the write stands.
             let _unheard = reply.send(result);
         });
-        if let Some(lead) = self.shared.submit(job)? {
-            drop(spawn_blocking(move || lead.run()));
+        let submitted = self.shared.submit(job).map(|lead| {
+            if let Some(lead) = lead {
+                drop(spawn_blocking(move || lead.run()));
+            }
+        });
+        let shared = Arc::clone(&self.shared);
+        async move {
+            submitted?;
+            answer.await.unwrap_or_else(|_| Err(shared.stopped().into()))
         }
-        answer.await.unwrap_or_else(|_| Err(self.shared.stopped().into()))
     }
 
     /// [`Store::write`] for a thread that may block.

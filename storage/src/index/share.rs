@@ -17,6 +17,10 @@ const OPEN_SEGMENTS_MAX: usize = 128;
 /// 100,000 memories with vectors of 384 numbers need.
 const MAKESHIFT_MIB: usize = 96;
 
+/// How many beings at a time may hold more memories than others do while their indices are behind: 10 to 20 MiB
+/// more for each.
+const LONG_TAILS_MAX: usize = 8;
+
 /// How much the indices of a process may take together.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IndexShareSettings {
@@ -47,6 +51,7 @@ struct Inner {
     open: Arc<Semaphore>,
     /// In MiB.
     makeshifts: Arc<Semaphore>,
+    long_tails: Arc<Semaphore>,
 }
 
 impl IndexShare {
@@ -57,7 +62,9 @@ impl IndexShare {
         let index_cache_bytes = settings.index_cache_bytes;
         let open = Arc::new(Semaphore::new(OPEN_SEGMENTS_MAX));
         let makeshifts = Arc::new(Semaphore::new(MAKESHIFT_MIB));
-        Self(Arc::new(Inner { session, index_cache_bytes, heavy, open, makeshifts }))
+        let long_tails = Arc::new(Semaphore::new(LONG_TAILS_MAX));
+        let inner = Inner { session, index_cache_bytes, heavy, open, makeshifts, long_tails };
+        Self(Arc::new(inner))
     }
 
     pub(super) fn session(&self) -> Arc<Session> {
@@ -80,6 +87,11 @@ impl IndexShare {
     pub(crate) fn leave_makeshift(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
         let mib = u32::try_from(bytes.div_ceil(1 << 20)).ok()?;
         Arc::clone(&self.0.makeshifts).try_acquire_many_owned(mib.max(1)).ok()
+    }
+
+    /// Leave to hold many memories that an index lacks, if not too many others do.
+    pub(crate) fn leave_long_tail(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.0.long_tails).try_acquire_owned().ok()
     }
 
     /// Leave to do something heavy, when it is its turn.

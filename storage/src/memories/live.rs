@@ -2,10 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tokio::sync::OwnedSemaphorePermit;
+
 use crate::ranking::tail::Tail;
 use crate::vector::Vector;
 
 use super::tables::{Brief, Gist, Renewal};
+
+/// So many times as long as without leave may the tail be with it.
+pub(super) const WITH_LEAVE: usize = 4;
+
+/// And no more terms than this may be in it together then, some 10 MiB: 32 for each of 8,192 memories, which mostly
+/// have a dozen.
+pub(super) const TERMS_WITH_LEAVE: u64 = 1 << 18;
 
 /// The newest memories, and how far the others have come.
 ///
@@ -32,6 +41,8 @@ pub(super) struct Live {
     pub(super) unsaved: BTreeMap<u64, Vector>,
     /// Removed memories of which the index may have bytes.
     pub(super) forgotten: BTreeSet<u64>,
+    /// Leave for the tail to be very long.
+    pub(super) leave: Option<OwnedSemaphorePermit>,
 }
 
 impl Live {
@@ -75,8 +86,24 @@ impl Live {
         }
     }
 
-    /// Leaves the oldest to the store until no more than so many are in the tail.
-    pub(super) fn shorten(&mut self, most: usize) {
+    /// Leaves the oldest to the store until no more than so many are in the tail, or [`WITH_LEAVE`] times as
+    /// many with leave, where they are not long. Leave is asked for when it is needed, and let go of when it no
+    /// longer is.
+    pub(super) fn shorten(
+        &mut self,
+        most: usize,
+        leave: impl FnOnce() -> Option<OwnedSemaphorePermit>,
+    ) {
+        if self.tail.len() <= most {
+            self.leave = None;
+            return;
+        }
+        if self.tail.terms() > TERMS_WITH_LEAVE {
+            self.leave = None;
+        } else {
+            self.leave = self.leave.take().or_else(leave);
+        }
+        let most = most.saturating_mul(if self.leave.is_some() { WITH_LEAVE } else { 1 });
         while self.tail.len() > most
             && let Some(id) = self.tail.first()
         {

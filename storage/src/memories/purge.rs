@@ -18,6 +18,7 @@ impl Inner {
             live.let_go(*id);
             live.forgotten.insert(*id);
         }
+        self.shorten_tail(&mut live);
         drop(live);
         self.makeshift.forget(ids);
     }

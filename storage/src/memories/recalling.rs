@@ -9,11 +9,11 @@ use std::thread;
 
 use crate::embed::EmbedFor;
 use crate::index::{Hit, Index, IndexError};
-use crate::ranking::{Candidate, NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
+use crate::ranking::tail::Snapshot;
+use crate::ranking::{NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
 use crate::store::StoreError;
 use crate::vector::Aim;
 
-use super::live::Live;
 use super::makeshift::Makeshift;
 use super::memory::{Memory, Recall, RecallFilter, Recalled};
 use super::scan;
@@ -268,30 +268,50 @@ impl Inner {
         &self,
         asked: &Asked,
         mut fetched: BTreeMap<u64, Gist>,
-        mut covered_from: u64,
+        covered_from: u64,
         counts: &Statistics,
     ) -> Result<Vec<Ranked>, StoreError> {
-        let live = loop {
-            let live = self.live.read();
-            let left = covered_from..live.covers_from();
-            if left.is_empty() {
-                break live;
-            }
-            // These have left the tail since.
-            drop(live);
+        let tail = self.tail_beside(asked, &mut fetched, covered_from)?;
+        let mut candidates = tail.candidates(&asked.question, &asked.aim);
+        candidates.extend(fetched.iter().map(|(id, gist)| {
+            // The tail may have its vector when the store does not yet.
+            let of_tail = tail.candidate(*id, &asked.aim);
+            of_tail.unwrap_or_else(|| gist.candidate(*id, &asked.aim))
+        }));
+        let share = |id: u64| {
+            let fetched = || fetched.get(&id).map(|gist| asked.share(&gist.brief));
+            tail.share(id).or_else(fetched).unwrap_or(0.0)
+        };
+        let (question, weights) = (&asked.question, &self.weights);
+        Ok(rank_by_share(question, &candidates, counts, weights, asked.ranked(), share))
+    }
+
+    /// What is in the tail, when what has left it since the others were fetched is fetched, too. It is taken out of
+    /// it, which takes far less than to rank it: nobody who tells something is to wait for that.
+    fn tail_beside(
+        &self,
+        asked: &Asked,
+        fetched: &mut BTreeMap<u64, Gist>,
+        mut covered_from: u64,
+    ) -> Result<Snapshot, StoreError> {
+        let limit = self.settings.candidates;
+        loop {
+            let left = {
+                let live = self.live.read();
+                let left = covered_from..live.covers_from();
+                if left.is_empty() {
+                    let share = |id| live.briefs.get(&id).map_or(0.0, |brief| asked.share(brief));
+                    // Of so few, the best and their neighbours are about all that there are.
+                    return Ok(match live.tail.len() <= limit * (1 + 2 * NEIGHBOURS as usize) {
+                        true => live.tail.all(share),
+                        false => live.tail.best(&asked.question, limit, share),
+                    });
+                }
+                left
+            };
             covered_from = left.end;
             fetched.extend(self.gists(left.collect())?);
-        };
-        let is_wanted = |id| live.briefs.get(&id).is_some_and(|brief| asked.filter.passes(brief));
-        let (question, limit) = (&asked.question, self.settings.candidates);
-        // Of so few, the best and their neighbours are about all that there are.
-        let mut candidates = match live.tail.len() <= limit * (1 + 2 * NEIGHBOURS as usize) {
-            true => live.tail.all(&asked.aim),
-            false => live.tail.candidates_among(question, &asked.aim, limit, is_wanted),
-        };
-        candidates.extend(fetched.iter().map(|(id, gist)| candidate(asked, &live, *id, gist)));
-        let share = |id: u64| share(asked, &live, &fetched, id);
-        Ok(rank_by_share(question, &candidates, counts, &self.weights, asked.ranked(), share))
+        }
     }
 
     /// The best of what was ranked, each once, as far as it is still there.
@@ -330,18 +350,6 @@ impl Inner {
         });
         Ok(found.collect())
     }
-}
-
-/// What was fetched, as a candidate. The tail may have its vector when the store does not yet.
-fn candidate<'a>(asked: &Asked, live: &'a Live, id: u64, gist: &'a Gist) -> Candidate<'a> {
-    let similarity = live.tail.vector(id).map(|vector| vector.cosine(&asked.aim));
-    let of_tail = live.tail.candidate(id, similarity);
-    of_tail.unwrap_or_else(|| gist.candidate(id, &asked.aim))
-}
-
-fn share(asked: &Asked, live: &Live, fetched: &BTreeMap<u64, Gist>, id: u64) -> f32 {
-    let fetched = || fetched.get(&id).map(|gist| &gist.brief);
-    live.briefs.get(&id).or_else(fetched).map_or(0.0, |brief| asked.share(brief))
 }
 
 /// Puts facts that no longer hold behind those that replaced them.

@@ -30,9 +30,10 @@ use crate::store::StoreError;
 use crate::vector::Vector;
 
 use super::embedding::TEXTS_AT_ONCE;
+use super::live::Live;
 use super::memory::{Memory, micros};
 use super::tables::{self, Gist};
-use super::{Inner, MemoriesError, blocking};
+use super::{Inner, MemoriesError, TAIL_GROWTH_MAX, blocking};
 
 /// How many memories are settled or appended at a time when many wait.
 const MANY: usize = 2_048;
@@ -48,6 +49,16 @@ pub struct Progress {
     pub done: u64,
     /// All through this one should be. Equal to `done` when there is nothing to do.
     pub total: u64,
+}
+
+/// What is to be settled.
+struct Due {
+    /// All through this id,
+    through: u64,
+    /// so many at a time.
+    count: usize,
+    /// Through this id they are neither settled nor in the tail, if there are such.
+    gap_ends: Option<u64>,
 }
 
 /// Memories with their gists and, if they have none yet, no vectors.
@@ -121,7 +132,7 @@ impl Inner {
         if self.live.read().settled > 0 {
             return true;
         }
-        self.due_count() > 0 && (can_embed || self.has_next_vector())
+        self.due().is_some() && (can_embed || self.has_next_vector())
     }
 
     /// Whether what is settled next has its vector, as far as is known.
@@ -189,15 +200,22 @@ impl Inner {
         Shape { dimensions, terms_by, vectors_by: Some(vectors_by.to_owned()) }
     }
 
-    /// How many memories are to be settled now: so many batches that the tail is no longer long.
-    fn due_count(&self) -> usize {
+    /// What is to be settled now: all that lies before the tail, and so many batches of that as make it short
+    /// again. Were it left long because more lies before it, what is told meanwhile would leave it at once, and
+    /// lie there next.
+    fn due(&self) -> Option<Due> {
         let (live, longest) = (self.live.read(), self.settings.tail_max.max(1));
         let batch = self.settings.batch.clamp(1, longest);
         let excess = live.tail.len().checked_sub(longest);
-        match excess.map(|excess| (excess / batch + 1) * batch) {
-            _ if live.has_gap() => self.many(),
-            Some(count) => count.min(MANY),
-            None => 0,
+        let of_tail = excess.map_or(0, |excess| (excess / batch + 1) * batch);
+        let gap_ends = live.has_gap().then(|| live.tail_from - 1);
+        let in_tail = of_tail.checked_sub(1).and_then(|last| live.tail.nth(last));
+        match gap_ends {
+            Some(end) => {
+                Some(Due { through: in_tail.unwrap_or(end), count: self.many(), gap_ends })
+            }
+            // The oldest that there are, whatever was removed of those in the tail.
+            None => in_tail.map(|_| Due { through: u64::MAX, count: of_tail.min(MANY), gap_ends }),
         }
     }
 
@@ -239,20 +257,15 @@ impl Inner {
     /// Settles the oldest memories that are not, if that is due; whether there were any. While the
     /// embedder fails, those before the first that has no vector.
     async fn settle(&self, index: &Index, can_embed: bool) -> Result<bool, MemoriesError> {
-        let count = self.due_count();
-        if count == 0 {
-            return Ok(false);
-        }
-        let (settled, gap_ends) = {
-            let live = self.live.read();
-            (live.settled, live.has_gap().then(|| live.tail_from - 1))
-        };
-        let mut batch = self.batch(settled + 1..=gap_ends.unwrap_or(u64::MAX), count).await?;
+        let Some(Due { through, count, gap_ends }) = self.due() else { return Ok(false) };
+        let settled = self.live.read().settled;
+        let mut batch = self.batch(settled + 1..=through, count).await?;
         let is_last = batch.len() < count;
         let is_whole = can_embed || !self.cut_to_embedded(&mut batch);
         let mut stops: Vec<u64> = batch.iter().map(|(memory, _)| memory.id).collect();
         // At the end of the gap what is left may all have been removed.
-        stops.extend(gap_ends.filter(|_| is_last && is_whole));
+        let last = stops.last().copied();
+        stops.extend(gap_ends.filter(|end| is_last && is_whole && last < Some(*end)));
         let vectors = self.vectors_for(&batch).await?;
         index.append(entries(index.shape(), batch, &vectors)).await?;
         while index.covered() < index.through() && index.tend().await? != Tended::Nothing {}
@@ -281,9 +294,19 @@ impl Inner {
         let (made_by, vectors) = (tables::made_by(self.embedder.name()), Arc::clone(vectors));
         let write = move |writer: &mut _| tables::settle(writer, &made_by, through, &vectors);
         self.store.write(write).await?;
-        self.live.write().settle(through);
+        {
+            let mut live = self.live.write();
+            live.settle(through);
+            self.shorten_tail(&mut live);
+        }
         self.tell_progress(through);
         Ok(())
+    }
+
+    /// Leaves to the store what the tail is not to hold.
+    pub(super) fn shorten_tail(&self, live: &mut Live) {
+        let most = self.settings.tail_max.max(1).saturating_mul(TAIL_GROWTH_MAX);
+        live.shorten(most, || self.access.share().leave_long_tail());
     }
 
     pub(super) async fn batch(

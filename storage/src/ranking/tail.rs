@@ -1,6 +1,7 @@
 //! Memories that no index holds yet, searched directly.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashMapExt};
 use genii_protocols::Timestamp;
@@ -13,14 +14,38 @@ use crate::vector::{Aim, Vector};
 /// whoever fills it empties it into the index when that has come to some thousand.
 #[derive(Debug, Default)]
 pub struct Tail {
-    memories: BTreeMap<u64, Memory>,
+    memories: BTreeMap<u64, Arc<Memory>>,
     /// The memories that have a term, and how often.
     terms: HashMap<String, BTreeMap<u64, u32>>,
     /// How many terms they have together.
     length: u64,
 }
 
+/// What a tail held at a moment, to be ranked while others go on with it.
 #[derive(Debug)]
+pub struct Snapshot {
+    /// In the order of their ids.
+    held: Vec<Held>,
+    /// Which of them may answer, if not all do.
+    choice: Option<Choice>,
+}
+
+#[derive(Debug)]
+struct Held {
+    id: u64,
+    memory: Arc<Memory>,
+    /// What it counts for.
+    share: f32,
+}
+
+/// The best by words, to which so many of the nearest and of those of the days that are asked about come.
+#[derive(Debug)]
+struct Choice {
+    by_words: Vec<u64>,
+    limit: usize,
+}
+
+#[derive(Debug, Clone)]
 struct Memory {
     at: Timestamp,
     analysis: Analysis,
@@ -29,10 +54,6 @@ struct Memory {
 }
 
 impl Memory {
-    fn candidate(&self, id: u64, similarity: Option<f32>) -> Candidate<'_> {
-        Candidate { id, at: self.at, analysis: &self.analysis, similarity }
-    }
-
     /// Whether it was said by somebody whom a question names.
     fn is_by(&self, question: &Question) -> bool {
         question.names_speaker(&self.analysis.speaker)
@@ -50,6 +71,11 @@ impl Tail {
         self.memories.len()
     }
 
+    /// How many terms they have together.
+    pub fn terms(&self) -> u64 {
+        self.length
+    }
+
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.memories.is_empty()
@@ -65,7 +91,7 @@ impl Tail {
                 None => drop(self.terms.insert(term.to_owned(), BTreeMap::from([(id, 1)]))),
             }
         }
-        self.memories.insert(id, Memory { at, analysis, vector });
+        self.memories.insert(id, Arc::new(Memory { at, analysis, vector }));
     }
 
     /// Forgets a memory; whether it was there.
@@ -92,42 +118,25 @@ impl Tail {
         }
     }
 
-    /// All memories as candidates, in the order of their ids. Of some hundred, this is quicker than to choose.
-    pub fn all(&self, aim: &Aim) -> Vec<Candidate<'_>> {
-        let all = self.memories.iter();
-        all.map(|(id, memory)| memory.candidate(*id, Some(memory.vector.cosine(aim)))).collect()
-    }
-
-    /// The memories that may answer: the best by words, by vector and by day, at most `limit` of each,
-    /// and the neighbours of all these. In the order of their ids.
-    pub fn candidates(&self, question: &Question, aim: &Aim, limit: usize) -> Vec<Candidate<'_>> {
-        self.candidates_among(question, aim, limit, |_| true)
-    }
-
-    /// As [`Tail::candidates`], of some memories only; among the neighbours others may be.
-    pub fn candidates_among(
-        &self,
-        question: &Question,
-        aim: &Aim,
-        limit: usize,
-        is_wanted: impl Fn(u64) -> bool,
-    ) -> Vec<Candidate<'_>> {
-        let cosine = |(id, memory): (&u64, &Memory)| (*id, memory.vector.cosine(aim));
-        // In the order of their ids.
-        let cosines: Vec<(u64, f32)> = self.memories.iter().map(cosine).collect();
-        let is_wanted = |(id, _): &(u64, f32)| is_wanted(*id);
-        let mut ids = best(cosines.iter().copied().filter(is_wanted), limit);
-        ids.extend(best(self.by_words(question).filter(is_wanted), limit));
-        ids.extend(best(self.by_days(question).filter(is_wanted), limit));
-        let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
-        let mut ids: Vec<u64> = ids.into_iter().flat_map(around).collect();
-        ids.sort_unstable();
-        ids.dedup();
-        let candidate = |id| {
-            let at = cosines.binary_search_by_key(&id, |(id, _)| *id).ok()?;
-            self.candidate(id, Some(cosines[at].1))
+    /// All memories, which are all candidates, each with the share that it counts for. Of some hundred, this is
+    /// quicker than to choose.
+    pub fn all(&self, share: impl Fn(u64) -> f32) -> Snapshot {
+        let held = |(id, memory): (&u64, &Arc<Memory>)| Held {
+            id: *id,
+            memory: Arc::clone(memory),
+            share: share(*id),
         };
-        ids.into_iter().filter_map(candidate).collect()
+        Snapshot { held: self.memories.iter().map(held).collect(), choice: None }
+    }
+
+    /// As [`Tail::all`], but for candidates only those that may answer: the best by words, by vector and by day, at
+    /// most `limit` of each and none that counts for nothing, and the neighbours of all these.
+    pub fn best(&self, question: &Question, limit: usize, share: impl Fn(u64) -> f32) -> Snapshot {
+        let mut all = self.all(share);
+        let counts = |(id, _): &(u64, f32)| all.share(*id).is_some_and(|share| share > 0.0);
+        let by_words = best(self.by_words(question).filter(counts), limit);
+        all.choice = Some(Choice { by_words, limit });
+        all
     }
 
     /// The lowest id in it.
@@ -135,21 +144,17 @@ impl Tail {
         self.memories.keys().next().copied()
     }
 
-    /// The vector of a memory.
-    pub fn vector(&self, id: u64) -> Option<&Vector> {
-        self.memories.get(&id).map(|memory| &memory.vector)
+    /// The id in it of which so many are lower.
+    pub fn nth(&self, lower: usize) -> Option<u64> {
+        self.memories.keys().nth(lower).copied()
     }
 
     /// Gives a memory that it holds a vector.
     pub fn set_vector(&mut self, id: u64, vector: Vector) {
         if let Some(memory) = self.memories.get_mut(&id) {
-            memory.vector = vector;
+            // A snapshot that has it keeps it as it was.
+            Arc::make_mut(memory).vector = vector;
         }
-    }
-
-    /// A memory as a candidate, of this similarity to the question.
-    pub fn candidate(&self, id: u64, similarity: Option<f32>) -> Option<Candidate<'_>> {
-        self.memories.get(&id).map(|memory| memory.candidate(id, similarity))
     }
 
     /// Memories that have terms of the question, by BM25; those of a speaker whom it names before others.
@@ -171,12 +176,48 @@ impl Tail {
         }
         scores.into_iter()
     }
+}
 
-    /// Memories by how well they fit the days that are asked about.
-    fn by_days(&self, question: &Question) -> impl Iterator<Item = (u64, f32)> {
-        let asked = !question.dates.is_empty();
-        let memories = self.memories.iter().filter(move |_| asked);
-        memories.map(|(id, memory)| (*id, when::fit(&question.dates, &memory.analysis)))
+impl Snapshot {
+    /// The memories that may answer, in the order of their ids.
+    pub fn candidates(&self, question: &Question, aim: &Aim) -> Vec<Candidate<'_>> {
+        let all: Vec<Candidate<'_>> = self.held.iter().map(|held| held.candidate(aim)).collect();
+        let Some(Choice { by_words, limit }) = &self.choice else { return all };
+        let counting = || all.iter().zip(&self.held).filter(|(_, held)| held.share > 0.0);
+        let near = counting().filter_map(|(one, _)| Some((one.id, one.similarity?)));
+        let mut ids = best(near, *limit);
+        ids.extend(by_words);
+        if !question.dates.is_empty() {
+            let fit = |one: &Candidate<'_>| when::fit(&question.dates, one.analysis);
+            ids.extend(best(counting().map(|(one, _)| (one.id, fit(one))), *limit));
+        }
+        let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
+        let mut ids: Vec<u64> = ids.into_iter().flat_map(around).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter().filter_map(|id| Some(all[self.place(id)?])).collect()
+    }
+
+    /// A memory as a candidate, if it was there.
+    pub fn candidate(&self, id: u64, aim: &Aim) -> Option<Candidate<'_>> {
+        Some(self.held[self.place(id)?].candidate(aim))
+    }
+
+    /// What a memory counts for, if it was there.
+    pub fn share(&self, id: u64) -> Option<f32> {
+        Some(self.held[self.place(id)?].share)
+    }
+
+    fn place(&self, id: u64) -> Option<usize> {
+        self.held.binary_search_by_key(&id, |held| held.id).ok()
+    }
+}
+
+impl Held {
+    fn candidate(&self, aim: &Aim) -> Candidate<'_> {
+        let Memory { at, analysis, vector } = &*self.memory;
+        let similarity = Some(vector.cosine(aim));
+        Candidate { id: self.id, at: *at, analysis, similarity }
     }
 }
 

@@ -56,7 +56,8 @@ fn ask_with(tail: &Tail, text: &str, weights: &Weights) -> Vec<Ranked> {
 }
 
 fn ask_question(tail: &Tail, question: Question, vector: &[f32], weights: &Weights) -> Vec<Ranked> {
-    let candidates = tail.candidates(&question, &Aim::new(vector), 50);
+    let best = tail.best(&question, 50, |_| 1.0);
+    let candidates = best.candidates(&question, &Aim::new(vector));
     rank(&question, &candidates, &tail.statistics(&question), weights, 10)
 }
 
@@ -276,7 +277,8 @@ fn of_equal_ones_the_newer_comes_first() {
 fn the_order_of_candidates_does_not_matter() {
     let tail = talk(&TALK);
     let question = Question::new("does Bob play the cello", seconds(TODAY));
-    let mut candidates = tail.candidates(&question, &Aim::new(&vector("cello")), 50);
+    let best = tail.best(&question, 50, |_| 1.0);
+    let mut candidates = best.candidates(&question, &Aim::new(&vector("cello")));
     let statistics = tail.statistics(&question);
     let weights = Weights::default();
     let expected = rank(&question, &candidates, &statistics, &weights, 10);

@@ -1,5 +1,8 @@
 //! An index that can't be written, and a store that is of another time.
 
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::live::WITH_LEAVE;
 use super::*;
 use crate::index::IndexError;
 
@@ -8,6 +11,7 @@ async fn without_an_index_everything_is_found_and_memory_stays_bounded() {
     let house = House::small();
     fs::write(house.vectors(), "in the way").unwrap();
     let memories = house.open().await;
+    let others = all_leave(&memories);
     for part in 0..10 {
         memories.remember(about(part * 20 + 1..=part * 20 + 20)).await.unwrap();
     }
@@ -15,10 +19,34 @@ async fn without_an_index_everything_is_found_and_memory_stays_bounded() {
     assert!(error.to_string().starts_with("the memories are safe, but their index"), "{error}");
     assert!(memories.0.live.read().tail.len() <= TAIL_GROWTH_MAX * 16);
     assert_found(&memories, some(200)).await;
+    drop(others);
     fs::remove_file(house.vectors()).unwrap();
     tend_all(&memories).await;
     assert_found(&memories, some(200)).await;
     assert!(memories.0.live.read().settled >= 180);
+}
+
+/// All leave that there is for long tails.
+fn all_leave(memories: &Memories) -> Vec<OwnedSemaphorePermit> {
+    std::iter::from_fn(|| memories.0.access.share().leave_long_tail()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_may_hold_more_while_their_index_is_behind() {
+    let house = House::small();
+    let memories = house.open().await;
+    memories.0.worker.stop().await;
+    let leave = all_leave(&memories).len();
+    memories.remember(about(1..=400)).await.unwrap();
+    assert_eq!(memories.0.live.read().tail.len(), WITH_LEAVE * TAIL_GROWTH_MAX * 16);
+    assert_eq!(all_leave(&memories).len(), leave - 1);
+    while memories.0.live.read().has_gap() {
+        memories.0.tend().await.unwrap();
+    }
+    // Together with what lay before it: else the next that come would lie there again.
+    assert!(memories.0.live.read().tail.len() < 16);
+    assert_eq!(all_leave(&memories).len(), leave, "others may have it again");
+    assert_found(&memories, some(400)).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -30,10 +30,8 @@ fn tail(texts: &[&str]) -> Tail {
 
 fn found(tail: &Tail, question: &str, limit: usize) -> Vec<u64> {
     let asked = Question::new(question, noon());
-    tail.candidates(&asked, &Aim::new(&vector(question)), limit)
-        .iter()
-        .map(|found| found.id)
-        .collect()
+    let best = tail.best(&asked, limit, |_| 1.0);
+    best.candidates(&asked, &Aim::new(&vector(question))).iter().map(|found| found.id).collect()
 }
 
 #[test]
@@ -66,11 +64,12 @@ fn neighbours_come_along() {
 #[test]
 fn all_are_as_those_that_are_chosen() {
     let tail = tail(&["the boat is mended", "milk and bread", "a chess tournament"]);
-    let aim = Aim::new(&vector("boat"));
-    let all = tail.all(&aim);
+    let (question, aim) = (Question::new("boat", noon()), Aim::new(&vector("boat")));
+    let all = tail.all(|_| 1.0);
+    let all = all.candidates(&question, &aim);
     assert_eq!(all.iter().map(|candidate| candidate.id).collect::<Vec<_>>(), [0, 10, 20]);
-    let chosen = tail.candidates(&Question::new("boat", noon()), &aim, 5);
-    for one in chosen {
+    let chosen = tail.best(&question, 5, |_| 1.0);
+    for one in chosen.candidates(&question, &aim) {
         let same = all.iter().find(|candidate| candidate.id == one.id).unwrap();
         assert_eq!((same.at, same.similarity), (one.at, one.similarity));
     }
@@ -112,6 +111,36 @@ fn an_id_that_comes_again_replaces() {
 fn vectors_of_another_embedder_are_no_hindrance() {
     let tail = tail(&["the boat"]);
     let question = Question::new("boat", noon());
-    assert_eq!(tail.candidates(&question, &Aim::new(&[1.0; 3]), 5).len(), 1);
-    assert_eq!(tail.candidates(&question, &Aim::default(), 5)[0].similarity, Some(0.0));
+    let best = tail.best(&question, 5, |_| 1.0);
+    assert_eq!(best.candidates(&question, &Aim::new(&[1.0; 3])).len(), 1);
+    assert_eq!(best.candidates(&question, &Aim::default())[0].similarity, Some(0.0));
+}
+
+#[test]
+fn what_counts_for_nothing_is_no_candidate_but_beside_one_that_is() {
+    let tail = tail(&["the boat", "the boat and the pot", "milk"]);
+    let question = Question::new("boat", noon());
+    let best = tail.best(&question, 5, |id| if id == 0 { 0.0 } else { 1.0 });
+    let ids: Vec<u64> = best
+        .candidates(&question, &Aim::new(&vector("boat")))
+        .iter()
+        .map(|found| found.id)
+        .collect();
+    assert!(!ids.contains(&0) && ids.contains(&10), "{ids:?}");
+    assert_eq!((best.share(0), best.share(10), best.share(1)), (Some(0.0), Some(1.0), None));
+}
+
+#[test]
+fn a_snapshot_stays_as_it_was() {
+    let mut tail = tail(&["the boat", "the pot"]);
+    let before = tail.all(|_| 1.0);
+    tail.set_vector(0, kept("something else"));
+    tail.remove(10);
+    let aim = Aim::new(&vector("the boat"));
+    let similarity = |snapshot: &Snapshot, id| {
+        snapshot.candidate(id, &aim).and_then(|candidate| candidate.similarity)
+    };
+    assert!(similarity(&before, 0) > Some(0.9) && similarity(&before, 10).is_some());
+    let after = tail.all(|_| 1.0);
+    assert!(similarity(&after, 0) < Some(0.5) && similarity(&after, 10).is_none());
 }

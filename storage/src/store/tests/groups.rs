@@ -126,6 +126,22 @@ fn what_waits_is_one_batch_in_the_order_in_which_it_came() {
 }
 
 #[test]
+fn a_write_has_its_place_before_anybody_waits_for_it() {
+    let folder = folder();
+    let store = store_in(&folder);
+    let runtime = Runtime::new().unwrap();
+    let _entered = runtime.enter();
+    let put = |n: u64| store.write(move |writer| writer.insert(TEXTS, &n, &n.to_string()));
+    let (first, second) = (put(1), store.write(|writer: &mut Writer| writer.last(TEXTS)));
+    let last = runtime.block_on(second).unwrap();
+    assert_eq!(last.map(|(key, _)| key), Some(1), "also if the one who waits comes first");
+    drop(first);
+    drop(put(2));
+    runtime.block_on(put(3)).unwrap();
+    assert_eq!(texts(&store).len(), 3, "also if nobody waits");
+}
+
+#[test]
 fn no_more_share_a_commit_than_may() {
     let folder = folder();
     let (store, gate, first) = held(&folder, &StoreOptions { batch_max: 4, ..options() });
@@ -230,8 +246,8 @@ fn a_runtime_that_has_ended_leaves_the_store_to_others() {
     let runtime = Runtime::new().unwrap();
     let ended = runtime.handle().clone();
     runtime.shutdown_background();
-    let mut write = Box::pin(store.write(|writer| writer.insert(TEXTS, &1, &String::new())));
     let _entered = ended.enter();
+    let mut write = Box::pin(store.write(|writer| writer.insert(TEXTS, &1, &String::new())));
     let said = write.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     assert!(matches!(said, Poll::Ready(Err(StoreError::Stopped { .. }))), "{said:?}");
     put(&store, 2, "two").unwrap();
