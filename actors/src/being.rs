@@ -12,6 +12,7 @@
 //! | [`prompt`] | the prompt, within a budget of tokens |
 //! | [`provider`] | who finds its words |
 //! | `facts`, `consolidating` | what is made of what was said |
+//! | `keeping` | what it is told to remember |
 //! | `forgetting`, `recollection` | what becomes of it |
 //! | `places` | how many may ask for what takes a while |
 //! | `reminding` | what it is to be reminded of, also when it sleeps |
@@ -33,6 +34,7 @@ mod facts;
 mod forgetting;
 pub mod imported;
 pub(crate) mod interruption;
+mod keeping;
 mod listener;
 pub mod lorebook;
 mod mind;
@@ -60,11 +62,11 @@ use genii_protocols::being::{
 };
 use genii_protocols::beings::BeingRenamed;
 use genii_protocols::budget::Budget;
-use genii_protocols::{Address, Json, Name, Never, Timestamp, being, message};
+use genii_protocols::{Address, Json, Name, Never, Timestamp, message};
 use genii_runtime::{
     Agent, Context, Handle, HandleLater, HandleStream, Health, Outlet, Promise, Protocol,
 };
-use genii_storage::memories::{MemoryKind, NewMemory, Recall, RecallFilter};
+use genii_storage::memories::{Recall, RecallFilter};
 use genii_storage::store::StoreError;
 use genii_supervision::StartError;
 use schemars::JsonSchema;
@@ -156,7 +158,7 @@ impl Agent for Being {
             .on::<ShowProvider>()
             .on::<SetBudget>()
             .on::<ShowHistory>()
-            .on::<Remember>()
+            .on_later::<Remember>()
             .on_later::<RecallMemories>()
             .on_later::<Forget>()
             .on_later::<WouldForget>()
@@ -378,29 +380,6 @@ impl Handle<ShowHistory> for Being {
             turn.is_being_answered = true;
         }
         Ok(History { turns, older })
-    }
-}
-
-impl Handle<Remember> for Being {
-    async fn handle(&mut self, asked: Remember, _: &mut Context) -> Result<being::Memory, NotKept> {
-        let Remember { text, speaker, at } = asked;
-        let text = text.trim().to_owned();
-        if text.is_empty() || text.len() > TEXT_BYTES_MAX {
-            let why = format!("a memory has 1 to {TEXT_BYTES_MAX} bytes; this has {}", text.len());
-            return Err(NotKept { why });
-        }
-        if !is_name(speaker.as_deref()) {
-            let why = NotAnswered::Speaker { max: SPEAKER_CHARS_MAX }.to_string();
-            return Err(NotKept { why });
-        }
-        let at = at.unwrap_or_else(Timestamp::now);
-        let kind = MemoryKind::Note;
-        let new = NewMemory { kind, text, speaker, at, turn: None, subject: None };
-        let kept = self.mind.memories.remember(vec![new]).await;
-        let kept = kept.map_err(|error| not_kept(&error))?;
-        kept.first()
-            .map(recollection::memory)
-            .ok_or_else(|| NotKept { why: "it was not kept; try again".to_owned() })
     }
 }
 

@@ -17,6 +17,8 @@ mod golden;
 mod golden_stores;
 #[path = "beings/importing.rs"]
 mod importing;
+#[path = "beings/keeping.rs"]
+mod keeping;
 #[path = "beings/prompting.rs"]
 mod prompting;
 #[path = "beings/remembering.rs"]

@@ -124,6 +124,8 @@ pub(super) async fn forget(
         // Nothing is said meanwhile that would belong to it, nor does another being answer.
         let _turn = place.turn().await;
         let _saying = mind.saying.lock().await;
+        // What it was told before goes, too.
+        mind.keeping.is_done().await;
         let going = look(mind, what).await?;
         // What was lost with damage is not found, and lies in the damaged file for all that.
         if going.counts() == Forgotten::default() && !mind.store.keeps_damaged() {
@@ -183,6 +185,8 @@ fn not_rewritten(NotKept { why }: NotKept) -> NotKept {
 /// Tells what would be forgotten.
 pub(super) async fn would_forget(mind: &Arc<Mind>, asked: WouldForget) -> Result<AtStake, NotKept> {
     let limit = asked.limit.unwrap_or(SHOWN.0).clamp(1, SHOWN.1) as usize;
+    // As when it is forgotten.
+    mind.keeping.is_done().await;
     let going = look(mind, asked.what).await?;
     let shown = mind.store.read(|reader| {
         let newest =

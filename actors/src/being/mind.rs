@@ -26,6 +26,7 @@ use super::consolidating::{self, Consolidating};
 use super::embedding::Chosen;
 use super::forgetting::Owed;
 use super::interruption::STOPPED;
+use super::keeping::Keeping;
 use super::lorebook::PreparedLorebook;
 use super::provider::{self, Provider, ProviderKind, ProviderSettings};
 use super::shared::Shared;
@@ -42,6 +43,10 @@ const CORE_TITLE_BYTES_MAX: usize = 100;
 
 /// How long a block may be, in bytes.
 const CORE_TEXT_BYTES_MAX: usize = 8_192;
+
+/// How long a store is waited for that somebody else holds, and how often it is tried.
+const LOCKED_PATIENCE: Duration = Duration::from_secs(1);
+const LOCKED_LOOK: Duration = Duration::from_millis(20);
 
 /// Its index of memories, in its folder. Deleting it loses nothing.
 pub(super) const INDEX_FOLDER: &str = "vectors";
@@ -74,6 +79,8 @@ pub(super) struct Mind {
     /// Held while something is looked for that is to be forgotten, until it is removed, and while it is
     /// written down what another being was asked or answered: neither misses the other.
     pub(super) saying: tokio::sync::Mutex<()>,
+    /// What it is told to remember.
+    pub(super) keeping: Keeping,
     /// How conversations are consolidated.
     pub(super) consolidating: Consolidating,
     shared: Arc<Shared>,
@@ -153,6 +160,7 @@ impl Mind {
             owed: Owed::default(),
             finishing: tokio::sync::Mutex::default(),
             saying: tokio::sync::Mutex::default(),
+            keeping: Keeping::default(),
             consolidating: Consolidating::default(),
             shared,
         })
@@ -186,11 +194,12 @@ impl Mind {
         self.close().await;
     }
 
-    /// Lets go of its folder, when the turn that is under way has ended and is kept. Those who wait for
-    /// theirs have none any more.
+    /// Lets go of its folder, when the turn that is under way has ended and is kept, and what it was told to
+    /// remember. Those who wait for their turn have none any more.
     pub(super) async fn close(&self) {
         self.closing.get_or_init(|| STOPPED.into());
         let _last_turn = self.turn.lock().await;
+        self.keeping.is_done().await;
         self.memories.close().await;
         if let Err(error) = self.store.close().await {
             tracing::warn!(being = self.id.as_str(), "its store was not closed in order: {error}");
@@ -361,7 +370,7 @@ fn open_store(id: Name, folder: &Path) -> Result<(Store, Kept), StartError> {
         );
         return Err(StartError::refused(why));
     }
-    let store = Store::open(path, &SCHEMA, &StoreOptions::default()).map_err(of_open)?;
+    let store = open_when_free(&path).map_err(of_open)?;
     if let Err(error) = consolidating::count_left(&store) {
         // It is counted before the next is asked.
         tracing::warn!(being = id.as_str(), "what it spent is not counted yet: {error}");
@@ -380,6 +389,19 @@ fn open_store(id: Name, folder: &Path) -> Result<(Store, Kept), StartError> {
     let kept = store.read(read).map_err(|error| StartError::refused(error.to_string()))?;
     let kept = kept.ok_or_else(|| StartError::refused("its store does not say who it is"))?;
     Ok((store, kept))
+}
+
+/// Opens the store when what the last life had begun lets go of it, if it failed in its midst.
+fn open_when_free(path: &Path) -> Result<Store, OpenError> {
+    let began = std::time::Instant::now();
+    loop {
+        match Store::open(path, &SCHEMA, &StoreOptions::default()) {
+            Err(OpenError::Locked { .. }) if began.elapsed() < LOCKED_PATIENCE => {
+                std::thread::sleep(LOCKED_LOOK);
+            }
+            opened => return opened,
+        }
+    }
 }
 
 fn read(reader: &Reader) -> Result<Option<Kept>, StoreError> {
@@ -488,6 +510,17 @@ mod tests {
         closing.await;
         assert!(!waiting.is_finished(), "its end is that of the life");
         assert!(mind.recent.lock().is_empty(), "it was answered");
+    }
+
+    #[tokio::test]
+    async fn what_is_being_kept_is_waited_for_when_it_closes() {
+        let folder = tempfile::tempdir().unwrap();
+        let mind = Mind::of_marit(folder.path()).await.0;
+        let place = mind.keeping.place().await;
+        let mut closing = Box::pin(mind.close());
+        assert!(poll_immediate(&mut closing).await.is_none(), "something is being kept");
+        drop(place);
+        closing.await;
     }
 
     #[tokio::test]

@@ -46,7 +46,9 @@ pub struct Turn {
     pub is_being_answered: bool,
 }
 
-/// Have a being remember something.
+/// Have a being remember something. When it is answered, that is on the disk, and found. Who tells it, and does not
+/// ask, has it found by whatever they ask next. What is sent before an answer has come may be handled earlier, but for
+/// [`Forget`](super::Forget), and for others of these, which are kept in the order in which they come.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Remember {
     /// What.
