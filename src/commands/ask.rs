@@ -129,6 +129,9 @@ fn in_words(form: Option<&Json>, no: &Value) -> String {
 /// A fault, with the command that tells more about it.
 pub fn fault_refusal(house: &House, to: &Destination, fault: &Fault) -> Refusal {
     let help = match fault {
+        Fault::NotFound { .. } if to.address.as_str().starts_with("being/") => {
+            "`being list` shows all".to_owned()
+        }
         Fault::NotFound { .. } => "`ps` lists all agents".to_owned(),
         Fault::Rejected { .. } if is_process(house, to) => {
             let message = format!("{to} is a process, and answers no messages");

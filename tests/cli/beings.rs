@@ -179,4 +179,6 @@ fn what_a_being_has_on_the_disk_is_looked_over_while_it_sleeps() {
     assert!(recalled(&house, "marit", "the tide").contains("turns at six"));
     let unknown = house.genii(&["being", "check", "nobody"]);
     assert!(unknown.err.contains("nobody"), "{}", unknown.err);
+    let unknown = house.genii(&["ctl", "ask", "being/nobody", "being.info", "{}"]);
+    assert!(unknown.err.contains("being list"), "{}", unknown.err);
 }

@@ -342,14 +342,17 @@ fn example_in(folder: &Path) -> Option<String> {
     shlex::try_quote(file.to_str()?).ok().map(Cow::into_owned)
 }
 
-/// What a being refuses, with what to do if its store is damaged.
+/// What a being refuses, with what to do if its store is damaged or its budget spent.
 pub(super) fn refused(id: &Name, no: &impl std::fmt::Display) -> Refusal {
     let no = no.to_string();
     let refusal = Refusal::new(format!("{id}: {no}"));
-    match words::tells_of_damage(&no) {
-        true => refusal.help(words::damage_remedy(id.as_str())),
-        false => refusal,
+    if words::tells_of_damage(&no) {
+        return refusal.help(words::damage_remedy(id.as_str()));
     }
+    if words::tells_of_budget(&no) {
+        return refusal.help(format!("`being budget {id}` shows what is spent, and sets another"));
+    }
+    refusal
 }
 
 /// Why a being does not answer, by what the registry knows of it.

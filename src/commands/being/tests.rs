@@ -4,6 +4,8 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use genii_protocols::admin::run_reply::Said;
+use genii_protocols::being::NotAnswered;
+use genii_protocols::budget::{BudgetFor, BudgetOf, BudgetSpent};
 use genii_protocols::{Address, Destination, Fault, TimeSpan};
 use genii_supervision::{Key, What};
 use serde_json::{Value, json};
@@ -157,6 +159,16 @@ fn whoever_meets_damage_is_told_what_saves_the_rest() {
     assert!(told.message.starts_with("marit: memory 7 of the store"), "{told:?}");
     assert!(told.help.contains("`being check marit`"), "{told:?}");
     assert_eq!(super::reach::refused(&marit, &"there is nothing to remember").help, "");
+}
+
+#[test]
+fn whoever_has_spent_a_budget_is_told_where_it_is_set() {
+    let (of, per) = (BudgetOf::Requests, BudgetFor::Ever);
+    let spent = BudgetSpent { of, per, limit: 2, spent: 2, wanted: 1, free_at: None };
+    let no = NotAnswered::Spent { spent, turn: 7 };
+    let told = super::reach::refused(&super::stand_ins::name("marit"), &no);
+    assert!(told.message.starts_with("marit: the budget is 2 questions in all"), "{told:?}");
+    assert!(told.help.contains("`being budget marit`"), "{told:?}");
 }
 
 #[tokio::test]

@@ -36,6 +36,11 @@ pub fn tells_of_damage(why: &str) -> bool {
     why.contains("store") && why.contains("damaged")
 }
 
+/// Whether a budget is said to be spent.
+pub fn tells_of_budget(why: &str) -> bool {
+    why.starts_with("the budget is ")
+}
+
 /// What helps a being whose store is damaged.
 pub fn damage_remedy(id: &str) -> String {
     format!(
