@@ -15,8 +15,9 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::mind::memories_without_words;
 use super::{Being, SPEAKER_CHARS_MAX, TEXT_BYTES_MAX, is_name, not_kept, recollection};
 
-/// How many are kept at a time. One more waits in the mailbox.
-const KEPT_AT_ONCE: u32 = 64;
+/// How many are kept at a time. One more waits in the mailbox. Who ends waits for all of them, and one of 64 KiB takes a
+/// tenth of a second on a slow machine.
+const KEPT_AT_ONCE: u32 = 16;
 
 /// What is being kept.
 pub(super) struct Keeping(Arc<Semaphore>);
@@ -89,6 +90,7 @@ fn new_memory(Remember { text, speaker, at }: Remember) -> Result<NewMemory, Not
         let why = NotAnswered::Speaker { max: SPEAKER_CHARS_MAX }.to_string();
         return Err(NotKept { why });
     }
+    let speaker = speaker.filter(|name| !name.trim().is_empty());
     let at = at.unwrap_or_else(Timestamp::now);
     Ok(NewMemory { kind: MemoryKind::Note, text, speaker, at, turn: None, subject: None })
 }

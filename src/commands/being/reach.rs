@@ -349,8 +349,9 @@ pub(super) fn refused(id: &Name, no: &impl std::fmt::Display) -> Refusal {
     if words::tells_of_damage(&no) {
         return refusal.help(words::damage_remedy(id.as_str()));
     }
-    if words::tells_of_budget(&no) {
-        return refusal.help(format!("`being budget {id}` shows what is spent, and sets another"));
+    if let Some(whose) = words::whose_budget(id.as_str(), &no) {
+        let help = format!("`being budget {whose}` shows what is spent, and sets another");
+        return refusal.help(help);
     }
     refusal
 }

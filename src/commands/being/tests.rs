@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use genii_protocols::admin::run_reply::Said;
-use genii_protocols::being::NotAnswered;
+use genii_protocols::being::{NotAnswered, NotSaid};
 use genii_protocols::budget::{BudgetFor, BudgetOf, BudgetSpent};
 use genii_protocols::{Address, Destination, Fault, TimeSpan};
 use genii_supervision::{Key, What};
@@ -169,6 +169,9 @@ fn whoever_has_spent_a_budget_is_told_where_it_is_set() {
     let told = super::reach::refused(&super::stand_ins::name("marit"), &no);
     assert!(told.message.starts_with("marit: the budget is 2 questions in all"), "{told:?}");
     assert!(told.help.contains("`being budget marit`"), "{told:?}");
+    let other = NotSaid::NotAnswered { why: format!("tobin does not answer: {no}") };
+    let told = super::reach::refused(&super::stand_ins::name("marit"), &other);
+    assert!(told.help.contains("`being budget tobin`"), "{told:?}");
 }
 
 #[tokio::test]

@@ -36,9 +36,10 @@ pub fn tells_of_damage(why: &str) -> bool {
     why.contains("store") && why.contains("damaged")
 }
 
-/// Whether a budget is said to be spent.
-pub fn tells_of_budget(why: &str) -> bool {
-    why.starts_with("the budget is ")
+/// Whose budget is said to be spent, if that is why a being refuses: its own, or that of one whom it asked.
+pub fn whose_budget<'a>(asked: &'a str, why: &'a str) -> Option<&'a str> {
+    let (other, no) = why.split_once(" does not answer: ").unwrap_or((asked, why));
+    no.starts_with("the budget is ").then_some(other)
 }
 
 /// What helps a being whose store is damaged.

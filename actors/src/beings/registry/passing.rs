@@ -1,6 +1,7 @@
 //! Questions of one being to another, which go through the registry: so a being need not know where
 //! another lives, nor be able to reach it.
 
+use genii_protocols::AskError;
 use genii_protocols::being::NotSaid;
 use genii_protocols::beings::{NoBeing, PASS_ON_PATIENCE, PassOn, PassedOn};
 use genii_runtime::{Context, HandleLater, Promise};
@@ -33,7 +34,14 @@ impl Shared {
         })?;
         let by = self.address(&entry.id);
         let answered = self.node.to(by.clone()).ask_within(query, PASS_ON_PATIENCE).await;
-        let answered = answered.map_err(|error| NotSaid::NotAnswered { why: error.to_string() })?;
+        let answered = answered.map_err(|error| {
+            let why = match error {
+                // It is not that of who asks for this.
+                AskError::Refused(no) => format!("{} does not answer: {no}", entry.id.as_str()),
+                AskError::Fault(fault) => fault.to_string(),
+            };
+            NotSaid::NotAnswered { why }
+        })?;
         Ok(PassedOn { by, answered })
     }
 }
