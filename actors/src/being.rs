@@ -12,7 +12,7 @@
 //! | [`prompt`] | the prompt, within a budget of tokens |
 //! | [`provider`] | who finds its words |
 //! | `facts`, `consolidating` | what is made of what was said |
-//! | `keeping` | what it is told to remember |
+//! | `keeping` | what it is to remember |
 //! | `forgetting`, `recollection` | what becomes of it |
 //! | `places` | how many may ask for what takes a while |
 //! | `reminding` | what it is to be reminded of, also when it sleeps |

@@ -1,4 +1,4 @@
-//! What a being is told to remember. It is kept in the order in which it comes, several in one commit, and
+//! What a being is to remember, as whoever asks or tells it wants. It is kept in the order in which it comes, several in one commit, and
 //! whoever asks something else meanwhile does not wait for the disk.
 //!
 //! What is told, and not asked, is kept before the next message is looked at: its sender waits for no answer, and
@@ -15,8 +15,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::mind::memories_without_words;
 use super::{Being, SPEAKER_CHARS_MAX, TEXT_BYTES_MAX, is_name, not_kept, recollection};
 
-/// How many are kept at a time. One more waits in the mailbox. Who ends waits for all of them, and one of 64 KiB takes a
-/// tenth of a second on a slow machine.
+/// How many are kept at a time. One more waits in the mailbox. Who ends waits for all of them, so they are few: a long
+/// text takes a while.
 const KEPT_AT_ONCE: u32 = 16;
 
 /// What is being kept.

@@ -79,7 +79,7 @@ pub(super) struct Mind {
     /// Held while something is looked for that is to be forgotten, until it is removed, and while it is
     /// written down what another being was asked or answered: neither misses the other.
     pub(super) saying: tokio::sync::Mutex<()>,
-    /// What it is told to remember.
+    /// What it is to remember, as long as that is being kept.
     pub(super) keeping: Keeping,
     /// How conversations are consolidated.
     pub(super) consolidating: Consolidating,
@@ -194,7 +194,7 @@ impl Mind {
         self.close().await;
     }
 
-    /// Lets go of its folder, when the turn that is under way has ended and is kept, and what it was told to
+    /// Lets go of its folder, when the turn that is under way has ended and is kept, and what it was to
     /// remember. Those who wait for their turn have none any more.
     pub(super) async fn close(&self) {
         self.closing.get_or_init(|| STOPPED.into());
