@@ -22,6 +22,7 @@
 //! | `memory` | what a memory is, and how one asks for some |
 //! | `tables` | what the store holds |
 //! | `live` | the tail, and how far the others have come |
+//! | `at_hand` | what recall needs of those others, in memory as far as there is room |
 //! | `access` | the index, opened when it is first needed |
 //! | `recalling`, `scan` | how memories are found |
 //! | `makeshift` | what stands in for the index while it is made anew |
@@ -31,6 +32,7 @@
 //! | `worker` | who does that when nobody calls for it |
 
 mod access;
+mod at_hand;
 mod embedding;
 mod error;
 mod live;
@@ -65,6 +67,7 @@ use crate::text::Analysis;
 use crate::vector::Vector;
 
 use access::Access;
+use at_hand::AtHand;
 use live::Live;
 use tables::{Gist, MEMORIES};
 use worker::{Lease, Worker};
@@ -116,6 +119,7 @@ struct Inner {
     settings: MemoriesSettings,
     access: Access,
     makeshift: makeshift::Place,
+    at_hand: AtHand,
     /// Never held while anything is waited for or read from a file.
     live: RwLock<Live>,
     /// Held during a step of upkeep, so that there is one at a time.
@@ -148,6 +152,7 @@ impl Memories {
             settings,
             access: Access::new(folder, share),
             makeshift: makeshift::Place::default(),
+            at_hand: AtHand::default(),
             live: RwLock::new(Live::default()),
             tending: AsyncMutex::default(),
             worker: Arc::default(),
@@ -196,6 +201,7 @@ impl Memories {
         if let Some(brief) = self.0.live.write().briefs.get_mut(&old) {
             brief.replaced_by = Some(by);
         }
+        self.0.at_hand.changed([&old]);
     }
 
     /// A memory, in a read or a write of the caller's own.
@@ -469,6 +475,7 @@ impl Memories {
             }),
         }
         self.0.access.close().await;
+        self.0.at_hand.clear();
     }
 
     fn read<T>(

@@ -351,6 +351,12 @@ impl Store {
         self.shared.took_back()
     }
 
+    /// How often its file was opened again because a write had failed. That write may be kept all the same, and whoever
+    /// it was of need not know.
+    pub fn reopened(&self) -> u64 {
+        self.shared.reopened()
+    }
+
     /// How many durable commits there were since it was opened.
     pub fn commits(&self) -> u64 {
         self.shared.commits()

@@ -74,6 +74,13 @@ impl Analysis {
         Self { terms, speaker, day, dates: days, tells_time, asks: asks(line.text) }
     }
 
+    /// About how many bytes it takes in memory beside itself.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let speaker: usize =
+            self.speaker.iter().map(|name| size_of::<String>() + name.capacity()).sum();
+        self.terms.heap_bytes() + speaker + self.dates.capacity() * size_of::<Days>()
+    }
+
     /// What a full-text index is to hold of it, with blanks between: its terms, and in spellings that
     /// no term has, who said it (`@ann`) and on which day, in which month and year
     /// (`#2024-05-07 #2024-05 #2024`).

@@ -17,6 +17,10 @@ const OPEN_SEGMENTS_MAX: usize = 128;
 /// 100,000 memories with vectors of 384 numbers need.
 const MAKESHIFT_MIB: usize = 96;
 
+/// How much may be taken by gists that are at hand, of all beings together, in KiB: a being with 100,000 memories
+/// and vectors of 256 numbers has some 70 MiB of these.
+const AT_HAND_KIB: usize = 96 << 10;
+
 /// How many beings at a time may hold more memories than others do while their indices are behind: 10 to 20 MiB
 /// more for each.
 const LONG_TAILS_MAX: usize = 8;
@@ -51,6 +55,9 @@ struct Inner {
     open: Arc<Semaphore>,
     /// In MiB.
     makeshifts: Arc<Semaphore>,
+    /// In KiB.
+    at_hand: Arc<Semaphore>,
+    filling: Arc<Semaphore>,
     long_tails: Arc<Semaphore>,
 }
 
@@ -58,13 +65,16 @@ impl IndexShare {
     /// A share of its own, with empty caches.
     pub fn new(settings: &IndexShareSettings) -> Self {
         let session = session(settings.index_cache_bytes, settings.metadata_cache_bytes);
-        let heavy = Arc::new(Semaphore::new(settings.heavy_at_once.max(1)));
-        let index_cache_bytes = settings.index_cache_bytes;
-        let open = Arc::new(Semaphore::new(OPEN_SEGMENTS_MAX));
-        let makeshifts = Arc::new(Semaphore::new(MAKESHIFT_MIB));
-        let long_tails = Arc::new(Semaphore::new(LONG_TAILS_MAX));
-        let inner = Inner { session, index_cache_bytes, heavy, open, makeshifts, long_tails };
-        Self(Arc::new(inner))
+        Self(Arc::new(Inner {
+            session,
+            index_cache_bytes: settings.index_cache_bytes,
+            heavy: Arc::new(Semaphore::new(settings.heavy_at_once.max(1))),
+            open: Arc::new(Semaphore::new(OPEN_SEGMENTS_MAX)),
+            makeshifts: Arc::new(Semaphore::new(MAKESHIFT_MIB)),
+            at_hand: Arc::new(Semaphore::new(AT_HAND_KIB)),
+            filling: Arc::new(Semaphore::new(1)),
+            long_tails: Arc::new(Semaphore::new(LONG_TAILS_MAX)),
+        }))
     }
 
     pub(super) fn session(&self) -> Arc<Session> {
@@ -85,8 +95,17 @@ impl IndexShare {
 
     /// Leave to take about so many bytes in the stead of an index, if there is room.
     pub(crate) fn leave_makeshift(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
-        let mib = u32::try_from(bytes.div_ceil(1 << 20)).ok()?;
-        Arc::clone(&self.0.makeshifts).try_acquire_many_owned(mib.max(1)).ok()
+        leave(&self.0.makeshifts, bytes.div_ceil(1 << 20))
+    }
+
+    /// Leave to hold about so many bytes of gists in memory, if there is room.
+    pub(crate) fn leave_at_hand(&self, bytes: usize) -> Option<OwnedSemaphorePermit> {
+        leave(&self.0.at_hand, bytes.div_ceil(1 << 10))
+    }
+
+    /// Who fills its gists in memory, when it is its turn.
+    pub(crate) async fn turn_to_fill(&self) -> OwnedSemaphorePermit {
+        turn(&self.0.filling).await
     }
 
     /// Leave to hold many memories that an index lacks, if not too many others do.
@@ -96,9 +115,18 @@ impl IndexShare {
 
     /// Leave to do something heavy, when it is its turn.
     pub(super) async fn permit(&self) -> OwnedSemaphorePermit {
-        let heavy = Arc::clone(&self.0.heavy);
-        heavy.acquire_owned().await.expect("the semaphore is never closed")
+        turn(&self.0.heavy).await
     }
+}
+
+/// Leave to take so many, and at least one, of what there is, if there is room.
+fn leave(of: &Arc<Semaphore>, count: usize) -> Option<OwnedSemaphorePermit> {
+    let count = u32::try_from(count).ok()?;
+    Arc::clone(of).try_acquire_many_owned(count.max(1)).ok()
+}
+
+async fn turn(of: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(of).acquire_owned().await.expect("the semaphore is never closed")
 }
 
 impl fmt::Debug for IndexShare {

@@ -11,7 +11,7 @@ use crate::store::StoreError;
 use crate::vector::Vector;
 
 use super::tables::{self, MEMORIES};
-use super::{Inner, MemoriesError};
+use super::{Inner, MemoriesError, whole};
 
 /// How many texts a quick embedder is given in passing.
 const TEXTS_IN_PASSING_MAX: usize = 32;
@@ -169,12 +169,24 @@ impl Inner {
         embedded
     }
 
+    /// Keeps vectors in the store. Goes on to its end also if nobody waits for it.
+    pub(super) async fn save(&self, vectors: BTreeMap<u64, Vector>) -> Result<(), MemoriesError> {
+        let ids: Vec<u64> = vectors.keys().copied().collect();
+        let written = self.store.write(move |writer| tables::save(writer, &vectors));
+        let at_hand = self.at_hand.clone();
+        whole(async move {
+            written.await?;
+            at_hand.changed(&ids);
+            Ok(())
+        })
+        .await
+    }
+
     /// Keeps the vectors that the store does not have.
     pub(super) async fn save_vectors(&self) -> Result<(), MemoriesError> {
         let vectors = self.live.read().unsaved.clone();
         if !vectors.is_empty() {
-            let saved = vectors.clone();
-            self.store.write(move |writer| tables::save(writer, &saved)).await?;
+            self.save(vectors.clone()).await?;
             self.live.write().unsaved.retain(|id, _| !vectors.contains_key(id));
         }
         Ok(())

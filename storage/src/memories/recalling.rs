@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
-use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::thread;
 
 use crate::embed::EmbedFor;
 use crate::index::{Hit, Index, IndexError};
@@ -29,10 +27,6 @@ const BELOW_ITS_SUCCESSOR: f32 = 0.99;
 /// How often a search is tried again when the index is replaced meanwhile.
 const SEARCHES_MAX: usize = 3;
 
-/// From how many gists on it is quicker to read half of them on another thread, and how large its stack is.
-const HALVED_MIN: usize = 64;
-const STACK_BYTES: usize = 256 << 10;
-
 /// Up to how many memories in the tail are searched in passing.
 const IN_PASSING_MAX: usize = 512;
 
@@ -46,6 +40,9 @@ pub(super) struct Asked {
     pub(super) filter: RecallFilter,
     pub(super) limit: usize,
 }
+
+/// Gists by the ids of their memories.
+type Gists = BTreeMap<u64, Arc<Gist>>;
 
 /// What the index brought.
 struct Hits {
@@ -102,6 +99,7 @@ pub(super) async fn recall(
     if settled == 0 && !has_gap && tail <= IN_PASSING_MAX {
         return Ok(memories.0.judge(&asked, hits)?);
     }
+    memories.fill_at_hand();
     let own = Arc::clone(&memories.0);
     let (found, scanned) = blocking(move || own.judge(&asked, hits)).await??;
     if scanned > 0 {
@@ -232,7 +230,7 @@ impl Inner {
     }
 
     /// The gists of what the index brought, of what stands beside it, and of what lies before the tail.
-    fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<BTreeMap<u64, Gist>, StoreError> {
+    fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<Gists, StoreError> {
         let around = |id: &u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
         let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
         let mut ids: BTreeSet<u64> = hits.words.iter().flat_map(around).collect();
@@ -244,30 +242,21 @@ impl Inner {
         self.gists(ids)
     }
 
-    /// Reads gists; of many, half of them on a thread of its own.
-    fn gists(&self, mut ids: BTreeSet<u64>) -> Result<BTreeMap<u64, Gist>, StoreError> {
-        let read = |ids: &BTreeSet<u64>| self.store.read(|reader| tables::gists_of(reader, ids));
-        let half = ids.iter().nth(ids.len() / 2).copied();
-        let Some(half) = half.filter(|_| ids.len() >= HALVED_MIN) else { return read(&ids) };
-        let others = ids.split_off(&half);
-        thread::scope(|scope| {
-            let thread = thread::Builder::new().stack_size(STACK_BYTES);
-            let aside = thread.spawn_scoped(scope, || read(&others));
-            let mut gists = read(&ids)?;
-            gists.append(&mut match aside {
-                Ok(aside) => aside.join().unwrap_or_else(|panic| resume_unwind(panic))?,
-                // There may be no more threads.
-                Err(_) => read(&others)?,
-            });
-            Ok(gists)
-        })
+    /// Gists of memories, of those that there are: what is not at hand is read.
+    fn gists(&self, mut ids: BTreeSet<u64>) -> Result<Gists, StoreError> {
+        let mut gists = self.at_hand.take(&mut ids, self.store.reopened());
+        if !ids.is_empty() {
+            let read = self.store.read(|reader| tables::gists_of(reader, &ids))?;
+            gists.extend(read.into_iter().map(|(id, gist)| (id, Arc::new(gist))));
+        }
+        Ok(gists)
     }
 
     /// Ranks what was fetched together with what is in the tail.
     fn rank(
         &self,
         asked: &Asked,
-        mut fetched: BTreeMap<u64, Gist>,
+        mut fetched: Gists,
         covered_from: u64,
         counts: &Statistics,
     ) -> Result<Vec<Ranked>, StoreError> {
@@ -291,7 +280,7 @@ impl Inner {
     fn tail_beside(
         &self,
         asked: &Asked,
-        fetched: &mut BTreeMap<u64, Gist>,
+        fetched: &mut Gists,
         mut covered_from: u64,
     ) -> Result<Snapshot, StoreError> {
         let limit = self.settings.candidates;

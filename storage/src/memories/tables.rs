@@ -83,6 +83,13 @@ impl Gist {
         Candidate { id, at: self.brief.at, analysis: &self.analysis, similarity }
     }
 
+    /// About how many bytes it takes in memory.
+    pub(super) fn bytes(&self) -> usize {
+        let speaker = self.brief.speaker.as_ref().map_or(0, String::capacity);
+        let vector = self.vector.as_ref().map_or(0, |vector| vector.numbers().len());
+        size_of::<Self>() + speaker + self.analysis.heap_bytes() + vector
+    }
+
     /// Its terms, each once.
     fn terms(&self) -> BTreeSet<&str> {
         self.analysis.terms.iter().collect()

@@ -1,5 +1,6 @@
 //! What memories promise, tried.
 
+mod at_hand;
 mod damage;
 mod failing;
 mod forgetting;

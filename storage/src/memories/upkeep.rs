@@ -340,7 +340,7 @@ impl Inner {
             let made = self.vectors(piece.to_vec()).await?;
             if !self.embedder.is_quick() {
                 let kept = made.clone();
-                self.store.write(move |writer| tables::save(writer, &kept)).await?;
+                self.save(kept).await?;
             }
             known.extend(made);
         }

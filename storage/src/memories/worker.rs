@@ -61,6 +61,10 @@ impl Worker {
         let _is_stopped = is_stopped.wait_for(|is_stopped| *is_stopped).await;
     }
 
+    pub(super) fn is_stopped(&self) -> bool {
+        *self.is_stopped.borrow()
+    }
+
     /// As [`Worker::stop`], and waits for nothing. Its task, if there is one.
     fn abandon(&self) -> Option<JoinHandle<()>> {
         self.is_stopped.send_replace(true);
@@ -118,7 +122,7 @@ impl Worker {
 }
 
 /// What failed, without the place of damage: that may be a word that was said.
-fn without_words(error: &MemoriesError) -> String {
+pub(super) fn without_words(error: &MemoriesError) -> String {
     match error {
         MemoriesError::Store(StoreError::Damaged { .. }) => "the store is damaged".to_owned(),
         error => error.to_string(),
@@ -166,7 +170,7 @@ impl Memories {
         worker.is_called.store(true, Ordering::SeqCst);
         let failed = *worker.failed.lock();
         let has_just_failed = failed.is_some_and(|at| at.elapsed() < CALLED_AGAIN_AFTER);
-        if *worker.is_stopped.borrow() || has_just_failed || !worker.begin() {
+        if worker.is_stopped() || has_just_failed || !worker.begin() {
             return;
         }
         // The last one is over, or waits to try again, which the next one does now. It cannot be at work, for

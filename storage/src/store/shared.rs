@@ -29,6 +29,7 @@ pub(super) struct Shared {
     /// Writes that wait.
     pub(super) queue: Mutex<Queue>,
     commits: AtomicU64,
+    reopened: AtomicU64,
 }
 
 /// Held by the one who writes, rewrites, closes, or opens again.
@@ -49,6 +50,7 @@ impl Shared {
             seat: Mutex::default(),
             queue: Mutex::default(),
             commits: AtomicU64::new(0),
+            reopened: AtomicU64::new(0),
         })
     }
 
@@ -58,6 +60,10 @@ impl Shared {
 
     pub(super) fn commits(&self) -> u64 {
         self.commits.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn reopened(&self) -> u64 {
+        self.reopened.load(Ordering::SeqCst)
     }
 
     pub(super) fn committed(&self) {
@@ -144,6 +150,8 @@ impl Shared {
         if let Some(damage) = present.damage() {
             again.meet(damage);
         }
+        // Before anything is read of it.
+        self.reopened.fetch_add(1, Ordering::SeqCst);
         *self.present.lock() = Some(Arc::clone(&again));
         Ok(again)
     }
@@ -197,6 +205,7 @@ mod tests {
         break_it();
         store.rewrite_blocking().unwrap();
         assert_eq!(store.read(|reader| reader.len(NUMBERS)).unwrap(), 2);
+        assert_eq!(store.reopened(), 3, "a rewrite by itself is none");
     }
 
     #[test]

@@ -42,6 +42,11 @@ impl Terms {
         self.iter().collect::<Vec<_>>().join(between)
     }
 
+    /// How many bytes they take in memory beside this.
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.text.capacity() + self.ends.capacity() * size_of::<usize>()
+    }
+
     fn push(&mut self, term: &str) {
         self.text.push_str(term);
         self.ends.push(self.text.len());

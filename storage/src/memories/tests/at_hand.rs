@@ -1,0 +1,191 @@
+//! What recall has at hand is what the store has.
+
+use std::collections::BTreeSet;
+
+use super::renewing::{ALL, Meaning};
+use super::*;
+use crate::memories::at_hand::Brought;
+
+/// So many memories are told; all but the newest of them are settled.
+const TOLD: u64 = 700;
+
+/// With what is settled of many memories not at hand.
+async fn settled(house: &House) -> Memories {
+    let memories = house.open().await;
+    memories.remember(about(1..=TOLD)).await.unwrap();
+    tend_all(&memories).await;
+    assert!(settled_through(&memories) > TOLD - 16);
+    memories
+}
+
+fn settled_through(memories: &Memories) -> u64 {
+    memories.0.live.read().settled
+}
+
+/// With all that is settled of many memories at hand, since it was asked.
+async fn filled(house: &House) -> Memories {
+    let memories = settled(house).await;
+    fill(&memories).await;
+    memories
+}
+
+async fn fill(memories: &Memories) {
+    assert_found(memories, [1]).await;
+    let all = settled_through(memories);
+    until("they come to hand", || memories.0.at_hand.through() == all).await;
+}
+
+fn at_hand(memories: &Memories) -> BTreeMap<u64, Arc<Gist>> {
+    memories.0.at_hand.take(&mut (1..=TOLD).collect(), memories.0.store.reopened())
+}
+
+/// All that is at hand is as the store has it; so many.
+fn as_in_the_store(memories: &Memories) -> usize {
+    let own = at_hand(memories);
+    let ids: BTreeSet<u64> = own.keys().copied().collect();
+    let kept = memories.0.store.read(|reader| tables::gists_of(reader, &ids)).unwrap();
+    assert!(own.iter().all(|(id, gist)| kept.get(id) == Some(&**gist)));
+    assert_eq!(own.len(), kept.len());
+    own.len()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_found_with_them_at_hand_is_what_is_found_without() {
+    let house = House::small();
+    let memories = settled(&house).await;
+    let asked = ["Who mended the boat?", "chess on Tuesday", "the garden", &own_word(300)];
+    let answers = async |memories: &Memories| {
+        let mut answers = Vec::new();
+        for question in asked {
+            answers.push(memories.recall(asking(question)).await.unwrap());
+        }
+        answers
+    };
+    let share = memories.0.access.share().clone();
+    let others = share.leave_at_hand(96 << 20).unwrap();
+    let without = answers(&memories).await;
+    assert_eq!(as_in_the_store(&memories), 0, "there is no room");
+    drop(others);
+    let memories = house.reopened(memories).await;
+    fill(&memories).await;
+    assert_eq!(as_in_the_store(&memories) as u64, settled_through(&memories));
+    assert_eq!(answers(&memories).await, without);
+    memories.close().await;
+    assert_eq!(as_in_the_store(&memories), 0);
+    assert!(share.leave_at_hand(96 << 20).is_some(), "what it had is given back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_settled_later_comes_to_hand_too() {
+    let house = House::small();
+    let memories = filled(&house).await;
+    memories.remember(about(TOLD + 1..=TOLD + 300)).await.unwrap();
+    tend_all(&memories).await;
+    fill(&memories).await;
+    assert_found(&memories, some(TOLD + 300)).await;
+    assert_eq!(as_in_the_store(&memories), TOLD as usize, "all of the first");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_no_longer_holds_is_found_after_what_replaced_it() {
+    let house = House::small();
+    let memories = house.open().await;
+    memories.remember(vec![fact("Ann lives in Bergen", 1)]).await.unwrap();
+    memories.remember(about(2..=TOLD)).await.unwrap();
+    tend_all(&memories).await;
+    assert_eq!(found(&memories, "Where does Ann live? Bergen?").await.first(), Some(&1));
+    until("it comes to hand", || at_hand(&memories).contains_key(&1)).await;
+    let new = memories.replace(1, fact("Ann lives in Oslo", 9)).await.unwrap();
+    let ids = found(&memories, "Where does Ann live? Bergen?").await;
+    let place = |id: u64| ids.iter().position(|found| *found == id);
+    assert!(place(new.id).unwrap() < place(1).unwrap(), "{ids:?}");
+    as_in_the_store(&memories);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_that_was_forgotten_is_at_hand() {
+    let house = House::small();
+    let memories = filled(&house).await;
+    let (all, gone) = (settled_through(&memories), Vec::from_iter(100..=400));
+    let removed = gone.clone();
+    let remove = move |writer: &mut Writer| Memories::remove(writer, &removed);
+    memories.0.store.write(remove).await.unwrap();
+    memories.purge(&gone).await.unwrap();
+    assert_eq!(as_in_the_store(&memories) as u64, all - gone.len() as u64);
+    for number in [100, 250, 400] {
+        assert!(!found(&memories, &own_word(number)).await.contains(&number));
+    }
+    assert_found(&memories, [99, 401]).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_changed_while_it_was_read_is_read_again() {
+    let house = House::small();
+    let memories = settled(&house).await;
+    let (at_hand, share) = (&memories.0.at_hand, memories.0.access.share());
+    let read = || {
+        let read = memories.0.store.read(|reader| tables::some_gists(reader, 1..=99, 99));
+        read.unwrap()
+    };
+    let (moment, gists) = (at_hand.moment(0), read());
+    at_hand.changed([&7]);
+    assert_eq!(at_hand.bring(moment, gists, 99, share), Brought::Outdated);
+    assert_eq!(as_in_the_store(&memories), 0);
+    assert_eq!(at_hand.bring(at_hand.moment(0), read(), 99, share), Brought::All);
+    assert_eq!(as_in_the_store(&memories), 99);
+    assert_eq!(at_hand.bring(moment, read(), 99, share), Brought::Outdated, "it is there already");
+    at_hand.changed([&7, &8, &500]);
+    assert_eq!(as_in_the_store(&memories), 97);
+    let after_a_failure = at_hand.take(&mut (1..=99).collect(), 1);
+    assert!(after_a_failure.is_empty(), "what failed may have changed any of them");
+    assert_eq!(at_hand.bring(at_hand.moment(1), read(), 99, share), Brought::All);
+    assert_eq!(at_hand.take(&mut (1..=99).collect(), 1).len(), 99);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn they_take_no_more_room_than_there_is() {
+    let house = House::small();
+    let memories = settled(&house).await;
+    let share = memories.0.access.share();
+    let others = share.leave_at_hand(95 << 20).unwrap();
+    let long = |number: u64| {
+        let words = (0..300).map(|word| own_word(word) + &own_word(number));
+        let text = [own_word(number)].into_iter().chain(words).collect::<Vec<_>>().join(" ");
+        turn(number, "Ann", &text)
+    };
+    memories.remember((TOLD + 1..=TOLD + 400).map(long).collect()).await.unwrap();
+    tend_all(&memories).await;
+    while memories.0.fill_some() {}
+    let through = memories.0.at_hand.through();
+    assert!((512..TOLD + 300).contains(&through), "{through}");
+    assert!(memories.0.at_hand.begin().is_none(), "it is not tried again at once");
+    assert_found(&memories, some(TOLD + 400)).await;
+    assert!(share.leave_at_hand(1 << 20).is_none());
+    let gone = Vec::from_iter(1..=TOLD);
+    let removed = gone.clone();
+    let remove = move |writer: &mut Writer| Memories::remove(writer, &removed);
+    memories.0.store.write(remove).await.unwrap();
+    memories.purge(&gone).await.unwrap();
+    assert!(share.leave_at_hand(256 << 10).is_some(), "what is no longer needed is given back");
+    drop(others);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn vectors_of_an_earlier_embedder_never_come_to_hand() {
+    let mut house = House::small();
+    house.embedder = Meaning::new(8, 0, ALL);
+    let memories = filled(&house).await;
+    close(memories).await;
+    let turned = Meaning::new(8, 1, 0);
+    house.embedder = turned.clone();
+    let memories = house.open().await;
+    assert!(memories.0.live.read().renewal.is_some());
+    assert_found(&memories, [1]).await;
+    assert!(!memories.0.fill_some());
+    assert_eq!(as_in_the_store(&memories), 0);
+    turned.allow(ALL);
+    until("all have new vectors", || memories.0.live.read().renewal.is_none()).await;
+    fill(&memories).await;
+    assert_eq!(as_in_the_store(&memories) as u64, settled_through(&memories));
+    assert!(at_hand(&memories).values().all(|gist| gist.vector.is_some()));
+}
