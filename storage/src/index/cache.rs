@@ -1,4 +1,6 @@
-//! What was read of indices, within a bound. When there is no room, what was used the longest time ago goes.
+//! What was read of indices, within a bound. When there is no room, what was used the longest time ago goes; and what
+//! nobody has used for a long time goes with whatever is read next: it may be of an index that was replaced, whose
+//! files are on the disk as long as they are open here, or of a being that sleeps or is gone.
 //!
 //! LanceDB's own cache keeps what was used often, and lets in what is new only as far as that leaves room.
 //! With every step of upkeep segments take the place of others which nobody will ever ask for again; those
@@ -9,6 +11,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use lance::cache::{CacheBackend, CacheCodec, CacheEntry, InternalCacheKey};
@@ -28,14 +31,15 @@ pub(super) struct RecentlyUsed {
 }
 
 impl RecentlyUsed {
-    /// One for so many bytes.
-    pub(super) fn new(most: usize) -> Self {
+    /// One for so many bytes, each of which is used again within a time or goes.
+    pub(super) fn new(most: usize, idle_max: Duration) -> Self {
         let weight = |key: &InternalCacheKey, kept: &Kept| {
             u32::try_from(size_of_val(key).saturating_add(kept.bytes)).unwrap_or(u32::MAX)
         };
         let kept = Cache::builder()
             .max_capacity(most as u64)
             .weigher(weight)
+            .time_to_idle(idle_max)
             .eviction_policy(EvictionPolicy::lru());
         Self { kept: kept.build(), most }
     }
@@ -140,6 +144,9 @@ impl Error for Shared {
 mod tests {
     use super::*;
 
+    /// Longer than a test takes.
+    const LONG: Duration = Duration::from_secs(3_600);
+
     fn key(number: u8) -> InternalCacheKey {
         InternalCacheKey::from_bytes([number; 16])
     }
@@ -150,7 +157,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_was_used_the_longest_time_ago_makes_room() {
-        let cache = RecentlyUsed::new(4 * 116);
+        let cache = RecentlyUsed::new(4 * 116, LONG);
         for number in 0..4 {
             cache.insert(&key(number), entry(number), 100, None).await;
             // However often it was used before.
@@ -170,8 +177,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_nobody_uses_goes() {
+        let cache = RecentlyUsed::new(1_000, Duration::from_millis(1));
+        cache.insert(&key(1), entry(1), 100, None).await;
+        let gone = async {
+            while cache.num_entries().await > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        tokio::time::timeout(LONG, gone).await.unwrap();
+        assert_eq!(cache.size_bytes().await, 0);
+    }
+
+    #[tokio::test]
     async fn those_who_want_the_same_wait_for_one_of_them() {
-        let cache = RecentlyUsed::new(1_000);
+        let cache = RecentlyUsed::new(1_000, LONG);
         let (go, gone) = tokio::sync::oneshot::channel::<()>();
         let first = Box::pin(async {
             gone.await.unwrap();

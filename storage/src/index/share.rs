@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use lancedb::{ObjectStoreRegistry, Session};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -12,6 +13,9 @@ use super::cache::RecentlyUsed;
 /// How many segments of indices stay open between searches, of all indices together: each keeps two or
 /// three files open. Others are asked through LanceDB's plans, which open them for each search.
 const OPEN_SEGMENTS_MAX: usize = 128;
+
+/// How long what was read of an index is kept without being asked for. After that, what is asked first is read again.
+const IDLE_MAX: Duration = Duration::from_secs(1_800);
 
 /// How much may be taken by what stands in for indices while they are made anew, of all together: more than
 /// 100,000 memories with vectors of 384 numbers need.
@@ -138,6 +142,6 @@ impl fmt::Debug for IndexShare {
 /// LanceDB keeps what it has read in a session.
 pub(super) fn session(index_cache_bytes: usize, metadata_cache_bytes: usize) -> Arc<Session> {
     let registry = Arc::new(ObjectStoreRegistry::default());
-    let indices = Arc::new(RecentlyUsed::new(index_cache_bytes));
+    let indices = Arc::new(RecentlyUsed::new(index_cache_bytes, IDLE_MAX));
     Arc::new(Session::with_index_cache_backend(indices, metadata_cache_bytes, registry))
 }
