@@ -264,9 +264,11 @@ impl Being {
         if saying.said.trim().is_empty() {
             return listener.finish(Err(NotAnswered::Nothing)).await;
         }
-        if !is_name(saying.speaker.as_deref()) {
-            return listener.finish(Err(NotAnswered::Speaker { max: SPEAKER_CHARS_MAX })).await;
-        }
+        let Saying { said, speaker } = saying;
+        let saying = match named(speaker) {
+            Ok(speaker) => Saying { said, speaker },
+            Err(unfit) => return listener.finish(Err(unfit)).await,
+        };
         let (mind, in_row) = (self.mind.clone(), conversation::Place::take(&self.mind).await);
         context.spawn(async move {
             conversation::answer(mind.clone(), in_row, saying, listener).await;
@@ -584,11 +586,16 @@ fn tell_name(mind: &Mind, context: &Context) {
     let _unheard = context.to(registry()).hint(BeingRenamed { id, name });
 }
 
-/// Whether a speaker is named as one may be.
-fn is_name(speaker: Option<&str>) -> bool {
-    speaker.is_none_or(|name| {
+/// Who speaks, if they are named as one may be. Whose name is blank says none.
+fn named(speaker: Option<String>) -> Result<Option<String>, NotAnswered> {
+    let speaker = speaker.filter(|name| !name.trim().is_empty());
+    let fits = |name: &String| {
         name.chars().count() <= SPEAKER_CHARS_MAX as usize && !name.chars().any(char::is_control)
-    })
+    };
+    match speaker.as_ref().is_none_or(fits) {
+        true => Ok(speaker),
+        false => Err(NotAnswered::Speaker { max: SPEAKER_CHARS_MAX }),
+    }
 }
 
 fn busy() -> String {

@@ -6,14 +6,14 @@
 
 use std::sync::Arc;
 
-use genii_protocols::being::{self, NotAnswered, NotKept, Remember};
+use genii_protocols::being::{self, NotKept, Remember};
 use genii_protocols::{Destination, Fault, Message, Rejection, Timestamp};
 use genii_runtime::{Context, HandleLater, Promise};
 use genii_storage::memories::{MemoriesError, Memory, MemoryKind, NewMemory};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::mind::memories_without_words;
-use super::{Being, SPEAKER_CHARS_MAX, TEXT_BYTES_MAX, is_name, not_kept, recollection};
+use super::{Being, TEXT_BYTES_MAX, named, not_kept, recollection};
 
 /// How many are kept at a time. One more waits in the mailbox. Who ends waits for all of them, so they are few: a long
 /// text takes a while.
@@ -86,11 +86,7 @@ fn new_memory(Remember { text, speaker, at }: Remember) -> Result<NewMemory, Not
         let why = format!("a memory has 1 to {TEXT_BYTES_MAX} bytes; this has {}", text.len());
         return Err(NotKept { why });
     }
-    if !is_name(speaker.as_deref()) {
-        let why = NotAnswered::Speaker { max: SPEAKER_CHARS_MAX }.to_string();
-        return Err(NotKept { why });
-    }
-    let speaker = speaker.filter(|name| !name.trim().is_empty());
+    let speaker = named(speaker).map_err(|unfit| NotKept { why: unfit.to_string() })?;
     let at = at.unwrap_or_else(Timestamp::now);
     Ok(NewMemory { kind: MemoryKind::Note, text, speaker, at, turn: None, subject: None })
 }

@@ -399,4 +399,12 @@ async fn a_speaker_has_a_name_and_no_more() {
         let refused = world.refused(&being("alice"), note).await;
         assert!(refused.to_string().contains("on one line"), "{refused}");
     }
+    // Who says a blank for a name says none.
+    let speaker = Some(" ".to_owned());
+    let said = Query { said: "hi".to_owned(), speaker: speaker.clone(), path: Vec::new() };
+    world.ask(&being("alice"), said).await;
+    let history = world.ask(&being("alice"), ShowHistory::default()).await;
+    assert_eq!(history.turns[0].speaker, None);
+    let note = Remember { text: "hi".to_owned(), speaker, at: None };
+    assert_eq!(world.ask(&being("alice"), note).await.speaker, None);
 }
