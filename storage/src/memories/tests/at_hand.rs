@@ -61,8 +61,7 @@ async fn what_is_found_with_them_at_hand_is_what_is_found_without() {
         }
         answers
     };
-    let share = memories.0.access.share().clone();
-    let others = share.leave_at_hand(96 << 20).unwrap();
+    let others = memories.0.access.share().leave_at_hand(96 << 20).unwrap();
     let without = answers(&memories).await;
     assert_eq!(as_in_the_store(&memories), 0, "there is no room");
     drop(others);
@@ -70,6 +69,8 @@ async fn what_is_found_with_them_at_hand_is_what_is_found_without() {
     fill(&memories).await;
     assert_eq!(as_in_the_store(&memories) as u64, settled_through(&memories));
     assert_eq!(answers(&memories).await, without);
+    let share = memories.0.access.share();
+    assert!(share.leave_at_hand(96 << 20).is_none());
     memories.close().await;
     assert_eq!(as_in_the_store(&memories), 0);
     assert!(share.leave_at_hand(96 << 20).is_some(), "what it had is given back");
