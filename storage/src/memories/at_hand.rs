@@ -225,7 +225,7 @@ fn free(gists: Vec<Arc<Gist>>) {
 }
 
 /// About how many bytes a gist takes here.
-fn bytes(gist: &Gist) -> usize {
+pub(super) fn bytes(gist: &Gist) -> usize {
     ENTRY_BYTES + gist.bytes()
 }
 
