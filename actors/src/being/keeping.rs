@@ -1,5 +1,5 @@
-//! What a being is to remember, as whoever asks or tells it wants. It is kept in the order in which it comes, several in one commit, and
-//! whoever asks something else meanwhile does not wait for the disk.
+//! What a being is to remember, as whoever asks or tells it wants. It is kept in the order in which it comes, several
+//! in one commit, and whoever asks something else meanwhile does not wait for the disk.
 //!
 //! What is told, and not asked, is kept before the next message is looked at: its sender waits for no answer, and
 //! may ask for it at once.

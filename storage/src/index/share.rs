@@ -21,8 +21,8 @@ const IDLE_MAX: Duration = Duration::from_secs(1_800);
 /// 100,000 memories with vectors of 384 numbers need.
 const MAKESHIFT_MIB: usize = 96;
 
-/// How much may be taken by gists that are at hand, of all beings together, in KiB: a being with 100,000 memories
-/// and vectors of 256 numbers has some 80 MiB of these.
+/// How much may be taken by gists that are at hand, of all beings together, in KiB: 100,000 memories of twenty words,
+/// with vectors of 256 numbers, are reckoned to take some 80 MiB.
 const AT_HAND_KIB: usize = 96 << 10;
 
 /// How many beings at a time may hold more memories than others do while their indices are behind: 10 to 20 MiB
@@ -61,6 +61,7 @@ struct Inner {
     makeshifts: Arc<Semaphore>,
     /// In KiB.
     at_hand: Arc<Semaphore>,
+    /// Of one, for who brings gists to hand.
     filling: Arc<Semaphore>,
     long_tails: Arc<Semaphore>,
 }

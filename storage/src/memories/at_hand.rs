@@ -215,7 +215,7 @@ impl Drop for Shared {
     }
 }
 
-/// Many take a while to be freed, in which nobody is to wait.
+/// Frees them, aside if they are many: that takes a while, in which nobody is to wait.
 fn free(gists: Vec<Arc<Gist>>) {
     if gists.len() > FREED_IN_PASSING_MAX
         && let Ok(runtime) = Handle::try_current()
@@ -241,8 +241,11 @@ impl Drop for Filling {
 impl Memories {
     /// Has settled memories brought to hand that are not, if they are many. To be called by who recalls.
     pub(super) fn fill_at_hand(&self) {
-        let settled = self.0.live.read().settled;
-        if settled.saturating_sub(self.0.at_hand.through()) < LACKING_MIN {
+        let (settled, is_renewed) = {
+            let live = self.0.live.read();
+            (live.settled, live.renewal.is_some())
+        };
+        if is_renewed || settled.saturating_sub(self.0.at_hand.through()) < LACKING_MIN {
             return;
         }
         if let Some(filling) = self.0.at_hand.begin() {
@@ -270,13 +273,10 @@ async fn fill(memories: Weak<Inner>, share: IndexShare, _filling: Filling) {
 impl Inner {
     /// Brings the next of what is settled; whether there is more that can be brought now.
     pub(super) fn fill_some(&self) -> bool {
-        let brought = self.try_to_fill();
-        if let Err(error) = &brought {
+        self.try_to_fill().unwrap_or_else(|error| {
             // Who recalls reads them, and is told.
-            let error = without_words(error);
+            let error = without_words(&error);
             tracing::debug!(error, "gists are not brought to hand");
-        }
-        brought.unwrap_or_else(|_| {
             self.at_hand.give_up();
             false
         })

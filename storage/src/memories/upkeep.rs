@@ -339,8 +339,7 @@ impl Inner {
         for piece in texts.chunks(self.texts_at_once(texts.len())) {
             let made = self.vectors(piece.to_vec()).await?;
             if !self.embedder.is_quick() {
-                let kept = made.clone();
-                self.save(kept).await?;
+                self.save(made.clone()).await?;
             }
             known.extend(made);
         }
