@@ -25,6 +25,7 @@ mod words;
 
 pub(crate) use self::english::{is_silent, terms as terms_and_words};
 pub use self::terms::Terms;
+pub(crate) use self::terms::as_text;
 pub use self::words::{folded_words, spelt_words};
 
 /// Which analysis this is. It goes up whenever a text may give other terms than before.

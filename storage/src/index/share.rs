@@ -22,7 +22,7 @@ const IDLE_MAX: Duration = Duration::from_secs(1_800);
 const MAKESHIFT_MIB: usize = 96;
 
 /// How much may be taken by gists that are at hand, of all beings together, in KiB: 100,000 memories of twenty words,
-/// with vectors of 256 numbers, are reckoned to take some 80 MiB.
+/// with vectors of 256 numbers, are reckoned to take some 70 MiB.
 const AT_HAND_KIB: usize = 96 << 10;
 
 /// How many beings at a time may hold more memories than others do while their indices are behind: 10 to 20 MiB

@@ -5,7 +5,6 @@
 //! there again. The first recall has them brought here, in the order of their ids and behind everybody's back; as
 //! many as find room.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -87,17 +86,14 @@ pub(super) enum Brought {
 }
 
 impl AtHand {
-    /// Those of some memories that are at hand in this opening of the store. The ids of others are left.
-    pub(super) fn take(&self, ids: &mut BTreeSet<u64>, opening: u64) -> BTreeMap<u64, Arc<Gist>> {
+    /// Those of some memories, in the order of these, that are at hand in this opening of the store.
+    pub(super) fn of(&self, ids: &[u64], opening: u64) -> Vec<(u64, Arc<Gist>)> {
         let held = self.0.held.read();
         if held.gists.is_empty() || held.opening != opening {
-            return BTreeMap::new();
+            return Vec::new();
         }
         let own = |id: &u64| held.gists.get(id).map(|gist| (*id, Arc::clone(gist)));
-        let found: BTreeMap<u64, Arc<Gist>> = ids.iter().filter_map(own).collect();
-        drop(held);
-        ids.retain(|id| !found.contains_key(id));
-        found
+        ids.iter().filter_map(own).collect()
     }
 
     /// Gists of memories have changed in the store, or are gone from it.

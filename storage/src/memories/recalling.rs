@@ -41,8 +41,8 @@ pub(super) struct Asked {
     pub(super) limit: usize,
 }
 
-/// Gists by the ids of their memories.
-type Gists = BTreeMap<u64, Arc<Gist>>;
+/// Gists with the ids of their memories, in the order of these.
+type Gists = Vec<(u64, Arc<Gist>)>;
 
 /// What the index brought.
 struct Hits {
@@ -233,21 +233,26 @@ impl Inner {
     fn fetch(&self, hits: &Hits, covered_from: u64) -> Result<Gists, StoreError> {
         let around = |id: &u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
         let before_tail = covered_from.saturating_sub(NEIGHBOURS)..covered_from;
-        let mut ids: BTreeSet<u64> = hits.words.iter().flat_map(around).collect();
+        let mut ids: Vec<u64> = hits.words.iter().flat_map(around).collect();
         match self.weights.similarity_spreads() {
             true => ids.extend(hits.near.iter().flat_map(around)),
             false => ids.extend(&hits.near),
         }
         ids.extend(before_tail);
-        self.gists(ids)
+        ids.sort_unstable();
+        ids.dedup();
+        self.gists(&ids)
     }
 
-    /// Gists of memories, of those that there are: what is not at hand is read.
-    fn gists(&self, mut ids: BTreeSet<u64>) -> Result<Gists, StoreError> {
-        let mut gists = self.at_hand.take(&mut ids, self.store.reopened());
-        if !ids.is_empty() {
-            let read = self.store.read(|reader| tables::gists_of(reader, &ids))?;
+    /// Gists of memories with ascending ids, each once, of those that there are: what is not at hand is read.
+    fn gists(&self, ids: &[u64]) -> Result<Gists, StoreError> {
+        let mut gists = self.at_hand.of(ids, self.store.reopened());
+        if gists.len() < ids.len() {
+            let is_lacking = |id: &&u64| gists.binary_search_by_key(*id, |(own, _)| *own).is_err();
+            let missing: BTreeSet<u64> = ids.iter().filter(is_lacking).copied().collect();
+            let read = self.store.read(|reader| tables::gists_of(reader, &missing))?;
             gists.extend(read.into_iter().map(|(id, gist)| (id, Arc::new(gist))));
+            gists.sort_unstable_by_key(|(id, _)| *id);
         }
         Ok(gists)
     }
@@ -268,8 +273,11 @@ impl Inner {
             of_tail.unwrap_or_else(|| gist.candidate(*id, &asked.aim))
         }));
         let share = |id: u64| {
-            let fetched = || fetched.get(&id).map(|gist| asked.share(&gist.brief));
-            tail.share(id).or_else(fetched).unwrap_or(0.0)
+            let of_fetched = || {
+                let place = fetched.binary_search_by_key(&id, |(own, _)| *own).ok()?;
+                Some(asked.share(&fetched[place].1.brief))
+            };
+            tail.share(id).or_else(of_fetched).unwrap_or(0.0)
         };
         let (question, weights) = (&asked.question, &self.weights);
         Ok(rank_by_share(question, &candidates, counts, weights, asked.ranked(), share))
@@ -299,7 +307,12 @@ impl Inner {
                 left
             };
             covered_from = left.end;
-            fetched.extend(self.gists(left.collect())?);
+            // Of one that was fetched twice, what was read last comes first, also when they are sorted.
+            let before = std::mem::take(fetched);
+            *fetched = self.gists(&left.collect::<Vec<_>>())?;
+            fetched.extend(before);
+            fetched.sort_by_key(|(id, _)| *id);
+            fetched.dedup_by_key(|(id, _)| *id);
         }
     }
 

@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::spelling::Spelling;
 use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights};
-use crate::text::Terms;
+use crate::text::{Terms, as_text};
 
 /// Memories further apart than this in time are not of one conversation.
 const APART_MAX: Duration = Duration::from_secs(3_600);
@@ -57,8 +57,8 @@ impl<'c> Rows<'c> {
 pub(super) struct Match<'c> {
     /// How much that weighs; 0 for nothing.
     pub weight: f32,
-    /// The candidate in which it was found: itself or one beside it.
-    pub found_in: usize,
+    /// The candidate in which it was found: itself or one beside it. There are never more than this can count.
+    pub found_in: u32,
     /// The term that it was found as, if it is spelt otherwise.
     pub spelt: Option<&'c str>,
 }
@@ -80,7 +80,7 @@ impl<'c> Matches<'c> {
             let has_any =
                 asked.in_one(&candidate.analysis.terms, &mut spellings, &mut counts, &mut row);
             if has_any {
-                row.iter_mut().for_each(|word| word.found_in = at);
+                row.iter_mut().for_each(|word| word.found_in = at as u32);
             }
             words.push(has_any.then_some(row.as_slice()));
             if has_any {
@@ -91,7 +91,7 @@ impl<'c> Matches<'c> {
             let cosine =
                 candidate.similarity.filter(|cosine| cosine.is_finite()).unwrap_or_default();
             let telling = (cosine.min(1.0) - COSINE_MIN).max(0.0) / (1.0 - COSINE_MIN);
-            Match { weight: weights.similarity * telling, found_in: at, spelt: None }
+            Match { weight: weights.similarity * telling, found_in: at as u32, spelt: None }
         };
         let similarities = candidates.iter().enumerate().map(similarity).collect();
         Self { words, similarities }.spread(question, candidates, weights)
@@ -127,7 +127,8 @@ impl<'c> Matches<'c> {
                     continue;
                 }
                 if self.words.has_row(beside) {
-                    row.resize(self.words.terms, Match { found_in: at, ..Match::default() });
+                    let none = Match { found_in: at as u32, ..Match::default() };
+                    row.resize(self.words.terms, none);
                     for (word, theirs) in row.iter_mut().zip(self.words.row(beside)) {
                         word.raise(theirs, share);
                     }
@@ -180,7 +181,7 @@ fn neighbours<'a>(
 
 /// The terms of a question, with what each weighs.
 struct Asked<'a> {
-    terms: HashMap<&'a str, usize>,
+    terms: HashMap<&'a [u8], usize>,
     sieve: Sieve,
     /// Of all terms together about 1, and more where one that no memory has is rarer than all others: it
     /// counts in full for who has it misspelt.
@@ -195,27 +196,28 @@ struct Asked<'a> {
 
 /// Lets few terms through beside those that it was made of, and takes less time than to look them up.
 struct Sieve {
-    /// By the first byte of a term, the lengths that there are: a bit for each.
-    lengths: [u64; 256],
+    /// By the first byte of a term, which last bytes and lengths there are together. Some share a bit.
+    kinds: [u64; 256],
 }
 
 impl Sieve {
-    fn of<'a>(terms: impl Iterator<Item = &'a str>) -> Self {
-        let mut lengths = [0; 256];
-        for (first, length) in terms.map(Self::place) {
-            lengths[first] |= length;
+    fn of<'a>(terms: impl Iterator<Item = &'a [u8]>) -> Self {
+        let mut kinds = [0; 256];
+        for (first, kind) in terms.map(Self::place) {
+            kinds[first] |= kind;
         }
-        Self { lengths }
+        Self { kinds }
     }
 
-    fn lets_through(&self, term: &str) -> bool {
-        let (first, length) = Self::place(term);
-        self.lengths[first] & length != 0
+    fn lets_through(&self, term: &[u8]) -> bool {
+        let (first, kind) = Self::place(term);
+        self.kinds[first] & kind != 0
     }
 
-    fn place(term: &str) -> (usize, u64) {
-        let first = term.as_bytes().first().copied().unwrap_or_default();
-        (first.into(), 1 << (term.len() % 64))
+    fn place(term: &[u8]) -> (usize, u64) {
+        let [first, last] =
+            [term.first(), term.last()].map(|byte| usize::from(*byte.unwrap_or(&0)));
+        (first, 1 << ((last + 8 * term.len()) % 64))
     }
 }
 
@@ -224,8 +226,8 @@ type Spellings<'a> = HashMap<&'a str, Vec<(usize, f32)>>;
 
 impl<'a> Asked<'a> {
     fn new(question: &'a Question, statistics: &'a Statistics, weights: &'a Weights) -> Self {
-        let terms: HashMap<&str, usize> =
-            question.terms().enumerate().map(|(at, term)| (term, at)).collect();
+        let terms: HashMap<&[u8], usize> =
+            question.terms().enumerate().map(|(at, term)| (term.as_bytes(), at)).collect();
         let is_known = |term: &str| statistics.frequency(term) > 0;
         let mut rarities: Vec<f32> = question.terms().map(|term| statistics.rarity(term)).collect();
         let known = question.terms().zip(&rarities).filter(|(term, _)| is_known(term));
@@ -246,7 +248,7 @@ impl<'a> Asked<'a> {
         for first in misspelt.iter().flat_map(|(_, spelling)| spelling.first_bytes()) {
             misspelt_from[usize::from(first)] = true;
         }
-        let sieve = Sieve::of(question.terms());
+        let sieve = Sieve::of(question.terms().map(str::as_bytes));
         Self { terms, sieve, rarities, misspelt, misspelt_from, statistics, weights }
     }
 
@@ -260,7 +262,7 @@ impl<'a> Asked<'a> {
         row: &mut [Match<'c>],
     ) -> bool {
         let (mut has_terms, mut has_spellings) = (false, false);
-        for term in terms.iter() {
+        for term in terms.bytes() {
             if self.sieve.lets_through(term)
                 && let Some(at) = self.terms.get(term)
             {
@@ -284,15 +286,16 @@ impl<'a> Asked<'a> {
     /// Matches what may be misspelt with a term; whether any is like it.
     fn match_spelling<'c>(
         &self,
-        term: &'c str,
+        term: &'c [u8],
         length: usize,
         spellings: &mut Spellings<'c>,
         row: &mut [Match<'c>],
     ) -> bool {
-        let first = term.as_bytes().first().copied().unwrap_or_default();
+        let first = term.first().copied().unwrap_or_default();
         if !self.misspelt_from[usize::from(first)] {
             return false;
         }
+        let term = as_text(term);
         let alike = spellings.entry(term).or_insert_with(|| self.alike(term));
         for (at, likeness) in alike.iter() {
             let share = self.weights.near_spelling * *likeness;

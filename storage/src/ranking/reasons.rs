@@ -66,8 +66,10 @@ impl Reasons {
         at: usize,
     ) -> Self {
         let total = parts.total();
-        let beside =
-            |found: &Match<'_>| (found.found_in != at).then(|| candidates[found.found_in].id);
+        let beside = |found: &Match<'_>| {
+            let found_in = found.found_in as usize;
+            (found_in != at).then(|| candidates[found_in].id)
+        };
         let word = |((_, word), found): ((&str, &str), &Match<'_>)| {
             let share = found.weight / total;
             (share >= SHARE_MIN).then(|| Word {
@@ -82,7 +84,7 @@ impl Reasons {
         words.sort_by(|a, b| b.share.total_cmp(&a.share));
         let near = matches.similarity(at);
         let similarity = Similarity {
-            cosine: candidates[near.found_in].similarity.unwrap_or_default(),
+            cosine: candidates[near.found_in as usize].similarity.unwrap_or_default(),
             beside: beside(near),
             share: parts.similarity / total,
         };

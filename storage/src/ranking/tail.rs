@@ -15,8 +15,8 @@ use crate::vector::{Aim, Vector};
 #[derive(Debug, Default)]
 pub struct Tail {
     memories: BTreeMap<u64, Arc<Memory>>,
-    /// The memories that have a term, and how often.
-    terms: HashMap<String, BTreeMap<u64, u32>>,
+    /// The memories that have a term.
+    terms: HashMap<String, BTreeMap<u64, Having>>,
     /// How many terms they have together.
     length: u64,
 }
@@ -43,6 +43,15 @@ struct Held {
 struct Choice {
     by_words: Vec<u64>,
     limit: usize,
+}
+
+/// What counts of a memory that has a term.
+#[derive(Debug, Clone, Copy)]
+struct Having {
+    /// How often it has it.
+    count: u32,
+    /// How many terms it has in all.
+    length: u32,
 }
 
 #[derive(Debug, Clone)]
@@ -85,10 +94,13 @@ impl Tail {
     pub fn insert(&mut self, id: u64, at: Timestamp, analysis: Analysis, vector: Vector) {
         self.remove(id);
         self.length += analysis.terms.len() as u64;
+        let once = Having { count: 1, length: analysis.terms.len() as u32 };
         for term in analysis.terms.iter() {
             match self.terms.get_mut(term) {
-                Some(with) => *with.entry(id).or_default() += 1,
-                None => drop(self.terms.insert(term.to_owned(), BTreeMap::from([(id, 1)]))),
+                Some(with) => {
+                    with.entry(id).and_modify(|having| having.count += 1).or_insert(once);
+                }
+                None => drop(self.terms.insert(term.to_owned(), BTreeMap::from([(id, once)]))),
             }
         }
         self.memories.insert(id, Arc::new(Memory { at, analysis, vector }));
@@ -163,9 +175,9 @@ impl Tail {
         let mut scores: HashMap<u64, f32> = HashMap::new();
         for (term, having) in question.terms().filter_map(|term| self.terms.get_key_value(term)) {
             let rarity = statistics.rarity(term);
-            for (id, count) in having {
-                let length = self.memories[id].analysis.terms.len();
-                let weight = rarity * statistics.saturated(*count as f32, length, &weights);
+            for (id, Having { count, length }) in having {
+                let count = *count as f32;
+                let weight = rarity * statistics.saturated(count, *length as usize, &weights);
                 *scores.entry(*id).or_default() += weight;
             }
         }

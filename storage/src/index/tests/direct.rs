@@ -48,6 +48,7 @@ async fn they_find_the_same_with_several_segments_and_without_what_was_deleted()
     assert_alike(&index, &[1, 77, 2_900, 6_500, 6_950]).await;
     let segments = open_segments(&index).await.unwrap();
     assert!(segments.near.len() > 1, "{} segments", segments.near.len());
+    assert_eq!(segments.near_by_centres.len(), 1, "they have the centres of the first");
     let is_kept = |(key, near): (_, &Arc<_>)| {
         first.near.get(key).is_some_and(|before| Arc::ptr_eq(before, near))
     };
@@ -63,6 +64,66 @@ async fn they_find_the_same_with_several_segments_and_without_what_was_deleted()
     assert_alike(&index, &[1, 3_000, 6_501, 6_950]).await;
     let again = open(dir.path()).await;
     assert_alike(&again, &[1, 3_000, 6_501, 6_950]).await;
+}
+
+/// So many words, of which the n-th is n times rarer than the first.
+fn some_words(dice: &mut Dice, most: usize) -> Vec<String> {
+    let word = |dice: &mut Dice| {
+        let part = (dice.next() >> 11) as f64 / (1u64 << 53) as f64;
+        format!("w{}", (part * 2_000_f64.ln()).exp() as u32)
+    };
+    (0..2 + dice.below(most - 1)).map(|_| word(dice)).collect()
+}
+
+/// Searches for frequent words, by both ways; what was found.
+async fn assert_alike_of_frequent_words(index: &Index, dice: &mut Dice) -> Vec<u64> {
+    let (directly, planned) = (directly(index), planned(index));
+    let mut all = Vec::new();
+    for _ in 0..60 {
+        let asked = some_words(dice, 6);
+        let terms: Vec<&str> = asked.iter().map(String::as_str).collect();
+        let found = index.words(&terms, &directly, 40).await.unwrap();
+        let by_plan = index.words(&terms, &planned, 40).await.unwrap();
+        let scores = |hits: &[Hit]| hits.iter().map(|hit| hit.score).collect::<Vec<_>>();
+        assert_eq!(scores(&found), scores(&by_plan), "{asked:?}");
+        // Of those that are as good as the last, a plan finds any.
+        let last = by_plan.last().map(|hit| hit.score);
+        let better = |hit: &&Hit| last.is_some_and(|last| hit.score > last);
+        let ids = |hits: &[Hit]| -> BTreeSet<u64> {
+            hits.iter().filter(better).map(|hit| hit.id).collect()
+        };
+        assert_eq!(ids(&found), ids(&by_plan), "{asked:?}");
+        all.extend(found.iter().map(|hit| hit.id));
+    }
+    all
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_frequent_words_they_find_the_best_wherever_these_are() {
+    let dir = TempDir::new().unwrap();
+    let index = created(dir.path()).await;
+    let mut dice = Dice(5);
+    for ids in [1..=5_000, 5_001..=6_300, 6_301..=6_700, 6_701..=6_750] {
+        let entries = ids.map(|id| entry(id, &some_words(&mut dice, 30).join(" ")));
+        index.append(entries.collect()).await.unwrap();
+        tend_all(&index).await;
+    }
+    let found = assert_alike_of_frequent_words(&index, &mut dice).await;
+    let in_others = found.iter().filter(|id| **id > 5_000).count();
+    assert!(in_others > 100, "{in_others} of the best are in the smaller segments");
+    let segments = open_segments(&index).await.unwrap();
+    let mut rows = Vec::new();
+    for words in &segments.words {
+        let (_, own, _) = words.bm25_stats_for_terms(&[], None).await.unwrap();
+        rows.push(own);
+    }
+    assert_eq!(rows, [5_000, 1_300, 400, 50]);
+
+    // Much of the largest is gone, and of what was found all.
+    let gone: BTreeSet<u64> = found.into_iter().chain((1..=5_000).step_by(3)).collect();
+    index.delete(gone.iter().copied().collect()).await.unwrap();
+    let found = assert_alike_of_frequent_words(&index, &mut dice).await;
+    assert!(found.iter().all(|id| !gone.contains(id)));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -40,14 +40,14 @@ async fn fill(memories: &Memories) {
     until("they come to hand", || memories.0.at_hand.through() == all).await;
 }
 
-fn at_hand(memories: &Memories) -> BTreeMap<u64, Arc<Gist>> {
-    memories.0.at_hand.take(&mut (1..=TOLD).collect(), memories.0.store.reopened())
+fn at_hand(memories: &Memories) -> Vec<(u64, Arc<Gist>)> {
+    memories.0.at_hand.of(&(1..=TOLD).collect::<Vec<_>>(), memories.0.store.reopened())
 }
 
 /// All that is at hand is as the store has it; so many.
 fn as_in_the_store(memories: &Memories) -> usize {
     let own = at_hand(memories);
-    let ids: BTreeSet<u64> = own.keys().copied().collect();
+    let ids: BTreeSet<u64> = own.iter().map(|(id, _)| *id).collect();
     let kept = memories.0.store.read(|reader| tables::gists_of(reader, &ids)).unwrap();
     assert!(own.iter().all(|(id, gist)| kept.get(id) == Some(&**gist)));
     assert_eq!(own.len(), kept.len());
@@ -100,7 +100,7 @@ async fn a_fact_that_no_longer_holds_is_found_after_what_replaced_it() {
     memories.remember(about(2..=TOLD)).await.unwrap();
     tend_all(&memories).await;
     assert_eq!(found(&memories, "Where does Ann live? Bergen?").await.first(), Some(&1));
-    until("it comes to hand", || at_hand(&memories).contains_key(&1)).await;
+    until("it comes to hand", || at_hand(&memories).iter().any(|(id, _)| *id == 1)).await;
     let new = memories.replace(1, fact("Ann lives in Oslo", 9)).await.unwrap();
     let ids = found(&memories, "Where does Ann live? Bergen?").await;
     let place = |id: u64| ids.iter().position(|found| *found == id);
@@ -142,10 +142,11 @@ async fn what_was_changed_while_it_was_read_is_read_again() {
     assert_eq!(at_hand.bring(moment, read(), 99, share), Brought::Outdated, "it is there already");
     at_hand.changed([&7, &8, &500]);
     assert_eq!(as_in_the_store(&memories), 97);
-    let after_a_failure = at_hand.take(&mut (1..=99).collect(), 1);
+    let ids: Vec<u64> = (1..=99).collect();
+    let after_a_failure = at_hand.of(&ids, 1);
     assert!(after_a_failure.is_empty(), "what failed may have changed any of them");
     assert_eq!(at_hand.bring(at_hand.moment(1), read(), 99, share), Brought::All);
-    assert_eq!(at_hand.take(&mut (1..=99).collect(), 1).len(), 99);
+    assert_eq!(at_hand.of(&ids, 1).len(), 99);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -190,5 +191,5 @@ async fn vectors_of_an_earlier_embedder_never_come_to_hand() {
     until("all have new vectors", || memories.0.live.read().renewal.is_none()).await;
     fill(&memories).await;
     assert_eq!(as_in_the_store(&memories) as u64, settled_through(&memories));
-    assert!(at_hand(&memories).values().all(|gist| gist.vector.is_some()));
+    assert!(at_hand(&memories).iter().all(|(_, gist)| gist.vector.is_some()));
 }
