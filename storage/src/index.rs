@@ -217,6 +217,12 @@ impl Index {
         self.0.reach.lock().through
     }
 
+    /// Whether a search for vectors looks at each, as there is no index of them: there are too few, or it is still to be
+    /// made.
+    pub(crate) fn looks_at_each_vector(&self) -> bool {
+        self.0.shape.vectors_by.is_some() && !self.0.reach.lock().has_near
+    }
+
     /// Reads what searches need from the files, as far as the share has room for it, so that the first of
     /// them need not wait for each piece. With 100,000 entries that takes a tenth of a second.
     ///

@@ -201,7 +201,7 @@ impl Memories {
         if let Some(brief) = self.0.live.write().briefs.get_mut(&old) {
             brief.replaced_by = Some(by);
         }
-        self.0.at_hand.changed([&old]);
+        self.0.at_hand.replaced(old, by);
     }
 
     /// A memory, in a read or a write of the caller's own.

@@ -1,10 +1,11 @@
 //! Gists at hand: in memory, so that a recall, which ranks some hundred memories from all over, need not read them
-//! one by one from the store.
+//! one by one from the store. Where there are few, those with the nearest vectors are found here, too.
 //!
 //! The store is the truth. Whoever has changed something there says so, and it is let go of here, and read from
 //! there again. The first recall has them brought here, in the order of their ids and behind everybody's back; as
 //! many as find room.
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
@@ -15,8 +16,9 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::index::IndexShare;
+use crate::vector::Aim;
 
-use super::tables::{self, Gist};
+use super::tables::{self, Brief, Gist};
 use super::worker::without_words;
 use super::{Inner, Memories, MemoriesError, blocking};
 
@@ -36,6 +38,12 @@ const GIVEN_UP_WAIT: Duration = Duration::from_secs(10);
 /// takes for its pieces.
 const ENTRY_BYTES: usize = 128;
 
+/// Among up to how many the nearest are looked for here: an index of vectors is made from half as many on.
+const LOOKED_AT_MAX: usize = 8_192;
+
+/// Up to how many that were let go of are taken to be among the nearest.
+const LET_GO_MAX: usize = 64;
+
 /// Up to how many are freed in passing.
 const FREED_IN_PASSING_MAX: usize = 1_024;
 
@@ -52,8 +60,11 @@ struct Shared {
 #[derive(Default)]
 struct Held {
     gists: HashMap<u64, Arc<Gist>>,
-    /// Those of all memories through this id were brought here. Some may have been let go of since.
+    /// Those of all memories through this id were brought here. What has changed or was forgotten since was let go of.
     through: u64,
+    /// Those of them that have changed, and may be in the store still: at most [`LET_GO_MAX`] and one, which says that
+    /// there may be more.
+    let_go: BTreeSet<u64>,
     /// Goes up whenever gists change in the store.
     changes: u64,
     /// Of which opening of the store they are ([`crate::store::Store::reopened`]).
@@ -96,11 +107,67 @@ impl AtHand {
         ids.iter().filter_map(own).collect()
     }
 
-    /// Gists of memories have changed in the store, or are gone from it.
-    pub(super) fn changed<'a>(&self, ids: impl IntoIterator<Item = &'a u64>) {
+    /// The memories through an id whose vectors are nearest to a question's, of those that pass: so many, and those
+    /// that were let go of, which may be among them. All are looked at. None if not all are at hand in this opening
+    /// of the store, or too many.
+    pub(super) fn nearest(
+        &self,
+        aim: &Aim,
+        (through, opening): (u64, u64),
+        passes: impl Fn(&Brief) -> bool,
+        limit: usize,
+    ) -> Option<BTreeSet<u64>> {
+        let held = self.0.held.read();
+        let are_all_known = held.through >= through && held.let_go.len() <= LET_GO_MAX;
+        if held.opening != opening || !are_all_known || held.gists.len() > LOOKED_AT_MAX {
+            return None;
+        }
+        let passing = held.gists.iter().filter(|(id, gist)| **id <= through && passes(&gist.brief));
+        let cosine = |gist: &Gist| gist.vector.as_ref().map_or(0.0, |own| own.cosine(aim));
+        let mut found: Vec<(u64, f32)> = passing.map(|(id, gist)| (*id, cosine(gist))).collect();
+        let let_go: Vec<u64> = held.let_go.range(..=through).copied().collect();
+        drop(held);
+        if limit < found.len() {
+            // Of equal ones the newest.
+            found.select_nth_unstable_by(limit, |(a, of_a), (b, of_b)| {
+                of_b.total_cmp(of_a).then(b.cmp(a))
+            });
+            found.truncate(limit);
+        }
+        Some(found.into_iter().map(|(id, _)| id).chain(let_go).collect())
+    }
+
+    /// Gists of memories have changed in the store.
+    pub(super) fn changed(&self, ids: &[u64]) {
+        self.let_go(ids, true);
+    }
+
+    /// Gists of memories are gone from the store.
+    pub(super) fn forgotten(&self, ids: &[u64]) {
+        self.let_go(ids, false);
+    }
+
+    /// A fact was replaced by another in the store.
+    pub(super) fn replaced(&self, old: u64, by: u64) {
         let mut held = self.0.held.write();
         held.changes += 1;
-        let gone: Vec<Arc<Gist>> = ids.into_iter().filter_map(|id| held.gists.remove(id)).collect();
+        if let Some(gist) = held.gists.get_mut(&old) {
+            // A recall that has it keeps it as it was.
+            Arc::make_mut(gist).brief.replaced_by = Some(by);
+        }
+    }
+
+    fn let_go(&self, ids: &[u64], are_in_the_store: bool) {
+        let mut held = self.0.held.write();
+        held.changes += 1;
+        let mut gone = Vec::new();
+        for id in ids {
+            let Some(gist) = held.gists.remove(id) else { continue };
+            gone.push(gist);
+            if are_in_the_store && held.let_go.len() <= LET_GO_MAX {
+                held.let_go.insert(*id);
+            }
+        }
         held.bytes -= gone.iter().map(|gist| bytes(gist)).sum::<usize>();
         held.give_back();
         drop(held);

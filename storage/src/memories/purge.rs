@@ -21,7 +21,7 @@ impl Inner {
         self.shorten_tail(&mut live);
         drop(live);
         self.makeshift.forget(ids);
-        self.at_hand.changed(ids);
+        self.at_hand.forgotten(ids);
     }
 
     /// Purges what is forgotten. To be called by whoever tends.

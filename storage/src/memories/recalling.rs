@@ -44,7 +44,7 @@ pub(super) struct Asked {
 /// Gists with the ids of their memories, in the order of these.
 type Gists = Vec<(u64, Arc<Gist>)>;
 
-/// What the index brought.
+/// What the index brought, or is at hand instead.
 struct Hits {
     /// All settled memories through this id were looked at.
     through: u64,
@@ -140,8 +140,7 @@ impl Memories {
             self.0.access.heed(&index, error).await;
         }
         let (words, near) = asked?;
-        let ids = |hits: Vec<Hit>| hits.iter().map(|hit| hit.id).collect();
-        Ok(Hits { through, words: ids(words), near: ids(near) })
+        Ok(Hits { through, words, near })
     }
 }
 
@@ -162,18 +161,43 @@ impl Inner {
         index: &Index,
         asked: &Asked,
         through: u64,
-    ) -> Result<(Vec<Hit>, Vec<Hit>), IndexError> {
+    ) -> Result<(BTreeSet<u64>, BTreeSet<u64>), IndexError> {
         let (terms, limit) = (asked.question.search_terms(), self.settings.candidates);
         let terms: Vec<&str> = terms.split(' ').collect();
         let filter = asked.filter.for_index(through);
-        let words = index.words(&terms, &filter, limit);
+        let ids = |hits: Vec<Hit>| hits.iter().map(|hit| hit.id).collect();
+        let words = async { index.words(&terms, &filter, limit).await.map(ids) };
         let near = async {
-            match asked.vector.iter().any(|number| *number != 0.0) {
-                true => index.nearest(&asked.vector, &filter, limit / 2).await,
-                false => Ok(Vec::new()),
+            if asked.vector.iter().all(|number| *number == 0.0) {
+                return Ok(BTreeSet::new());
             }
+            if index.looks_at_each_vector()
+                && let Some(near) = self.nearest_at_hand(asked, through, limit / 2).await
+            {
+                return Ok(near);
+            }
+            index.nearest(&asked.vector, &filter, limit / 2).await.map(ids)
         };
         futures_util::future::try_join(words, near).await
+    }
+
+    /// What is nearest of what is settled through an id, if all of that is at hand: to look at each there takes far
+    /// less than a search of LanceDB, which has to be planned.
+    async fn nearest_at_hand(
+        &self,
+        asked: &Asked,
+        through: u64,
+        limit: usize,
+    ) -> Option<BTreeSet<u64>> {
+        if self.live.read().renewal.is_some() {
+            return None;
+        }
+        let (at_hand, now) = (self.at_hand.clone(), (through, self.store.reopened()));
+        // As for the index, which knows no turns.
+        let filter = RecallFilter { except_turns_from: None, ..asked.filter.clone() };
+        let aim = asked.aim.clone();
+        let look = move || at_hand.nearest(&aim, now, |brief| filter.passes(brief), limit);
+        blocking(look).await.ok().flatten()
     }
 
     /// Ranks what the index brought together with everything that it does not have; and how many memories

@@ -1,10 +1,11 @@
 //! What recall has at hand is what the store has.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::renewing::{ALL, Meaning};
 use super::*;
 use crate::memories::at_hand::{Brought, bytes};
+use crate::vector::Aim;
 
 /// So many memories are told; all but the newest of them are settled.
 const TOLD: u64 = 700;
@@ -109,6 +110,68 @@ async fn a_fact_that_no_longer_holds_is_found_after_what_replaced_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn of_few_the_nearest_are_found_at_hand() {
+    let house = house();
+    let memories = settled(&house).await;
+    let (own, all) = (&memories.0.at_hand, settled_through(&memories));
+    let index = memories.0.index().await.unwrap();
+    assert!(index.looks_at_each_vector());
+    let vector = Hashed::new().embed(&["Who mended the boat?"]).unwrap().remove(0);
+    let (aim, now) = (Aim::new(&vector), (all, memories.0.store.reopened()));
+    let near = |limit| own.nearest(&aim, now, |_| true, limit);
+    assert_eq!(near(9), None, "nothing is at hand yet");
+
+    fill(&memories).await;
+    // A vector's numbers have a byte each here, so that of nearly equal ones others may come first.
+    let filter = RecallFilter::default().for_index(all);
+    let by_index = index.nearest(&vector, &filter, 9).await.unwrap();
+    let cosines: BTreeMap<u64, f32> = at_hand(&memories)
+        .into_iter()
+        .map(|(id, gist)| (id, gist.vector.as_ref().unwrap().cosine(&aim)))
+        .collect();
+    let found = near(9).unwrap();
+    let least = found.iter().map(|id| cosines[id]).fold(f32::MAX, f32::min);
+    assert_eq!((found.len(), by_index.len()), (9, 9));
+    assert!((least - by_index[8].score).abs() < 0.01, "{least} {by_index:?}");
+    // Of few that pass, each is a candidate, however far it is.
+    let narrow = RecallFilter { until: Some(at(20)), ..RecallFilter::default() };
+    let by_index = index.nearest(&vector, &narrow.for_index(all), 50).await.unwrap();
+    let by_index: BTreeSet<u64> = by_index.iter().map(|hit| hit.id).collect();
+    let passing = own.nearest(&aim, now, |brief| narrow.passes(brief), 50).unwrap();
+    assert!(passing.len() > 9 && passing == by_index, "{passing:?} {by_index:?}");
+    assert_eq!(own.nearest(&aim, (all + 1, now.1), |_| true, 9), None);
+    assert_eq!(own.nearest(&aim, (all, now.1 + 1), |_| true, 9), None);
+    assert_eq!(own.nearest(&aim, (20, now.1), |_| true, 99), Some((1..=20).collect()));
+
+    // What has changed may be near, and is looked at; what is gone is not.
+    own.changed(&[7, 8]);
+    own.forgotten(&[9]);
+    assert_eq!(own.nearest(&aim, now, |_| false, 9), Some(BTreeSet::from([7, 8])));
+    assert!(!near(all as usize).unwrap().contains(&9));
+    own.changed(&(10..=90).collect::<Vec<_>>());
+    assert_eq!(near(9), None, "too many have changed");
+    own.forgotten(&[7, 10, 11, 12, 100]);
+    assert_eq!(near(9), None, "they still have");
+    own.clear();
+    fill(&memories).await;
+    assert_eq!(near(9), Some(found));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fact_that_was_replaced_stays_at_hand_as_it_is_now() {
+    let house = house();
+    let memories = filled(&house).await;
+    let (count, own) = (as_in_the_store(&memories), &memories.0.at_hand);
+    let by = memories.get(2).unwrap().unwrap();
+    let (old, new) = (1, by.clone());
+    let write = memories.0.store.write(move |writer| Memories::outdate(writer, old, &new));
+    assert!(write.await.unwrap());
+    memories.outdated(old, by.id);
+    assert_eq!(as_in_the_store(&memories), count);
+    assert_eq!(own.of(&[old], memories.0.store.reopened())[0].1.brief.replaced_by, Some(by.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_that_was_forgotten_is_at_hand() {
     let house = house();
     let memories = filled(&house).await;
@@ -134,13 +197,13 @@ async fn what_was_changed_while_it_was_read_is_read_again() {
         read.unwrap()
     };
     let (moment, gists) = (at_hand.moment(0), read());
-    at_hand.changed([&7]);
+    at_hand.changed(&[7]);
     assert_eq!(at_hand.bring(moment, gists, 99, share), Brought::Outdated);
     assert_eq!(as_in_the_store(&memories), 0);
     assert_eq!(at_hand.bring(at_hand.moment(0), read(), 99, share), Brought::All);
     assert_eq!(as_in_the_store(&memories), 99);
     assert_eq!(at_hand.bring(moment, read(), 99, share), Brought::Outdated, "it is there already");
-    at_hand.changed([&7, &8, &500]);
+    at_hand.changed(&[7, 8, 500]);
     assert_eq!(as_in_the_store(&memories), 97);
     let ids: Vec<u64> = (1..=99).collect();
     let after_a_failure = at_hand.of(&ids, 1);
