@@ -10,6 +10,7 @@
 //! | `matching` | which words of the question stand in a candidate or beside it |
 //! | `spelling` | words that are spelt nearly alike |
 //! | `when` | how well a memory fits the days that are asked about |
+//! | `highest` | the highest of many scores |
 //! | [`reasons`] | why something was found, for a person to read |
 //! | [`tail`] | memories that no index holds yet, searched directly |
 
@@ -17,11 +18,13 @@ use std::collections::BTreeMap;
 
 use genii_protocols::Timestamp;
 
+pub(crate) use self::highest::highest;
 use self::matching::Matches;
 pub use self::question::Question;
 use self::reasons::Reasons;
 use crate::text::Analysis;
 
+mod highest;
 mod matching;
 mod question;
 pub mod reasons;

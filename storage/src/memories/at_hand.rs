@@ -16,6 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::index::IndexShare;
+use crate::ranking::highest;
 use crate::vector::Aim;
 
 use super::tables::{self, Brief, Gist};
@@ -124,17 +125,10 @@ impl AtHand {
         }
         let passing = held.gists.iter().filter(|(id, gist)| **id <= through && passes(&gist.brief));
         let cosine = |gist: &Gist| gist.vector.as_ref().map_or(0.0, |own| own.cosine(aim));
-        let mut found: Vec<(u64, f32)> = passing.map(|(id, gist)| (*id, cosine(gist))).collect();
+        let found = passing.map(|(id, gist)| (*id, cosine(gist))).collect();
         let let_go: Vec<u64> = held.let_go.range(..=through).copied().collect();
         drop(held);
-        if limit < found.len() {
-            // Of equal ones the newest.
-            found.select_nth_unstable_by(limit, |(a, of_a), (b, of_b)| {
-                of_b.total_cmp(of_a).then(b.cmp(a))
-            });
-            found.truncate(limit);
-        }
-        Some(found.into_iter().map(|(id, _)| id).chain(let_go).collect())
+        Some(highest(found, limit).chain(let_go).collect())
     }
 
     /// Gists of memories have changed in the store.

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::index::IndexShare;
-use crate::ranking::{Question, Statistics, Weights};
+use crate::ranking::{Question, Statistics, Weights, highest};
 use crate::store::StoreError;
 use crate::vector::{Aim, Vector};
 
@@ -173,16 +173,8 @@ impl Makeshift {
 
     /// The ids of the highest scores above none, of those from a place on.
     fn best(&self, scores: Vec<f32>, first: usize, limit: usize) -> Vec<u64> {
-        let scored = scores.into_iter().enumerate().filter(|(_, score)| *score > 0.0);
-        let mut scored: Vec<(usize, f32)> = scored.collect();
-        if limit < scored.len() {
-            // Of equal ones the newest.
-            scored.select_nth_unstable_by(limit, |(a, of_a), (b, of_b)| {
-                of_b.total_cmp(of_a).then(b.cmp(a))
-            });
-            scored.truncate(limit);
-        }
-        scored.into_iter().map(|(place, _)| self.ids[first + place]).collect()
+        let scored = scores.into_iter().enumerate().filter(|(_, score)| *score > 0.0).collect();
+        highest(scored, limit).map(|place: usize| self.ids[first + place]).collect()
     }
 
     fn first_after(&self, id: u64) -> usize {

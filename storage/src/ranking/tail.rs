@@ -6,7 +6,7 @@ use std::sync::Arc;
 use foldhash::{HashMap, HashMapExt};
 use genii_protocols::Timestamp;
 
-use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights, when};
+use super::{Candidate, NEIGHBOURS, Question, Statistics, Weights, highest, when};
 use crate::text::Analysis;
 use crate::vector::{Aim, Vector};
 
@@ -146,7 +146,7 @@ impl Tail {
     pub fn best(&self, question: &Question, limit: usize, share: impl Fn(u64) -> f32) -> Snapshot {
         let mut all = self.all(share);
         let counts = |(id, _): &(u64, f32)| all.share(*id).is_some_and(|share| share > 0.0);
-        let by_words = best(self.by_words(question).filter(counts), limit);
+        let by_words = best_above_none(self.by_words(question).filter(counts), limit);
         all.choice = Some(Choice { by_words, limit });
         all
     }
@@ -197,11 +197,11 @@ impl Snapshot {
         let Some(Choice { by_words, limit }) = &self.choice else { return all };
         let counting = || all.iter().zip(&self.held).filter(|(_, held)| held.share > 0.0);
         let near = counting().filter_map(|(one, _)| Some((one.id, one.similarity?)));
-        let mut ids = best(near, *limit);
+        let mut ids = best_above_none(near, *limit);
         ids.extend(by_words);
         if !question.dates.is_empty() {
             let fit = |one: &Candidate<'_>| when::fit(&question.dates, one.analysis);
-            ids.extend(best(counting().map(|(one, _)| (one.id, fit(one))), *limit));
+            ids.extend(best_above_none(counting().map(|(one, _)| (one.id, fit(one))), *limit));
         }
         let around = |id: u64| id.saturating_sub(NEIGHBOURS)..=id.saturating_add(NEIGHBOURS);
         let mut ids: Vec<u64> = ids.into_iter().flat_map(around).collect();
@@ -233,12 +233,9 @@ impl Held {
     }
 }
 
-/// The ids with the highest scores above none; of equal ones the newest.
-fn best(scores: impl Iterator<Item = (u64, f32)>, limit: usize) -> Vec<u64> {
-    let mut scores: Vec<(u64, f32)> = scores.filter(|(_, score)| *score > 0.0).collect();
-    scores.sort_unstable_by(|(a, of_a), (b, of_b)| of_b.total_cmp(of_a).then(b.cmp(a)));
-    scores.truncate(limit);
-    scores.into_iter().map(|(id, _)| id).collect()
+/// The best of those that have a score.
+fn best_above_none(scores: impl Iterator<Item = (u64, f32)>, limit: usize) -> Vec<u64> {
+    highest(scores.filter(|(_, score)| *score > 0.0).collect(), limit).collect()
 }
 
 #[cfg(test)]
