@@ -169,8 +169,9 @@ pub(super) fn remove(writer: &mut Writer, ids: &[u64]) -> Result<Vec<Memory>, St
         let gist = gist(writer, &memory)?;
         writer.remove(GISTS, &id)?;
         if let Some(settled) = settled.as_mut().filter(|settled| id <= settled.through) {
-            settled.memories -= 1;
-            settled.terms -= gist.analysis.terms.len() as u64;
+            settled.memories = settled.memories.saturating_sub(1);
+            let terms = gist.analysis.terms.len() as u64;
+            settled.terms = settled.terms.saturating_sub(terms);
             count(&mut counts, &gist);
         }
         writer.insert(FORGOTTEN, &id, &())?;

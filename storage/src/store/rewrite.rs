@@ -31,8 +31,13 @@ pub(super) fn rewrite(shared: &Arc<Shared>) -> Result<(), StoreError> {
         let _left = remove_if_there(&aside);
     })?;
     shared.succeed(&seat, Arc::new(Generation::new(path, copy)));
-    remove_if_there(&beside(path, DAMAGED)).map_err(io)?;
-    sync_folder_of(path).map_err(io)
+    // What is written from here on is in the new file, so that is to be found after a power cut in any case.
+    sync_folder_of(path).map_err(io)?;
+    if keeps_damaged(path) {
+        remove_if_there(&beside(path, DAMAGED)).map_err(io)?;
+        sync_folder_of(path).map_err(io)?;
+    }
+    Ok(())
 }
 
 /// Whether a damaged file is kept beside a store, or may be.
