@@ -7,6 +7,9 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 
+/// After how many looks in vain that is told.
+const LOOKS_TO_TELL: u32 = 500;
+
 /// How often the one that makes room, for all that wait, looks whether somebody rests by now.
 const ROOM_LOOK: Duration = Duration::from_millis(10);
 
@@ -81,8 +84,19 @@ impl Places {
             taken = &mut taking => return self.place(taken),
             making_room = self.making_room.lock() => making_room,
         };
+        let mut looks = 0_u32;
         loop {
             make_room();
+            looks = looks.saturating_add(1);
+            if looks == LOOKS_TO_TELL {
+                let (waiting, awake) = (self.waiting.load(Ordering::Relaxed), self.taken());
+                tracing::warn!(
+                    waiting,
+                    awake,
+                    "none of those that are awake has come to rest for five seconds, and the others wait; \
+                     `awake_max` says how many may be awake"
+                );
+            }
             tokio::select! {
                 biased;
                 taken = &mut taking => return self.place(taken),
