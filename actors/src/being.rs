@@ -52,6 +52,7 @@ mod tables;
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use genii_protocols::being::{
@@ -236,6 +237,10 @@ impl HandleStream<Converse> for Being {
 impl Being {
     /// Sees to it that what was removed is gone from the disk, while it goes on.
     fn finish_forgetting(&self, context: &mut Context) {
+        // Whoever waits to see to it sees to this, too.
+        if self.mind.is_finish_awaited.swap(true, Ordering::SeqCst) {
+            return;
+        }
         let mind = self.mind.clone();
         context.spawn(async move { finish_forgetting(&mind).await });
     }
@@ -271,9 +276,9 @@ impl Being {
         };
         let (mind, in_row) = (self.mind.clone(), conversation::Place::take(&self.mind).await);
         context.spawn(async move {
-            conversation::answer(mind.clone(), in_row, saying, listener).await;
+            let awake = conversation::answer(mind.clone(), in_row, saying, listener).await;
             drop(place);
-            consolidating::consolidate(&mind).await;
+            consolidating::consolidate(&mind, awake).await;
         });
     }
 }
@@ -546,8 +551,11 @@ impl HandleLater<HeedReminders> for Being {
             return promise.refuse(NotKept { why: busy() });
         };
         at.spawn(async move {
-            promise.settle(reminding::heed(&mind, &home).await);
+            let heeded = reminding::heed(&mind, &home).await;
+            let awake = mind.consolidating.at_the_end_of_a_turn();
+            promise.settle(heeded);
             drop(place);
+            consolidating::consolidate(&mind, awake).await;
         });
     }
 }
@@ -561,7 +569,7 @@ impl Handle<TendIndex> for Being {
         self.finish_forgetting(context);
         // In a task of its own: it waits for quiet, and the index is not to wait for that.
         let consolidated = mind.clone();
-        context.spawn(async move { consolidating::consolidate(&consolidated).await });
+        context.spawn(async move { consolidating::take_up(&consolidated).await });
         context.spawn(async move {
             loop {
                 match mind.memories.tend().await {

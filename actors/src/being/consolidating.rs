@@ -12,12 +12,14 @@
 //! | a turn is forgotten meanwhile, or its answer | nothing is kept of what was made of it |
 //! | a turn is forgotten later | the summary goes with it, and so do the facts that were found beside it |
 //! | the being has nothing else to do | it does not fall asleep while it asks and keeps what comes of it |
-//! | genii ends meanwhile, or the being falls asleep before it asks | it is done when it wakes next, and what was asked counts by then |
+//! | genii ends meanwhile, or the being falls asleep before it asks | it is done in the next life, and what was asked counts by then |
+//! | a life before has left it undone | it is done at the end of the first turn, and quiet is not waited for, once in [`AGAIN_AFTER`]; or after the quiet, if nobody speaks |
 //! | there are many turns of before | it begins with the newest |
 //!
 //! What it takes counts against the budget when the provider has read the question, whatever comes of it.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -35,7 +37,9 @@ use super::facts;
 use super::mind::{Mind, without_words};
 use super::prompt::{EstimatedTokens, MESSAGE_TOKENS, TokenCounter, in_one_line, minute};
 use super::provider::{Piece, PromptMessage, ProviderError, Request, Role, UnderWay, Usage};
-use super::tables::{ASKED, BUDGET, CONSOLIDATED, DERIVED, FACTS, StoredTurn, TURNS};
+use super::tables::{
+    ASKED, BUDGET, CONSOLIDATED, DERIVED, FACTS, NOTES_ASKED_AT, StoredTurn, TURNS,
+};
 
 /// When so many turns have come, they are consolidated.
 const EVERY: u64 = 20;
@@ -96,6 +100,8 @@ pub(super) struct Consolidating {
     pace: tokio::sync::Mutex<Pace>,
     /// How many turns have begun in this life.
     begun: watch::Sender<u64>,
+    /// Whether a life before has left it undone, and this one has not tried it yet.
+    is_left_over: AtomicBool,
     /// Lets the being not fall asleep meanwhile. None if it is nobody's life.
     worker: OnceLock<Worker>,
 }
@@ -107,6 +113,13 @@ struct Pace {
 }
 
 impl Consolidating {
+    /// As a life begins.
+    pub(super) fn of(store: &Store) -> Self {
+        // If that cannot be read, whoever consolidates says so.
+        let is_left_over = store.read(is_left_over).unwrap_or_default();
+        Self { is_left_over: AtomicBool::new(is_left_over), ..Self::default() }
+    }
+
     /// Somebody speaks to the being: nothing else is to be in the way.
     pub(super) fn a_turn_begins(&self) {
         self.begun.send_modify(|begun| *begun += 1);
@@ -118,7 +131,12 @@ impl Consolidating {
         let _set_before = self.worker.set(worker);
     }
 
-    /// It is being done until what is returned is dropped.
+    /// Keeps the being awake from a turn to what is done at the end of it, if it is to be done there.
+    pub(super) fn at_the_end_of_a_turn(&self) -> Option<AtWork> {
+        self.is_left_over.load(Ordering::Relaxed).then(|| self.begin()).flatten()
+    }
+
+    /// The being does not fall asleep until what is returned is dropped.
     fn begin(&self) -> Option<AtWork> {
         self.worker.get().and_then(Worker::begin)
     }
@@ -136,9 +154,23 @@ enum NotConsolidated {
     Spent,
 }
 
+/// Consolidates what a life before has left undone, if it stays quiet. If somebody speaks to the being first, whoever
+/// answers does it.
+pub(super) async fn take_up(mind: &Mind) {
+    let (from, mut begun) = (Instant::now(), mind.consolidating.begun.subscribe());
+    let quiet = mind.who().provider_settings.consolidate_after.0;
+    if *begun.borrow() == 0 && tokio::time::timeout(quiet, begun.changed()).await.is_err() {
+        consolidate_from(mind, from, None).await;
+    }
+}
+
 /// Consolidates what was said since it last was, when it is quiet, if that is enough to be worth it and
-/// nobody does so already.
-pub(super) async fn consolidate(mind: &Mind) {
+/// nobody does so already. As long as there is nothing to wait for, the being is kept awake.
+pub(super) async fn consolidate(mind: &Mind, awake: Option<AtWork>) {
+    consolidate_from(mind, Instant::now(), awake).await;
+}
+
+async fn consolidate_from(mind: &Mind, from: Instant, mut awake: Option<AtWork>) {
     let Ok(mut pace) = mind.consolidating.pace.try_lock() else { return };
     if pace.not_before.is_some_and(|time| Instant::now() < time) {
         return;
@@ -159,7 +191,8 @@ pub(super) async fn consolidate(mind: &Mind) {
                 );
             }
         }
-        let begun = until_quiet(mind, pace.called_off).await;
+        let begun = until_quiet(mind, from, pace.called_off, &mut awake).await;
+        mind.consolidating.is_left_over.store(false, Ordering::Relaxed);
         // That may have taken as long as a whole talk.
         if !is_wanted(mind) {
             return;
@@ -221,19 +254,33 @@ fn is_wanted(mind: &Mind) -> bool {
         && settings.prompt_tokens_max >= PROMPT_TOKENS_MIN
 }
 
-/// Waits until nobody has spoken to the being for long enough; by what is returned it is known when
-/// somebody does again. Woken by nothing meanwhile: each turn only notes when it ended.
-async fn until_quiet(mind: &Mind, called_off: u32) -> watch::Receiver<u64> {
-    let from = Instant::now();
+/// Waits until nobody has spoken to the being for long enough, at least since then; by what is returned it is known
+/// when somebody does again. Woken by nothing meanwhile: each turn only notes when it ended. What a life before has left
+/// undone does not wait longer than to the end of the first turn.
+async fn until_quiet(
+    mind: &Mind,
+    from: Instant,
+    called_off: u32,
+    awake: &mut Option<AtWork>,
+) -> watch::Receiver<u64> {
     loop {
         let begun = mind.consolidating.begun.subscribe();
         // What is being said just now is said to its end first.
         let ended = *mind.turn.lock().await;
-        let quiet = mind.who().provider_settings.consolidate_after.0;
+        let is_left_over = mind.consolidating.is_left_over.load(Ordering::Relaxed);
+        let quiet = match is_left_over && ended.is_some() {
+            // Where more beings come and go than may be awake, none is awake as long as it would be.
+            true => Duration::ZERO,
+            false => mind.who().provider_settings.consolidate_after.0,
+        };
         let quiet = quiet.saturating_mul(1 << called_off);
         let until = ended.map_or(from, |ended| ended.max(from)) + quiet;
         let has_begun = begun.has_changed().unwrap_or_default();
-        match (Instant::now() >= until, has_begun) {
+        let is_quiet = Instant::now() >= until;
+        if !is_quiet {
+            *awake = None;
+        }
+        match (is_quiet, has_begun) {
             (true, false) => return begun,
             // Somebody spoke while the turn was waited for, or speaks now.
             (true, true) => {}
@@ -242,10 +289,20 @@ async fn until_quiet(mind: &Mind, called_off: u32) -> watch::Receiver<u64> {
     }
 }
 
+/// Whether a life before has left it undone, and not just tried it in vain: each question is paid for.
+fn is_left_over(reader: &Reader) -> Result<bool, StoreError> {
+    let asked_at = reader.get(NOTES_ASKED_AT, &())?;
+    let is_long_ago = asked_at.is_none_or(|at| {
+        let since = Timestamp::now().micros().saturating_sub(at.micros());
+        Duration::from_micros(since) >= AGAIN_AFTER
+    });
+    Ok(is_long_ago && is_due(reader)?)
+}
+
 /// Whether there may be enough to be worth it.
 fn is_due(reader: &Reader) -> Result<bool, StoreError> {
     let last = reader.last(TURNS)?.map_or(0, |(last, _)| last);
-    Ok(last >= through(reader)? + EVERY)
+    Ok(last >= through(reader)?.saturating_add(EVERY))
 }
 
 /// Through which turn it is done. What was said long before it was ever done is left as it is.
@@ -289,7 +346,7 @@ struct Made {
 /// Has the provider make something of some turns.
 async fn ask(mind: &Mind, notes: &mut Notes) -> Result<Made, NotConsolidated> {
     let turns = mind.store.read(|reader| {
-        let turns = reader.range(TURNS, through(reader)? + 1..).take(TURNS_MAX);
+        let turns = reader.range(TURNS, through(reader)?.saturating_add(1)..).take(TURNS_MAX);
         turns.map(|turn| Ok(turn?.1)).collect::<Result<Vec<StoredTurn>, StoreError>>()
     })?;
     if (turns.len() as u64) < EVERY {
@@ -328,6 +385,7 @@ async fn begin(mind: &Mind, prompt: u32) -> Result<(), NotConsolidated> {
         let expected = u64::from(prompt) + u64::from(REPLY_TOKENS_MAX);
         budget.admit(Timestamp::now(), expected).map_err(|_| NotConsolidated::Spent)?;
         writer.insert(ASKED, &(), &u64::from(prompt))?;
+        writer.insert(NOTES_ASKED_AT, &(), &Timestamp::now())?;
         Ok::<_, NotConsolidated>(())
     });
     begun.await

@@ -31,7 +31,7 @@ use futures_util::future::join;
 use genii_protocols::Timestamp;
 use genii_protocols::being::{Answered, NotAnswered, NotKept, Recollection};
 use genii_protocols::budget::BudgetSpent;
-use genii_runtime::Grave;
+use genii_runtime::{AtWork, Grave};
 use genii_storage::memories::{Foreseen, Memory, NewMemory};
 use genii_storage::store::StoreError;
 use tokio::task::yield_now;
@@ -39,7 +39,7 @@ use tokio::time::Instant;
 
 use super::character::macros::USER_DEFAULT;
 use super::listener::{self, Listener};
-use super::mind::{Mind, RECENT_MAX, Who};
+use super::mind::{Mind, RECENT_MAX, Who, without_words};
 use super::prompt::{Assembled, EstimatedTokens, PromptError, TokenCounter};
 use super::tables::{BUDGET, REMINDERS, StoredReminder, StoredTurn};
 use super::{TEXT_BYTES_MAX, facts, recollection, reminding};
@@ -68,15 +68,21 @@ pub(super) struct Saying {
     pub(super) speaker: Option<String>,
 }
 
-/// Answers what is said, when its turn comes.
-pub(super) async fn answer(mind: Arc<Mind>, place: Place, saying: Saying, mut listener: Listener) {
+/// Answers what is said, when its turn comes. What is returned keeps the being awake for what is to be done then.
+pub(super) async fn answer(
+    mind: Arc<Mind>,
+    place: Place,
+    saying: Saying,
+    mut listener: Listener,
+) -> Option<AtWork> {
     // With its place taken, so that whoever waits for quiet waits behind it.
     mind.consolidating.a_turn_begins();
     let answered = {
         let mut turn = place.turn().await;
         if let Some(why) = mind.closing() {
             drop(turn);
-            return listener.finish_unbegun(&why).await;
+            listener.finish_unbegun(&why).await;
+            return None;
         }
         let mut telling = Telling::new(&mind, saying);
         telling.grave = listener.take_grave();
@@ -88,8 +94,10 @@ pub(super) async fn answer(mind: Arc<Mind>, place: Place, saying: Saying, mut li
         *turn = Some(Instant::now());
         answered
     };
+    let awake = mind.consolidating.at_the_end_of_a_turn();
     // Who does not take the end of it finds the turn in the history.
     let _taken = tokio::time::timeout(LISTENER_PATIENCE, listener.finish(answered)).await;
+    awake
 }
 
 /// Says to a being what it is to be reminded of, while nobody listens. The turn that it is kept as, with
@@ -117,6 +125,11 @@ pub(super) async fn remind(
     match (telling.done, answered) {
         (Some(turn), _) => Ok(Some(turn)),
         (None, Ok(_)) => Err(NotKept { why: "it was answered, and not kept".to_owned() }),
+        // This stands in the log, and what cannot be read may be named by a word that was said.
+        (None, Err(NotAnswered::Store { .. })) => {
+            let why = telling.unwritten.unwrap_or_else(|| "its store cannot be read".to_owned());
+            Err(NotKept { why })
+        }
         (None, Err(why)) => Err(NotKept { why: why.to_string() }),
     }
 }
@@ -139,6 +152,8 @@ struct Telling<'a> {
     done: Option<StoredTurn>,
     /// Where it goes if it is not kept, if nobody would know of it otherwise.
     grave: Option<Grave>,
+    /// Why it could not be written, as others may read it.
+    unwritten: Option<String>,
     /// How long it may still be waited for whoever listens.
     patience: Duration,
 }
@@ -157,20 +172,14 @@ impl<'a> Telling<'a> {
             reminder: None,
             done: None,
             grave: None,
+            unwritten: None,
             patience: LISTENING_MAX,
         }
     }
 
     async fn answer(&mut self, listener: &mut Listener) -> Result<Answered, NotAnswered> {
         let prepared = self.prepare().await;
-        if let Err(NotAnswered::Store { why }) = &prepared
-            && self.saying.said.len() <= TEXT_BYTES_MAX
-            && self.reminder.is_none()
-        {
-            // What cannot be read may still be written. A reminder is told again.
-            let _kept_if_it_can_be = self.keep(None, Some(why.clone()), 0).await;
-        }
-        let (recalled, assembled) = prepared?;
+        let (recalled, assembled) = self.kept_if_unread(prepared).await?;
         let Assembled { request, account } = match assembled {
             Ok(assembled) => assembled,
             Err(PromptError::Empty) => return Err(NotAnswered::Nothing),
@@ -185,13 +194,18 @@ impl<'a> Telling<'a> {
         };
         self.who.core_not_whole.store(account.core_not_whole(), Ordering::Relaxed);
         let expected = account.tokens.saturating_add(request.reply_tokens_max.min(256));
-        if let Err(spent) = self.may_spend(expected.into())? {
+        let may_spend = self.may_spend(expected.into());
+        if let Err(spent) = self.kept_if_unread(may_spend).await? {
             let failure = spent.to_string();
             let turn = self.keep(None, Some(failure), 0).await?;
             return Err(NotAnswered::Spent { spent, turn });
         }
         let under_way = request.under_way.clone();
         self.prompt_tokens = account.tokens.into();
+        if self.reminder.is_some() || self.mind.has_missed_a_turn.load(Ordering::Relaxed) {
+            // What is asked again and again while nothing can be written would be counted nowhere.
+            self.keep_unfinished().await?;
+        }
         // While it is asked.
         let taken = async {
             yield_now().await;
@@ -234,6 +248,18 @@ impl<'a> Telling<'a> {
     /// What whoever speaks is called.
     fn user(&self) -> &str {
         self.saying.speaker.as_deref().unwrap_or(USER_DEFAULT)
+    }
+
+    /// What was read; what was said is kept if that could not be. A reminder is told again.
+    async fn kept_if_unread<T>(&mut self, read: Result<T, NotAnswered>) -> Result<T, NotAnswered> {
+        if let Err(NotAnswered::Store { why }) = &read
+            && self.saying.said.len() <= TEXT_BYTES_MAX
+            && self.reminder.is_none()
+        {
+            // What cannot be read may still be written.
+            let _kept_if_it_can_be = self.keep(None, Some(why.clone()), 0).await;
+        }
+        read
     }
 
     fn may_spend(&self, tokens: u64) -> Result<Result<(), BudgetSpent>, NotAnswered> {
@@ -294,6 +320,8 @@ impl<'a> Telling<'a> {
         let foreseen = async { memories.iter().map(|new| mind.memories.foresee(new)).collect() };
         let written = mind.store.write(move |writer| writing.write(writer));
         let (written, foreseen): (_, Vec<Foreseen>) = join(written, foreseen).await;
+        mind.has_missed_a_turn.store(written.is_err(), Ordering::Relaxed);
+        self.unwritten = written.as_ref().err().map(without_words);
         let Written { turn, said, answered, facts, charged } =
             written.map_err(|error| not_kept(&error))?;
         if let Some(grave) = self.grave.take() {

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use genii_protocols::being::{Exported, NotKept};
 
-use crate::beings::parcels::sum;
+use crate::beings::parcels::{lies_with_a_being, sum};
 
 use super::mind::{Mind, with_causes};
 
@@ -18,6 +18,11 @@ pub(super) async fn export(mind: &Mind, file: String) -> Result<Exported, NotKep
     }
     if path.exists() {
         return Err(NotKept { why: format!("{file} is there already; name another file") });
+    }
+    if lies_with_a_being(&path) {
+        return Err(NotKept {
+            why: format!("{file} would lie in a being's own folder; name another file"),
+        });
     }
     mind.store.backup_to_new(path.clone()).await.map_err(|error| not_kept(&error))?;
     let summed = tokio::task::spawn_blocking(move || sum(&path)).await;

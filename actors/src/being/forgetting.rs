@@ -243,6 +243,8 @@ pub(super) async fn finish(mind: &Mind) -> Result<(), NotKept> {
     // What is not finished behind somebody's back stands in the log.
     let not_kept = |error: StoreError| NotKept { why: without_words(&error) };
     let _finishing = mind.finishing.lock().await;
+    // What is removed from here on may be missed.
+    mind.is_finish_awaited.store(false, Ordering::SeqCst);
     for _ in 0..REWRITES_MAX {
         let is_owed = mind.store.read(|reader| reader.contains(REWRITE_OWED, &()));
         if !is_owed.map_err(not_kept)? {

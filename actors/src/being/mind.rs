@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -68,6 +68,8 @@ pub(super) struct Mind {
     pub(super) turn: Arc<tokio::sync::Mutex<Option<Instant>>>,
     /// When that was said which is being answered, if it is on the disk before its answer.
     pub(super) answering: Mutex<Option<Timestamp>>,
+    /// Whether the last turn that was to be written was not.
+    pub(super) has_missed_a_turn: AtomicBool,
     /// Why it is about to close, if it is: whose turn comes then begins nothing.
     closing: OnceLock<Arc<str>>,
     /// Whether the turn that is under way is to end before its answer is whole.
@@ -76,6 +78,8 @@ pub(super) struct Mind {
     pub(super) owed: Owed,
     /// Held while that is seen to: who comes meanwhile finds it done, or does it for all that came.
     pub(super) finishing: tokio::sync::Mutex<()>,
+    /// Whether a task of the being's waits to see to it.
+    pub(super) is_finish_awaited: AtomicBool,
     /// Held while something is looked for that is to be forgotten, until it is removed, and while it is
     /// written down what another being was asked or answered: neither misses the other.
     pub(super) saying: tokio::sync::Mutex<()>,
@@ -144,6 +148,7 @@ impl Mind {
             shared.index.clone(),
             MemoriesSettings::default(),
         );
+        let consolidating = Consolidating::of(&store);
         Ok(Self {
             id,
             memories: memories.await.map_err(|error| StartError::failed(with_causes(&error)))?,
@@ -155,13 +160,15 @@ impl Mind {
             turns_that_fit: AtomicUsize::new(usize::MAX),
             turn: Arc::default(),
             answering: Mutex::default(),
+            has_missed_a_turn: AtomicBool::default(),
             closing: OnceLock::new(),
             interrupted: watch::Sender::default(),
             owed: Owed::default(),
             finishing: tokio::sync::Mutex::default(),
+            is_finish_awaited: AtomicBool::default(),
             saying: tokio::sync::Mutex::default(),
             keeping: Keeping::default(),
-            consolidating: Consolidating::default(),
+            consolidating,
             shared,
         })
     }

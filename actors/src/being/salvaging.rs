@@ -31,7 +31,7 @@ use super::consolidating::Derived;
 use super::mind::INDEX_FOLDER;
 use super::tables::{
     ABOUT, ASKED, About, BUDGET, CONSOLIDATED, CORE, DERIVED, FACTS, LAST_REMINDER, LAST_TURN,
-    REMINDERS, REWRITE_OWED, SCHEMA, TURNS,
+    NOTES_ASKED_AT, REMINDERS, REWRITE_OWED, SCHEMA, TURNS,
 };
 
 /// What could be saved of the store of a being. Blocking.
@@ -100,6 +100,7 @@ fn is_table(name: &str) -> bool {
     let own = [
         ABOUT.name(),
         ASKED.name(),
+        NOTES_ASKED_AT.name(),
         BUDGET.name(),
         CONSOLIDATED.name(),
         CORE.name(),
@@ -188,6 +189,7 @@ fn mend(writer: &mut Writer, remains: &mut Remains, id: &Name) -> Result<(), Sto
 fn keep_readable(writer: &mut Writer, remains: &mut Remains) -> Result<(), StoreError> {
     remains.keep_readable(writer, ABOUT)?;
     remains.keep_readable(writer, ASKED)?;
+    remains.keep_readable(writer, NOTES_ASKED_AT)?;
     remains.keep_readable(writer, BUDGET)?;
     remains.keep_readable(writer, CONSOLIDATED)?;
     remains.keep_readable(writer, CORE)?;

@@ -41,6 +41,9 @@ pub(super) const CONSOLIDATED: Table<(), u64> = Table::new("consolidated");
 /// there is one: a life that ended with it, in good order or not, has not heard what came of it.
 pub(super) const ASKED: Table<(), u64> = Table::new("notes_asked");
 
+/// When it was last asked about its conversations.
+pub(super) const NOTES_ASKED_AT: Table<(), Timestamp> = Table::new("notes_asked_at");
+
 /// What a memory was made of, for those that were made of several turns.
 pub(super) const DERIVED: Table<u64, Derived> = Table::new("derived");
 

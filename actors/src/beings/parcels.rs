@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use super::errands::{Amiss, DropParcel, Parcel, Piece, ReadParcel};
-use super::home::folders::{make_folder, remove_folder};
+use super::home::folders::{STORE, make_folder, remove_folder};
 
 /// How many files are given away at a time.
 const PARCELS_MAX: usize = 64;
@@ -251,6 +251,14 @@ fn not_made(to: &Path, error: io::Error) -> io::Error {
 fn not_the_same(parcel: &Parcel) -> Amiss {
     let why = format!("what came is not what was sent, {} bytes; try again", parcel.bytes);
     Amiss::Failed { why }
+}
+
+/// Whether a file lies in the folder of a being, or would: what the being forgets is to be gone from there.
+pub(crate) fn lies_with_a_being(file: &Path) -> bool {
+    let folder = file.parent().and_then(|folder| folder.canonicalize().ok());
+    // It has folders, and these have some.
+    let around = folder.iter().flat_map(|folder| folder.ancestors().take(3));
+    around.map(|folder| folder.join(STORE)).any(|store| store.exists())
 }
 
 /// The size of a file, in bytes, and its SHA-256.

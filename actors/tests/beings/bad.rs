@@ -2,9 +2,10 @@
 
 use std::time::{Duration, SystemTime};
 
+use futures_util::future::join_all;
 use genii_protocols::being::{
     AskHealth, Forget, Forgettable, ListReminders, MemoryKind, NotAnswered, ProviderFault, Query,
-    Remind, SetBudget, SetProvider, ShowHistory, ShowProvider,
+    Remind, SetBudget, SetCore, SetProvider, ShowBeing, ShowHistory, ShowProvider,
 };
 use genii_protocols::beings::{
     BeingState, CheckBeing, Checked, GetBeing, IsolateBeing, Isolation, NoBeing, Soundness,
@@ -13,7 +14,7 @@ use genii_protocols::budget::BudgetLimits;
 use genii_protocols::{AskError, CauseKind, Fault, Json};
 use genii_supervision::{Event, What};
 
-use crate::world::{World, being, import, name};
+use crate::world::{World, being, contains, import, name};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_being_with_a_damaged_store_is_held_back_and_no_other() {
@@ -310,4 +311,26 @@ async fn a_being_that_wakes_without_a_registry_leaves_no_dead_letter() {
     assert!(world.ask(&being("alice"), AskHealth {}).await.is_well);
     let dead = world.node.dead_letters().tail(usize::MAX);
     assert!(dead.iter().all(|letter| letter.message != "beings.renamed"), "{dead:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_changes_a_being_without_a_pause_does_it_no_harm() {
+    // More than an agent may have tasks.
+    const CHANGES: usize = 1_300;
+    let world = World::new().await;
+    world.create("Alice").await;
+    let said = world.query("alice", "Good morning.").await;
+    let change = async |number: usize| {
+        let text = Some(format!("I have changed my mind {number} times."));
+        let set = SetCore { title: "my mind".to_owned(), text };
+        world.ask(&being("alice"), set).await;
+    };
+    for from in (0..CHANGES).step_by(100) {
+        join_all((from..from + 100).map(change)).await;
+    }
+    let info = world.ask(&being("alice"), ShowBeing {}).await;
+    assert!(info.core.iter().any(|block| block.text.contains("1299 times")), "{:?}", info.core);
+    assert_eq!(world.query("alice", "And now?").await.turn, said.turn + 1);
+    // All that was there before is gone from the disk.
+    world.until(async |world| !contains(&world.bytes_of("alice"), "mind 1200 times")).await;
 }

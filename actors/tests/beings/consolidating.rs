@@ -234,3 +234,24 @@ async fn a_model_that_writes_no_notes_is_not_asked_over_and_over() {
     let found = world.recall("alice", "What is the queen of beehive 7 called?").await;
     assert!(found[0].memory.text.contains("Tansy7"), "{found:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_being_that_sleeps_between_all_turns_sums_them_up_all_the_same() {
+    let world = World::with("awake_max = 1").await;
+    let mut scripts = scripts(answer(&[NOTES]));
+    scripts.insert(0, answer(&["Good morning."]));
+    let server = Server::start(scripts).await;
+    alice(&world, &server).await;
+    let patient = serde_json::json!({
+        "kind": "openai", "base_url": server.base_url(), "model": "wise-1", "consolidate_after": "1h",
+    });
+    world.ask(&being("alice"), SetProvider { settings: Json(patient) }).await;
+    world.create("Bob").await;
+    for number in 0..=EVERY {
+        world.query("alice", &format!("Beehive {number} has a queen called Tansy{number}.")).await;
+        // There is no room for her meanwhile.
+        world.remember("bob", "the bakery opens at six").await;
+    }
+    is_summed_up(&world).await;
+    assert_eq!(asked(&world).await, EVERY as u64 + 2);
+}

@@ -5,10 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use genii_protocols::AskError;
-use genii_protocols::being::{AskHealth, NotAnswered, Query, Remember, ShowHistory};
+use genii_protocols::being::{
+    AskHealth, NotAnswered, Query, Remember, SetProvider, ShowBeing, ShowHistory,
+};
+use genii_protocols::{AskError, Json};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::server::{Server, answer};
 use crate::world::{PATIENCE, World, being};
 
 /// Set where this test binary runs as a child of itself.
@@ -58,6 +61,47 @@ async fn check(world: World, fill: impl FnOnce(&World), make_room: impl FnOnce(&
     world.house.shutdown().await;
 }
 
+/// That no model is asked, over and over, for what cannot be kept and counted.
+async fn check_with_a_model(
+    world: World,
+    fill: impl FnOnce(&World),
+    make_room: impl FnOnce(&World),
+) {
+    let server = Server::start(vec![answer(&["I shall see."])]).await;
+    world.create("Alice").await;
+    let settings = serde_json::json!({
+        "kind": "openai", "base_url": server.base_url(), "model": "wise-1", "consolidate": false,
+    });
+    world.ask(&being("alice"), SetProvider { settings: Json(settings) }).await;
+    fill(&world);
+    let query = |number| Query { said: letter(number), speaker: None, path: Vec::new() };
+    // What was refused may find room with less beside it.
+    let (mut said, mut refused_in_a_row) = (0, 0);
+    while refused_in_a_row < 3 {
+        match world.node.to(being("alice")).ask_within(query(said), PATIENCE).await {
+            Ok(_) => refused_in_a_row = 0,
+            Err(AskError::Refused(NotAnswered::Store { .. })) => refused_in_a_row += 1,
+            Err(other) => panic!("{other}"),
+        }
+        said += 1;
+        assert!(said < 1_000, "there is room for everything");
+    }
+    let asked = server.seen().len();
+    for _ in 0..3 {
+        let refused = world.refused(&being("alice"), query(said)).await;
+        assert!(matches!(refused, NotAnswered::Store { .. }), "{refused}");
+    }
+    assert_eq!(server.seen().len(), asked, "it was paid for in vain");
+
+    let spent = async || world.ask(&being("alice"), ShowBeing {}).await.budget.in_all.requests;
+    let before = spent().await;
+    make_room(&world);
+    world.query("alice", "Where is the kettle?").await;
+    world.query("alice", "And the stove?").await;
+    assert_eq!((server.seen().len(), spent().await), (asked + 2, before + 2));
+    world.house.shutdown().await;
+}
+
 /// A small disk of its own, where that is permitted.
 struct SmallDisk(PathBuf);
 
@@ -104,7 +148,9 @@ async fn runs_into_a_limit() {
         let limit = Rlimit { current: Some(store + ROOM), ..before };
         setrlimit(Resource::Fsize, limit).unwrap();
     };
-    check(World::new().await, fill, |_| setrlimit(Resource::Fsize, before).unwrap()).await;
+    let make_room = |_: &World| setrlimit(Resource::Fsize, before).unwrap();
+    check(World::new().await, fill, make_room).await;
+    check_with_a_model(World::new().await, fill, make_room).await;
     println!("\nit goes on");
 }
 

@@ -147,4 +147,17 @@ async fn what_is_written_out_is_for_its_owner_alone_and_replaces_nothing() {
     let refused = world.refused(&being("alice"), Export { file: file.clone() }).await;
     assert!(refused.why.contains("is there already"), "{refused}");
     assert_eq!(std::fs::read(&file).unwrap(), b"Dear Ann,");
+
+    // What she forgets is to be gone from her folder.
+    world.create("Bob").await;
+    for folder in [world.folder("alice"), world.folder("bob").join("vectors")] {
+        std::fs::create_dir_all(&folder).unwrap();
+        let file = folder.join("copy.being").display().to_string();
+        let refused = world.refused(&being("alice"), Export { file: file.clone() }).await;
+        assert!(refused.why.contains("own folder"), "{refused}");
+        let export = ExportBeing { id: name("alice"), file: file.clone() };
+        let refused = world.refused(&world.registry, export).await;
+        assert!(refused.to_string().contains("own folder"), "{refused}");
+        assert!(!Path::new(&file).exists());
+    }
 }

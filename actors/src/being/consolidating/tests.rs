@@ -122,7 +122,7 @@ impl Provider for Failing {
 async fn check_failure(reaches: Reaches, error: ProviderError, tokens: u64, is_left: bool) {
     let shown = format!("{reaches:?}: {error:?}");
     let marit = Marit::with(|_| Failing { reaches, error }).await;
-    timeout(PATIENCE, consolidate(&marit.mind)).await.unwrap();
+    timeout(PATIENCE, consolidate(&marit.mind, None)).await.unwrap();
     assert_eq!(marit.spent(), Spent { requests: u64::from(tokens > 0), tokens }, "{shown}");
     let marit = marit.again().await;
     assert_eq!(marit.mind.store.read(is_due).unwrap(), is_left, "{shown}");
@@ -171,7 +171,7 @@ async fn what_was_asked_when_a_life_ended_is_counted_once_when_it_wakes() {
     let has_read = Arc::new(Notify::new());
     let mut marit = Marit::with(|_| Mute { has_read: has_read.clone() }).await;
     let mind = marit.mind.clone();
-    let consolidating = tokio::spawn(async move { consolidate(&mind).await });
+    let consolidating = tokio::spawn(async move { consolidate(&mind, None).await });
     timeout(PATIENCE, has_read.notified()).await.unwrap();
     // As the tasks of an agent end with it.
     consolidating.abort();
@@ -189,7 +189,7 @@ async fn what_was_asked_is_counted_when_somebody_calls_it_off() {
     let has_read = Arc::new(Notify::new());
     let marit = Marit::with(|_| Mute { has_read: has_read.clone() }).await;
     let mind = marit.mind.clone();
-    let consolidating = tokio::spawn(async move { consolidate(&mind).await });
+    let consolidating = tokio::spawn(async move { consolidate(&mind, None).await });
     for called_off in 0..3 {
         timeout(PATIENCE, has_read.notified()).await.unwrap();
         assert_eq!(marit.spent().requests, called_off);
@@ -240,7 +240,7 @@ async fn notes_are_found_also_if_somebody_speaks_as_they_are_kept() {
     };
     let marit = Marit::with(held).await;
     let mind = marit.mind.clone();
-    let consolidating = tokio::spawn(async move { consolidate(&mind).await });
+    let consolidating = tokio::spawn(async move { consolidate(&mind, None).await });
     // All run on this thread: who answers is read to the end, and what is kept waits for the store.
     timeout(PATIENCE, has_answered.notified()).await.unwrap();
     marit.mind.consolidating.a_turn_begins();

@@ -13,7 +13,7 @@ use genii_protocols::{Json, Name, NodeName, Timestamp};
 use super::super::errands::{
     Adopt, CheckHere, IsolateHere, LookInto, MakeHere, Offered, Pack, Receive, RemoveHere, TakeBack,
 };
-use super::super::parcels::{Claim, fetch};
+use super::super::parcels::{Claim, fetch, lies_with_a_being};
 use super::book::{Entry, Stage};
 use super::homes::{self, in_the_way};
 use super::lost::homeless;
@@ -254,6 +254,10 @@ impl Shared {
             let folder = folder.display();
             let why = format!("there is no folder {folder}; make it, or name another file");
             return Err(NoBeing::Failed { why });
+        }
+        if lies_with_a_being(&path) {
+            let why = format!("{file} would lie in a being's own folder; name another file");
+            return Err(NoBeing::Senseless { why });
         }
         let entry = self.find(&id).await?;
         let home = self.homes.on(&entry.node)?;
