@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::join;
 use genii_benches::{line, resident, size, timed};
 use genii_storage::index::{
     Entry, Filter, Hit, Index, IndexShare, IndexShareSettings, Opened, Rebuild, Shape, Tended,
@@ -25,6 +26,13 @@ const LIVING_BATCH: usize = 256;
 const REBUILD_BATCH: usize = 4_096;
 
 const SEARCHES: usize = 300;
+
+/// How many come in a flood, and how soon a batch of them comes after the one before: some 800 a second.
+const FLOOD: usize = 8_192;
+const FLOOD_PACE: Duration = Duration::from_millis(320);
+
+/// How long it is let be between two questions in a flood.
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// How many hits are asked for, as memories do.
 const WORDS_WANTED: usize = 100;
@@ -115,7 +123,7 @@ fn share() -> IndexShare {
 }
 
 /// A being's life: a batch at a time, tended after each.
-async fn living(world: &World) {
+async fn living(world: &Arc<World>) {
     let dir = TempDir::new().unwrap();
     let index = Index::create(dir.path(), &share(), shape()).await.unwrap();
     let (mut appends, mut steps) = (Vec::new(), Vec::new());
@@ -143,6 +151,7 @@ async fn living(world: &World) {
     let last = world.entries.len() as u64;
     let deleted = (0..50).map(|n| timed(index.delete(vec![last - n * 7])));
     line("deletion of one", &mut all(deleted).await);
+    in_a_flood(&index, world).await;
 }
 
 /// Without any index of vectors: from how many entries on would one be quicker?
@@ -274,6 +283,50 @@ async fn by_both_ways(index: &Index, world: &World) {
         let (words, near) = names("by a plan");
         some(&words, &near, index, world, &planned).await;
     }
+}
+
+/// What a recall asks of an index, at rest and while batches come and are tended: words and the nearest side by
+/// side, of what is covered. There is no store here, nothing is ranked, and nothing analysed.
+async fn in_a_flood(index: &Index, world: &Arc<World>) {
+    for round in ["", ", again"] {
+        let mut times = both(index, world, &AtomicBool::new(true)).await;
+        line(&format!("both side by side{round}"), &mut times);
+    }
+    let is_over = Arc::new(AtomicBool::new(false));
+    let (searched, asked, stop) = (index.clone(), Arc::clone(world), Arc::clone(&is_over));
+    let searcher = tokio::spawn(async move { both(&searched, &asked, &stop).await });
+    let mut pace = tokio::time::interval(FLOOD_PACE);
+    let count = FLOOD.min(world.entries.len());
+    let last = world.entries.len() as u64;
+    for batch in world.entries[..count].chunks(LIVING_BATCH) {
+        pace.tick().await;
+        let more = batch.iter().map(|entry| Entry { id: last + entry.id, ..entry.clone() });
+        index.append(more.collect()).await.unwrap();
+        while index.tend().await.unwrap() != Tended::Nothing {}
+    }
+    is_over.store(true, Ordering::SeqCst);
+    line("both side by side, while 800 a second come", &mut searcher.await.unwrap());
+}
+
+/// Asks all at least once, and until it is over.
+async fn both(index: &Index, world: &World, is_over: &AtomicBool) -> Vec<Duration> {
+    let mut times = Vec::new();
+    for (n, (terms, vector)) in world.asked.iter().cycle().enumerate() {
+        if n >= SEARCHES && is_over.load(Ordering::SeqCst) {
+            break;
+        }
+        let terms: Vec<&str> = terms.iter().map(String::as_str).collect();
+        let covered = Filter { through: index.covered(), ..Filter::default() };
+        let words = index.words(&terms, &covered, WORDS_WANTED);
+        let near = index.nearest(vector, &covered, NEAR_WANTED);
+        let (took, (words, near)) = timed(join(words, near)).await;
+        words.and(near).unwrap();
+        times.push(took);
+        if !is_over.load(Ordering::SeqCst) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+    times
 }
 
 async fn some(words: &str, near: &str, index: &Index, world: &World, filter: &Filter) {

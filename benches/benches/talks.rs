@@ -2,12 +2,15 @@
 //! that streams its answers at once, each turn safe on the disk.
 //!
 //! From what whoever asks waits, the time is taken off for which the server had the question: from its
-//! last byte read to the last of the answer written. `--data FOLDER` says on which disk.
+//! last byte read to the last of the answer written. In turn with it, as often: as many questions to the same
+//! server with a commit after each, and no being. `--data FOLDER` says on which disk.
 #![allow(clippy::unwrap_used, missing_docs)]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures_util::future::join_all;
+use genii_benches::bare::Bare;
 use genii_benches::beings::{BeingHouse, being, scratch, syncs};
 use genii_benches::line;
 use genii_benches::provider::Stub;
@@ -53,21 +56,30 @@ async fn talks() {
         house.create(&id(number), Some(stub.settings())).await;
     }
     join_all((0..BEINGS).map(|number| prepare(&house, number))).await;
+    let bares = (0..BEINGS).map(|number| bare(&stub, data.path(), number));
+    let mut bares: Vec<Bare> = join_all(bares).await;
     // Connections are made, and all that is made once.
-    round(&house, &stub, 0, None, "as they warm up").await;
+    house_talks(&house, &stub, 0, None, "as they warm up").await;
     for (n, pace) in PACES.into_iter().enumerate() {
         let how = match pace {
             Some(pace) => format!("each every {} ms", pace.as_millis()),
             None => "each at once again".to_owned(),
         };
-        round(&house, &stub, 1 + n as u64, pace, &how).await;
+        let round = 1 + 2 * n as u64;
+        house_talks(&house, &stub, round, pace, &how).await;
+        bares_talk(&mut bares, &stub, round + 1, pace, &how).await;
     }
     line("the disk again", &mut syncs(data.path()));
+    join_all(bares.into_iter().map(Bare::close)).await;
     house.close().await;
 }
 
 fn id(number: u64) -> String {
     format!("being-{number}")
+}
+
+async fn bare(stub: &Stub, data: &Path, number: u64) -> Bare {
+    Bare::open(stub, &data.join(format!("bare-{number}.redb"))).await
 }
 
 async fn prepare(house: &BeingHouse, number: u64) {
@@ -77,13 +89,50 @@ async fn prepare(house: &BeingHouse, number: u64) {
     }
 }
 
-/// All of them talk, each [`TURNS`] times.
-async fn round(house: &BeingHouse, stub: &Stub, round: u64, pace: Option<Duration>, how: &str) {
+async fn house_talks(
+    house: &BeingHouse,
+    stub: &Stub,
+    round: u64,
+    pace: Option<Duration>,
+    how: &str,
+) {
     let began = Instant::now();
-    let talks = (0..BEINGS).map(|number| talk(house, number, round, pace, began));
-    let seen: Vec<Seen> = join_all(talks).await.into_iter().flatten().collect();
-    let took = began.elapsed();
-    let rate = seen.len() as f64 / took.as_secs_f64();
+    let each = async |number| {
+        let being = id(number);
+        let ask = async |said: String, number| {
+            let asked = Instant::now();
+            let first = one(house, &being, said).await;
+            Seen { number, began: asked, first, ended: Instant::now() }
+        };
+        talk(number, round, (began, pace), ask).await
+    };
+    let seen = join_all((0..BEINGS).map(each)).await.into_iter().flatten().collect();
+    tell(how, seen, began, stub);
+}
+
+async fn bares_talk(
+    bares: &mut [Bare],
+    stub: &Stub,
+    round: u64,
+    pace: Option<Duration>,
+    how: &str,
+) {
+    let began = Instant::now();
+    let each = async |(number, bare): (u64, &mut Bare)| {
+        let ask = async |said: String, number| {
+            let asked = Instant::now();
+            let first = bare.ask(&said).await;
+            Seen { number, began: asked, first, ended: Instant::now() }
+        };
+        talk(number, round, (began, pace), ask).await
+    };
+    let seen = join_all((0..).zip(bares).map(each)).await.into_iter().flatten().collect();
+    tell(&format!("{how}, no being"), seen, began, stub);
+}
+
+/// What was seen since then.
+fn tell(how: &str, seen: Vec<Seen>, since: Instant, stub: &Stub) {
+    let rate = seen.len() as f64 / since.elapsed().as_secs_f64();
     let of = |time: fn(&Seen, &Stub) -> Duration| -> Vec<Duration> {
         seen.iter().map(|seen| time(seen, stub)).collect()
     };
@@ -93,12 +142,12 @@ async fn round(house: &BeingHouse, stub: &Stub, round: u64, pace: Option<Duratio
     line("    what the server took", &mut of(servers));
 }
 
+/// Asks [`TURNS`] times, at a pace from a moment on.
 async fn talk(
-    house: &BeingHouse,
     number: u64,
     round: u64,
-    pace: Option<Duration>,
-    from: Instant,
+    (from, pace): (Instant, Option<Duration>),
+    mut ask: impl AsyncFnMut(String, u64) -> Seen,
 ) -> Vec<Seen> {
     let mut speech = Speech::new(1_000 + number + round * BEINGS);
     let mut all = Vec::new();
@@ -109,20 +158,19 @@ async fn talk(
             sleep_until((from + offset + pace * turn as u32).into()).await;
         }
         let mark = (round * TURNS + turn) * BEINGS + number;
-        all.push(one(house, &id(number), &speech.question(), mark).await);
+        all.push(ask(Stub::marked(&speech.question(), mark), mark).await);
     }
     all
 }
 
-async fn one(house: &BeingHouse, id: &str, said: &str, number: u64) -> Seen {
-    let said = Stub::marked(said, number);
-    let began = Instant::now();
+/// Asks a being; when its first words had come.
+async fn one(house: &BeingHouse, id: &str, said: String) -> Instant {
     let asked = Converse { said, speaker: None, path: Vec::new() };
     let mut answers = house.node.to(being(id)).stream(asked).await.unwrap();
     assert!(answers.next().await.is_some(), "nothing was answered");
     let first = Instant::now();
     answers.finish().await.unwrap();
-    Seen { number, began, first, ended: Instant::now() }
+    first
 }
 
 fn own_cost(seen: &Seen, stub: &Stub) -> Duration {

@@ -3,6 +3,7 @@
 //! something.
 
 pub mod agents;
+pub mod bare;
 pub mod beings;
 pub mod household;
 pub mod provider;

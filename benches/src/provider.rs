@@ -52,6 +52,11 @@ impl Stub {
         Self { port, served }
     }
 
+    /// Where it listens, on this machine.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// The settings of a provider that asks it.
     pub fn settings(&self) -> Json {
         let base_url = format!("http://127.0.0.1:{}/v1", self.port);
