@@ -349,3 +349,6 @@ impl<'a> Telling<'a> {
 fn not_kept(error: &StoreError) -> NotAnswered {
     NotAnswered::Store { why: super::mind::with_causes(error) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -176,11 +176,19 @@ async fn what_was_asked_when_a_life_ended_is_counted_once_when_it_wakes() {
     // As the tasks of an agent end with it.
     consolidating.abort();
     assert!(consolidating.await.unwrap_err().is_cancelled());
+    let is_left_over =
+        |marit: &Marit| marit.mind.consolidating.is_left_over.load(Ordering::Relaxed);
     for _ in 0..2 {
         marit = marit.again().await;
         let spent = marit.spent();
         assert!(spent.requests == 1 && spent.tokens > 0, "{spent:?}");
+        assert!(!is_left_over(&marit), "it was asked just now, and paid for");
     }
+    let long_ago =
+        |writer: &mut Writer| writer.insert(NOTES_ASKED_AT, &(), &std::time::UNIX_EPOCH.into());
+    marit.mind.store.write(long_ago).await.unwrap();
+    let marit = marit.again().await;
+    assert!(is_left_over(&marit));
     marit.mind.close().await;
 }
 
