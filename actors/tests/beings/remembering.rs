@@ -408,3 +408,17 @@ async fn a_speaker_has_a_name_and_no_more() {
     let note = Remember { text: "hi".to_owned(), speaker, at: None };
     assert_eq!(world.ask(&being("alice"), note).await.speaker, None);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_asks_the_same_again_and_again_is_answered_each_time() {
+    // More than a prompt is offered.
+    const TIMES: usize = 30;
+    let world = World::new().await;
+    world.create("Alice").await;
+    world.query("alice", "My sister Ines lives in Coimbra.").await;
+    for time in 1..=TIMES {
+        let asked = format!("Message {time}: where does Ines live?");
+        let answered = world.query("alice", &asked).await;
+        assert!(answered.text.contains("Coimbra"), "{time}: {}", answered.text);
+    }
+}

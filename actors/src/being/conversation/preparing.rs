@@ -26,6 +26,9 @@ const EDGE: usize = 4;
 /// How many memories a prompt is offered.
 const RECALLED_MAX: usize = 24;
 
+/// Among how many these are looked for by who answers without a model: most may be questions like this one.
+const LOOKED_AT_OFFLINE_MAX: usize = 100;
+
 /// What scores less answers to nothing that was said.
 const SCORE_MIN: f32 = 0.2;
 
@@ -76,11 +79,12 @@ impl Telling<'_> {
 
     /// What is remembered of what was said, among some memories.
     async fn recall(&self, filter: RecallFilter) -> Result<Vec<Recalled>, NotAnswered> {
+        let limit = if self.who.is_offline() { LOOKED_AT_OFFLINE_MAX } else { RECALLED_MAX };
         let recall = Recall {
             question: self.saying.said.clone(),
             at: self.at,
             asked_by: self.saying.speaker.clone(),
-            limit: RECALLED_MAX,
+            limit,
             filter,
         };
         let mut recalled = self
@@ -91,7 +95,11 @@ impl Telling<'_> {
             .map_err(|error| NotAnswered::Store { why: with_causes(&error) })?;
         tell_until(&mut recalled);
         recalled.retain(|it| it.score >= SCORE_MIN);
-        Ok(if self.who.is_offline() { quotable(recalled) } else { recalled })
+        if self.who.is_offline() {
+            recalled = quotable(recalled);
+            recalled.truncate(RECALLED_MAX);
+        }
+        Ok(recalled)
     }
 
     fn assemble(&self, newest: &Newest, recalled: &[Recalled]) -> Result<Assembled, PromptError> {
