@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 use clap_complete::Shell;
+use genii_storage::index::threads;
 use tokio::runtime::Runtime;
 
 use crate::commands::{self, examples};
 use crate::data::Data;
 use crate::fault::Fault;
 use crate::reader::Reader;
-use crate::screen::Screen;
+use crate::screen::{Screen, complain};
 use crate::settings::Settings;
 use crate::{being, ctl, household, import, plan, repl, token, up};
 
@@ -232,7 +233,16 @@ fn carry_out_on(
     data: &dyn Fn() -> Result<Data, Fault>,
 ) -> Result<ExitCode, Fault> {
     match command {
-        Command::Up(args) => runtime()?.block_on(up::run(args, &data()?)),
+        Command::Up(args) => {
+            if let Err(error) = threads::have_enough() {
+                let (variable, threads) = threads::SETTING;
+                complain(format!(
+                    "beings recall more slowly, as genii can't begin anew: {error}; \
+                     set {variable}={threads} in its environment"
+                ));
+            }
+            runtime()?.block_on(up::run(args, &data()?))
+        }
         Command::Plan(args) => plan::run(args, &data()?),
         Command::Import(args) => import::run(args),
         Command::Topology => print(genii_actors::BUILT_IN_TOPOLOGY),

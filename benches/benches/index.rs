@@ -12,6 +12,7 @@ use futures_util::future::join;
 use genii_benches::{line, resident, size, timed};
 use genii_storage::index::{
     Entry, Filter, Hit, Index, IndexShare, IndexShareSettings, Opened, Rebuild, Shape, Tended,
+    threads,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
@@ -41,6 +42,7 @@ const SMALL_BEINGS: usize = 100;
 const SMALL_ENTRIES: usize = 100;
 
 fn main() {
+    threads::have_enough().unwrap();
     let runtime = Runtime::new().unwrap();
     if std::env::args().any(|argument| argument == "only-small") {
         return runtime.block_on(small_beings());

@@ -19,7 +19,7 @@ use genii_protocols::Timestamp;
 use genii_storage::embed::Embedder;
 use genii_storage::embed::hashed::Hashed;
 use genii_storage::embed::onnx::{OnnxEmbedder, OnnxOptions};
-use genii_storage::index::{IndexShare, IndexShareSettings};
+use genii_storage::index::{IndexShare, IndexShareSettings, threads};
 use genii_storage::memories::{
     Memories, MemoriesSettings, MemoryKind, NewMemory, Recall, RecallFilter,
 };
@@ -76,6 +76,7 @@ enum Form {
 }
 
 fn main() {
+    threads::have_enough().unwrap();
     let Some(conversations) = read() else {
         println!(
             "no conversations to measure: give the folder with LoCoMo conversations as argument or in \

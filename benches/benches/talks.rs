@@ -16,6 +16,7 @@ use genii_benches::line;
 use genii_benches::provider::Stub;
 use genii_benches::speech::Speech;
 use genii_protocols::being::Converse;
+use genii_storage::index::threads;
 use tokio::runtime::Runtime;
 use tokio::time::sleep_until;
 
@@ -44,6 +45,7 @@ struct Seen {
 }
 
 fn main() {
+    threads::have_enough().unwrap();
     Runtime::new().unwrap().block_on(talks());
 }
 

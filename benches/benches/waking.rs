@@ -12,6 +12,7 @@ use std::time::Instant;
 use genii_benches::beings::{BeingHouse, folder_of, scratch, syncs};
 use genii_benches::speech::Speech;
 use genii_benches::{line, quiet, resident};
+use genii_storage::index::threads;
 use tokio::runtime::Runtime;
 
 const BEINGS: usize = 10_000;
@@ -25,6 +26,7 @@ const WOKEN: usize = 1_000;
 const FIRST: &str = "being-0";
 
 fn main() {
+    threads::have_enough().unwrap();
     let runtime = Runtime::new().unwrap();
     let mut part = std::env::args().skip_while(|argument| !argument.starts_with("only-"));
     if let Some(which) = part.next() {

@@ -122,7 +122,11 @@ impl BeingHouse {
 
     /// What a being remembers when it is asked something.
     pub async fn recall(&self, id: &str, question: String) -> Vec<Recollection> {
-        let recall = RecallMemories { question, ..RecallMemories::default() };
+        self.recall_of(id, RecallMemories { question, ..RecallMemories::default() }).await
+    }
+
+    /// What a being remembers when it is asked something among some memories only.
+    pub async fn recall_of(&self, id: &str, recall: RecallMemories) -> Vec<Recollection> {
         self.ask(&being(id), recall).await.memories
     }
 

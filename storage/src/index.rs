@@ -34,6 +34,7 @@ mod share;
 mod steps;
 mod table;
 mod tend;
+pub mod threads;
 mod upkeep;
 mod warm;
 

@@ -24,7 +24,7 @@
 //! | `live` | the tail, and how far the others have come |
 //! | `at_hand` | what recall needs of those others, in memory as far as there is room |
 //! | `access` | the index, opened when it is first needed |
-//! | `recalling`, `scan` | how memories are found |
+//! | `recalling`, `asking`, `scan` | how memories are found |
 //! | `makeshift` | what stands in for the index while it is made anew |
 //! | `embedding` | when vectors are made |
 //! | `upkeep`, `purge` | how they come into the index, and out of it |
@@ -32,6 +32,7 @@
 //! | `worker` | who does that when nobody calls for it |
 
 mod access;
+mod asking;
 mod at_hand;
 mod embedding;
 mod error;

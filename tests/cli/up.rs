@@ -1,8 +1,9 @@
 //! `genii up`: what it says, what it ends with, and what it leaves.
 
-use rustix::process::Signal;
+use genii_storage::index::threads;
+use rustix::process::{Pid, Signal};
 
-use crate::support::House;
+use crate::support::{House, Running};
 
 /// A process that says that it is ready, and runs until it is stopped.
 pub const STEADY: &str = r#"kind = "process"
@@ -25,6 +26,38 @@ fn the_house_that_is_built_in_comes_up_and_ends_at_a_signal() {
     let gone = house.genii(&["ctl", "tree"]);
     assert_eq!(gone.code, 1);
     assert!(gone.err.contains("no genii runs on"), "{}", gone.err);
+}
+
+/// What stands in the environment of a process under a name.
+fn in_environment(process: Pid, name: &str) -> Option<String> {
+    let all = std::fs::read(format!("/proc/{}/environ", process.as_raw_nonzero())).unwrap();
+    let all = String::from_utf8(all).unwrap();
+    let mut of_name = all.split('\0').filter_map(|it| it.strip_prefix(name)?.strip_prefix('='));
+    of_name.next().map(str::to_owned)
+}
+
+#[test]
+fn on_few_cores_searches_have_a_thread_beside_upkeep_unless_something_else_is_set() {
+    let is_few = std::thread::available_parallelism().unwrap().get() < 4;
+    let usual = is_few.then_some("2");
+    let (variable, _) = threads::SETTING;
+    for (set, expected) in [(None, usual), (Some(""), usual.or(Some(""))), (Some("7"), Some("7"))] {
+        let house = House::new();
+        let file = house.file("house.toml", &format!("[groups.a]\n[agents.\"a/b\"]\n{STEADY}"));
+        let mut command = house.command(env!("CARGO_BIN_EXE_genii"));
+        command
+            .args(["up", "--plain", "--topology"])
+            .arg(file)
+            .env_remove(variable)
+            .env_remove("LANCE_IO_CORE_RESERVATION");
+        if let Some(set) = set {
+            command.env(variable, set);
+        }
+        let mut running = Running::new(command.spawn().unwrap());
+        running.wait_for("agents are ready after");
+        assert_eq!(in_environment(running.pid(), variable).as_deref(), expected);
+        running.stop();
+    }
 }
 
 #[test]

@@ -45,6 +45,9 @@ const LOOKED_AT_MAX: usize = 8_192;
 /// Up to how many that were let go of are taken to be among the nearest.
 const LET_GO_MAX: usize = 64;
 
+/// By how many it is told which share of all pass.
+const SAMPLE: usize = 256;
+
 /// Up to how many are freed in passing.
 const FREED_IN_PASSING_MAX: usize = 1_024;
 
@@ -129,6 +132,23 @@ impl AtHand {
         let let_go: Vec<u64> = held.let_go.range(..=through).copied().collect();
         drop(held);
         Some(highest(found, limit).chain(let_go).collect())
+    }
+
+    /// About which share of the memories through an id passes, above zero, by a sample. None if not about all of them
+    /// are at hand in this opening of the store, or they are few, or none of the sample passes.
+    pub(super) fn share(
+        &self,
+        (through, opening): (u64, u64),
+        passes: impl Fn(&Brief) -> bool,
+    ) -> Option<f32> {
+        let held = self.0.held.read();
+        let are_about_all = held.through + LACKING_MIN >= through;
+        if held.opening != opening || !are_about_all || held.gists.len() < SAMPLE {
+            return None;
+        }
+        // Which come first in a table is as good as thrown by dice.
+        let passing = held.gists.values().take(SAMPLE).filter(|gist| passes(&gist.brief)).count();
+        (passing > 0).then(|| passing as f32 / SAMPLE as f32)
     }
 
     /// Gists of memories have changed in the store.

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use crate::embed::EmbedFor;
-use crate::index::{Hit, Index, IndexError};
+use crate::index::IndexError;
 use crate::ranking::tail::Snapshot;
 use crate::ranking::{NEIGHBOURS, Question, Ranked, Statistics, rank_by_share};
 use crate::store::StoreError;
@@ -42,7 +42,7 @@ pub(super) struct Asked {
 }
 
 /// Gists with the ids of their memories, in the order of these.
-type Gists = Vec<(u64, Arc<Gist>)>;
+pub(super) type Gists = Vec<(u64, Arc<Gist>)>;
 
 /// What the index brought, or is at hand instead.
 struct Hits {
@@ -135,8 +135,8 @@ impl Memories {
         if through == 0 {
             return Ok(Hits::none(through));
         }
-        let asked = self.0.ask(&index, asked, through).await;
-        if let Err(error) = &asked {
+        let asked = self.ask(&index, asked, through).await;
+        if let Err(MemoriesError::Index(error)) = &asked {
             self.0.access.heed(&index, error).await;
         }
         let (words, near) = asked?;
@@ -154,50 +154,6 @@ impl Inner {
                 Vec::new()
             }
         }
-    }
-
-    async fn ask(
-        &self,
-        index: &Index,
-        asked: &Asked,
-        through: u64,
-    ) -> Result<(BTreeSet<u64>, BTreeSet<u64>), IndexError> {
-        let (terms, limit) = (asked.question.search_terms(), self.settings.candidates);
-        let terms: Vec<&str> = terms.split(' ').collect();
-        let filter = asked.filter.for_index(through);
-        let ids = |hits: Vec<Hit>| hits.iter().map(|hit| hit.id).collect();
-        let words = async { index.words(&terms, &filter, limit).await.map(ids) };
-        let near = async {
-            if asked.vector.iter().all(|number| *number == 0.0) {
-                return Ok(BTreeSet::new());
-            }
-            if index.looks_at_each_vector()
-                && let Some(near) = self.nearest_at_hand(asked, through, limit / 2).await
-            {
-                return Ok(near);
-            }
-            index.nearest(&asked.vector, &filter, limit / 2).await.map(ids)
-        };
-        futures_util::future::try_join(words, near).await
-    }
-
-    /// What is nearest of what is settled through an id, if all of that is at hand: to look at each there takes far
-    /// less than a search of LanceDB, which has to be planned.
-    async fn nearest_at_hand(
-        &self,
-        asked: &Asked,
-        through: u64,
-        limit: usize,
-    ) -> Option<BTreeSet<u64>> {
-        if self.live.read().renewal.is_some() {
-            return None;
-        }
-        let (at_hand, now) = (self.at_hand.clone(), (through, self.store.reopened()));
-        // As for the index, which knows no turns.
-        let filter = RecallFilter { except_turns_from: None, ..asked.filter.clone() };
-        let aim = asked.aim.clone();
-        let look = move || at_hand.nearest(&aim, now, |brief| filter.passes(brief), limit);
-        blocking(look).await.ok().flatten()
     }
 
     /// Ranks what the index brought together with everything that it does not have; and how many memories
@@ -269,7 +225,7 @@ impl Inner {
     }
 
     /// Gists of memories with ascending ids, each once, of those that there are: what is not at hand is read.
-    fn gists(&self, ids: &[u64]) -> Result<Gists, StoreError> {
+    pub(super) fn gists(&self, ids: &[u64]) -> Result<Gists, StoreError> {
         let mut gists = self.at_hand.of(ids, self.store.reopened());
         if gists.len() < ids.len() {
             let is_lacking = |id: &&u64| gists.binary_search_by_key(*id, |(own, _)| *own).is_err();

@@ -1,5 +1,6 @@
 //! What memories promise, tried.
 
+mod asking;
 mod at_hand;
 mod damage;
 mod failing;

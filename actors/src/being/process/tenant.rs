@@ -9,6 +9,7 @@ use genii_runtime::cluster::Cluster;
 use genii_runtime::link::network::Network;
 use genii_runtime::link::tls_network::TlsNetwork;
 use genii_runtime::{Node, NodeOptions};
+use genii_storage::index::threads;
 use genii_supervision::{
     ChildPolicy, Failure, FailureKind, Intensity, Key, Shutdown, Supervisor, SupervisorFlags,
     SupervisorSpec,
@@ -35,7 +36,7 @@ pub const NICE: i32 = 5;
 /// the allocator of glibc, which keeps an arena for each thread: with two, a being that is told much takes a
 /// third less memory, and a sixth more time.
 pub(super) const ENVIRONMENT: [(&str, &str); 4] = [
-    ("LANCE_CPU_THREADS", "1"),
+    threads::SETTING,
     ("LANCE_IO_THREADS", "2"),
     ("RAYON_NUM_THREADS", "1"),
     ("MALLOC_ARENA_MAX", "2"),
