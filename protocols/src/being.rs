@@ -11,8 +11,9 @@ pub use info::{
     SetProvider, ShowBeing, ShowProvider, UpdateCharacter,
 };
 pub use memory::{
-    AtStake, Export, Exported, Forget, Forgettable, Forgotten, History, Memory, MemoryKind,
-    NotKept, RecallMemories, Recollection, Recollections, Remember, ShowHistory, Turn, WouldForget,
+    AtStake, Export, Exported, Forget, Forgettable, Forgotten, FoundWord, History, Likeness,
+    Memory, MemoryKind, NamedSpeaker, NotKept, Reasons, RecallMemories, Recollection,
+    Recollections, Remember, ShowHistory, Turn, WouldForget,
 };
 pub use reminder::{
     BeingReminded, CancelReminder, HeedReminders, Heeded, ListReminders, Remind, Reminder,

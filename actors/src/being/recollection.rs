@@ -1,9 +1,8 @@
 //! What was remembered, as it is told: with the reasons in words.
 
-use genii_protocols::Json;
-use genii_protocols::being::{self, Recollection};
+use genii_protocols::being::{self, FoundWord, Likeness, NamedSpeaker, Recollection};
 use genii_storage::memories::{Memory, MemoryKind, Recalled};
-use genii_storage::ranking::reasons::{Reasons, Word};
+use genii_storage::ranking::reasons::{Reasons, Similarity, Speaker, Word};
 
 /// How many words are told of those for which something was found.
 const WORDS_TOLD_MAX: usize = 4;
@@ -14,7 +13,7 @@ pub(super) fn of(recalled: &Recalled) -> Recollection {
         memory: memory(&recalled.memory),
         score: recalled.score,
         why: in_words(&recalled.reasons),
-        reasons: Json::of(&recalled.reasons),
+        reasons: reasons(&recalled.reasons),
     }
 }
 
@@ -41,6 +40,25 @@ fn kind_told(kind: MemoryKind) -> being::MemoryKind {
         MemoryKind::Note => being::MemoryKind::Note,
         MemoryKind::Fact => being::MemoryKind::Fact,
         MemoryKind::Summary => being::MemoryKind::Summary,
+    }
+}
+
+fn reasons(reasons: &Reasons) -> being::Reasons {
+    let word = |it: &Word| {
+        let Word { word, spelt, beside, share } = it.clone();
+        FoundWord { word, spelt, beside, share }
+    };
+    let likeness = |it: &Similarity| {
+        let Similarity { cosine, beside, share } = *it;
+        Likeness { cosine, beside, share }
+    };
+    let speaker = |it: &Speaker| NamedSpeaker { name: it.name.clone(), share: it.share };
+    being::Reasons {
+        words: reasons.words.iter().map(word).collect(),
+        similarity: reasons.similarity.as_ref().map(likeness),
+        speaker: reasons.speaker.as_ref().map(speaker),
+        date: reasons.date,
+        kind: reasons.kind,
     }
 }
 

@@ -31,16 +31,15 @@ async fn embedder_of(world: &World, id: &str) -> String {
 
 /// Whether memories are as near to a question as an embedder has them.
 fn is_as_near(embedder: &dyn Embedder, question: &str, found: &[Recollection]) -> bool {
-    let near = found.iter().filter(|found| {
-        let similarity = &found.reasons.0["similarity"];
-        !similarity.is_null() && similarity["beside"].is_null()
+    let near = found.iter().filter_map(|found| {
+        let likeness = found.reasons.similarity.as_ref().filter(|it| it.beside.is_none());
+        likeness.map(|likeness| (&found.memory.text, likeness.cosine))
     });
-    let near: Vec<&Recollection> = near.collect();
+    let near: Vec<(&String, f32)> = near.collect();
     assert!(!near.is_empty(), "none was found by its meaning: {found:?}");
-    near.iter().all(|found| {
-        let vectors = embedder.embed(&[question, &found.memory.text]).unwrap();
+    near.iter().all(|(text, told)| {
+        let vectors = embedder.embed(&[question, text]).unwrap();
         let own: f32 = vectors[0].iter().zip(&vectors[1]).map(|(a, b)| a * b).sum();
-        let told = found.reasons.0["similarity"]["cosine"].as_f64().unwrap() as f32;
         // What is kept of a vector is coarser.
         (own - told).abs() < 0.02
     })

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Reminder;
-use crate::{Json, Timestamp, message};
+use crate::{Timestamp, message};
 
 /// Look back at a conversation, the newest turns first.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -129,7 +129,55 @@ pub struct Recollection {
     /// Why it was found, in a few words.
     pub why: String,
     /// Why it was found: each reason with its share.
-    pub reasons: Json,
+    pub reasons: Reasons,
+}
+
+/// Why something was found. All shares together make 1.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Reasons {
+    /// The words of the question that it or what stands beside it has, the weightiest first.
+    pub words: Vec<FoundWord>,
+    /// That it means something like the question.
+    pub similarity: Option<Likeness>,
+    /// That it was said by somebody whom the question names.
+    pub speaker: Option<NamedSpeaker>,
+    /// The share that comes of its days being those that the question names.
+    pub date: f32,
+    /// The share that comes of what kind of text it is.
+    pub kind: f32,
+}
+
+/// A word of the question that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FoundWord {
+    /// As it was asked.
+    pub word: String,
+    /// The beginning of the word that it was found as, if it is spelt otherwise.
+    pub spelt: Option<String>,
+    /// The memory beside it that has it, if it has not itself.
+    pub beside: Option<u64>,
+    /// Its share in the score.
+    pub share: f32,
+}
+
+/// That a memory means something like the question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Likeness {
+    /// How much: the cosine of both vectors, at most 1.
+    pub cosine: f32,
+    /// The memory beside it whose vector it is, if that counts more than its own.
+    pub beside: Option<u64>,
+    /// Its share in the score.
+    pub share: f32,
+}
+
+/// That a memory was said by somebody whom the question names.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct NamedSpeaker {
+    /// Who, in lower case.
+    pub name: String,
+    /// Its share in the score.
+    pub share: f32,
 }
 
 /// Have a being forget for good: nothing of it is left in its folder when this is answered.

@@ -136,7 +136,7 @@ fn how_far(turn: &Option<u64>) -> &'static str {
 pub enum ProviderFault {
     /// It cannot be reached.
     Unreachable,
-    /// It refuses the key.
+    /// It refuses the key, or there is none to ask it with.
     Unauthorized,
     /// It answers no more for now.
     Limited,

@@ -2,6 +2,7 @@
 
 use std::str::FromStr;
 
+use genii_protocols::Timestamp;
 use genii_protocols::being::{SetBudget, ShowBeing};
 use genii_protocols::budget::{self, BudgetLimits};
 use serde::{Deserialize, Serialize};
@@ -109,13 +110,14 @@ impl Command for Budget {
     }
 
     fn show(budget: budget::Budget, screen: &mut Screen) {
-        let now = budget.at(genii_protocols::Timestamp::now());
+        let at = Timestamp::now();
+        let now = budget.at(at);
         let limits = words::limits(&now.limits, now.today, now.this_month, now.in_all);
         if limits.is_empty() {
             screen.line("it may spend as much as it likes");
         }
-        for limit in limits {
-            screen.line(limit);
+        for line in limits.into_iter().chain(words::nothing_left(&now, at)) {
+            screen.line(line);
         }
         let rows = [("today", now.today), ("this month", now.this_month), ("in all", now.in_all)];
         let row = |(when, spent): (&str, budget::Spent)| {

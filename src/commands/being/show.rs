@@ -2,11 +2,11 @@
 
 use genii_actors::being::character::Names;
 use genii_actors::being::character::macros::expand;
-use genii_protocols::Name;
 use genii_protocols::being::{
     AskHealth, BeingHealth, BeingInfo, ProviderInfo, ShowBeing, ShowProvider,
 };
 use genii_protocols::beings::{BeingEntry, BeingState};
+use genii_protocols::{Name, Timestamp};
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
@@ -133,9 +133,11 @@ async fn since(side: &Side, before: BeingEntry) -> BeingEntry {
 
 /// What a being says of itself, line by line.
 fn rows_of(info: &BeingInfo) -> Vec<(&'static str, String)> {
-    let budget = info.budget.at(genii_protocols::Timestamp::now());
+    let now = Timestamp::now();
+    let budget = info.budget.at(now);
     let limits = words::limits(&budget.limits, budget.today, budget.this_month, budget.in_all);
     let limits = if limits.is_empty() { vec!["no limit".to_owned()] } else { limits };
+    let limits = limits.into_iter().chain(words::nothing_left(&budget, now));
     let description = info.character.0.get("description").and_then(serde_json::Value::as_str);
     // In the third person, as it is written: whoever reads it is called as the being calls them.
     let description = expand(description.unwrap_or_default(), &Names::new(&info.name, ""), 0);
@@ -145,7 +147,7 @@ fn rows_of(info: &BeingInfo) -> Vec<(&'static str, String)> {
         ("memories", info.memories.to_string()),
         ("on disk", words::bytes(info.store_bytes)),
     ];
-    rows.extend(limits.into_iter().map(|limit| ("budget", limit)));
+    rows.extend(limits.map(|limit| ("budget", limit)));
     if !description.trim().is_empty() {
         rows.push(("who", words::in_short(&description, DESCRIPTION_SHOWN_LETTERS)));
     }

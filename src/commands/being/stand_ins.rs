@@ -358,7 +358,7 @@ pub fn recollection(id: u64, text: &str) -> Recollection {
         },
         score: 0.75,
         why: "the words nuts".to_owned(),
-        reasons: Json(json!({ "words": 0.75 })),
+        reasons: Reasons { kind: 0.75, ..Reasons::default() },
     }
 }
 

@@ -353,7 +353,7 @@ async fn what_is_remembered_is_shown_with_when_who_score_and_why() {
     let side = side(1).await;
     let recalled = json(&side, "being recall marit nuts -n 1").await;
     assert_eq!(recalled["memories"][0]["memory"]["id"], 3);
-    assert_eq!(recalled["memories"][0]["reasons"]["words"], 0.75);
+    assert_eq!(recalled["memories"][0]["reasons"]["kind"], 0.75);
     let seen = shown(&side, "being recall marit nuts --kind note,fact --from 2026-05-01").await;
     for part in
         ["0.75", "memory 3 (note)", "2026-05-03T10:00:00.000Z", "by Ann", "because the words nuts"]
@@ -520,6 +520,13 @@ async fn settings_of_a_being_are_shown_and_set() {
     json(&side, "being budget marit --tokens-per-day 100").await;
     let seen = shown(&side, "being budget marit").await;
     assert!(seen.contains("100 tokens a day") && seen.contains("5 questions a day"), "{seen}");
+    assert!(!seen.contains("answers nothing"), "{seen}");
+    json(&side, "being budget marit --requests-per-day 0").await;
+    for asked in ["being budget marit", "being show marit"] {
+        let seen = shown(&side, asked).await;
+        assert!(seen.contains("it answers nothing without a larger budget"), "{seen}");
+    }
+    json(&side, "being budget marit --requests-per-day 5").await;
     let character = json(&side, "being character marit nickname Mari").await;
     assert_eq!(character, json!({ "nickname": "Mari" }));
     assert!(refused(&side, "being character marit nmae x").await.contains("did you mean name?"));

@@ -3,10 +3,10 @@
 use std::borrow::Cow;
 
 use genii_actors::being::character::macros::USER_DEFAULT;
-use genii_protocols::Json;
 use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Reminder, Turn};
 use genii_protocols::beings::{BeingState, Isolation};
-use genii_protocols::budget::{BudgetFor, BudgetLimits, Spent};
+use genii_protocols::budget::{Budget, BudgetFor, BudgetLimits, Spent};
+use genii_protocols::{Json, Timestamp};
 use serde_json::Value;
 
 use crate::screen::flow::Flow;
@@ -190,6 +190,16 @@ pub fn limits(limits: &BudgetLimits, today: Spent, month: Spent, all: Spent) -> 
         Some(format!("{limit} {per}, of which {spent} spent"))
     })
     .collect()
+}
+
+/// That nothing of a budget is left, and until when, so that a being answers nothing. What is left may still be too
+/// little for a question.
+pub fn nothing_left(budget: &Budget, now: Timestamp) -> Option<String> {
+    let spent = budget.admit(now, 1).err()?;
+    Some(match spent.free_at {
+        Some(at) => format!("nothing is left before {at}, and it answers nothing"),
+        None => "nothing is left, and it answers nothing without a larger budget".to_owned(),
+    })
 }
 
 /// Settings, each as its name and its value in words.
