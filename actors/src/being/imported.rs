@@ -7,16 +7,17 @@ use std::path::Path;
 use genii_protocols::beings::ImportedProvider;
 use genii_protocols::{Json, Name, Timestamp};
 use genii_storage::store::{
-    AdmitError, OpenError, RestoreError, Store, StoreError, StoreOptions, check,
+    AdmitError, OpenError, Reader, RestoreError, Store, StoreError, StoreOptions, check,
 };
 
 use crate::beings::home::folders::STORE;
 
 use super::birth::Birth;
 use super::character::Character;
+use super::mind::{CORE_BLOCKS_MAX, CORE_TEXT_BYTES_MAX, CORE_TITLE_BYTES_MAX};
 use super::provider::{ProviderKind, ProviderSettings};
-use super::reminding;
-use super::tables::{ABOUT, About, SCHEMA};
+use super::reminding::{self, REMINDERS_MAX, TEXT_BYTES_MAX as REMINDER_BYTES_MAX};
+use super::tables::{ABOUT, About, Block, CORE, REMINDERS, SCHEMA};
 
 /// A being in a file.
 #[derive(Debug, Clone)]
@@ -73,6 +74,7 @@ impl NotImported {
     /// What helps a store of the house helps no file that somebody gave.
     fn of_no_store(error: OpenError) -> Self {
         let why = match error {
+            OpenError::Missing { path } => format!("there is no file {}", path.display()),
             OpenError::Damaged { path, why } => {
                 format!("{} is damaged: {why}; take in another export of the being", path.display())
             }
@@ -124,6 +126,40 @@ impl Imported {
         let about = about.ok_or_else(nobody)?;
         Ok(Self { id: about.id, name: name_in(&about.character)?, created: about.created })
     }
+}
+
+/// Refuses a file that somebody gave if it has more than a being can be told, of what is read whole whenever it wakes.
+/// Blocking.
+///
+/// # Errors
+/// When it has, or cannot be read.
+pub(crate) fn check_bounds(file: &Path) -> Result<(), NotImported> {
+    Store::read_closed(file, &SCHEMA, within_bounds)
+}
+
+fn within_bounds(reader: &Reader) -> Result<(), NotImported> {
+    let too_much = |why: String| Err(NotImported::Failed { why });
+    let (blocks, reminders) = (reader.len(CORE)?, reader.len(REMINDERS)?);
+    if blocks > CORE_BLOCKS_MAX as u64 {
+        return too_much(format!(
+            "it has {blocks} blocks of core memory; {CORE_BLOCKS_MAX} are the most"
+        ));
+    }
+    if reminders > REMINDERS_MAX {
+        return too_much(format!("it has {reminders} reminders; {REMINDERS_MAX} are the most"));
+    }
+    for block in reader.range(CORE, ..) {
+        let Block { title, text } = block?.1;
+        if title.len() > CORE_TITLE_BYTES_MAX || text.len() > CORE_TEXT_BYTES_MAX {
+            return too_much("a block of its core memory is too long".to_owned());
+        }
+    }
+    for reminder in reader.range(REMINDERS, ..) {
+        if reminder?.1.text.len() > REMINDER_BYTES_MAX {
+            return too_much("one of its reminders is too long".to_owned());
+        }
+    }
+    Ok(())
 }
 
 /// Settles who finds the words of a being that came in a file, of which this is a copy. It answers offline
@@ -195,23 +231,41 @@ fn name_in(character: &Json) -> Result<String, NotImported> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use std::path::PathBuf;
 
+    use genii_storage::store::Writer;
+    use serde_json::{Value, json};
+    use tempfile::TempDir;
+
+    use super::super::tables::StoredReminder;
     use super::*;
 
-    /// What is told of a provider in a file, and what is left of it in the copy.
-    fn settled(provider: &Value, is_kept: bool) -> (Result<Option<String>, String>, Value) {
+    /// The store of a being, with what is written there.
+    fn store(
+        provider: &Value,
+        write: impl Fn(&mut Writer) -> Result<(), StoreError> + Send + 'static,
+    ) -> (TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
-        let copy = folder.path().join(STORE);
+        let file = folder.path().join(STORE);
         let about = About {
             id: Name::new("alice").unwrap(),
             created: Timestamp::now(),
             character: Json(json!({ "name": "Alice" })),
             provider: Json(provider.clone()),
         };
-        let store = Store::open(&copy, &SCHEMA, &StoreOptions::default()).unwrap();
-        store.write_blocking(move |writer| writer.insert(ABOUT, &(), &about).map(drop)).unwrap();
+        let store = Store::open(&file, &SCHEMA, &StoreOptions::default()).unwrap();
+        let written = store.write_blocking(move |writer| {
+            writer.insert(ABOUT, &(), &about)?;
+            write(writer)
+        });
+        written.unwrap();
         store.close_blocking().unwrap();
+        (folder, file)
+    }
+
+    /// What is told of a provider in a file, and what is left of it in the copy.
+    fn settled(provider: &Value, is_kept: bool) -> (Result<Option<String>, String>, Value) {
+        let (_folder, copy) = store(provider, |_| Ok(()));
         let told = settle_provider(&copy, is_kept).map_err(|error| error.to_string());
         let told = told.map(|provider| provider.map(|provider| provider.to_string()));
         let left = Store::read_closed(&copy, &SCHEMA, |reader| {
@@ -243,5 +297,34 @@ mod tests {
         assert!(refused.contains("take it in without"), "{refused}");
         assert!(!refused.contains("sk-123"), "{refused}");
         assert_eq!(left, senseless);
+    }
+
+    #[test]
+    fn more_than_a_being_can_be_told_is_refused() {
+        let refused = |blocks: u64, block: usize, reminders: u64, reminder: usize| {
+            let (_folder, file) = store(&Value::Null, move |writer| {
+                for number in 0..blocks {
+                    let block = Block { title: "t".to_owned(), text: "x".repeat(block) };
+                    writer.insert(CORE, &number, &block)?;
+                }
+                for id in 0..reminders {
+                    let (at, text) = (Timestamp::now(), "x".repeat(reminder));
+                    writer.insert(REMINDERS, &id, &StoredReminder { id, at, text, made: at })?;
+                }
+                Ok(())
+            });
+            check_bounds(&file).err().map(|why| why.to_string()).unwrap_or_default()
+        };
+        let (blocks, reminders) = (CORE_BLOCKS_MAX as u64, REMINDERS_MAX);
+        assert_eq!(refused(blocks, CORE_TEXT_BYTES_MAX, 2, REMINDER_BYTES_MAX), "");
+        assert_eq!(refused(0, 0, reminders, 1), "");
+        for (why, refused) in [
+            ("17 blocks of core memory; 16", refused(blocks + 1, 1, 0, 0)),
+            ("a block of its core memory is too long", refused(1, CORE_TEXT_BYTES_MAX + 1, 0, 0)),
+            ("1001 reminders; 1000", refused(0, 0, reminders + 1, 1)),
+            ("one of its reminders is too long", refused(0, 0, 1, REMINDER_BYTES_MAX + 1)),
+        ] {
+            assert!(refused.contains(why), "{refused:?} does not say {why}");
+        }
     }
 }

@@ -36,13 +36,13 @@ use super::tables::{ABOUT, About, BUDGET, Block, CORE, SCHEMA, StoredTurn, TURNS
 pub(super) const RECENT_MAX: usize = 40;
 
 /// How many blocks core memory has at most.
-const CORE_BLOCKS_MAX: usize = 16;
+pub(super) const CORE_BLOCKS_MAX: usize = 16;
 
 /// How long the title of a block may be, in bytes.
-const CORE_TITLE_BYTES_MAX: usize = 100;
+pub(super) const CORE_TITLE_BYTES_MAX: usize = 100;
 
 /// How long a block may be, in bytes.
-const CORE_TEXT_BYTES_MAX: usize = 8_192;
+pub(super) const CORE_TEXT_BYTES_MAX: usize = 8_192;
 
 /// How long a store is waited for that somebody else holds, and how often it is tried.
 const LOCKED_PATIENCE: Duration = Duration::from_secs(1);

@@ -7,6 +7,8 @@
 mod limits;
 pub(super) mod offline;
 mod openai;
+#[cfg(test)]
+pub(crate) mod panicking;
 mod settings;
 mod share;
 
@@ -33,6 +35,11 @@ pub fn make(
     share: &ProviderShare,
     seed: u64,
 ) -> Result<Arc<dyn Provider>, ProviderSettingsError> {
+    // For a test of what becomes of a being whose provider has a fault.
+    #[cfg(test)]
+    if settings.model.as_deref() == Some(panicking::MODEL) {
+        return Ok(Arc::new(panicking::Panicking));
+    }
     Ok(match settings.access()? {
         None => Arc::new(Offline),
         Some(access) => Arc::new(OpenAi::new(settings, access, share.clone(), seed)),
@@ -193,6 +200,16 @@ pub enum ProviderError {
         /// What went wrong.
         cause: String,
     },
+    /// It was not asked, since there is no key that it could be asked with.
+    #[error(
+        "{place} was not asked, for want of a key: {cause}; `key_env` or `key_file` says where genii finds it"
+    )]
+    Keyless {
+        /// Who.
+        place: String,
+        /// What is wrong.
+        cause: String,
+    },
     /// The key is missing, wrong, or may not do this (401, 403).
     #[error("{place} lets nobody in without a valid key: {cause}; look at `key_env` or `key_file`")]
     Unauthorized {
@@ -228,12 +245,14 @@ pub enum ProviderError {
         cause: String,
     },
     /// It said nothing for too long.
-    #[error("{place} said nothing for {patience:?}")]
+    #[error("{place} said nothing for {patience:?}; `{setting}` allows it more")]
     Silent {
         /// Who.
         place: String,
         /// How long it was given.
         patience: std::time::Duration,
+        /// The setting that says so.
+        setting: &'static str,
     },
     /// It sent what is no answer.
     #[error("{place} sent what is no answer: {cause}")]
@@ -259,6 +278,7 @@ impl ProviderError {
         match self {
             Self::Silent { .. } | Self::BrokenOff { .. } => true,
             Self::Unreachable { .. }
+            | Self::Keyless { .. }
             | Self::Unauthorized { .. }
             | Self::Limited { .. }
             | Self::Refused { .. }

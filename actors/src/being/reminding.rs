@@ -31,10 +31,10 @@ use super::{conversation, not_kept};
 pub(super) const SPEAKER: &str = "reminder";
 
 /// How many reminders a being has at most.
-const REMINDERS_MAX: u64 = 1_000;
+pub(super) const REMINDERS_MAX: u64 = 1_000;
 
 /// How long the text of one may be, in bytes: so that it finds room in every prompt.
-const TEXT_BYTES_MAX: usize = 4_096;
+pub(super) const TEXT_BYTES_MAX: usize = 4_096;
 
 /// How many are listed unless the question says otherwise.
 const LISTED: u32 = 100;

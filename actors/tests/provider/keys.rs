@@ -77,8 +77,9 @@ async fn without_its_key_nothing_is_asked() {
         ..settings(server.base_url())
     };
     let error = all_of(provider(&lost).answer(request("Hi"))).await.1.unwrap_err();
-    assert!(matches!(error, ProviderError::Unauthorized { .. }), "{error:?}");
-    let says = "the environment variable GENII_NO_SUCH_KEY is not set; look at `key_env`";
+    assert!(matches!(error, ProviderError::Keyless { .. }), "{error:?}");
+    let says =
+        "was not asked, for want of a key: the environment variable GENII_NO_SUCH_KEY is not set";
     assert!(error.to_string().contains(says), "{error}");
     assert_eq!(server.seen().len(), 0);
 }

@@ -145,7 +145,8 @@ async fn only_what_was_read_costs_and_only_what_would_fail_again_is_left_alone()
     // A content filter; thinking without a word; silence in the midst of it.
     check_failure(Reaches::Model, refused(words()), 80, false).await;
     check_failure(Reaches::Model, garbage(words()), 80, false).await;
-    let silent = ProviderError::Silent { place: words().0, patience: PATIENCE };
+    let silent =
+        ProviderError::Silent { place: words().0, patience: PATIENCE, setting: "token_timeout" };
     check_failure(Reaches::Model, silent, 80, true).await;
 }
 

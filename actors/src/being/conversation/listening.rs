@@ -60,7 +60,9 @@ impl Failure {
 fn kind_of(error: &ProviderError) -> ProviderFault {
     match error {
         ProviderError::Unreachable { .. } => ProviderFault::Unreachable,
-        ProviderError::Unauthorized { .. } => ProviderFault::Unauthorized,
+        ProviderError::Keyless { .. } | ProviderError::Unauthorized { .. } => {
+            ProviderFault::Unauthorized
+        }
         ProviderError::Limited { .. } => ProviderFault::Limited,
         ProviderError::Refused { .. } => ProviderFault::Refused,
         ProviderError::Failed { .. } => ProviderFault::Failed,

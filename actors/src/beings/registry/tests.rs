@@ -2,6 +2,7 @@
 //! network, the real clock and a disk.
 
 mod noted;
+mod panicking;
 mod settling;
 mod stuck;
 mod talking;

@@ -104,7 +104,7 @@ async fn key(asker: &Asker, deadline: Instant) -> Result<Option<Arc<Key>>, Provi
         return Ok(Some(key.clone()));
     }
     let reading = timeout_at(deadline, Key::read(&asker.access.key, &asker.share)).await;
-    let no_key = |cause: String| ProviderError::Unauthorized { place: asker.place(), cause };
+    let no_key = |cause: String| ProviderError::Keyless { place: asker.place(), cause };
     let read = reading.map_err(|_| no_key("reading the key takes too long".to_owned()))?;
     let Some(key) = read.map_err(|error| no_key(error.to_string()))?.map(Arc::new) else {
         return Ok(None);
@@ -189,8 +189,12 @@ impl Question {
     /// That nothing came before the first words had to be there.
     pub(super) fn silent(&self) -> ProviderError {
         let settings = &self.asker.settings;
-        let patience = settings.first_token_timeout.0.min(settings.total_timeout.0);
-        ProviderError::Silent { place: self.place(), patience }
+        let (first, total) = (settings.first_token_timeout.0, settings.total_timeout.0);
+        let (patience, setting) = match first <= total {
+            true => (first, "first_token_timeout"),
+            false => (total, "total_timeout"),
+        };
+        ProviderError::Silent { place: self.place(), patience, setting }
     }
 
     /// What it means that something else than a stream of events comes.

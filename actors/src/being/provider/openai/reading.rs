@@ -199,10 +199,12 @@ impl Reading {
             (true, false) => ProviderError::Silent {
                 place: self.question.place(),
                 patience: settings.total_timeout.0,
+                setting: "total_timeout",
             },
             (false, _) if self.is_alive => ProviderError::Silent {
                 place: self.question.place(),
                 patience: settings.token_timeout.0,
+                setting: "token_timeout",
             },
             (false, _) => self.question.silent(),
         })
