@@ -1,7 +1,10 @@
-//! Genii is killed while a being moves to another machine, and while one is taken in from a file. Whenever that
-//! is, there is one of it afterwards, whole; or, of one that was still to come, nothing at all.
+//! Genii is killed while a being moves to another machine, while one is taken in from a file, and while one forgets.
+//! Whenever that is, there is one of it afterwards, whole; of one that was still to come, it or nothing at all; and what
+//! was to be forgotten is there, or no trace of it: so few memories have no index yet, whose files the tests of storage look
+//! at.
 
 use std::fs;
+use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,9 @@ const NOTES: [(&str, &str); 3] = [
 
 /// What is said to it in a conversation, with the same.
 const TURN: (&str, &str) = ("My boat is called Sandpiper.", "Sandpiper");
+
+/// What it is to forget, in a word that stands nowhere else.
+const SECRET: &str = "quillfeather";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Machine {
@@ -285,5 +291,68 @@ fn a_kill_in_the_midst_of_an_import_leaves_the_being_whole_or_nothing_of_it() {
         cut_short += u32::from(!was_taken_in);
     }
     assert!(cut_short > 0, "each import was over before genii was killed: they take {whole:?}");
+    running.stop();
+}
+
+/// Whether a text stands in any file of a folder.
+fn holds(folder: &Path, text: &str) -> bool {
+    let has = |bytes: Vec<u8>| {
+        bytes.windows(text.len()).any(|it| it.eq_ignore_ascii_case(text.as_bytes()))
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.map(|entry| entry.path()).any(|path| match path.is_dir() {
+        true => holds(&path, text),
+        // What goes while it is looked at holds nothing.
+        false => fs::read(path).is_ok_and(has),
+    })
+}
+
+#[test]
+fn a_kill_in_the_midst_of_forgetting_leaves_all_of_it_or_no_trace() {
+    let house = House::new();
+    let mut running = house.up(HOUSE);
+    create(&house, "marit");
+    let told = tell(&house, "marit");
+    let folder = house.path("data/beings/marit");
+    let text = format!("The password of the lodge is {SECRET}.");
+    let forget = ["being", "forget", "marit", "--matching", SECRET, "--yes"];
+    let nothing = time(&house, &["being", "list"]);
+    let know = || {
+        remember(&house, "marit", &text);
+        assert!(holds(&folder, SECRET), "else this shows nothing");
+    };
+    let whole = || {
+        know();
+        time(&house, &forget)
+    };
+    let whole = whole().min(whole());
+    assert!(!holds(&folder, SECRET), "a trace is left");
+    let mut cut_short = 0;
+    for twelfths in [0, 1, 3, 5, 7, 9, 11] {
+        know();
+        let forgetting = begin(&house, &forget, moment(nothing, whole, twelfths));
+        running.signal(Signal::KILL);
+        running.end();
+        running = house.up(HOUSE);
+        let was_forgotten = finish(forgetting).code == 0;
+
+        let round = format!("genii killed after {twelfths}/12");
+        until_it_recalls(&house, "data", "marit", &told);
+        let is_recalled = wait_until(&round, || {
+            let is_recalled = recall(&house, "data", "marit", SECRET).is_ok();
+            match is_recalled || !holds(&folder, SECRET) {
+                true => Ok(is_recalled),
+                false => Err("it is not recalled, and stands in a file".to_owned()),
+            }
+        });
+        assert!(!is_recalled || !was_forgotten, "{round}: it was forgotten, and is recalled");
+        if is_recalled {
+            time(&house, &forget);
+            assert!(!holds(&folder, SECRET), "{round}: a trace is left");
+        }
+        cut_short += u32::from(!was_forgotten);
+    }
+    assert!(cut_short > 0, "each was over before genii was killed: they take {whole:?}");
+    until_it_recalls(&house, "data", "marit", &told);
     running.stop();
 }

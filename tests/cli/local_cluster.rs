@@ -160,6 +160,49 @@ fn a_being_moves_to_the_other_machine_in_the_middle_of_a_chat() {
     house.wait_for_no_process();
 }
 
+/// Where the processes of beings are kept, of those that have one.
+fn kept_at(house: &House) -> Vec<String> {
+    let of_being = |words: String| {
+        // The words of their keepers hold those of their own.
+        let is_keeper = words.contains("-process ");
+        words.split_once(" live-as-tenant ").map(|(_, at)| at.to_owned()).filter(|_| !is_keeper)
+    };
+    house.processes().into_iter().filter_map(of_being).collect()
+}
+
+#[test]
+fn a_being_with_a_process_of_its_own_moves_while_it_is_awake_and_has_one_there() {
+    let house = House::new();
+    let running = begin(&house, &[]);
+    let file = house.file("marit.toml", "name = \"Marit\"\n");
+    let file = file.to_str().unwrap();
+    let made = ["being", "create", file, "--home", "mainpc", "--isolation", "process"];
+    let made = house.genii(&made);
+    assert_eq!(made.code, 0, "{}", made.err);
+    let told = house.genii(&["being", "ask", "marit", "My boat is called Sandpiper."]);
+    assert_eq!(told.code, 0, "{}", told.err);
+    let [before] = &kept_at(&house)[..] else { panic!("{:?}", house.processes()) };
+    assert!(!before.contains(PC2), "{before}");
+
+    for (to, asked_on) in [("pc2", "data"), ("mainpc", PC2)] {
+        // For some seconds it is refused to move where it has just left.
+        let moved = wait_until(&format!("marit to move to {to}"), || {
+            let said = house.genii(&["being", "migrate", "marit", to, "--json"]);
+            serde_json::from_str::<Value>(&said.out).map_err(|_| said.err)
+        });
+        assert_eq!((&moved["node"], &moved["isolation"]), (&to.into(), &"process".into()));
+        let answered = on(&house, asked_on, &["being", "ask", "marit", "What is my boat called?"]);
+        assert!(answered.out.contains("Sandpiper"), "{} {}", answered.out, answered.err);
+        wait_until(&format!("marit to have one process, on {to}"), || {
+            let now = kept_at(&house);
+            let is_there = now.len() == 1 && now[0].contains(PC2) == (to == "pc2");
+            if is_there { Ok(()) } else { Err(now.join(" ")) }
+        });
+    }
+    running.stop();
+    house.wait_for_no_process();
+}
+
 #[test]
 fn it_begins_again_as_the_same_household_and_leaves_nothing_behind() {
     let house = House::new();
