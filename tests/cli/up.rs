@@ -41,7 +41,7 @@ fn on_few_cores_searches_have_a_thread_beside_upkeep_unless_something_else_is_se
     let is_few = std::thread::available_parallelism().unwrap().get() < 4;
     let usual = is_few.then_some("2");
     let (variable, _) = threads::SETTING;
-    for (set, expected) in [(None, usual), (Some(""), usual.or(Some(""))), (Some("7"), Some("7"))] {
+    for (set, expected) in [(None, usual), (Some(""), usual), (Some("7"), Some("7"))] {
         let house = House::new();
         let file = house.file("house.toml", &format!("[groups.a]\n[agents.\"a/b\"]\n{STEADY}"));
         let mut command = house.command(env!("CARGO_BIN_EXE_genii"));

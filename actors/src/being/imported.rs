@@ -119,25 +119,28 @@ impl Imported {
     }
 
     /// As [`Imported::of`], of a file that was checked before. Blocking.
-    pub(crate) fn in_store(file: &Path) -> Result<Self, NotImported> {
-        let about = Store::read_closed(file, &SCHEMA, |reader| {
+    fn in_store(file: &Path) -> Result<Self, NotImported> {
+        Self::of_about(Store::read_closed(file, &SCHEMA, |reader| {
             Ok::<_, NotImported>(reader.get(ABOUT, &())?)
-        })?;
+        })?)
+    }
+
+    /// As [`Imported::in_store`], of a copy of what somebody gave, which is refused if it has more than a being can be
+    /// told of what is read whole whenever it wakes. Blocking.
+    pub(crate) fn in_copy(copy: &Path) -> Result<Self, NotImported> {
+        Self::of_about(Store::read_closed(copy, &SCHEMA, |reader| {
+            check_bounds(reader)?;
+            Ok::<_, NotImported>(reader.get(ABOUT, &())?)
+        })?)
+    }
+
+    fn of_about(about: Option<About>) -> Result<Self, NotImported> {
         let about = about.ok_or_else(nobody)?;
         Ok(Self { id: about.id, name: name_in(&about.character)?, created: about.created })
     }
 }
 
-/// Refuses a file that somebody gave if it has more than a being can be told, of what is read whole whenever it wakes.
-/// Blocking.
-///
-/// # Errors
-/// When it has, or cannot be read.
-pub(crate) fn check_bounds(file: &Path) -> Result<(), NotImported> {
-    Store::read_closed(file, &SCHEMA, within_bounds)
-}
-
-fn within_bounds(reader: &Reader) -> Result<(), NotImported> {
+fn check_bounds(reader: &Reader) -> Result<(), NotImported> {
     let too_much = |why: String| Err(NotImported::Failed { why });
     let (blocks, reminders) = (reader.len(CORE)?, reader.len(REMINDERS)?);
     if blocks > CORE_BLOCKS_MAX as u64 {
@@ -313,7 +316,7 @@ mod tests {
                 }
                 Ok(())
             });
-            check_bounds(&file).err().map(|why| why.to_string()).unwrap_or_default()
+            Imported::in_copy(&file).err().map(|why| why.to_string()).unwrap_or_default()
         };
         let (blocks, reminders) = (CORE_BLOCKS_MAX as u64, REMINDERS_MAX);
         assert_eq!(refused(blocks, CORE_TEXT_BYTES_MAX, 2, REMINDER_BYTES_MAX), "");

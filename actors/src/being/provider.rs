@@ -210,7 +210,7 @@ pub enum ProviderError {
         /// What is wrong.
         cause: String,
     },
-    /// The key is missing, wrong, or may not do this (401, 403).
+    /// The key is wrong, may not do this, or none was sent (401, 403).
     #[error("{place} lets nobody in without a valid key: {cause}; look at `key_env` or `key_file`")]
     Unauthorized {
         /// Who refuses.

@@ -22,22 +22,25 @@ const LEFT_ALONE: &str = "LANCE_IO_CORE_RESERVATION";
 const CORES_ENOUGH: usize = 4;
 
 /// Begins this program anew, with the same words, if LanceDB would have too few threads here and nothing is set about
-/// them. To be called by a program that keeps memories before it has done anything: nothing of that would remain but
-/// the process.
+/// them, or if what is set is nothing, at which LanceDB would panic. To be called by a program that keeps memories
+/// before it has done anything: nothing of that would remain but the process.
 ///
 /// # Errors
 /// When it can't begin anew. It goes on as it is, and recalls take longer while an index grows.
 pub fn have_enough() -> io::Result<()> {
-    let is_set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    let set = |name| std::env::var_os(name);
     let cores = available_parallelism().map_or(1, NonZero::get);
-    match cores >= CORES_ENOUGH || is_set(SETTING.0) || is_set(LEFT_ALONE) {
-        true => Ok(()),
-        false => begin_anew(),
+    let wanted = (cores < CORES_ENOUGH && set(LEFT_ALONE).is_none()).then_some(SETTING.1);
+    match set(SETTING.0) {
+        Some(value) if value.is_empty() => begin_anew(wanted),
+        None if wanted.is_some() => begin_anew(wanted),
+        _ => Ok(()),
     }
 }
 
+/// With so many threads, or as many as LanceDB takes.
 #[cfg(unix)]
-fn begin_anew() -> io::Result<()> {
+fn begin_anew(threads: Option<&str>) -> io::Result<()> {
     use std::os::unix::process::CommandExt;
 
     let mut anew = std::process::Command::new(std::env::current_exe()?);
@@ -45,11 +48,14 @@ fn begin_anew() -> io::Result<()> {
     if let Some(name) = words.next() {
         anew.arg0(name);
     }
-    let (variable, threads) = SETTING;
-    Err(anew.args(words).env(variable, threads).exec())
+    match threads {
+        Some(threads) => anew.env(SETTING.0, threads),
+        None => anew.env_remove(SETTING.0),
+    };
+    Err(anew.args(words).exec())
 }
 
 #[cfg(not(unix))]
-fn begin_anew() -> io::Result<()> {
+fn begin_anew(_threads: Option<&str>) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -134,8 +134,8 @@ impl AtHand {
         Some(highest(found, limit).chain(let_go).collect())
     }
 
-    /// About which share of the memories through an id passes, above zero, by a sample. None if not about all of them
-    /// are at hand in this opening of the store, or they are few, or none of the sample passes.
+    /// About which share of all passes, above zero, by a sample of those at hand. None if about all through an id are
+    /// not in this opening of the store, or they are few, or none of the sample passes.
     pub(super) fn share(
         &self,
         (through, opening): (u64, u64),

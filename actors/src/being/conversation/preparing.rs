@@ -96,7 +96,7 @@ impl Telling<'_> {
         tell_until(&mut recalled);
         recalled.retain(|it| it.score >= SCORE_MIN);
         if self.who.is_offline() {
-            recalled = quotable(recalled);
+            recalled = quotable(&self.saying.said, recalled);
             recalled.truncate(RECALLED_MAX);
         }
         Ok(recalled)

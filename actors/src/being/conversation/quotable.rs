@@ -6,28 +6,53 @@
 //! |---|---|
 //! | asks something | no: what was asked before tells nothing |
 //! | is what somebody said who answers without a model | no: that quotes what is remembered elsewhere |
-//! | has words of the question, is of a day that it names, or is alike in its vector | yes |
-//! | was found only since it stands beside others | if it follows what asks something, or nothing else is left |
+//! | has words of what was said, is alike in its vector, or is of a day after which it asks | yes |
+//! | was found only for words, or a likeness, of what stands beside it | if that asks something, which it follows; for words also if nothing else is left |
+//! | was found only by who said it | yes |
+//! | was found only by a short word that is spelt nearly so, or a day that is named in passing | no |
 
 use std::collections::BTreeSet;
 
 use genii_storage::memories::Recalled;
-use genii_storage::ranking::reasons::Reasons;
+use genii_storage::ranking::reasons::{Reasons, Similarity, Word};
 
 use crate::being::provider::offline;
 
-/// Those of them that may be quoted, in the same order.
-pub(super) fn quotable(mut recalled: Vec<Recalled>) -> Vec<Recalled> {
+/// How alike a memory is at least to what was said, by the cosine of both vectors, to be quoted for that.
+const ALIKE_MIN: f32 = 0.25;
+
+/// How many letters a word has at least that is quoted for being spelt nearly so: `live` is like `lovely`, by its stem.
+const SPELT_LETTERS_MIN: usize = 5;
+
+/// Who asks for something without a question mark has one of these among the first words.
+const ASKING: [&str; 12] = [
+    "what", "who", "where", "which", "how", "did", "tell", "show", "list", "remind", "describe",
+    "say",
+];
+
+/// How many these are.
+const FIRST_WORDS: usize = 4;
+
+/// Those of them that may be quoted of what was said, in the same order.
+pub(super) fn quotable(said: &str, mut recalled: Vec<Recalled>) -> Vec<Recalled> {
     let asking = recalled.iter().map(|it| &it.memory).filter(|memory| asks(&memory.text));
     let questions: BTreeSet<u64> = asking.map(|memory| memory.id).collect();
     recalled.retain(|it| !asks(&it.memory.text) && !offline::is_answer(&it.memory.text));
+    let asks_for_a_day = is_after_something(said);
     let fits = |it: &Recalled| {
+        let reasons = &it.reasons;
+        let is_of_that_day = asks_for_a_day && reasons.date > 0.0;
         let mut asked_before = questions.range(..it.memory.id);
-        let places = places(&it.reasons);
-        is_found_itself(&it.reasons, &places) || asked_before.any(|id| places.contains(&Some(*id)))
+        let mut follows_one = || asked_before.any(|id| is_found_at(reasons, Some(*id)));
+        is_of_that_day
+            || is_found_at(reasons, None)
+            || is_found_by_speaker(reasons)
+            || follows_one()
     };
     if recalled.iter().any(fits) {
         recalled.retain(fits);
+    } else {
+        recalled.retain(|it| it.reasons.words.iter().any(tells));
     }
     recalled
 }
@@ -36,15 +61,35 @@ fn asks(text: &str) -> bool {
     text.trim_end().ends_with('?')
 }
 
-/// Where that was found for which a memory is told: in itself, or in others.
-fn places(reasons: &Reasons) -> Vec<Option<u64>> {
-    let words = reasons.words.iter().map(|word| word.beside);
-    words.chain(reasons.similarity.iter().map(|it| it.beside)).collect()
+/// Whether what was said wants something told, as far as its form says so.
+fn is_after_something(said: &str) -> bool {
+    let first = said.split_whitespace().take(FIRST_WORDS).map(str::to_lowercase);
+    let mut bare =
+        first.map(|word| word.trim_matches(|letter: char| !letter.is_alphabetic()).to_owned());
+    said.contains('?') || bare.any(|word| ASKING.contains(&&*word))
 }
 
-/// Whether it was found for something of its own. Who said it is that only where nothing else was found.
-fn is_found_itself(reasons: &Reasons, places: &[Option<u64>]) -> bool {
-    reasons.date > 0.0 || places.is_empty() || places.contains(&None)
+/// Whether a memory was found for something that stands in itself, or in another.
+fn is_found_at(reasons: &Reasons, place: Option<u64>) -> bool {
+    let is_alike = reasons.similarity.as_ref().is_some_and(|it| it.beside == place && is_alike(it));
+    is_alike || reasons.words.iter().any(|word| word.beside == place && tells(word))
+}
+
+/// Whether it was found since somebody said it who is named, and for nothing else.
+fn is_found_by_speaker(reasons: &Reasons) -> bool {
+    let is_found_otherwise = reasons.date > 0.0
+        || reasons.words.iter().any(tells)
+        || reasons.similarity.as_ref().is_some_and(is_alike);
+    reasons.speaker.is_some() && !is_found_otherwise
+}
+
+fn is_alike(similarity: &Similarity) -> bool {
+    similarity.cosine >= ALIKE_MIN
+}
+
+/// Whether a word that was found says that what has it is meant.
+fn tells(word: &Word) -> bool {
+    word.spelt.as_ref().is_none_or(|spelt| spelt.chars().count() >= SPELT_LETTERS_MIN)
 }
 
 #[cfg(test)]
@@ -52,7 +97,7 @@ mod tests {
     use std::time::UNIX_EPOCH;
 
     use genii_storage::memories::{Memory, MemoryKind};
-    use genii_storage::ranking::reasons::{Similarity, Speaker, Word};
+    use genii_storage::ranking::reasons::Speaker;
 
     use super::*;
 
@@ -78,7 +123,11 @@ mod tests {
     }
 
     fn check(recalled: Vec<Recalled>, expected: &[u64]) {
-        let ids: Vec<u64> = quotable(recalled).iter().map(|it| it.memory.id).collect();
+        check_of("Where is she?", recalled, expected);
+    }
+
+    fn check_of(said: &str, recalled: Vec<Recalled>, expected: &[u64]) {
+        let ids: Vec<u64> = quotable(said, recalled).iter().map(|it| it.memory.id).collect();
         assert_eq!(ids, expected);
     }
 
@@ -130,6 +179,52 @@ mod tests {
             found(9, "Her sister is ill.", by_word(None)),
         ];
         check(recalled, &[3, 9]);
+    }
+
+    #[test]
+    fn a_day_counts_for_who_asks_after_one() {
+        let speaker = Some(Speaker { name: "ann".to_owned(), share: 0.2 });
+        for speaker in [None, speaker] {
+            let of_today = Reasons { date: 0.4, speaker, ..Reasons::default() };
+            let recalled = || vec![found(1, "It rains.", of_today.clone())];
+            for asks in [
+                "What was said today?",
+                "Marit, what was said today? I forgot.",
+                "Please tell me what was said today",
+                "And today?!",
+            ] {
+                check_of(asks, recalled(), &[1]);
+            }
+            for tells in ["I had soup today.", "Had soup today.", "Was in Oslo today"] {
+                check_of(tells, recalled(), &[]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_mistake_in_a_word_is_forgiven_unless_it_is_short() {
+        let spelt = |word: &str, spelt: &str| {
+            let (word, spelt) = (word.to_owned(), Some(spelt.to_owned()));
+            let words = vec![Word { word, spelt, beside: None, share: 0.5 }];
+            let similarity = Some(Similarity { cosine: 0.1, beside: None, share: 0.1 });
+            Reasons { similarity, words, ..Reasons::default() }
+        };
+        let recalled = vec![
+            found(1, "Greta lives in Oslo.", spelt("lovely", "live")),
+            found(2, "My passport is in the drawer.", spelt("passprot", "passport")),
+            found(3, "Greta lives in Oslo.", spelt("gretta", "greta")),
+        ];
+        check(recalled, &[2, 3]);
+    }
+
+    #[test]
+    fn what_is_hardly_alike_is_not_quoted_for_that() {
+        let alike = |cosine| {
+            let similarity = Some(Similarity { cosine, beside: None, share: 0.5 });
+            Reasons { similarity, ..Reasons::default() }
+        };
+        check(vec![found(1, "It rains.", alike(0.1)), found(2, "It pours.", alike(0.3))], &[2]);
+        check(vec![found(1, "It rains.", alike(0.1))], &[]);
     }
 
     #[test]

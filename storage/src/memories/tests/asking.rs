@@ -80,6 +80,7 @@ async fn leaving_out_others_finds_what_a_plan_finds() {
             let vector = asked.vector(&question).await;
             for by in [By::Words(&terms), By::Nearness(&vector)] {
                 let by_plan = asked.by_plan(&filter, by).await;
+                assert!(!by_plan.is_empty(), "{question}");
                 let good_enough = by_plan[LIMIT.min(by_plan.len()) - 1].score - 1e-4;
                 let good = by_plan.iter().filter(|hit| hit.score >= good_enough);
                 let good: BTreeSet<u64> = good.map(|hit| hit.id).collect();

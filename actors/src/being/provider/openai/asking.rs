@@ -170,7 +170,7 @@ impl Question {
         let response = match timeout_at(first_by, request.send()).await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => return Err(fault::of_sending(&error, self.place(), &self.scrub)),
-            Err(_) => return Err(Fault { error: self.silent(), again: Again::Never }),
+            Err(_) => return Err(Fault { error: self.silent(first_by), again: Again::Never }),
         };
         if !response.status().is_success() {
             let fault = fault::of_status(response, self.place(), &self.scrub).await;
@@ -187,12 +187,11 @@ impl Question {
     }
 
     /// That nothing came before the first words had to be there.
-    pub(super) fn silent(&self) -> ProviderError {
+    pub(super) fn silent(&self, first_by: Instant) -> ProviderError {
         let settings = &self.asker.settings;
-        let (first, total) = (settings.first_token_timeout.0, settings.total_timeout.0);
-        let (patience, setting) = match first <= total {
-            true => (first, "first_token_timeout"),
-            false => (total, "total_timeout"),
+        let (patience, setting) = match first_by < self.deadline {
+            true => (settings.first_token_timeout.0, "first_token_timeout"),
+            false => (settings.total_timeout.0, "total_timeout"),
         };
         ProviderError::Silent { place: self.place(), patience, setting }
     }

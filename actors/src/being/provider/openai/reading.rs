@@ -206,7 +206,7 @@ impl Reading {
                 patience: settings.token_timeout.0,
                 setting: "token_timeout",
             },
-            (false, _) => self.question.silent(),
+            (false, _) => self.question.silent(self.first_by),
         })
     }
 

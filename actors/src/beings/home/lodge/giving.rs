@@ -9,7 +9,7 @@ use genii_protocols::{AskError, Fault, Name};
 use genii_storage::store::{self, OpenError, RestoreError};
 
 use super::Lodge;
-use crate::being::imported::{Imported, NotImported, check_bounds, settle_provider};
+use crate::being::imported::{Imported, NotImported, settle_provider};
 use crate::beings::errands::{
     Amiss, DropParcel, Found, LookInto, Offered, Pack, Packed, Parcel, Piece, ReadParcel,
 };
@@ -140,8 +140,7 @@ fn take_copy(
     store::find_room(copy.parent().unwrap_or(copy), bytes)?;
     store::restore(file, copy).map_err(NotImported::of_copying)?;
     // It was checked whole when it was restored.
-    let Imported { id, name, created } = Imported::in_store(copy)?;
-    check_bounds(copy)?;
+    let Imported { id, name, created } = Imported::in_copy(copy)?;
     let provider = settle_provider(copy, with_provider)?;
     Ok((Found { id, name, created }, provider))
 }
