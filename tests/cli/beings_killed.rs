@@ -316,7 +316,6 @@ fn a_kill_in_the_midst_of_forgetting_leaves_all_of_it_or_no_trace() {
     let folder = house.path("data/beings/marit");
     let text = format!("The password of the lodge is {SECRET}.");
     let forget = ["being", "forget", "marit", "--matching", SECRET, "--yes"];
-    let nothing = time(&house, &["being", "list"]);
     let know = || {
         remember(&house, "marit", &text);
         assert!(holds(&folder, SECRET), "else this shows nothing");
@@ -328,15 +327,17 @@ fn a_kill_in_the_midst_of_forgetting_leaves_all_of_it_or_no_trace() {
     let whole = whole().min(whole());
     assert!(!holds(&folder, SECRET), "a trace is left");
     let mut cut_short = 0;
-    for twelfths in [0, 1, 3, 5, 7, 9, 11] {
+    // Sooner and sooner until it is cut short, and from then on about when it just is, or just is not.
+    let mut after = whole;
+    for _ in 0..8 {
         know();
-        let forgetting = begin(&house, &forget, moment(nothing, whole, twelfths));
+        let forgetting = begin(&house, &forget, after);
         running.signal(Signal::KILL);
         running.end();
         running = house.up(HOUSE);
         let was_forgotten = finish(forgetting).code == 0;
 
-        let round = format!("genii killed after {twelfths}/12");
+        let round = format!("genii killed after {after:?} of {whole:?}");
         until_it_recalls(&house, "data", "marit", &told);
         let is_recalled = wait_until(&round, || {
             let is_recalled = recall(&house, "data", "marit", SECRET).is_ok();
@@ -350,6 +351,7 @@ fn a_kill_in_the_midst_of_forgetting_leaves_all_of_it_or_no_trace() {
             time(&house, &forget);
             assert!(!holds(&folder, SECRET), "{round}: a trace is left");
         }
+        after = if was_forgotten { after * 2 / 3 } else { after * 6 / 5 };
         cut_short += u32::from(!was_forgotten);
     }
     assert!(cut_short > 0, "each was over before genii was killed: they take {whole:?}");

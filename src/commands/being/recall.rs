@@ -32,7 +32,7 @@ pub struct Args {
     /// Only before then
     #[arg(long, value_name = "TIME", value_parser = moment)]
     until: Option<Timestamp>,
-    /// Only what they said
+    /// Only what they said, by the name that they gave, in its letters; who gave none has no name
     #[arg(long, value_name = "NAME")]
     speaker: Option<String>,
     /// Only of these kinds

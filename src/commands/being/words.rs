@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use genii_actors::being::character::macros::USER_DEFAULT;
 use genii_protocols::being::{CoreBlock, Memory, MemoryKind, Recollection, Reminder, Turn};
 use genii_protocols::beings::{BeingState, Isolation};
-use genii_protocols::budget::{Budget, BudgetFor, BudgetLimits, Spent};
+use genii_protocols::budget::{Budget, BudgetFor, BudgetLimits, BudgetOf, Spent};
 use genii_protocols::{Json, Timestamp};
 use serde_json::Value;
 
@@ -197,6 +197,9 @@ pub fn limits(limits: &BudgetLimits, today: Spent, month: Spent, all: Spent) -> 
 pub fn nothing_left(budget: &Budget, now: Timestamp) -> Option<String> {
     let spent = budget.admit(now, 1).err()?;
     Some(match spent.free_at {
+        Some(at) if spent.of == BudgetOf::Tokens => format!(
+            "nothing is left before {at}, and it answers nothing; nor ever what takes more than the limit"
+        ),
         Some(at) => format!("nothing is left before {at}, and it answers nothing"),
         None => "nothing is left, and it answers nothing without a larger budget".to_owned(),
     })

@@ -33,6 +33,14 @@ const ASKING: [&str; 12] = [
 /// How many these are.
 const FIRST_WORDS: usize = 4;
 
+/// With what a question begins that has no question mark, and what comes next; else it may tell something, as `What I
+/// like is tea` does.
+const QUESTION_WORDS: [&str; 7] = ["what", "who", "where", "when", "which", "how", "why"];
+const THEN: [&str; 17] = [
+    "did", "do", "does", "is", "are", "am", "was", "were", "will", "would", "can", "could",
+    "should", "has", "have", "had", "happened",
+];
+
 /// Those of them that may be quoted of what was said, in the same order.
 pub(super) fn quotable(said: &str, mut recalled: Vec<Recalled>) -> Vec<Recalled> {
     let asking = recalled.iter().map(|it| &it.memory).filter(|memory| asks(&memory.text));
@@ -57,16 +65,25 @@ pub(super) fn quotable(said: &str, mut recalled: Vec<Recalled>) -> Vec<Recalled>
     recalled
 }
 
+/// Whether it asks something, or wants something told.
 fn asks(text: &str) -> bool {
-    text.trim_end().ends_with('?')
+    let mut words = text.split_whitespace().map(bare);
+    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let word = first.strip_suffix("'s").unwrap_or(&first);
+    let is_asked = QUESTION_WORDS.contains(&word) && (word != first || THEN.contains(&&*second));
+    let is_wanted = first == "tell" && ["me", "us"].contains(&&*second);
+    text.trim_end().ends_with('?') || is_asked || is_wanted
+}
+
+/// A word in small letters, without what stands around it.
+fn bare(word: &str) -> String {
+    word.trim_matches(|letter: char| !letter.is_alphanumeric()).replace('’', "'").to_lowercase()
 }
 
 /// Whether what was said wants something told, as far as its form says so.
 fn is_after_something(said: &str) -> bool {
-    let first = said.split_whitespace().take(FIRST_WORDS).map(str::to_lowercase);
-    let mut bare =
-        first.map(|word| word.trim_matches(|letter: char| !letter.is_alphabetic()).to_owned());
-    said.contains('?') || bare.any(|word| ASKING.contains(&&*word))
+    let mut first = said.split_whitespace().take(FIRST_WORDS).map(bare);
+    said.contains('?') || first.any(|word| ASKING.contains(&&*word))
 }
 
 /// Whether a memory was found for something that stands in itself, or in another.
@@ -133,7 +150,18 @@ mod tests {
 
     #[test]
     fn what_asks_something_is_not_quoted() {
-        check(vec![found(1, "Where is my sister? ", by_word(None))], &[]);
+        for asks in [
+            "Where is my sister? ",
+            "where does my sister live",
+            "What’s my sister called",
+            "Tell me about my sister.",
+        ] {
+            check(vec![found(1, asks, by_word(None))], &[]);
+        }
+        for tells in ["What I like is my sister.", "When I was ill my sister came.", "Tell no one."]
+        {
+            check(vec![found(1, tells, by_word(None))], &[1]);
+        }
     }
 
     #[test]
