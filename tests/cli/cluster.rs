@@ -300,7 +300,8 @@ fn every_command_reaches_every_agent_from_either_machine() {
     let nowhere = two.house.genii(&["ctl", "tree", "--node", "pc3"]);
     assert!(nowhere.code == 1 && nowhere.err.contains("did you mean pc2?"), "{}", nowhere.err);
     // It is made ready to be restarted from here, and returns.
-    assert!(said(&["ctl", "drain", "pc2"]).contains("all is finished; stopping"));
+    let drained = said(&["ctl", "drain", "pc2"]);
+    assert!(drained.contains("all is finished; stopping"), "{drained}");
     two.pc2.end();
     two.until_node("pc2", "left");
     two.pc2 = begin(&two.house, "pc2");
