@@ -231,6 +231,12 @@ impl<T: Serialize> Out<T> {
             .map_err(|error| Refusal::new(format!("it cannot be said in JSON: {error}")))?;
         self.said.send(Said::Output(text)).await.map_err(|_| Refusal::new("nobody listens"))
     }
+
+    /// Says something that need not be said each time: one who reads slowly is not told of it.
+    pub fn say_if_room(&self, what: T) {
+        let Ok(text) = serde_json::to_string(&what) else { return };
+        let _reads_slowly = self.said.try_send(Said::Output(text));
+    }
 }
 
 /// The name of the argument that says on which machine.

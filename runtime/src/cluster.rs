@@ -29,7 +29,7 @@ mod timing;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use genii_protocols::frame::Standing;
@@ -37,7 +37,7 @@ use genii_protocols::{Address, NodeName};
 use genii_supervision::{Change, Key, What};
 use parking_lot::{Mutex, RwLock};
 use tokio::runtime::Handle;
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::{Notify, oneshot, watch};
 use tokio::task::AbortHandle;
 use tokio::time::Instant;
 
@@ -80,7 +80,7 @@ pub(crate) struct Inner {
     /// How many times other nodes have begun to tell of all that they have.
     tales: AtomicU64,
     running: running::Running,
-    is_leaving: AtomicBool,
+    is_leaving: watch::Sender<bool>,
     /// How many lanes of each node are being greeted.
     greeted: Mutex<BTreeMap<NodeName, usize>>,
     /// How many were turned away because so many were.
@@ -155,7 +155,7 @@ impl Cluster {
             links: AtomicU64::new(began),
             tales: AtomicU64::new(0),
             running: running::Running::default(),
-            is_leaving: AtomicBool::new(false),
+            is_leaving: watch::Sender::new(false),
             greeted: Mutex::default(),
             turned_away: AtomicU64::new(0),
             nonsense: AtomicU64::new(0),
@@ -205,7 +205,8 @@ impl Cluster {
     /// Takes leave of the others: they are told that this node is not to be waited for. Returns when
     /// they have heard, or might have.
     pub async fn leave(&self) {
-        self.0.is_leaving.store(true, Ordering::SeqCst);
+        self.0.is_leaving.send_replace(true);
+        self.0.running.all_gone(LEAVE_PATIENCE).await;
         let peers: Vec<Arc<Peer>> = self.0.peers.read().values().cloned().collect();
         let links: Vec<Arc<Link>> =
             peers.iter().filter_map(|peer| peer.state.lock().link.clone()).collect();
@@ -342,7 +343,7 @@ impl Inner {
     }
 
     fn is_leaving(&self) -> bool {
-        self.is_leaving.load(Ordering::SeqCst)
+        *self.is_leaving.borrow()
     }
 
     /// Writes about a node into the journal.

@@ -1,16 +1,20 @@
 //! `drain`: lets what runs finish, ends the house and leaves the household, so that nothing is lost.
 
+use std::time::Duration;
+
 use genii_protocols::{NodeName, TimeSpan};
 use genii_runtime::house::Unfinished;
 use serde::{Deserialize, Serialize};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::{Command, Out, Refusal, Side, elsewhere};
 use crate::screen::{Screen, many};
 
 /// How long what runs may take to finish, unless it is said.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long who asked may take to read that all is finished, before genii ends without.
+const TELL_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How many agents are named that are not finished.
 const NAMED_MAX: usize = 5;
@@ -58,28 +62,9 @@ impl Command for Drain {
             return elsewhere::run(node, Self::NAME, arguments, side, out.said).await;
         }
         let patience = args.patience.map_or(PATIENCE, |patience| patience.0);
-        let (tell, mut told) = mpsc::channel(1);
-        let (house, ending) = (side.house.clone(), side.ending.clone());
-        let until = Instant::now() + patience;
         // What was begun goes on to its end, also when nobody listens any more.
-        let drains = tokio::spawn(async move {
-            let tell = move |now: &Unfinished| {
-                // One who reads slowly is not told each time.
-                let _reads_slowly = tell.try_send(now.clone());
-            };
-            let left = house.drain(patience, tell).await;
-            ending.begin_with_answers("it was asked to drain", until);
-            left
-        });
-        // Who asked hears that it has begun, also if it ends before there is more to say.
-        out.say(Said::Finishing(Unfinished::default())).await?;
-        while let Some(now) = told.recv().await {
-            out.say(Said::Finishing(now)).await?;
-        }
-        let left = drains.await.map_err(|error| Refusal::new(format!("it broke off: {error}")))?;
-        out.say(Said::Stopping(left)).await?;
-        let left = side.ending.ended().await;
-        out.say(Said::Stopped { left }).await
+        let drains = tokio::spawn(drain(side, out, patience));
+        drains.await.map_err(|error| Refusal::new(format!("it broke off: {error}")))?
     }
 
     fn show(said: Said, screen: &mut Screen) {
@@ -99,6 +84,20 @@ impl Command for Drain {
             }
         }
     }
+}
+
+async fn drain(side: Side, out: Out<Said>, patience: Duration) -> Result<(), Refusal> {
+    let until = Instant::now() + patience;
+    // Who asked hears that it has begun, also if it ends before there is more to say.
+    out.say_if_room(Said::Finishing(Unfinished::default()));
+    let left =
+        side.house.drain(patience, |now| out.say_if_room(Said::Finishing(now.clone()))).await;
+    // Before the way to who asked is closed.
+    let told = tokio::time::timeout(TELL_PATIENCE, out.say(Said::Stopping(left))).await;
+    side.ending.begin_with_answers("it was asked to drain", until);
+    told.map_err(|_| Refusal::new("who asked does not read what is said"))??;
+    let left = side.ending.ended().await;
+    out.say(Said::Stopped { left }).await
 }
 
 fn in_words(unfinished: &Unfinished) -> String {

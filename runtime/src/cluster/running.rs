@@ -10,7 +10,8 @@ use futures_util::stream::BoxStream;
 use futures_util::{FutureExt, StreamExt};
 use genii_protocols::{Address, Destination, Fault, Json, NodeName, Rejection, wire};
 use parking_lot::RwLock;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::coop::unconstrained;
 
 use super::examining::Examine;
 use super::{Cluster, Inner};
@@ -41,6 +42,16 @@ pub(super) struct Running {
 impl Default for Running {
     fn default() -> Self {
         Self { carry: RwLock::default(), places: Arc::new(Semaphore::new(RUNNING_MAX)) }
+    }
+}
+
+impl Running {
+    /// Waits until no command runs, for so long at most. Once this node leaves, each ends when what it has
+    /// said is on its way.
+    pub(super) async fn all_gone(&self, patience: Duration) {
+        let all = u32::try_from(RUNNING_MAX).expect("they are few");
+        // Who reads too slowly loses what it has not read.
+        let _are_gone = tokio::time::timeout(patience, self.places.acquire_many(all)).await;
     }
 }
 
@@ -100,8 +111,9 @@ impl Inner {
         let (own, link) = (self.name.clone(), link.clone());
         // Begun when there is a place for it, and not before.
         let said = doing.begin(&link.peer);
+        let leaving = self.is_leaving.subscribe();
         tokio::spawn(async move {
-            say(&own, &link, correlation, &outlet, said).await;
+            say(&own, &link, correlation, &outlet, said, leaving).await;
             link.close_outlet(correlation);
             drop(place);
         });
@@ -125,19 +137,27 @@ impl Doing {
     }
 }
 
-/// Sends back what a command says, until its end, or until nobody wants it any more.
+/// Sends back what a command says, until its end, or until nobody wants it any more or this node leaves.
 async fn say(
     own: &NodeName,
     link: &Arc<Link>,
     correlation: u64,
     outlet: &FarOutlet,
     mut said: BoxStream<'static, Result<Json, Json>>,
+    mut leaving: watch::Receiver<bool>,
 ) {
     loop {
         let next = tokio::select! {
             biased;
             () = outlet.gone() => return,
             next = said.next() => next,
+            _ = leaving.wait_for(|is_leaving| *is_leaving) => {
+                // A task that has done much in one go is told that there is nothing.
+                match unconstrained(said.next()).now_or_never() {
+                    Some(next) => next,
+                    None => return,
+                }
+            }
         };
         let end: Result<Json, Json> = match next {
             Some(Ok(item)) => match wire::encode(&item) {

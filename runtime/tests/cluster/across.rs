@@ -1,9 +1,11 @@
 //! Streams, monitors and links between agents of different machines.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, stream};
+use serde_json::json;
+use tokio_stream::wrappers::ReceiverStream;
 
 use super::*;
 
@@ -248,4 +250,40 @@ async fn a_command_for_which_there_is_no_place_is_not_begun() {
     let JsonNext::End(Err(error)) = refused.next().await else { panic!("it was begun") };
     assert!(matches!(error.fault(), Some(Fault::Overloaded { .. })), "{error}");
     assert_eq!(begun.load(Ordering::SeqCst), PLACES);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_command_has_said_comes_before_its_machine_is_gone() {
+    const SAID: usize = 50;
+    let (_waters, main, pc2) = two(75).await;
+    let (says, said) = tokio::sync::mpsc::channel::<Json>(SAID);
+    let said = Mutex::new(Some(said));
+    pc2.cluster.carry_out(Arc::new(move |_, _| {
+        let said = said.lock().unwrap().take().unwrap();
+        ReceiverStream::new(said).map(Ok).boxed()
+    }));
+    let mut running = main.cluster.run(&name("pc2"), &Json(json!("go on"))).await.unwrap();
+    says.send(Json(json!("it has begun"))).await.unwrap();
+    assert!(matches!(running.next().await, JsonNext::Item(said) if said.0 == "it has begun"));
+    for last in 0..SAID {
+        says.try_send(Json(json!(last))).unwrap();
+    }
+    pc2.cluster.leave().await;
+    for last in 0..SAID {
+        let next = running.next().await;
+        assert!(matches!(&next, JsonNext::Item(said) if said.0 == last), "{last}: {next:?}");
+    }
+    let JsonNext::End(Err(error)) = running.next().await else { panic!("it has said its end") };
+    assert!(error.fault().is_some(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_does_not_stay_for_one_who_does_not_read() {
+    let (_waters, main, pc2) = two(76).await;
+    pc2.cluster.carry_out(Arc::new(|_, said: Json| stream::repeat(Ok(said)).boxed()));
+    let running = main.cluster.run(&name("pc2"), &Json(json!("again"))).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    pc2.cluster.leave().await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
+    drop(running);
 }
