@@ -185,6 +185,12 @@ impl Data {
         Missing(above.chain(within).filter(|path| !path.exists()).collect())
     }
 
+    /// Whether a genii holds the folder, whether or not it listens already.
+    pub fn is_held(&self) -> bool {
+        let lock = File::open(self.lock_file());
+        lock.is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    }
+
     /// Whether there was a genii that held the folder, and does not any more.
     pub fn is_let_go(&self) -> bool {
         let lock = File::open(self.lock_file());

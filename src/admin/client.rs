@@ -25,6 +25,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const ALIVE_INTERVAL: Duration = Duration::from_secs(5);
 const ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long one that is about to listen may take until it does, and how often to look.
+const STARTING_PATIENCE: Duration = Duration::from_secs(10);
+const STARTING_LOOK: Duration = Duration::from_millis(25);
+
 /// How long one that was killed may take to be gone, and how often to look whether it is.
 const GONE_PATIENCE: Duration = Duration::from_millis(500);
 const GONE_LOOK: Duration = Duration::from_millis(25);
@@ -48,14 +52,8 @@ impl Client {
     /// # Errors
     /// When none runs there, or it does not answer.
     pub async fn connect(data: &Data) -> Result<Self, Fault> {
+        reach(data).await?;
         let socket = data.socket();
-        // To say what is wrong in words, before anything speaks HTTP.
-        let reached = tokio::time::timeout(CONNECT_TIMEOUT, UnixStream::connect(&socket)).await;
-        match reached {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => return Err(not_reached(data, &error)),
-            Err(_) => return Err(silent(data).await),
-        }
         let connect = tower::service_fn(move |_: Uri| {
             let socket = socket.clone();
             async move { UnixStream::connect(socket).await.map(TokioIo::new) }
@@ -191,9 +189,37 @@ impl Replies {
     }
 }
 
+/// Reaches where genii listens, to say what is wrong in words before anything speaks HTTP. One that has taken its
+/// folder and does not listen yet is waited for.
+async fn reach(data: &Data) -> Result<(), Fault> {
+    let begins = async {
+        let is_absent =
+            |error: &std::io::Error| matches!(error.kind(), NotFound | ConnectionRefused);
+        while data.is_held()
+            && UnixStream::connect(data.socket()).await.is_err_and(|error| is_absent(&error))
+        {
+            tokio::time::sleep(STARTING_LOOK).await;
+        }
+    };
+    // What is wrong is told below.
+    let _listens = tokio::time::timeout(STARTING_PATIENCE, begins).await;
+    let reached = tokio::time::timeout(CONNECT_TIMEOUT, UnixStream::connect(data.socket())).await;
+    match reached {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(not_reached(data, &error)),
+        Err(_) => Err(silent(data).await),
+    }
+}
+
 fn not_reached(data: &Data, error: &std::io::Error) -> Fault {
     let folder = data.folder().display();
     match error.kind() {
+        NotFound | ConnectionRefused if data.is_held() => {
+            let logs = data.logs();
+            Fault::new(format!("the genii on {folder} does not listen yet, or not any more"))
+                .help(format!("its log in {} says what it does", logs.display()))
+                .about(data)
+        }
         NotFound | ConnectionRefused => Fault::new(format!("no genii runs on {folder}"))
             .help(format!("start it with `{}`, or name its folder with --data DIR", data.up()))
             .about(data),
@@ -272,5 +298,31 @@ mod tests {
         drop(lock);
         let fault = silent(&data).await;
         assert!(fault.message.contains("does not run any more"), "{fault}");
+    }
+
+    #[tokio::test]
+    async fn one_that_has_its_folder_and_does_not_listen_yet_is_waited_for() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = Data::new(Some(scratch.path().join("house"))).unwrap();
+        data.prepare().unwrap();
+        let lock = data.lock().unwrap();
+        let mut reaching = std::pin::pin!(reach(&data));
+        let early = tokio::time::timeout(4 * STARTING_LOOK, &mut reaching).await;
+        assert!(early.is_err(), "{early:?}");
+        let _listens = tokio::net::UnixListener::bind(data.socket()).unwrap();
+        reaching.await.unwrap();
+        drop(lock);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_never_listens_is_not_waited_for_without_end() {
+        let scratch = tempfile::tempdir().unwrap();
+        let data = Data::new(Some(scratch.path().join("house"))).unwrap();
+        let nobody = reach(&data).await.unwrap_err();
+        assert!(nobody.message.contains("no genii runs"), "{nobody}");
+        data.prepare().unwrap();
+        let _lock = data.lock().unwrap();
+        let fault = reach(&data).await.unwrap_err();
+        assert!(fault.message.contains("does not listen yet"), "{fault}");
     }
 }
