@@ -42,7 +42,7 @@ use genii_protocols::Timestamp;
 
 use super::character::{Character, Names};
 use super::lorebook::PreparedLorebook;
-use super::provider::{Remembered, Request, UnderWay};
+use super::provider::{Grounds, Remembered, Request, UnderWay};
 
 pub use account::{LoreUse, PromptAccount, Selection, TokensByPart};
 pub(super) use gather::{is_long, minute};
@@ -93,6 +93,8 @@ pub struct PromptInput<'a> {
     pub greeting: Option<u32>,
     /// What macros make their choices by.
     pub seed: u64,
+    /// Whether who answers has no model, and is to be told [what the prompt was made of](Request::grounds).
+    pub wants_grounds: bool,
 }
 
 /// A small text that a being keeps in mind.
@@ -242,7 +244,10 @@ pub fn assemble(
                 messages,
                 reply_tokens_max: settings.reply_tokens_max,
                 temperature: settings.temperature,
-                grounds: pieces.grounds(input, &names, &plan),
+                grounds: match input.wants_grounds {
+                    true => pieces.grounds(input, &names, &plan),
+                    false => Grounds::default(),
+                },
                 under_way: UnderWay::default(),
             };
             return Ok(Assembled { request: Arc::new(request), account });

@@ -66,7 +66,7 @@ pub struct Request {
     /// How freely a model may choose its words, from 0 to 2; as the provider's settings say if it does
     /// not.
     pub temperature: Option<f32>,
-    /// What the prompt was made of, for who answers without a model.
+    /// What the prompt was made of, for who answers without a model; empty for others.
     pub grounds: Grounds,
     /// Whether it is with a server, and what that has counted.
     pub under_way: UnderWay,
@@ -123,6 +123,8 @@ pub struct Grounds {
     pub name: String,
     /// Its character, in a few sentences.
     pub description: String,
+    /// All that is written down of its character, sentence by sentence.
+    pub character: Vec<String>,
     /// What was said.
     pub said: String,
     /// Who said it, by the name that [`Remembered::speaker`] has for them.

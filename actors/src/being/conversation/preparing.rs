@@ -8,6 +8,7 @@ use genii_storage::memories::{Memory, MemoryKind, Recall, RecallFilter, Recalled
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
+use super::asked::{AskedDays, asks, is_about_asker};
 use super::newest::Newest;
 use super::quotable::quotable;
 use super::{Telling, not_kept};
@@ -79,7 +80,42 @@ impl Telling<'_> {
 
     /// What is remembered of what was said, among some memories.
     async fn recall(&self, filter: RecallFilter) -> Result<Vec<Recalled>, NotAnswered> {
-        let limit = if self.who.is_offline() { LOOKED_AT_OFFLINE_MAX } else { RECALLED_MAX };
+        let is_offline = self.who.is_offline();
+        let mut recalled = self
+            .recall_any(filter, if is_offline { LOOKED_AT_OFFLINE_MAX } else { RECALLED_MAX })
+            .await?;
+        recalled.retain(|it| it.score >= SCORE_MIN);
+        if is_offline {
+            recalled = quotable(&AskedDays::of(&self.saying.said, self.at), recalled);
+            if recalled.is_empty() && is_about_asker(&self.saying.said) {
+                recalled = self.known_of_asker().await?;
+            }
+            recalled.truncate(RECALLED_MAX);
+        }
+        Ok(recalled)
+    }
+
+    /// What whoever asks has told: facts, or else whatever it is that is no question.
+    async fn known_of_asker(&self) -> Result<Vec<Recalled>, NotAnswered> {
+        let speaker = self.saying.speaker.clone();
+        for kind in [MemoryKind::Fact, MemoryKind::Turn] {
+            let (kinds, speaker) = (vec![kind], speaker.clone());
+            let filter = RecallFilter { kinds, speaker, ..RecallFilter::default() };
+            let mut told = self.recall_any(filter, LOOKED_AT_OFFLINE_MAX).await?;
+            told.retain(|it| it.memory.speaker == self.saying.speaker && !asks(&it.memory.text));
+            if !told.is_empty() {
+                return Ok(told);
+            }
+        }
+        Ok(Vec::new())
+    }
+
+    /// What comes nearest to what was said, whether or not it is near.
+    async fn recall_any(
+        &self,
+        filter: RecallFilter,
+        limit: usize,
+    ) -> Result<Vec<Recalled>, NotAnswered> {
         let recall = Recall {
             question: self.saying.said.clone(),
             at: self.at,
@@ -87,18 +123,10 @@ impl Telling<'_> {
             limit,
             filter,
         };
-        let mut recalled = self
-            .mind
-            .memories
-            .recall(recall)
-            .await
-            .map_err(|error| NotAnswered::Store { why: with_causes(&error) })?;
+        let recalled = self.mind.memories.recall(recall).await;
+        let mut recalled =
+            recalled.map_err(|error| NotAnswered::Store { why: with_causes(&error) })?;
         tell_until(&mut recalled);
-        recalled.retain(|it| it.score >= SCORE_MIN);
-        if self.who.is_offline() {
-            recalled = quotable(&self.saying.said, recalled);
-            recalled.truncate(RECALLED_MAX);
-        }
         Ok(recalled)
     }
 
@@ -118,6 +146,7 @@ impl Telling<'_> {
             answers: newest.answers,
             greeting: newest.greeting,
             seed: u64::from(newest.answers),
+            wants_grounds: self.who.is_offline(),
         };
         let assemble = || prompt::assemble(&input, &settings, &EstimatedTokens);
         match self.who.lorebook.as_ref().is_some_and(PreparedLorebook::takes_a_while) {

@@ -6,16 +6,18 @@
 //! |---|---|
 //! | asks something | no: what was asked before tells nothing |
 //! | is what somebody said who answers without a model | no: that quotes what is remembered elsewhere |
-//! | has words of what was said, is alike in its vector, or is of a day after which it asks | yes |
-//! | was found only for words, or a likeness, of what stands beside it | if that asks something, which it follows; for words also if nothing else is left |
-//! | was found only by who said it | yes |
-//! | was found only by a short word that is spelt nearly so, or a day that is named in passing | no |
+//! | is of a day for which it asks | yes, and of those that were found also for another reason none besides |
+//! | has words of what was said, or is alike in its vector | yes, if none is of a day for which it asks |
+//! | was found only for words, or a likeness, of what stands beside it | as before if that asks something, which it follows; for words also if nothing else is left |
+//! | was found only by who said it | as before |
+//! | was found only by a short word that is spelt nearly so, `today` or the like, or a day that is named in passing | no |
 
 use std::collections::BTreeSet;
 
 use genii_storage::memories::Recalled;
 use genii_storage::ranking::reasons::{Reasons, Similarity, Word};
 
+use super::asked::{AskedDays, asks, is_relative_day};
 use crate::being::provider::offline;
 
 /// How alike a memory is at least to what was said, by the cosine of both vectors, to be quoted for that.
@@ -24,66 +26,32 @@ const ALIKE_MIN: f32 = 0.25;
 /// How many letters a word has at least that is quoted for being spelt nearly so: `live` is like `lovely`, by its stem.
 const SPELT_LETTERS_MIN: usize = 5;
 
-/// Who asks for something without a question mark has one of these among the first words.
-const ASKING: [&str; 12] = [
-    "what", "who", "where", "which", "how", "did", "tell", "show", "list", "remind", "describe",
-    "say",
-];
-
-/// How many these are.
-const FIRST_WORDS: usize = 4;
-
-/// With what a question begins that has no question mark, and what comes next; else it may tell something, as `What I
-/// like is tea` does.
-const QUESTION_WORDS: [&str; 7] = ["what", "who", "where", "when", "which", "how", "why"];
-const THEN: [&str; 17] = [
-    "did", "do", "does", "is", "are", "am", "was", "were", "will", "would", "can", "could",
-    "should", "has", "have", "had", "happened",
-];
-
 /// Those of them that may be quoted of what was said, in the same order.
-pub(super) fn quotable(said: &str, mut recalled: Vec<Recalled>) -> Vec<Recalled> {
+pub(super) fn quotable(days: &AskedDays, mut recalled: Vec<Recalled>) -> Vec<Recalled> {
     let asking = recalled.iter().map(|it| &it.memory).filter(|memory| asks(&memory.text));
     let questions: BTreeSet<u64> = asking.map(|memory| memory.id).collect();
     recalled.retain(|it| !asks(&it.memory.text) && !offline::is_answer(&it.memory.text));
-    let asks_for_a_day = is_after_something(said);
+    let of_days: BTreeSet<u64> =
+        recalled.iter().map(|it| &it.memory).filter(|it| days.have(it)).map(|it| it.id).collect();
+    let is_of_days = |it: &Recalled| of_days.contains(&it.memory.id);
+    let is_found_itself =
+        |it: &Recalled| is_found_at(&it.reasons, None) || it.reasons.speaker.is_some();
     let fits = |it: &Recalled| {
         let reasons = &it.reasons;
-        let is_of_that_day = asks_for_a_day && reasons.date > 0.0;
         let mut asked_before = questions.range(..it.memory.id);
         let mut follows_one = || asked_before.any(|id| is_found_at(reasons, Some(*id)));
-        is_of_that_day
-            || is_found_at(reasons, None)
-            || is_found_by_speaker(reasons)
-            || follows_one()
+        is_found_at(reasons, None) || is_found_by_speaker(reasons) || follows_one()
     };
-    if recalled.iter().any(fits) {
+    if recalled.iter().any(|it| is_of_days(it) && is_found_itself(it)) {
+        recalled.retain(|it| is_of_days(it) && is_found_itself(it));
+    } else if !of_days.is_empty() {
+        recalled.retain(is_of_days);
+    } else if recalled.iter().any(fits) {
         recalled.retain(fits);
     } else {
         recalled.retain(|it| it.reasons.words.iter().any(tells));
     }
     recalled
-}
-
-/// Whether it asks something, or wants something told.
-fn asks(text: &str) -> bool {
-    let mut words = text.split_whitespace().map(bare);
-    let (first, second) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let word = first.strip_suffix("'s").unwrap_or(&first);
-    let is_asked = QUESTION_WORDS.contains(&word) && (word != first || THEN.contains(&&*second));
-    let is_wanted = first == "tell" && ["me", "us"].contains(&&*second);
-    text.trim_end().ends_with('?') || is_asked || is_wanted
-}
-
-/// A word in small letters, without what stands around it.
-fn bare(word: &str) -> String {
-    word.trim_matches(|letter: char| !letter.is_alphanumeric()).replace('’', "'").to_lowercase()
-}
-
-/// Whether what was said wants something told, as far as its form says so.
-fn is_after_something(said: &str) -> bool {
-    let mut first = said.split_whitespace().take(FIRST_WORDS).map(bare);
-    said.contains('?') || first.any(|word| ASKING.contains(&&*word))
 }
 
 /// Whether a memory was found for something that stands in itself, or in another.
@@ -94,9 +62,8 @@ fn is_found_at(reasons: &Reasons, place: Option<u64>) -> bool {
 
 /// Whether it was found since somebody said it who is named, and for nothing else.
 fn is_found_by_speaker(reasons: &Reasons) -> bool {
-    let is_found_otherwise = reasons.date > 0.0
-        || reasons.words.iter().any(tells)
-        || reasons.similarity.as_ref().is_some_and(is_alike);
+    let is_found_otherwise =
+        reasons.words.iter().any(tells) || reasons.similarity.as_ref().is_some_and(is_alike);
     reasons.speaker.is_some() && !is_found_otherwise
 }
 
@@ -106,25 +73,34 @@ fn is_alike(similarity: &Similarity) -> bool {
 
 /// Whether a word that was found says that what has it is meant.
 fn tells(word: &Word) -> bool {
-    word.spelt.as_ref().is_none_or(|spelt| spelt.chars().count() >= SPELT_LETTERS_MIN)
+    let is_spelt_so = word.spelt.as_ref();
+    let is_meant = is_spelt_so.is_none_or(|spelt| spelt.chars().count() >= SPELT_LETTERS_MIN);
+    is_meant && !is_relative_day(&word.word)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
-
+    use genii_protocols::Timestamp;
     use genii_storage::memories::{Memory, MemoryKind};
     use genii_storage::ranking::reasons::Speaker;
 
     use super::*;
 
+    fn at(day: &str) -> Timestamp {
+        serde_json::from_value(format!("{day}T10:00:00Z").into()).unwrap()
+    }
+
     fn found(id: u64, text: &str, reasons: Reasons) -> Recalled {
+        found_of("2026-04-01", id, text, reasons)
+    }
+
+    fn found_of(day: &str, id: u64, text: &str, reasons: Reasons) -> Recalled {
         let memory = Memory {
             id,
             kind: MemoryKind::Turn,
             text: text.to_owned(),
             speaker: None,
-            at: UNIX_EPOCH.into(),
+            at: at(day),
             turn: None,
             subject: None,
             until: None,
@@ -143,8 +119,10 @@ mod tests {
         check_of("Where is she?", recalled, expected);
     }
 
+    /// Asked on the fourth of May.
     fn check_of(said: &str, recalled: Vec<Recalled>, expected: &[u64]) {
-        let ids: Vec<u64> = quotable(said, recalled).iter().map(|it| it.memory.id).collect();
+        let days = AskedDays::of(said, at("2026-05-04"));
+        let ids: Vec<u64> = quotable(&days, recalled).iter().map(|it| it.memory.id).collect();
         assert_eq!(ids, expected);
     }
 
@@ -180,11 +158,10 @@ mod tests {
         let recalled = vec![
             found(1, "My sister lives in Bergen.", by_word(None)),
             found(2, "I ate soup.", by_word(Some(1))),
-            found(3, "We met on that day.", Reasons { date: 0.1, ..by_word(Some(1)) }),
             found(4, "Lena is a sibling.", alike(None)),
             found(5, "So she is.", alike(Some(4))),
         ];
-        check(recalled, &[1, 3, 4]);
+        check(recalled, &[1, 4]);
     }
 
     #[test]
@@ -209,24 +186,47 @@ mod tests {
         check(recalled, &[3, 9]);
     }
 
-    #[test]
-    fn a_day_counts_for_who_asks_after_one() {
+    fn by_speaker() -> Reasons {
         let speaker = Some(Speaker { name: "ann".to_owned(), share: 0.2 });
-        for speaker in [None, speaker] {
-            let of_today = Reasons { date: 0.4, speaker, ..Reasons::default() };
-            let recalled = || vec![found(1, "It rains.", of_today.clone())];
-            for asks in [
-                "What was said today?",
-                "Marit, what was said today? I forgot.",
-                "Please tell me what was said today",
-                "And today?!",
-            ] {
-                check_of(asks, recalled(), &[1]);
-            }
-            for tells in ["I had soup today.", "Had soup today.", "Was in Oslo today"] {
-                check_of(tells, recalled(), &[]);
-            }
-        }
+        Reasons { speaker, ..Reasons::default() }
+    }
+
+    #[test]
+    fn a_day_counts_for_who_asks_for_one() {
+        let recalled = || {
+            vec![
+                found_of("2026-05-04", 1, "It rains.", Reasons::default()),
+                found_of("2026-05-03", 2, "It pours.", Reasons::default()),
+            ]
+        };
+        check_of("What was said today?", recalled(), &[1]);
+        check_of("What was said yesterday?", recalled(), &[2]);
+        check_of("Yesterday it was dry.", recalled(), &[]);
+        check_of("How are you today?", recalled(), &[]);
+    }
+
+    #[test]
+    fn a_day_counts_for_more_than_who_it_is_or_a_word() {
+        let recalled = || {
+            vec![
+                found_of("2026-05-04", 1, "The boat is mended.", by_word(None)),
+                found_of("2026-05-04", 2, "I am tired.", by_speaker()),
+                found_of("2026-05-03", 3, "It pours.", Reasons::default()),
+                found_of("2026-05-03", 4, "I swam.", by_speaker()),
+            ]
+        };
+        check_of("What did Ann do yesterday?", recalled(), &[4]);
+        let without_hers = recalled().into_iter().filter(|it| it.memory.id != 4).collect();
+        check_of("What did Ann do yesterday?", without_hers, &[3]);
+        // Nothing is left of that day.
+        check_of("What did Ann do on 2 May 2026?", recalled(), &[1, 2, 4]);
+    }
+
+    #[test]
+    fn the_word_for_a_day_is_no_reason() {
+        let word = Word { word: "today".to_owned(), spelt: None, beside: None, share: 1.0 };
+        let reasons = Reasons { words: vec![word], ..Reasons::default() };
+        check_of("What did we eat today?", vec![found(1, "Today I swam.", reasons)], &[]);
     }
 
     #[test]

@@ -47,6 +47,15 @@ fn last_that(ends: &[usize], fits: impl Fn(usize) -> bool) -> Option<usize> {
     ends[..count].iter().rev().copied().find(|end| fits(*end))
 }
 
+/// The sentences of a text, without what stands between.
+pub(super) fn sentences(text: &str) -> Vec<String> {
+    let ends = sentence_ends(text);
+    let begins = std::iter::once(0).chain(ends.iter().copied());
+    let ends = ends.iter().copied().chain([text.len()]);
+    let sentences = begins.zip(ends).map(|(begin, end)| text[begin..end].trim());
+    sentences.filter(|sentence| !sentence.is_empty()).map(str::to_owned).collect()
+}
+
 /// Where sentences end: after `.`, `!`, `?` and their like with a space behind, and before line breaks.
 fn sentence_ends(text: &str) -> Vec<usize> {
     let mut ends = Vec::new();
@@ -106,6 +115,13 @@ mod tests {
         assert_eq!(letters, "x".repeat(98 * 5) + ELLIPSIS);
         assert_eq!(cut(&"\u{1f408}".repeat(9_000), 8).as_deref(), Some("\u{1f408}\u{1f408} …"));
         assert_eq!(cut("wonderful", 1), None);
+    }
+
+    #[test]
+    fn a_text_is_parted_into_its_sentences() {
+        let parted = sentences("She counts. \"Why?\" she asks!\n\nShe keeps bees");
+        assert_eq!(parted, ["She counts.", "\"Why?\" she asks!", "She keeps bees"]);
+        assert_eq!(sentences(" \n"), Vec::<String>::new());
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The pieces of a prompt as they stand in it, and the messages that they make.
 
 use super::account::LoreUse;
-use super::cut::cut;
+use super::cut::{cut, sentences};
 use super::gather;
 use super::pile::{Pile, Rule};
 use super::shelf::Shelf;
@@ -17,6 +17,9 @@ const QUOTE_NOTE: &str = "Lines that begin with a bar | are quoted: they tell wh
 
 /// How many tokens of its description a being tells who answers without a model.
 const GROUNDS_TOKENS_MAX: u32 = 150;
+
+/// And among how much of its character it looks for what bears on what was said.
+const GROUNDS_CHARACTER_TOKENS_MAX: u32 = 2_000;
 
 /// A text of the character, in the order in which they are wanted.
 #[derive(Debug, Clone, Copy)]
@@ -176,14 +179,17 @@ impl Pieces {
     /// What who answers without a model is told.
     pub(super) fn grounds(&self, input: &PromptInput<'_>, names: &Names, plan: &Plan) -> Grounds {
         let character = input.character;
-        let texts = [&character.description, &character.personality];
-        let text = texts.into_iter().find(|text| !text.trim().is_empty());
-        let text = text.map(|text| expand(text.trim(), names, input.seed)).unwrap_or_default();
-        let counter = &EstimatedTokens;
+        let texts = [&character.description, &character.personality, &character.scenario];
+        let texts = texts.into_iter().map(|text| expand(text.trim(), names, input.seed));
+        let texts: Vec<String> = texts.filter(|text| !text.is_empty()).collect();
+        let part = |text: &str, tokens_max| cut(text, tokens_max, &EstimatedTokens);
         let memories = plan.memories.taken().iter().map(|index| self.remembered[*index].1.clone());
+        let description = texts.first().and_then(|text| part(text, GROUNDS_TOKENS_MAX));
+        let character = part(&texts.join("\n"), GROUNDS_CHARACTER_TOKENS_MAX);
         Grounds {
             name: names.being().to_owned(),
-            description: cut(&text, GROUNDS_TOKENS_MAX, counter).unwrap_or_default(),
+            description: description.unwrap_or_default(),
+            character: sentences(&character.unwrap_or_default()),
             said: input.said.to_owned(),
             asker: Some(input.user.to_owned()),
             memories: memories.collect(),

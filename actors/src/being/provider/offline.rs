@@ -9,7 +9,10 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
 
+use genii_storage::text::terms;
+
 use super::{Grounds, Piece, Provider, ProviderError, Remembered, Request, Usage};
+use crate::being::character::macros::USER_DEFAULT;
 use genii_protocols::calendar::Day;
 
 /// How many memories are quoted, and how many pieces of lore.
@@ -43,6 +46,17 @@ const ABOUT_ITSELF: [&str; 9] = [
     "your name",
 ];
 
+/// What people say when they want to know what the being calls them.
+const WHO_I_AM: [&str; 4] = ["who am i", "my name", "am i called", "do you call me"];
+
+/// Who says one of these, and none of the others, speaks of the being.
+const YOU: [&str; 4] = ["you", "your", "yours", "yourself"];
+const ME: [&str; 5] = ["i", "me", "my", "mine", "myself"];
+
+/// What who asks a being says of what it is to do, and not of what it is.
+const ASKING_VERBS: [&str; 8] =
+    ["know", "remember", "say", "tell", "think", "want", "hear", "mean"];
+
 /// The provider that needs nothing.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Offline;
@@ -63,10 +77,13 @@ impl Provider for Offline {
 /// The whole answer.
 fn answer(grounds: &Grounds) -> String {
     let mut lines = vec![introduction(grounds)];
-    if is_about_itself(grounds) {
+    let (said, is_about_itself) = (words(&grounds.said), is_about_itself(grounds));
+    if is_about_itself {
         lines.extend(character(grounds));
     }
-    let (known, quotes) = (known(grounds), quotes(grounds));
+    let name = named_asker(grounds).filter(|_| has_one_of(&said, &WHO_I_AM));
+    lines.extend(name.map(|name| format!("You speak to me as {name}.")));
+    let (known, quotes) = (known(grounds, is_about_itself), quotes(grounds));
     if !known.is_empty() {
         lines.push("This is written down of what I know of it:".to_owned());
         lines.extend(known.iter().cloned());
@@ -80,9 +97,33 @@ fn answer(grounds: &Grounds) -> String {
     lines.join("\n")
 }
 
-/// What its character knows of what was said.
-fn known(grounds: &Grounds) -> Vec<String> {
-    grounds.lore.iter().take(QUOTES_MAX).map(|lore| quoted(lore)).collect()
+/// What its character knows of what was said: lore, and what is written down of itself if that is asked for.
+fn known(grounds: &Grounds, is_told_already: bool) -> Vec<String> {
+    let own = if is_told_already { Vec::new() } else { own_life(grounds) };
+    let known = grounds.lore.iter().chain(own);
+    known.take(QUOTES_MAX).map(|text| quoted(text)).collect()
+}
+
+/// The sentences of its character that have a word in common with a question about itself.
+fn own_life(grounds: &Grounds) -> Vec<&String> {
+    let said = words(&grounds.said);
+    if !has_one_of(&said, &YOU) || has_one_of(&said, &ME) || !grounds.said.contains('?') {
+        return Vec::new();
+    }
+    let others = [terms(&grounds.name), terms(&ASKING_VERBS.join(" "))].concat();
+    let asked = terms(&grounds.said).into_iter().filter(|term| !others.contains(term));
+    let asked: Vec<String> = asked.collect();
+    let bears_on_it = |sentence: &&String| {
+        let there = terms(sentence);
+        asked.iter().any(|term| there.contains(term))
+    };
+    grounds.character.iter().filter(bears_on_it).collect()
+}
+
+/// What whoever asks is called, if they have said so.
+fn named_asker(grounds: &Grounds) -> Option<String> {
+    let name = grounds.asker.as_deref().filter(|name| *name != USER_DEFAULT)?;
+    Some(plain(name, NAME_CHARS_MAX)).filter(|name| !name.is_empty())
 }
 
 fn introduction(grounds: &Grounds) -> String {
@@ -106,7 +147,11 @@ fn is_about_itself(grounds: &Grounds) -> bool {
     let said = words(&grounds.said);
     let name = words(&grounds.name);
     let asks_for_name = name.len() > 2 && said.contains(&format!(" who is{name}"));
-    asks_for_name || ABOUT_ITSELF.iter().any(|phrase| said.contains(&format!(" {phrase} ")))
+    asks_for_name || has_one_of(&said, &ABOUT_ITSELF)
+}
+
+fn has_one_of(said: &str, phrases: &[&str]) -> bool {
+    phrases.iter().any(|phrase| said.contains(&format!(" {phrase} ")))
 }
 
 /// A text in lower case with one space around each word, so that whole words can be looked for.

@@ -12,10 +12,17 @@ fn memory(day: &str, speaker: Option<&str>, text: &str) -> Remembered {
     Remembered { text: text.to_owned(), speaker: speaker.map(str::to_owned), at, until: None }
 }
 
+const CHARACTER: [&str; 3] = [
+    "A patient teacher of mathematics.",
+    "She lives in a tower with a cat.",
+    "She remembers each proof by its first line.",
+];
+
 fn ada(said: &str, memories: Vec<Remembered>) -> Grounds {
     Grounds {
         name: "Ada".to_owned(),
         description: "A patient teacher of mathematics.".to_owned(),
+        character: CHARACTER.map(str::to_owned).to_vec(),
         said: said.to_owned(),
         asker: Some("joe".to_owned()),
         memories,
@@ -123,6 +130,35 @@ fn it_says_who_it_is() {
     }
     let without = Grounds { description: " \n".to_owned(), ..ada("who are you", vec![]) };
     assert!(!answer(&without).contains("character"));
+}
+
+#[test]
+fn what_is_written_down_of_itself_answers_a_question_about_it() {
+    let written = "This is written down of what I know of it:";
+    let introduction = format!("I am Ada. {OFFLINE}");
+    for said in ["Where do you live?", "Ada, have you got cats?", "How is your cat?"] {
+        check(&ada(said, vec![]), &[&introduction, written, &format!("“{}”", CHARACTER[1])]);
+    }
+    for said in [
+        "Where does Joe live?",
+        "You live well.",
+        "Do you remember me?",
+        "Do you know where I live?",
+        "What do you remember of Bo?",
+    ] {
+        assert!(!answer(&ada(said, vec![])).contains(written), "{said}");
+    }
+}
+
+#[test]
+fn who_asks_who_they_are_is_told_by_what_name_they_speak() {
+    let of = |asker: &str, said: &str| {
+        answer(&Grounds { asker: Some(asker.to_owned()), ..ada(said, vec![]) })
+    };
+    assert!(of("joe", "Who am I?").contains("You speak to me as joe."));
+    assert!(of("joe\n", "What's my name?").contains("You speak to me as joe."));
+    assert!(!of(USER_DEFAULT, "Who am I?").contains("You speak"));
+    assert!(!of("joe", "Who am Bo?").contains("You speak"));
 }
 
 #[test]
