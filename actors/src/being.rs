@@ -11,6 +11,7 @@
 //! | `conversation`, `listener` | one turn: recall, prompt, answer, keep |
 //! | [`prompt`] | the prompt, within a budget of tokens |
 //! | [`provider`] | who finds its words |
+//! | `asked` | what somebody asks for, for who understands nothing |
 //! | `facts`, `consolidating` | what is made of what was said |
 //! | `keeping` | what it is to remember |
 //! | `forgetting`, `recollection` | what becomes of it |
@@ -24,6 +25,7 @@
 //! | [`embedding`] | by which embedder its memories are found |
 //! | `shared` | what the beings of a node have in common |
 
+mod asked;
 pub mod birth;
 pub mod character;
 mod consolidating;

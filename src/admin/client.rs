@@ -1,7 +1,7 @@
 //! The side of who asks.
 
 use std::io::ErrorKind::{ConnectionRefused, NotADirectory, NotFound, PermissionDenied};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use genii_protocols::NodeName;
 use genii_protocols::admin::admin_client::AdminClient;
@@ -9,6 +9,7 @@ use genii_protocols::admin::{RunRequest, run_reply::Said};
 use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::UnixStream;
+use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint, Uri};
 use tonic::{Code, Status, Streaming};
 
@@ -192,22 +193,19 @@ impl Replies {
 /// Reaches where genii listens, to say what is wrong in words before anything speaks HTTP. One that has taken its
 /// folder and does not listen yet is waited for.
 async fn reach(data: &Data) -> Result<(), Fault> {
-    let begins = async {
-        let is_absent =
-            |error: &std::io::Error| matches!(error.kind(), NotFound | ConnectionRefused);
-        while data.is_held()
-            && UnixStream::connect(data.socket()).await.is_err_and(|error| is_absent(&error))
-        {
-            tokio::time::sleep(STARTING_LOOK).await;
+    let until = Instant::now() + STARTING_PATIENCE;
+    loop {
+        let reached = UnixStream::connect(data.socket());
+        let error = match tokio::time::timeout(CONNECT_TIMEOUT, reached).await {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => error,
+            Err(_) => return Err(silent(data).await),
+        };
+        let may_begin = matches!(error.kind(), NotFound | ConnectionRefused) && data.is_held();
+        if !may_begin || Instant::now() >= until {
+            return Err(not_reached(data, &error));
         }
-    };
-    // What is wrong is told below.
-    let _listens = tokio::time::timeout(STARTING_PATIENCE, begins).await;
-    let reached = tokio::time::timeout(CONNECT_TIMEOUT, UnixStream::connect(data.socket())).await;
-    match reached {
-        Ok(Ok(_)) => Ok(()),
-        Ok(Err(error)) => Err(not_reached(data, &error)),
-        Err(_) => Err(silent(data).await),
+        tokio::time::sleep(STARTING_LOOK).await;
     }
 }
 

@@ -86,6 +86,7 @@ impl Command for Drain {
     }
 }
 
+/// Lets what runs finish, then begins the end, whether or not anybody listens.
 async fn drain(side: Side, out: Out<Said>, patience: Duration) -> Result<(), Refusal> {
     let until = Instant::now() + patience;
     // Who asked hears that it has begun, also if it ends before there is more to say.

@@ -9,7 +9,6 @@
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | `asked` | what somebody asks for, for who understands nothing |
 //! | `listening` | the answer, handed on as it comes to whoever listens |
 //! | `newest` | the newest turns, as a prompt has them |
 //! | `preparing` | what a prompt is made of, and the prompt |
@@ -17,7 +16,6 @@
 //! | `row` | who speaks to a being, in the order in which they came |
 //! | `writing` | what is written of a turn |
 
-mod asked;
 mod listening;
 mod newest;
 mod preparing;

@@ -239,6 +239,26 @@ async fn without_a_model_it_quotes_nothing_that_was_only_said_beside_the_answer(
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_model_who_asks_for_themselves_is_told_what_they_have_told() {
+    let world = World::new().await;
+    world.create("Alice").await;
+    let says = async |speaker: &str, said: &str| {
+        let (said, speaker) = (said.to_owned(), Some(speaker.to_owned()));
+        let query = Query { said, speaker, path: Vec::new() };
+        world.ask(&being("alice"), query).await.text
+    };
+    assert!(says("Ann", "Who am I?").await.contains("I remember nothing"));
+    says("Ann", "I live in Porto.").await;
+    says("Bo", "I live in Lisbon.").await;
+    for asked in ["Who am I?", "What do you know about me?", "What's my name?"] {
+        let answered = says("Ann", asked).await;
+        assert!(answered.contains("you told me: “I live in Porto.”"), "{asked}: {answered}");
+        assert!(!answered.contains("Lisbon"), "{asked}: {answered}");
+    }
+    assert!(says("Ann", "Who am I?").await.contains("You speak to me as Ann."));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_being_has_repeated_is_forgotten_with_what_it_repeats() {
     let world = World::new().await;
     world.create("Alice").await;

@@ -8,10 +8,10 @@ use genii_storage::memories::{Memory, MemoryKind, Recall, RecallFilter, Recalled
 use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::task::block_in_place;
 
-use super::asked::{AskedDays, asks, is_about_asker};
 use super::newest::Newest;
 use super::quotable::quotable;
 use super::{Telling, not_kept};
+use crate::being::asked::{AskedDays, asks, is_about_asker};
 use crate::being::character::macros::USER_DEFAULT;
 use crate::being::lorebook::PreparedLorebook;
 use crate::being::mind::with_causes;

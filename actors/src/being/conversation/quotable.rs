@@ -6,7 +6,7 @@
 //! |---|---|
 //! | asks something | no: what was asked before tells nothing |
 //! | is what somebody said who answers without a model | no: that quotes what is remembered elsewhere |
-//! | is of a day for which it asks | yes, and of those that were found also for another reason none besides |
+//! | is of a day for which it asks | yes; if some of these were found for another reason as well, only they |
 //! | has words of what was said, or is alike in its vector | yes, if none is of a day for which it asks |
 //! | was found only for words, or a likeness, of what stands beside it | as before if that asks something, which it follows; for words also if nothing else is left |
 //! | was found only by who said it | as before |
@@ -17,7 +17,7 @@ use std::collections::BTreeSet;
 use genii_storage::memories::Recalled;
 use genii_storage::ranking::reasons::{Reasons, Similarity, Word};
 
-use super::asked::{AskedDays, asks, is_relative_day};
+use crate::being::asked::{AskedDays, asks, is_relative_day};
 use crate::being::provider::offline;
 
 /// How alike a memory is at least to what was said, by the cosine of both vectors, to be quoted for that.
@@ -80,32 +80,17 @@ fn tells(word: &Word) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use genii_protocols::Timestamp;
-    use genii_storage::memories::{Memory, MemoryKind};
     use genii_storage::ranking::reasons::Speaker;
 
     use super::*;
-
-    fn at(day: &str) -> Timestamp {
-        serde_json::from_value(format!("{day}T10:00:00Z").into()).unwrap()
-    }
+    use crate::being::asked::tests::{at, told};
 
     fn found(id: u64, text: &str, reasons: Reasons) -> Recalled {
         found_of("2026-04-01", id, text, reasons)
     }
 
     fn found_of(day: &str, id: u64, text: &str, reasons: Reasons) -> Recalled {
-        let memory = Memory {
-            id,
-            kind: MemoryKind::Turn,
-            text: text.to_owned(),
-            speaker: None,
-            at: at(day),
-            turn: None,
-            subject: None,
-            until: None,
-            replaced_by: None,
-        };
+        let memory = genii_storage::memories::Memory { id, ..told(day, text) };
         Recalled { memory, score: 0.8, reasons }
     }
 

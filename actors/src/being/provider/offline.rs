@@ -8,12 +8,12 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::{self, BoxStream};
-
+use genii_protocols::calendar::Day;
 use genii_storage::text::terms;
 
 use super::{Grounds, Piece, Provider, ProviderError, Remembered, Request, Usage};
+use crate::being::asked::{has_one_of, is_about_name_of_asker, is_after_something, words};
 use crate::being::character::macros::USER_DEFAULT;
-use genii_protocols::calendar::Day;
 
 /// How many memories are quoted, and how many pieces of lore.
 const QUOTES_MAX: usize = 5;
@@ -46,9 +46,6 @@ const ABOUT_ITSELF: [&str; 9] = [
     "your name",
 ];
 
-/// What people say when they want to know what the being calls them.
-const WHO_I_AM: [&str; 4] = ["who am i", "my name", "am i called", "do you call me"];
-
 /// Who says one of these, and none of the others, speaks of the being.
 const YOU: [&str; 4] = ["you", "your", "yours", "yourself"];
 const ME: [&str; 5] = ["i", "me", "my", "mine", "myself"];
@@ -77,11 +74,11 @@ impl Provider for Offline {
 /// The whole answer.
 fn answer(grounds: &Grounds) -> String {
     let mut lines = vec![introduction(grounds)];
-    let (said, is_about_itself) = (words(&grounds.said), is_about_itself(grounds));
+    let is_about_itself = is_about_itself(grounds);
     if is_about_itself {
         lines.extend(character(grounds));
     }
-    let name = named_asker(grounds).filter(|_| has_one_of(&said, &WHO_I_AM));
+    let name = named_asker(grounds).filter(|_| is_about_name_of_asker(&grounds.said));
     lines.extend(name.map(|name| format!("You speak to me as {name}.")));
     let (known, quotes) = (known(grounds, is_about_itself), quotes(grounds));
     if !known.is_empty() {
@@ -106,12 +103,12 @@ fn known(grounds: &Grounds, is_told_already: bool) -> Vec<String> {
 
 /// The sentences of its character that have a word in common with a question about itself.
 fn own_life(grounds: &Grounds) -> Vec<&String> {
-    let said = words(&grounds.said);
-    if !has_one_of(&said, &YOU) || has_one_of(&said, &ME) || !grounds.said.contains('?') {
+    let said = &grounds.said;
+    if !is_after_something(said) || !has_one_of(said, &YOU) || has_one_of(said, &ME) {
         return Vec::new();
     }
     let others = [terms(&grounds.name), terms(&ASKING_VERBS.join(" "))].concat();
-    let asked = terms(&grounds.said).into_iter().filter(|term| !others.contains(term));
+    let asked = terms(said).into_iter().filter(|term| !others.contains(term));
     let asked: Vec<String> = asked.collect();
     let bears_on_it = |sentence: &&String| {
         let there = terms(sentence);
@@ -144,21 +141,10 @@ fn character(grounds: &Grounds) -> Option<String> {
 }
 
 fn is_about_itself(grounds: &Grounds) -> bool {
-    let said = words(&grounds.said);
     let name = words(&grounds.name);
-    let asks_for_name = name.len() > 2 && said.contains(&format!(" who is{name}"));
-    asks_for_name || has_one_of(&said, &ABOUT_ITSELF)
-}
-
-fn has_one_of(said: &str, phrases: &[&str]) -> bool {
-    phrases.iter().any(|phrase| said.contains(&format!(" {phrase} ")))
-}
-
-/// A text in lower case with one space around each word, so that whole words can be looked for.
-fn words(text: &str) -> String {
-    let lower = text.to_lowercase();
-    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.fold(" ".to_owned(), |all, word| all + word + " ")
+    let asks_for_name =
+        !name.trim().is_empty() && has_one_of(&grounds.said, &[&format!("who is{name}")]);
+    asks_for_name || has_one_of(&grounds.said, &ABOUT_ITSELF)
 }
 
 fn quotes(grounds: &Grounds) -> Vec<String> {

@@ -26,16 +26,9 @@ const THEN: [&str; 17] = [
 const GREETINGS: [&str; 5] =
     ["how are you", "how are things", "how do you do", "how is it going", "how's it going"];
 
-/// What people say who want to know what is known of themselves.
-const ABOUT_ASKER: [&str; 7] = [
-    "who am i",
-    "about me",
-    "about myself",
-    "know me",
-    "remember me",
-    "what am i called",
-    "what is my name",
-];
+/// What people say who want to know what they are called, and what else is known of themselves.
+const NAME_OF_ASKER: [&str; 4] = ["who am i", "my name", "am i called", "do you call me"];
+const ABOUT_ASKER: [&str; 4] = ["about me", "about myself", "know me", "remember me"];
 
 /// The words that mean another day each time.
 const RELATIVE_DAYS: [&str; 4] = ["today", "tonight", "tomorrow", "yesterday"];
@@ -50,21 +43,33 @@ pub(super) fn asks(text: &str) -> bool {
     text.trim_end().ends_with('?') || is_asked || is_wanted
 }
 
+/// Whether what was said asks what whoever says it is called.
+pub(super) fn is_about_name_of_asker(said: &str) -> bool {
+    is_after_something(said) && has_one_of(said, &NAME_OF_ASKER)
+}
+
 /// Whether what was said asks what is known of whoever says it.
 pub(super) fn is_about_asker(said: &str) -> bool {
-    is_after_something(said) && has_one_of(said, &ABOUT_ASKER)
+    is_about_name_of_asker(said) || is_after_something(said) && has_one_of(said, &ABOUT_ASKER)
 }
 
 /// Whether what was said wants something told, as far as its form says so.
-fn is_after_something(said: &str) -> bool {
+pub(super) fn is_after_something(said: &str) -> bool {
     let mut first = said.split_whitespace().take(FIRST_WORDS).map(bare);
     said.contains('?') || first.any(|word| ASKING.contains(&&*word))
 }
 
-fn has_one_of(said: &str, phrases: &[&str]) -> bool {
-    let words: Vec<String> = said.split_whitespace().map(bare).collect();
-    let said = format!(" {} ", words.join(" "));
-    phrases.iter().any(|phrase| said.contains(&format!(" {phrase} ")))
+/// Whether one of these words, one behind the other, stands in what was said.
+pub(super) fn has_one_of(said: &str, phrases: &[&str]) -> bool {
+    let said = words(said);
+    phrases.iter().any(|phrase| said.contains(&words(phrase)))
+}
+
+/// A text in lower case with one space around each word, so that whole words can be looked for.
+pub(super) fn words(text: &str) -> String {
+    let lower = text.to_lowercase();
+    let words = lower.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    words.fold(" ".to_owned(), |all, word| all + word + " ")
 }
 
 /// A word in small letters, without what stands around it.
@@ -104,16 +109,17 @@ pub(super) fn is_relative_day(word: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use genii_storage::memories::MemoryKind;
 
     use super::*;
 
-    fn at(day: &str) -> Timestamp {
+    pub(in crate::being) fn at(day: &str) -> Timestamp {
         serde_json::from_value(format!("{day}T10:00:00Z").into()).unwrap()
     }
 
-    fn told(day: &str, text: &str) -> Memory {
+    /// Something that was told on a day.
+    pub(in crate::being) fn told(day: &str, text: &str) -> Memory {
         Memory {
             id: 1,
             kind: MemoryKind::Turn,
@@ -156,7 +162,7 @@ mod tests {
     #[test]
     fn a_day_that_is_named_in_passing_is_not_asked_for() {
         let today = told("2026-05-04", "It rains.");
-        for passing in ["I had soup today.", "How are you today?", "Hello Marit, how are you today"]
+        for passing in ["I had soup today.", "How are you today?", "Marit, how’s it going today?"]
         {
             assert!(!is_of(passing, &today), "{passing}");
         }
@@ -167,10 +173,17 @@ mod tests {
 
     #[test]
     fn who_asks_for_themselves_is_understood() {
-        for said in ["Who am I?", "what do you know about me", "Do you remember me?"] {
+        for said in
+            ["Who am I?", "What’s my name?", "what do you know about me", "Do you remember me?"]
+        {
             assert!(is_about_asker(said), "{said}");
         }
-        for said in ["Who is Ann?", "My sister knows me.", "What did Ann tell you about meat?"] {
+        for said in [
+            "Who is Ann?",
+            "My sister knows me.",
+            "My name is Ann.",
+            "What did Ann tell you about meat?",
+        ] {
             assert!(!is_about_asker(said), "{said}");
         }
     }
